@@ -1,0 +1,208 @@
+"""The one configuration: a pydantic model, read from TOML, overridden by ``section.key=value``.
+
+The same model is the parameter of the Prefect flow, so its titles, bounds and enumerations are the form
+that the Prefect UI shows.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from purify.errors import InputError
+
+BackboneName = Literal["iresnet_small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet"]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, values don't change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IngestConfig(Section):
+    """Reading the source."""
+
+    images: list[str] = Field(
+        [], title="Image roots", description="Folders or tars that a table's paths are looked up in."
+    )
+    min_size: int = Field(16, ge=1, description="Images whose shorter side is below this many pixels are 'too_small'.")
+    max_pixels: int = Field(
+        64_000_000, ge=1, description="Images that declare more pixels are refused as a decompression bomb."
+    )
+    workers: int = Field(0, ge=0, description="Decoding threads; 0: one a core.")
+
+
+class ModelConfig(Section):
+    """The backbone."""
+
+    backbone: BackboneName = Field("iresnet_small", description="iresnet_small is the CPU default.")
+    embedding_dim: int = Field(128, ge=8, le=4096)
+    input_size: int = Field(48, ge=32, le=448, description="Side of the square input in pixels.")
+    weights: str | None = Field(
+        None,
+        description="Backbone weights to start from (safetensors or an InsightFace-style .pth state dict).",
+    )
+
+
+class TrainConfig(Section):
+    """Training on the noisy set (K sub-centers) and, with K = 1, on the purified one."""
+
+    epochs: int = Field(16, ge=1)
+    min_steps: int = Field(
+        600, ge=0, description="Small sets are repeated for more epochs until this many steps are reached."
+    )
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    subcenters: int = Field(3, ge=1, le=16, title="Sub-centers K")
+    head: Literal["arcface", "cosface", "combined"] = Field(
+        "arcface", description="Margin: arcface adds an angle, cosface subtracts from the cosine."
+    )
+    margin: float = Field(0.3, ge=0, le=1, description="Final margin (radians for arcface, cosine for cosface).")
+    combined_margin: tuple[float, float, float] = Field(
+        (1.0, 0.3, 0.0), description="(m1, m2, m3) when head = combined."
+    )
+    scale: float | None = Field(None, gt=0, description="Logit scale s; none: from the number of classes.")
+    warmup_share: float = Field(
+        0.5, ge=0, le=1, description="Share of the steps trained without margin and with one center a class."
+    )
+    ramp_share: float = Field(0.25, ge=0, le=1, description="Share of the steps over which the margin then grows.")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Of the backbone; auto: what the device computes in hardware."
+    )
+    workers: int = Field(0, ge=0, description="Decoding threads; 0: one a core.")
+    parallel: int = Field(
+        2, ge=1, description="Trainings at once, each with its share of the cores (1 on a single GPU)."
+    )
+    checkpoint_seconds: float = Field(20.0, ge=0, description="Least time between two resume points.")
+
+
+class EmbedConfig(Section):
+    """Extraction of embeddings."""
+
+    batch_size: int = Field(256, ge=1)
+    flip: bool = Field(True, description="Average the embeddings of the image and its mirror image.")
+    shard_size: int = Field(4096, ge=1, description="Rows between two resume points.")
+
+
+class AnalyzeConfig(Section):
+    """Evidence and decisions."""
+
+    rule: Literal["official", "paper"] = "official"
+    threshold: float = Field(75.0, gt=0, le=180, description="Degrees to the dominant sub-center.")
+    neighbors: int = Field(20, ge=1, le=1000, description="k of the neighbor agreement.")
+    near_duplicate: float = Field(
+        0.98, gt=0, le=1, description="Neighbors with a larger cosine are near duplicates and don't vote."
+    )
+    min_images: int = Field(3, ge=1, description="Smaller classes are flagged too_few.")
+    weak_majority: float = Field(
+        0.5, ge=0, le=1, description="Classes with a smaller dominant share are flagged weak_majority."
+    )
+
+
+class RetrainConfig(Section):
+    """Training on the purified set."""
+
+    enabled: bool = Field(True, description="Off: stop after the cleaned tables.")
+
+
+class EvaluateConfig(Section):
+    """Proof of the gain."""
+
+    pairs: str | None = Field(None, description="Pairs file (LFW text form, or CSV/Parquet with a,b,same).")
+    pairs_prefix: str | None = Field(
+        None, description="Folder inside the image roots that the pairs' people are in; none: found."
+    )
+    baselines: list[Literal["raw", "random", "oracle"]] = Field(
+        ["raw", "random", "oracle"], description="Models to train and compare with."
+    )
+    bootstrap: int = Field(1000, ge=100, description="Bootstrap samples for the intervals.")
+
+
+class PurifyConfig(Section):
+    """Everything that decides a run's result."""
+
+    seed: int = Field(0, ge=0, description="Every random draw comes from it.")
+    ingest: IngestConfig = IngestConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    embed: EmbedConfig = EmbedConfig()
+    analyze: AnalyzeConfig = AnalyzeConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+
+def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> PurifyConfig:
+    """Read a TOML file, apply ``section.key=value`` overrides, and validate.
+
+    Values of overrides are TOML or JSON literals; what is neither is taken as a string.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, or a key or value is not one of the model's.
+    """
+    data: dict[str, Any] = {}
+    if path is not None:
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: can't read the configuration: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not a TOML file: {error}") from error
+    for text in overrides:
+        _override(data, text)
+    try:
+        return PurifyConfig.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from error
+
+
+def to_toml(config: PurifyConfig) -> str:
+    """`config` as a TOML file that `load_config` reads back; descriptions as comments, unset values commented out."""
+    lines = [f"seed = {config.seed}"]
+    for name, section in config:
+        if not isinstance(section, Section):
+            continue
+        lines += ["", f"[{name}]"]
+        for key, field in type(section).model_fields.items():
+            value = getattr(section, key)
+            comment = f"  # {field.description}" if field.description else ""
+            text = f"# {key} =" if value is None else f"{key} = {json.dumps(value)}"
+            lines.append(text + comment)
+    return "\n".join(lines)
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text!r}: expected section.key=value, such as train.epochs=4")
+    *sections, name = key.strip().split(".")
+    node = data
+    for section in sections:
+        child = node.setdefault(section, {})
+        if not isinstance(child, dict):
+            raise InputError(f"--set {text!r}: {section!r} is not a section")
+        node = child
+    node[name] = _literal(raw.strip())
+
+
+def _literal(raw: str) -> Any:
+    for parse in (lambda: tomllib.loads(f"v = {raw}")["v"], lambda: json.loads(raw)):
+        try:
+            return parse()
+        except ValueError:
+            continue
+    return raw
+
+
+def _explain(error: ValidationError) -> str:
+    lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+    return "configuration: " + "; ".join(lines) + " (see `purify config`)"

@@ -1,0 +1,159 @@
+"""The folder of a run: where each file lies, and which stages are done.
+
+A stage leaves a small record of what it read and what it wrote, by hash. On resume a stage whose record still
+matches is skipped; everything else is done again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from purify.errors import InputError
+from purify.manifest.io import read_json, sha256_file, write_json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run."""
+
+    root: Path
+
+    @property
+    def info(self) -> Path:
+        """``run.json``: config, seeds, versions, timings, counts."""
+        return self.root / "run.json"
+
+    @property
+    def manifest(self) -> Path:
+        """``manifest.parquet``."""
+        return self.root / "manifest.parquet"
+
+    @property
+    def round(self) -> Path:
+        """Folder of the first round: checkpoint, embeddings, verdicts, class report."""
+        return self.root / "round-1"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Checkpoint folder of the sub-center model."""
+        return self.round / "checkpoint"
+
+    @property
+    def embeddings(self) -> Path:
+        """``round-1/embeddings.parquet``."""
+        return self.round / "embeddings.parquet"
+
+    @property
+    def verdicts(self) -> Path:
+        """``round-1/verdicts.parquet``."""
+        return self.round / "verdicts.parquet"
+
+    @property
+    def class_report(self) -> Path:
+        """``round-1/class_report.parquet``."""
+        return self.round / "class_report.parquet"
+
+    @property
+    def cleaned(self) -> Path:
+        """``cleaned.parquet``."""
+        return self.root / "cleaned.parquet"
+
+    @property
+    def removed(self) -> Path:
+        """``removed.parquet``."""
+        return self.root / "removed.parquet"
+
+    @property
+    def labels(self) -> Path:
+        """``labels.parquet``."""
+        return self.root / "labels.parquet"
+
+    @property
+    def evaluation(self) -> Path:
+        """``evaluation.json``."""
+        return self.root / "evaluation.json"
+
+    @property
+    def report(self) -> Path:
+        """``report.html``."""
+        return self.root / "report.html"
+
+    def model(self, name: str) -> Path:
+        """Folder of a K = 1 model: ``purified`` is the product, the others are what it is compared with."""
+        return self.root / "retrain" if name == "purified" else self.root / "baselines" / name
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process; the kernel frees it when the process dies.
+
+        Raises
+        ------
+        InputError
+            If another process is at work in this folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise InputError(f"{self.root}: another purify process is at work on this run") from error
+            yield
+
+    def update_info(self, **entries: Any) -> None:
+        """Merge `entries` into ``run.json`` (one level deep for mappings)."""
+        info = read_json(self.info) if self.info.exists() else {}
+        for key, value in entries.items():
+            if isinstance(value, Mapping) and isinstance(info.get(key), dict):
+                info[key] = {**info[key], **value}
+            else:
+                info[key] = value
+        write_json(self.info, info)
+
+    def stage_done(self, stage: str, inputs: Mapping[str, Any]) -> bool:
+        """Whether `stage` was finished from the same `inputs` and its files are still as it left them."""
+        path = self._record(stage)
+        if not path.exists():
+            return False
+        record = read_json(path)
+        return record["inputs"] == fingerprint(inputs) and all(
+            (self.root / name).is_file() and sha256_file(self.root / name) == digest
+            for name, digest in record["outputs"].items()
+        )
+
+    def run_stage(
+        self, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path], work: Callable[[], None]
+    ) -> bool:
+        """Do `work` unless it is done; returns whether it was.
+
+        `inputs` are JSON values; a Path among them stands for the content of that file.
+        """
+        if self.stage_done(stage, inputs):
+            return True
+        began = time.monotonic()
+        work()
+        seconds = round(time.monotonic() - began, 3)
+        digests = {path.relative_to(self.root).as_posix(): sha256_file(path) for path in outputs}
+        write_json(self._record(stage), {"inputs": fingerprint(inputs), "outputs": digests, "seconds": seconds})
+        return False
+
+    def stage_seconds(self) -> dict[str, float]:
+        """Seconds of each finished stage."""
+        records = sorted((self.root / "stages").glob("*.json"))
+        return {path.stem: read_json(path)["seconds"] for path in records}
+
+    def _record(self, stage: str) -> Path:
+        return self.root / "stages" / f"{stage}.json"
+
+
+def fingerprint(inputs: Mapping[str, Any]) -> str:
+    """Hash of a stage's inputs; a Path is hashed by its file's content."""
+    plain = {key: f"sha256:{sha256_file(value)}" if isinstance(value, Path) else value for key, value in inputs.items()}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
