@@ -1,0 +1,1 @@
+"""Embeddings: extraction by a checkpoint, and the files that hold them."""

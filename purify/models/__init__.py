@@ -1,0 +1,1 @@
+"""Backbones, margin heads, and the checkpoint that holds both."""

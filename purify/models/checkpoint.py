@@ -1,0 +1,199 @@
+"""Checkpoints: backbone, head, label order and preprocessing in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from purify.errors import CheckpointError
+from purify.manifest.io import atomic_path
+from purify.models.backbones import build_backbone
+from purify.models.heads import Margin, SubcenterHead
+
+FILE_NAME = "model.safetensors"
+FORMAT = 1
+_KEY = "purify.checkpoint"
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model, ready to be built again.
+
+    Attributes
+    ----------
+    backbone_name, embedding_dim, input_size
+        What `purify.models.backbones.build_backbone` takes.
+    labels
+        Class names; their order is the order of the head's rows.
+    scale, margin
+        Of the head at the end of training.
+    subcenters
+        K.
+    preprocessing
+        How pixels become input.
+    backbone_state
+        State dict.
+    head_weight
+        [C, K, D], not normalized.
+    extra
+        JSON values.
+    """
+
+    backbone_name: str
+    embedding_dim: int
+    input_size: int
+    labels: tuple[str, ...]
+    scale: float
+    margin: Margin
+    subcenters: int
+    preprocessing: dict[str, Any]
+    backbone_state: dict[str, Tensor]
+    head_weight: Tensor
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        backbone: nn.Module,
+        head: SubcenterHead,
+        *,
+        backbone_name: str,
+        input_size: int,
+        labels: Sequence[str],
+        extra: dict[str, Any],
+    ) -> Checkpoint:
+        """Take the weights of a trained backbone and head to the CPU."""
+        return cls(
+            backbone_name=backbone_name,
+            embedding_dim=head.weight.shape[2],
+            input_size=input_size,
+            labels=tuple(labels),
+            scale=head.scale,
+            margin=head.margin,
+            subcenters=head.subcenters,
+            preprocessing=preprocessing(input_size),
+            backbone_state={name: _plain(tensor) for name, tensor in backbone.state_dict().items()},
+            head_weight=_plain(head.weight),
+            extra=extra,
+        )
+
+    def build(self) -> tuple[nn.Module, SubcenterHead]:
+        """Backbone and head with these weights."""
+        backbone = build_backbone(self.backbone_name, embedding_dim=self.embedding_dim, input_size=self.input_size)
+        backbone.load_state_dict(self.backbone_state)
+        head = SubcenterHead(
+            len(self.labels),
+            self.embedding_dim,
+            subcenters=self.subcenters,
+            scale=self.scale,
+            margin=self.margin,
+        )
+        head.weight = nn.Parameter(self.head_weight.clone())
+        return backbone, head
+
+
+def preprocessing(input_size: int) -> dict[str, Any]:
+    """What the backbones of this package expect of their input."""
+    return {"color": "RGB", "mean": 127.5, "std": 127.5, "size": input_size, "resize": "bilinear-antialias"}
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True).contiguous(memory_format=torch.contiguous_format)
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write ``folder/model.safetensors`` atomically; equal checkpoints give equal bytes."""
+    header = {
+        "format": FORMAT,
+        "backbone": checkpoint.backbone_name,
+        "embedding_dim": checkpoint.embedding_dim,
+        "input_size": checkpoint.input_size,
+        "labels": list(checkpoint.labels),
+        "head": {
+            "scale": checkpoint.scale,
+            "margin": [checkpoint.margin.m1, checkpoint.margin.m2, checkpoint.margin.m3],
+            "subcenters": checkpoint.subcenters,
+        },
+        "preprocessing": checkpoint.preprocessing,
+        "extra": checkpoint.extra,
+    }
+    tensors = {f"backbone.{name}": tensor for name, tensor in checkpoint.backbone_state.items()}
+    tensors["head.weight"] = checkpoint.head_weight
+    with atomic_path(folder / FILE_NAME) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(header, sort_keys=True)})
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint folder.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it is damaged, or not one of ours.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; give the folder that training wrote")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _from_file(header, tensors)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); train again") from error
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint of purify (no {error}); give the folder that training wrote"
+        ) from error
+
+
+def _from_file(header: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
+    if header["format"] != FORMAT:
+        raise ValueError(f"format {header['format']}, this version reads {FORMAT}")
+    head = header["head"]
+    weight = tensors["head.weight"]
+    expected = (len(header["labels"]), head["subcenters"], header["embedding_dim"])
+    if tuple(weight.shape) != expected:
+        raise ValueError(f"head of shape {tuple(weight.shape)}, its header says {expected}")
+    return Checkpoint(
+        backbone_name=header["backbone"],
+        embedding_dim=header["embedding_dim"],
+        input_size=header["input_size"],
+        labels=tuple(header["labels"]),
+        scale=head["scale"],
+        margin=Margin(*head["margin"]),
+        subcenters=head["subcenters"],
+        preprocessing=header["preprocessing"],
+        backbone_state={n.removeprefix("backbone."): t for n, t in tensors.items() if n.startswith("backbone.")},
+        head_weight=weight,
+        extra=header["extra"],
+    )
+
+
+def require_labels(checkpoint: Checkpoint, labels: Iterable[str], *, manifest: str) -> None:
+    """Refuse a checkpoint that was trained on other labels than the manifest's.
+
+    Raises
+    ------
+    CheckpointError
+        Naming some labels that only one of the two has.
+    """
+    known, given = set(checkpoint.labels), set(labels)
+    if known == given:
+        return
+    missing, unknown = sorted(given - known), sorted(known - given)
+    parts = [
+        f"{len(names)} labels only in {where}, such as {', '.join(map(repr, names[:_NAMED]))}"
+        for names, where in ((missing, manifest), (unknown, "the checkpoint"))
+        if names
+    ]
+    raise CheckpointError(f"the checkpoint does not belong to {manifest}: {'; '.join(parts)}. Train on this manifest")

@@ -1,0 +1,113 @@
+"""Margin heads: logits of a batch of embeddings over classes that have K sub-centers each.
+
+ArcFace (TPAMI, sections 3.1 and 3.2): unit embeddings and unit centers; a class's cosine is the largest over its
+sub-centers, for the true class and for all others; the margin acts on the true class only,
+``cos(m1 * theta + m2) - m3``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_INIT_STD = 0.01
+#: Cosines are held this far from +-1, where the derivative of acos is infinite.
+_ACOS_GUARD = 1e-6
+
+
+@dataclass(frozen=True)
+class Margin:
+    """``cos(m1 * theta + m2) - m3``, theta in radians. ArcFace: m2. CosFace: m3. SphereFace: m1."""
+
+    m1: float = 1.0
+    m2: float = 0.0
+    m3: float = 0.0
+
+    def apply(self, cosines: Tensor) -> Tensor:
+        """Cosines of the true class -> target cosines.
+
+        Beyond an angle of pi the cosine would rise again; it is continued as ``-2 - cos``, which is continuous
+        and keeps falling up to 2 pi.
+        """
+        if self.m1 == 1.0 and self.m2 == 0.0:
+            return cosines - self.m3
+        angle = self.m1 * torch.acos(cosines.clamp(-1 + _ACOS_GUARD, 1 - _ACOS_GUARD)) + self.m2
+        target = torch.cos(angle)
+        return torch.where(angle > math.pi, -2 - target, target) - self.m3
+
+
+class SubcenterHead(nn.Module):
+    """``embeddings[N, D]``, ``labels[N]`` -> ``logits[N, C]``.
+
+    Parameters
+    ----------
+    classes, dim, subcenters
+        C, D and K; K = 1 is plain ArcFace (or CosFace).
+    scale
+        s, by which cosines are multiplied.
+    margin
+        On the true class. `scale` and `margin` may be set between steps.
+    generator
+        Of the initial weights.
+
+    Attributes
+    ----------
+    weight
+        Parameter [C, K, D]; its rows are normalized when used.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        dim: int,
+        *,
+        subcenters: int = 1,
+        scale: float = 64.0,
+        margin: Margin = Margin(),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, subcenters, dim, generator=generator) * _INIT_STD)
+        self.scale = scale
+        self.margin = margin
+
+    @property
+    def subcenters(self) -> int:
+        """K."""
+        return self.weight.shape[1]
+
+    def subcenter_cosines(self, embeddings: Tensor) -> Tensor:
+        """``embeddings[N, D]`` -> cosines [N, C, K] to every sub-center."""
+        classes, subcenters, dim = self.weight.shape
+        centers = F.normalize(self.weight.reshape(classes * subcenters, dim), dim=1)
+        return F.linear(F.normalize(embeddings, dim=1), centers).view(-1, classes, subcenters)
+
+    def cosines(self, embeddings: Tensor) -> Tensor:
+        """``embeddings[N, D]`` -> cosines [N, C] to the nearest sub-center of each class."""
+        return self.subcenter_cosines(embeddings).amax(dim=2)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Scaled logits, with the margin on the true class; float32 also under autocast."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            cosines = self.cosines(embeddings.to(self.weight.dtype))
+            own = labels[:, None]
+            target = self.margin.apply(cosines.gather(1, own))
+            return self.scale * cosines.scatter(1, own, target)
+
+    def grow(self, subcenters: int, *, spread: float, generator: torch.Generator) -> None:
+        """From one center a class to `subcenters`: the center itself and perturbed copies of it.
+
+        Each copy is the unit center plus `spread` times a random unit vector, with the norm of the old row.
+        """
+        with torch.no_grad():
+            center = F.normalize(self.weight[:, :1], dim=2)
+            classes, _, dim = center.shape
+            noise = torch.randn(classes, subcenters - 1, dim, generator=generator).to(center)
+            copies = center + spread * F.normalize(noise, dim=2)
+            rows = F.normalize(torch.cat([center, copies], dim=1), dim=2)
+            grown = rows * self.weight[:, :1].norm(dim=2, keepdim=True)
+        self.weight = nn.Parameter(grown)

@@ -1,0 +1,48 @@
+"""Whether training learned anything: the check that stands between a dead network and a manifest.
+
+A collapsed network maps every face to nearly the same place, or to places that have nothing to do with the
+label. Its angles still look like angles, so a cleaner that does not check would write verdicts from them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from purify.errors import TrainingCollapsedError
+
+#: Least separation of a network that verdicts are drawn from. With a share q of wrong labels that are not
+#: memorized, a perfect network has about 1 - q / 2; chance is 0.5.
+MIN_SEPARATION = 0.65
+
+
+def separation(cosines: Tensor, labels: Tensor) -> float:
+    """``cosines[N, C]``, ``labels[N]`` -> share of other classes whose center is farther than the own one.
+
+    1 when each image is nearest to its own class, 0.5 for a network that knows nothing, at any class count.
+    """
+    classes = cosines.shape[1]
+    if classes < 2:
+        return 1.0
+    own = cosines.gather(1, labels[:, None])
+    farther = (cosines < own).sum(dim=1, dtype=torch.float32)
+    level = (cosines == own).sum(dim=1, dtype=torch.float32) - 1
+    return float(((farther + level / 2) / (classes - 1)).mean())
+
+
+def check_not_collapsed(value: float, loss: float, *, epochs: int) -> None:
+    """Refuse a training whose last epoch had a `separation` near chance.
+
+    Raises
+    ------
+    TrainingCollapsedError
+        With what was seen and what to try.
+    """
+    if value >= MIN_SEPARATION and loss == loss:  # noqa: PLR0124  (NaN is not equal to itself)
+        return
+    raise TrainingCollapsedError(
+        f"training collapsed: after {epochs} epochs a class's own center is nearer than another's in only "
+        f"{value:.0%} of comparisons (chance: 50 %, needed: {MIN_SEPARATION:.0%}), loss {loss:.3f}. "
+        "No verdicts were written. Try a smaller train.margin or train.learning_rate, more train.epochs, "
+        "a longer train.warmup_share, or check that the images of a label show one identity at all."
+    )

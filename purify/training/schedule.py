@@ -1,0 +1,90 @@
+"""What changes from step to step: learning rate, margin, and the number of sub-centers.
+
+The textbook recipe (K sub-centers, s = 64, m = 0.5 from step 0) collapses on small noisy sets: with the margin
+on, a random network is pushed away from every center before it knows any of them, and K random centers a class
+split the images by chance. Here a class first learns one center without margin; its K sub-centers then start as
+perturbed copies of that center, and only then does the margin grow.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from purify.config import TrainConfig
+from purify.models.heads import Margin
+
+#: Largest default scale, that of the paper for about 100k classes.
+MAX_SCALE = 64.0
+MIN_SCALE = 12.0
+#: Logit scale a natural log of the class count; 24 at 170 classes, 54 at 100k.
+SCALE_PER_LOG_CLASS = 4.7
+
+
+def default_scale(classes: int) -> float:
+    """Logit scale s for `classes` classes.
+
+    The smallest scale at which a perfect cosine classifier can reach a given posterior grows with log(C - 1)
+    (ArcFace, section 3.2, and the bound of NormFace); a larger one than needed feeds on label noise.
+    """
+    return min(MAX_SCALE, max(MIN_SCALE, SCALE_PER_LOG_CLASS * math.log(max(classes, 2))))
+
+
+def target_margin(config: TrainConfig) -> Margin:
+    """The margin that training ends with."""
+    match config.head:
+        case "arcface":
+            return Margin(m2=config.margin)
+        case "cosface":
+            return Margin(m3=config.margin)
+        case "combined":
+            m1, m2, m3 = config.combined_margin
+            return Margin(m1=m1, m2=m2, m3=m3)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate, margin and phase as functions of the step."""
+
+    steps_per_epoch: int
+    epochs: int
+    learning_rate: float
+    warmup_share: float
+    ramp_share: float
+    margin: Margin
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training."""
+        return self.steps_per_epoch * self.epochs
+
+    @property
+    def grow_step(self) -> int:
+        """First step that is trained with all sub-centers."""
+        return round(self.warmup_share * self.total_steps)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Half an epoch of linear warm-up, then half a cosine down to zero."""
+        warm = min(1.0, (step + 1) / max(1.0, self.steps_per_epoch / 2))
+        return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / self.total_steps))
+
+    def margin_at(self, step: int) -> Margin:
+        """No margin before `grow_step`, then a linear ramp to the full one."""
+        ramp = max(1.0, self.ramp_share * self.total_steps)
+        share = min(1.0, max(0.0, (step - self.grow_step) / ramp))
+        full = self.margin
+        return Margin(m1=1 + (full.m1 - 1) * share, m2=full.m2 * share, m3=full.m3 * share)
+
+
+def make_schedule(config: TrainConfig, *, samples: int) -> Schedule:
+    """Schedule of a training on `samples` images; small sets are repeated until `min_steps` are reached."""
+    steps = max(1, samples // config.batch_size)
+    epochs = max(config.epochs, math.ceil(config.min_steps / steps))
+    return Schedule(
+        steps_per_epoch=steps,
+        epochs=epochs,
+        learning_rate=config.learning_rate,
+        warmup_share=config.warmup_share,
+        ramp_share=config.ramp_share,
+        margin=target_margin(config),
+    )

@@ -1,0 +1,60 @@
+"""Training as a stage: a table of images in, a checkpoint folder out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from purify.config import ModelConfig, TrainConfig
+from purify.errors import InputError
+from purify.manifest.schema import Status
+from purify.models.checkpoint import save_checkpoint
+from purify.progress import Progress, silent
+from purify.training.loop import TrainingSet, train
+
+
+def train_table(
+    table: Path,
+    folder: Path,
+    model: ModelConfig,
+    config: TrainConfig,
+    *,
+    subcenters: int,
+    seed: int,
+    progress: Progress = silent,
+) -> None:
+    """Train on the ``ok`` rows of the Parquet file `table`; writes ``folder/checkpoint/model.safetensors``.
+
+    A training that was cut off before goes on at its last resume point, ``folder/resume.safetensors``.
+    """
+    data = training_set(pq.read_table(table, columns=["sample_id", "uri", "label", "status"]), name=str(table))
+    folder.mkdir(parents=True, exist_ok=True)
+    resume_path = folder / "resume.safetensors"
+    checkpoint = train(
+        data,
+        model,
+        config,
+        subcenters=subcenters,
+        seed=seed,
+        resume_path=resume_path,
+        progress=progress,
+    )
+    save_checkpoint(folder / "checkpoint", checkpoint)
+    resume_path.unlink(missing_ok=True)
+
+
+def training_set(table: pa.Table, *, name: str) -> TrainingSet:
+    """The ``ok`` rows of a manifest or a cleaned table; `name` is used in messages.
+
+    Raises
+    ------
+    InputError
+        If rows have no ``uri``: a table of paths has to be ingested first.
+    """
+    rows = table.filter(pc.equal(table["status"], Status.OK.value))
+    if rows["uri"].null_count:
+        raise InputError(f"{name}: rows without a uri; run `purify ingest` with the --images roots first")
+    return TrainingSet.from_columns(rows["sample_id"].to_pylist(), rows["uri"].to_pylist(), rows["label"].to_pylist())

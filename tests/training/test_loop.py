@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from purify.config import ModelConfig, TrainConfig
+from purify.errors import InputError, PurifyError, TrainingCollapsedError
+from purify.models.checkpoint import Checkpoint, load_checkpoint
+from purify.training.job import TrainJob, run_job
+from purify.training.loop import TrainingSet, train
+from purify.training.stage import train_table, training_set
+
+
+def _set(table: Path) -> TrainingSet:
+    return training_set(pq.read_table(table), name="table")
+
+
+def _equal(a: Checkpoint, b: Checkpoint) -> bool:
+    return torch.equal(a.head_weight, b.head_weight) and all(
+        torch.equal(tensor, b.backbone_state[name]) for name, tensor in a.backbone_state.items()
+    )
+
+
+class _StopAt:
+    """A progress that interrupts at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.first: int | None = None
+
+    def __call__(self, done: int, total: int, detail: str = "") -> None:
+        self.first = self.first or done
+        if done == self.step:
+            raise KeyboardInterrupt
+
+
+def test_learns_patterns_and_keeps_the_label_order(
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig
+) -> None:
+    data = _set(pattern_table)
+    longer = recipe.model_copy(update={"min_steps": 60})
+    checkpoint = train(data, model, longer, subcenters=3, seed=0)
+    assert checkpoint.labels == tuple(f"class {i}" for i in range(6))
+    assert checkpoint.head_weight.shape == (6, 3, 16)
+    assert checkpoint.subcenters == 3
+
+
+def test_seed_decides_the_weights(pattern_table: Path, model: ModelConfig, recipe: TrainConfig) -> None:
+    data = _set(pattern_table)
+    first, again, other = (train(data, model, recipe, subcenters=2, seed=seed) for seed in (1, 1, 2))
+    assert _equal(first, again)
+    assert not _equal(first, other)
+
+
+@pytest.mark.parametrize("step", [3, 13])
+def test_interrupted_before_and_after_growth_ends_in_the_same_bits(
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path, step: int
+) -> None:
+    data, resume = _set(pattern_table), tmp_path / "resume.safetensors"
+    undisturbed = train(data, model, recipe, subcenters=3, seed=5)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, model, recipe, subcenters=3, seed=5, resume_path=resume, progress=_StopAt(step))
+    assert resume.exists()
+    steps: list[int] = []
+    resumed = train(
+        data,
+        model,
+        recipe,
+        subcenters=3,
+        seed=5,
+        resume_path=resume,
+        progress=lambda done, *_: steps.append(done),
+    )
+    assert steps[0] == step
+    assert _equal(undisturbed, resumed)
+
+
+def test_a_resume_point_of_another_recipe_or_a_damaged_one_is_not_continued(
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
+) -> None:
+    data, resume = _set(pattern_table), tmp_path / "resume.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(data, model, recipe, subcenters=1, seed=0, resume_path=resume, progress=_StopAt(5))
+    for seed, damage in ((1, False), (0, True)):
+        if damage:
+            resume.write_bytes(resume.read_bytes()[:100])
+        stop = _StopAt(1)
+        with pytest.raises(KeyboardInterrupt):
+            train(data, model, recipe, subcenters=1, seed=seed, resume_path=resume, progress=stop)
+        assert stop.first == 1
+
+
+def test_noise_without_signal_is_called_collapse(pattern_table: Path, model: ModelConfig, recipe: TrainConfig) -> None:
+    data = _set(pattern_table)
+    shuffled = TrainingSet(
+        data.sample_ids, data.uris, data.labels, np.random.default_rng(3).permutation(data.label_index)
+    )
+    brief = recipe.model_copy(update={"min_steps": 0, "epochs": 2, "margin": 0.5})
+    with pytest.raises(TrainingCollapsedError):
+        train(shuffled, model, brief, subcenters=3, seed=0)
+
+
+def test_one_label_is_refused(pattern_table: Path, model: ModelConfig, recipe: TrainConfig) -> None:
+    data = _set(pattern_table)
+    single = TrainingSet.from_columns(data.sample_ids, data.uris, ["a"] * len(data.uris))
+    with pytest.raises(InputError, match="at least two"):
+        train(single, model, recipe, subcenters=1, seed=0)
+
+
+def test_an_image_that_vanished_is_named(
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
+) -> None:
+    data = _set(pattern_table)
+    uris = [*data.uris[:-1], (tmp_path / "gone.png").as_uri()]
+    broken = TrainingSet(data.sample_ids, uris, data.labels, data.label_index)
+    with pytest.raises(InputError, match=str(data.sample_ids[-1])):
+        train(broken, model, recipe, subcenters=1, seed=0)
+
+
+def _job(table: Path, folder: Path, model: ModelConfig, recipe: TrainConfig) -> TrainJob:
+    return TrainJob(str(table), str(folder), model.model_dump(), recipe.model_dump(), subcenters=3, seed=2, threads=1)
+
+
+def test_killed_job_resumes_to_the_same_file(
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
+) -> None:
+    recipe = recipe.model_copy(update={"min_steps": 120})
+    train_job = _job(pattern_table, tmp_path / "killed", model, recipe)
+    spec = tmp_path / "job.json"
+    spec.write_text(json.dumps(asdict(train_job)))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "purify.training.job", str(spec)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    resume = tmp_path / "killed" / "resume.safetensors"
+    while not resume.exists():
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not (tmp_path / "killed" / "checkpoint").exists()
+    run_job(train_job)
+    run_job(_job(pattern_table, tmp_path / "whole", model, recipe))
+    files = [tmp_path / name / "checkpoint" / "model.safetensors" for name in ("killed", "whole")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert not resume.exists()
+    assert load_checkpoint(files[0].parent).extra["images"] == 96
+
+
+def test_a_job_ends_with_its_parent(
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
+) -> None:
+    spec = tmp_path / "job.json"
+    endless = recipe.model_copy(update={"epochs": 10_000})
+    spec.write_text(json.dumps(asdict(_job(pattern_table, tmp_path / "out", model, endless))))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "purify.training.job", str(spec)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    assert child.stdin is not None
+    child.stdin.close()
+    assert child.wait(timeout=30) == 1
+
+
+def test_a_jobs_error_arrives_as_itself(
+    model: ModelConfig, recipe: TrainConfig, tmp_path: Path, pattern_table: Path
+) -> None:
+    table = pq.read_table(pattern_table)
+    one = table.filter([label == "class 0" for label in table["label"].to_pylist()])
+    pq.write_table(one, tmp_path / "one.parquet")
+    with pytest.raises(InputError, match="at least two images"):
+        run_job(_job(tmp_path / "one.parquet", tmp_path / "out", model, recipe))
+    assert not (tmp_path / "out" / "checkpoint").exists()
+
+
+def test_a_job_that_dies_is_explained(
+    pattern_table: Path,
+    model: ModelConfig,
+    recipe: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(PurifyError, match="exit code 1"):
+        run_job(_job(pattern_table, tmp_path / "out", model, recipe))
+
+
+def test_stage_needs_ingested_rows(
+    tmp_path: Path, model: ModelConfig, recipe: TrainConfig, pattern_table: Path
+) -> None:
+    table = pq.read_table(pattern_table).to_pylist()
+    for row in table:
+        row["uri"] = None
+    import pyarrow as pa
+
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "plain.parquet")
+    with pytest.raises(InputError, match="purify ingest"):
+        train_table(tmp_path / "plain.parquet", tmp_path / "out", model, recipe, subcenters=1, seed=0)
