@@ -1,0 +1,1 @@
+"""Proof: verification of the models, detection of the noise, and the gain."""

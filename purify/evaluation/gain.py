@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import permutations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from purify.evaluation.intervals import interval, resample_weights, weighted_auc
+from purify.evaluation.intervals import interval, resample_weights, weighted_auc, weighted_tar
 from purify.evaluation.verification import FARS, Same, Scores, auc, fold_accuracy, roc_points, tar_at_far
 
 _AGAINST = ("raw", "random", "oracle")
@@ -28,26 +27,33 @@ def compare_models(
     weights = resample_weights(same, samples=bootstrap, seed=seed)
     drawn = {name: weighted_auc(values, same, weights) for name, values in scores.items()}
     models = {
-        name: {"n_train": n_train[name], **_figures(values, same, fold), "auc_interval": interval(drawn[name])}
+        name: {"n_train": n_train[name], **_figures(values, same, fold, weights), "auc_interval": interval(drawn[name])}
         for name, values in scores.items()
     }
     differences = {
-        f"{one}-{other}": {
-            "auc": models[one]["auc"] - models[other]["auc"],
-            "interval": interval(drawn[one] - drawn[other]),
+        f"purified-{other}": {
+            "auc": models["purified"]["auc"] - models[other]["auc"],
+            "interval": interval(drawn["purified"] - drawn[other]),
         }
-        for one, other in permutations(scores, 2)
-        if one == "purified" and other in _AGAINST
+        for other in scores
+        if other in _AGAINST and "purified" in scores
     }
     return {"models": models, "differences": differences, **_gap(models, drawn)}
 
 
-def _figures(scores: Scores, same: Same, fold: npt.NDArray[np.int64]) -> dict[str, Any]:
+def _figures(
+    scores: Scores, same: Same, fold: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]
+) -> dict[str, Any]:
     accuracy = fold_accuracy(scores, same, fold)
+    tars = {
+        str(far): {"value": tar, "interval": interval(weighted_tar(scores, same, weights, far))}
+        for far in FARS
+        if (tar := tar_at_far(scores, same, far)) is not None
+    }
     return {
         "auc": auc(scores, same),
         "accuracy": {"mean": float(accuracy.mean()), "std": float(accuracy.std())},
-        "tar_at_far": {str(far): tar for far in FARS if (tar := tar_at_far(scores, same, far)) is not None},
+        "tar_at_far": tars,
         "roc": roc_points(scores, same),
     }
 

@@ -32,6 +32,19 @@ def weighted_auc(
     return (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
 
 
+def weighted_tar(
+    scores: npt.NDArray[np.float64], same: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64], far: float
+) -> npt.NDArray[np.float64]:
+    """TAR at `far` of each row of ``weights[B, P]``, by the strict threshold of `tar_at_far`."""
+    negative = np.flatnonzero(~same)[np.argsort(-scores[~same], kind="stable")]
+    accepted = np.cumsum(weights[:, negative], axis=1)
+    allowed = np.floor(far * accepted[:, -1:] + 1e-9)
+    first_refused = np.minimum((accepted <= allowed).sum(axis=1), len(negative) - 1)
+    threshold = np.where((accepted <= allowed).all(axis=1), -np.inf, scores[negative][first_refused])
+    passing = scores[same][None, :] > threshold[:, None]
+    return (weights[:, same] * passing).sum(axis=1) / weights[:, same].sum(axis=1)
+
+
 def interval(values: npt.NDArray[np.float64]) -> list[float]:
     """Percentile interval at `LEVEL` of bootstrap `values`."""
     tail = (1 - LEVEL) / 2

@@ -52,9 +52,19 @@ class Pairs:
 
     def take(self, mask: npt.NDArray[np.bool_]) -> Pairs:
         """The pairs where `mask` is true."""
-        rows = np.flatnonzero(mask).tolist()
-        picked = {name: tuple(getattr(self, name)[row] for row in rows) for name in ("a", "b", "person_a", "person_b")}
-        return replace(self, **picked, same=self.same[mask], fold=self.fold[mask])
+
+        def picked(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name, wanted in zip(names, mask, strict=True) if wanted)
+
+        return replace(
+            self,
+            a=picked(self.a),
+            b=picked(self.b),
+            person_a=picked(self.person_a),
+            person_b=picked(self.person_b),
+            same=self.same[mask],
+            fold=self.fold[mask],
+        )
 
 
 def read_pairs(path: Path, names: Iterable[str], *, prefix: str | None = None) -> Pairs:
@@ -151,10 +161,16 @@ def _read_table(path: Path) -> tuple[list[str], list[str], list[bool], list[int]
         raise InputError(f"{path}: no pairs")
     same = [_truth(row["same"], path, number) for number, row in enumerate(rows, start=1)]
     if "fold" in rows[0]:
-        fold = [int(row["fold"]) for row in rows]
+        fold = [_fold(row["fold"], path, number) for number, row in enumerate(rows, start=1)]
     else:
         fold = [_FOLDS * i // len(rows) for i in range(len(rows))]
     return [row["a"] for row in rows], [row["b"] for row in rows], same, fold
+
+
+def _fold(value: object, path: Path, row: int) -> int:
+    if not str(value).isdigit():
+        raise InputError(f"{path}: row {row}: fold is {value!r}, expected a number")
+    return int(str(value))
 
 
 def _truth(value: object, path: Path, row: int) -> bool:
@@ -172,8 +188,8 @@ def _read_lfw(path: Path, names: set[str], prefix: str | None) -> tuple[list[str
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: neither LFW's text form nor a .csv or .parquet table") from error
     header = lines[0].split() if lines else []
-    folds = int(header[0]) if header and len(header) <= 2 and header[0].isdigit() and len(header) == 2 else 1
-    body = lines[1:] if header and len(header) <= 2 and all(word.isdigit() for word in header) else lines
+    has_header = len(header) in (1, 2) and all(word.isdigit() for word in header)
+    body = lines[1:] if has_header else lines
     images = _images_by_person(path, names, prefix)
     a, b, same = [], [], []
     for number, line in enumerate(body, start=1 + len(lines) - len(body)):
@@ -192,8 +208,9 @@ def _read_lfw(path: Path, names: set[str], prefix: str | None) -> tuple[list[str
         same.append(len(fields) == 3)
     if not a:
         raise InputError(f"{path}: no pairs")
-    fold_count = folds if folds > 1 else _FOLDS
-    return a, b, same, [fold_count * i // len(a) for i in range(len(a))]
+    # View 2 says how many folds of equal size follow; the development forms (one number or none) have none.
+    folds = int(header[0]) if has_header and len(header) == 2 else _FOLDS
+    return a, b, same, [folds * i // len(a) for i in range(len(a))]
 
 
 def _images_by_person(path: Path, names: set[str], prefix: str | None) -> dict[tuple[str, int], str]:
