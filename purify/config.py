@@ -53,7 +53,7 @@ class ModelConfig(Section):
 class TrainConfig(Section):
     """Training on the noisy set (K sub-centers) and, with K = 1, on the purified one."""
 
-    epochs: int = Field(16, ge=1)
+    epochs: int = Field(24, ge=1)
     min_steps: int = Field(
         600, ge=0, description="Small sets are repeated for more epochs until this many steps are reached."
     )
@@ -105,6 +105,10 @@ class AnalyzeConfig(Section):
     weak_majority: float = Field(
         0.5, ge=0, le=1, description="Classes with a smaller dominant share are flagged weak_majority."
     )
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides the weights: all settings but those that say how fast the training runs."""
+        return self.model_dump(exclude={"workers", "parallel", "checkpoint_seconds"})
 
 
 class RetrainConfig(Section):

@@ -1,0 +1,45 @@
+# `make` lists the targets. All that is needed: Python 3.11 or newer, git, make.
+
+PYTHON ?= python3
+OUT ?= runs
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# Idle OpenMP threads sleep instead of spinning: torch, faiss and other programs share the cores.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint format clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+install: $(INSTALLED) ## Create .venv and install the project with its development tools
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed; name it with: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	@echo 'Installing into $(VENV): one to three minutes'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: $(INSTALLED) ## Purify the built-in demo set; prints where the report is
+	$(BIN)/purify run-flow --out '$(OUT)'
+
+test: $(INSTALLED) ## Run the whole test suite, slow tests included
+	$(BIN)/python -m pytest -m ''
+
+lint: $(INSTALLED) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove .venv, caches and build products; runs are kept
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find purify flows tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

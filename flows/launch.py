@@ -1,0 +1,100 @@
+"""Starting the flow from the command line: what to run, where, and what to say of it afterwards."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.prefect_api import prefect_api
+from flows.reporting import run_summary, show_on
+from purify.config import PurifyConfig
+from purify.errors import InputError
+from purify.faces.demo import write_demo
+from purify.manifest.io import read_json
+from purify.progress import progress_board
+from purify.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class FlowRequest:
+    """The parameters of one run of the flow."""
+
+    source: str
+    run_folder: str
+    config: PurifyConfig
+    embeddings: str | None = None
+
+
+def new_run_folder(out: Path, name: str) -> Path:
+    """Folder of a run that is not there yet.
+
+    Raises
+    ------
+    InputError
+        If `name` is not a plain name, or the run exists.
+    """
+    if not name or Path(name).name != name:
+        raise InputError(f"--name {name!r}: expected a plain folder name")
+    folder = (out / name).resolve()
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: there is a run already; go on with --resume {folder}, or give another --name")
+    return folder
+
+
+def default_name(source: str) -> str:
+    """Source and time: ``faces-20260102-030405``."""
+    return f"{source}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def demo_request(out: Path, name: str | None, config: PurifyConfig) -> FlowRequest:
+    """A run on the built-in demo set, drawn to ``OUT/demo-data-SEED`` if it is not there."""
+    folder = new_run_folder(out, name or default_name("demo"))
+    demo = write_demo(out.resolve() / f"demo-data-{config.seed}", seed=config.seed)
+    config = config.model_copy(
+        update={
+            "ingest": config.ingest.model_copy(update={"images": [str(demo.images)]}),
+            "evaluate": config.evaluate.model_copy(update={"pairs": str(demo.pairs)}),
+        }
+    )
+    return FlowRequest(source=str(demo.table), run_folder=str(folder), config=config)
+
+
+def resumed_request(run: Path) -> FlowRequest:
+    """The request that `run` was started with.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a run.
+    """
+    info = RunFolder(run.resolve()).info
+    if not info.exists():
+        raise InputError(f"{run}: no run.json in this folder, so there is nothing to resume; start a new run")
+    values = read_json(info)
+    return FlowRequest(
+        source=values["source"],
+        run_folder=str(run.resolve()),
+        config=PurifyConfig.model_validate(values["config"]),
+        embeddings=values["embeddings"],
+    )
+
+
+def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
+    """Run the flow and return its summary.
+
+    A run whose input was refused before anything was written leaves no folder behind.
+    """
+    run = RunFolder(Path(request.run_folder))
+    try:
+        with prefect_api(), progress_board(quiet=quiet) as board, show_on(board):
+            from flows.purify_flow import with_runner
+
+            with_runner(request.config)(request.source, request.run_folder, request.config, request.embeddings)
+    except InputError:
+        if not run.manifest.exists():
+            shutil.rmtree(run.root, ignore_errors=True)
+        raise
+    return run_summary(run)

@@ -1,0 +1,175 @@
+"""The main job as a Prefect flow: a noisy set in, a cleaned manifest and a retrained model out, with proof.
+
+The flow orders the stages and shows them; it computes nothing itself. It runs against a configured Prefect
+server, or a temporary one of its own (`flows.prefect_api`).
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.futures import PrefectFuture, wait
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.reporting import publish_summary
+from flows.tasks import (
+    analyze_task,
+    apply_task,
+    embed_task,
+    evaluate_task,
+    ingest_task,
+    report_task,
+    train_task,
+)
+from purify import __version__, stages
+from purify.config import PurifyConfig
+from purify.embedding.store import read_embeddings
+from purify.manifest.io import PARTIAL_PREFIX, read_table, sha256_file
+from purify.manifest.roots import ImageRoots
+from purify.manifest.schema import MANIFEST
+from purify.run_folder import RunFolder
+from purify.training.job import stop_running_jobs
+
+DEFAULT_CONFIG = PurifyConfig()
+
+
+@flow(name="purify", validate_parameters=True)
+def purify_flow(
+    source: str,
+    run_folder: str,
+    config: PurifyConfig = DEFAULT_CONFIG,
+    embeddings: str | None = None,
+) -> str:
+    """Purify `source` into `run_folder`.
+
+    Parameters
+    ----------
+    source
+        Folder, ``.tar``, or Parquet/CSV table.
+    run_folder
+        Folder of the run. Stages that it holds already, from the same inputs, are not done again.
+    config
+        Everything that decides the result.
+    embeddings
+        Embeddings of another extractor; they replace the training and embedding of the first round.
+
+    Returns
+    -------
+    str
+        Path of the report.
+    """
+    run = RunFolder(Path(run_folder))
+    with run.lock():
+        _start(run, source, config, embeddings)
+        try:
+            _purify(run, source, config, Path(embeddings) if embeddings else None)
+        finally:
+            stop_running_jobs()
+        publish_summary(run)
+    return str(run.report)
+
+
+def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Path | None) -> None:
+    images = image_roots(source, config, given_embeddings=embeddings is not None)
+    ingest_task(run, source, config, decode=bool(images))
+    _check_inputs(run, config, embeddings, images)
+    models = models_to_compare(run, config, images)
+    early = [name for name in models if name in ("raw", "oracle")]
+    trainings: list[PrefectFuture[None]] = []
+    if embeddings is None:
+        first = train_task.submit(run, "round-1", config)
+        trainings = [train_task.submit(run, name, config) for name in early]
+        first.result()
+        embed_task(run, config)
+    analyze_task(run, config, embeddings=embeddings)
+    apply_task(run)
+    report_task(run)
+    late = [name for name in models if embeddings is not None or name not in early]
+    trainings += [train_task.submit(run, name, config) for name in late]
+    wait(trainings)
+    for training in trainings:
+        training.result()
+    if models and config.evaluate.pairs:
+        evaluate_task(run, models, config, images=images)
+    report_task(run)
+
+
+def image_roots(source: str, config: PurifyConfig, *, given_embeddings: bool) -> list[str]:
+    """Where images are looked up: the configured roots, else the source itself or the folder of the table.
+
+    Empty for a table with given embeddings and no roots: it is judged without its images.
+    """
+    if config.ingest.images:
+        return list(config.ingest.images)
+    path = Path(source)
+    if path.is_dir() or path.suffix == ".tar":
+        return [source]
+    return [] if given_embeddings else [str(path.parent)]
+
+
+def models_to_compare(run: RunFolder, config: PurifyConfig, images: list[str]) -> list[str]:
+    """The K = 1 models to train: the purified one, and with pairs to measure on, the baselines."""
+    if not config.retrain.enabled or not images:
+        return []
+    if config.evaluate.pairs is None:
+        return ["purified"]
+    truth = stages.has_truth(read_table(run.manifest, MANIFEST))
+    return ["purified", *(name for name in config.evaluate.baselines if name != "oracle" or truth)]
+
+
+def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Path | None, images: list[str]) -> None:
+    """Refuse bad pairs and embeddings now, not after the training."""
+    manifest = read_table(run.manifest, MANIFEST)
+    if embeddings is not None:
+        read_embeddings(embeddings, stages.ok_rows(manifest)["sample_id"].to_pylist())
+    if config.evaluate.pairs and images:
+        with ImageRoots([Path(root) for root in images]) as roots:
+            stages.usable_pairs(Path(config.evaluate.pairs), roots, manifest, config.evaluate)
+
+
+def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | None) -> None:
+    for partial in run.root.rglob(f"{PARTIAL_PREFIX}*"):  # left by a process that was killed while it wrote
+        partial.unlink()
+    inputs = [Path(p) for p in (source, embeddings, config.evaluate.pairs, *config.ingest.images) if p]
+    run.update_info(
+        source=source,
+        embeddings=embeddings,
+        config=config.model_dump(mode="json"),
+        seed=config.seed,
+        versions=_versions(),
+        git_revision=_git_revision(),
+        input_hashes={str(path): sha256_file(path) for path in inputs if path.is_file()},
+    )
+
+
+def _versions() -> dict[str, Any]:
+    packages = ("torch", "numpy", "pyarrow", "prefect", "Pillow")
+    return {
+        "purify": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout that runs, if it is one."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def with_runner(config: PurifyConfig) -> Any:
+    """The flow with as many trainings at once as configured."""
+    return purify_flow.with_options(task_runner=ThreadPoolTaskRunner(max_workers=config.train.parallel))

@@ -1,0 +1,56 @@
+"""What a run shows while it works and when it ends: bars on a terminal, artifacts in the Prefect UI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flows.artifacts import publish_summary_artifacts, task_progress
+from purify.manifest.io import read_json
+from purify.progress import Progress, ProgressBoard
+from purify.run_folder import RunFolder
+
+_board: ProgressBoard | None = None
+
+
+@contextmanager
+def show_on(board: ProgressBoard) -> Iterator[None]:
+    """Let the stages of this process show their progress on `board` too."""
+    global _board  # noqa: PLW0603  (flow parameters must be plain values, so the terminal is reached this way)
+    _board = board
+    try:
+        yield
+    finally:
+        _board = None
+
+
+def progress_for(stage: str) -> Progress:
+    """Progress of `stage`: a bar where there is a terminal, and an artifact of the running task."""
+    artifact = task_progress(stage)
+    bar = _board.stage(stage) if _board else None
+
+    def report(done: int, total: int, detail: str = "") -> None:
+        artifact(done, total, detail)
+        if bar is not None:
+            bar(done, total, detail)
+
+    return report
+
+
+def run_summary(run: RunFolder) -> dict[str, Any]:
+    """What a run ended with, for people and programs."""
+    info = read_json(run.info)
+    values: dict[str, Any] = {"run": str(run.root), **info["counts"]}
+    if run.evaluation.exists():
+        evaluation = read_json(run.evaluation)
+        values |= {f"auc_{name}": model["auc"] for name, model in evaluation["models"].items()}
+        gap = evaluation.get("gap_closed")
+        values["gap_closed"] = gap["auc"]["value"] if gap else None
+    values |= {f"noise_{key}": value for key, value in info.get("truth", {}).items()}
+    return {**values, "report": str(run.report)}
+
+
+def publish_summary(run: RunFolder) -> None:
+    """Show the run's figures as artifacts of the running flow."""
+    publish_summary_artifacts("purify", run_summary(run))

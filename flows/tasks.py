@@ -1,0 +1,197 @@
+"""The tasks of the flow: each runs one stage of a run folder, unless its record says that it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.reporting import progress_for
+from purify import stages
+from purify.config import PurifyConfig
+from purify.errors import PurifyError
+from purify.manifest.ingest import load_manifest
+from purify.manifest.io import read_table, write_table
+from purify.manifest.schema import MANIFEST, VERDICTS
+from purify.report.html import truth_figures, write_report
+from purify.run_folder import RunFolder
+from purify.training.job import TrainJob, compute_threads, run_job
+
+_MODEL = "model.safetensors"
+
+
+def _source_state(path: str) -> Any:
+    """What tells whether a source changed: size and time of a file; a folder is read anew only by a new run."""
+    source = Path(path)
+    if source.is_file():
+        stat = source.stat()
+        return [str(source.resolve()), stat.st_size, stat.st_mtime_ns]
+    return str(source.resolve())
+
+
+@task(name="ingest", cache_policy=NO_CACHE)
+def ingest_task(run: RunFolder, source: str, config: PurifyConfig, *, decode: bool) -> None:
+    """Source -> ``manifest.parquet``. Without `decode` the table is taken as it is: its images are not at hand."""
+
+    def work() -> None:
+        images = [Path(root) for root in config.ingest.images]
+        if decode:
+            stages.ingest_source(Path(source), images, run.manifest, config.ingest, progress=progress_for("ingest"))
+        else:
+            write_table(load_manifest(Path(source)), run.manifest)
+
+    inputs = {
+        "source": _source_state(source),
+        "images": [_source_state(root) for root in config.ingest.images],
+        "config": config.ingest.model_dump(exclude={"workers"}),
+        "decode": decode,
+    }
+    run.run_stage("ingest", inputs, [run.manifest], work)
+
+
+@task(name="train", task_run_name="train-{name}", cache_policy=NO_CACHE)
+def train_task(run: RunFolder, name: str, config: PurifyConfig) -> None:
+    """Train the model `name`: ``round-1`` (K sub-centers, noisy set), ``purified`` or a baseline (K = 1)."""
+    table, folder = _training_table(run, name, config), _model_folder(run, name)
+    job = TrainJob(
+        table=str(table),
+        folder=str(folder),
+        model=config.model.model_dump(),
+        train=config.train.model_dump(),
+        subcenters=config.train.subcenters if name == "round-1" else 1,
+        seed=config.seed,
+        threads=compute_threads(config.train.parallel),
+    )
+    inputs = {
+        "table": table,
+        "model": job.model,
+        "train": config.train.recipe(),
+        "subcenters": job.subcenters,
+        "seed": job.seed,
+    }
+    run.run_stage(
+        f"train-{name}",
+        inputs,
+        [folder / "checkpoint" / _MODEL],
+        lambda: run_job(job, progress_for(f"train {name}")),
+    )
+
+
+def _model_folder(run: RunFolder, name: str) -> Path:
+    return run.round if name == "round-1" else run.model(name)
+
+
+def _training_table(run: RunFolder, name: str, config: PurifyConfig) -> Path:
+    if name in ("round-1", "raw"):
+        return run.manifest
+    if name == "purified":
+        return run.cleaned
+    path = run.model(name) / "train.parquet"
+    manifest = read_table(run.manifest, MANIFEST)
+    kept = pq.read_metadata(run.cleaned).num_rows if name == "random" else 0
+    write_table(stages.baseline_table(manifest, name, kept=kept, seed=config.seed), path)
+    return path
+
+
+@task(name="embed", cache_policy=NO_CACHE)
+def embed_task(run: RunFolder, config: PurifyConfig) -> None:
+    """``manifest.parquet`` + checkpoint -> ``round-1/embeddings.parquet``."""
+
+    def work() -> None:
+        stages.embed_manifest(
+            read_table(run.manifest, MANIFEST),
+            run.checkpoint,
+            run.embeddings,
+            config.embed,
+            precision=config.train.precision,
+            workers=config.train.workers,
+            progress=progress_for("embed"),
+        )
+
+    inputs = {
+        "manifest": run.manifest,
+        "checkpoint": run.checkpoint / _MODEL,
+        "config": config.embed.model_dump(),
+        "precision": config.train.precision,
+    }
+    run.run_stage("embed", inputs, [run.embeddings], work)
+
+
+@task(name="analyze", cache_policy=NO_CACHE)
+def analyze_task(run: RunFolder, config: PurifyConfig, *, embeddings: Path | None) -> None:
+    """Embeddings + sub-centers -> ``verdicts.parquet`` and ``class_report.parquet``."""
+
+    def work() -> None:
+        analysis = stages.analyze_manifest(
+            read_table(run.manifest, MANIFEST),
+            embeddings or run.embeddings,
+            config,
+            checkpoint_folder=None if embeddings else run.checkpoint,
+        )
+        write_table(analysis.verdicts, run.verdicts)
+        write_table(analysis.class_report, run.class_report)
+
+    inputs = {
+        "manifest": run.manifest,
+        "embeddings": embeddings or run.embeddings,
+        "checkpoint": "projection" if embeddings else run.checkpoint / _MODEL,
+        "config": config.analyze.model_dump(),
+        "subcenters": config.train.subcenters,
+        "seed": config.seed,
+    }
+    run.run_stage("analyze", inputs, [run.verdicts, run.class_report], work)
+
+
+@task(name="apply", cache_policy=NO_CACHE)
+def apply_task(run: RunFolder) -> None:
+    """Verdicts -> ``cleaned``, ``removed`` and ``labels`` tables."""
+    run.run_stage(
+        "apply",
+        {"manifest": run.manifest, "verdicts": run.verdicts},
+        [run.cleaned, run.removed, run.labels],
+        lambda: stages.apply_files(read_table(run.manifest, MANIFEST), run.verdicts, run.root),
+    )
+    run.update_info(counts=stages.run_counts(read_table(run.manifest, MANIFEST), run.cleaned, run.removed))
+
+
+@task(name="evaluate", cache_policy=NO_CACHE)
+def evaluate_task(run: RunFolder, models: Sequence[str], config: PurifyConfig, *, images: Sequence[str]) -> None:
+    """Checkpoints + pairs -> ``evaluation.json``."""
+    if config.evaluate.pairs is None:
+        raise PurifyError("evaluate needs a pairs file")
+    pairs = Path(config.evaluate.pairs)
+    folders = {name: run.model(name) / "checkpoint" for name in models}
+
+    def work() -> None:
+        stages.evaluate_models(
+            folders,
+            pairs,
+            [Path(root) for root in images],
+            read_table(run.manifest, MANIFEST),
+            config,
+            run.evaluation,
+            progress=progress_for("evaluate"),
+        )
+
+    inputs = {
+        "manifest": run.manifest,
+        "pairs": pairs,
+        **{f"model-{name}": folder / _MODEL for name, folder in folders.items()},
+        "config": config.evaluate.model_dump(),
+        "seed": config.seed,
+    }
+    run.run_stage("evaluate", inputs, [run.evaluation], work)
+
+
+@task(name="report", cache_policy=NO_CACHE)
+def report_task(run: RunFolder) -> None:
+    """The run folder -> ``report.html``; always written anew."""
+    run.update_info(
+        stages=run.stage_seconds(),
+        truth=truth_figures(read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)) or {},
+    )
+    write_report(run.root)

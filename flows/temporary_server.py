@@ -1,0 +1,119 @@
+"""A Prefect API server that lives as long as the process that started it, and no longer.
+
+Prefect's own temporary server outlives a parent that is killed with SIGKILL. This one can't: the parent
+holds the writing end of a pipe that is the server's standard input, and the kernel closes it however the
+parent ends. The parent also makes the listening socket, so that there is no port to guess and no need to
+poll: the first request waits in the socket's queue until the server is up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from purify.errors import PurifyError
+
+HOST = "127.0.0.1"
+_STOP_SECONDS = 10
+_LAST_WORDS_SECONDS = 3
+_LOG_TAIL_BYTES = 2000
+_PROGRAM = Path(__file__).resolve().with_name("server_process.py")
+_SERVER_ENVIRONMENT = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET",  # whatever the terminal shows: this goes to a file
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
+
+
+@dataclass(frozen=True)
+class TemporaryServer:
+    """A running server: its process, where its API answers, and what it wrote to its log."""
+
+    process: subprocess.Popen[bytes]
+    api_url: str
+    log: IO[bytes]
+
+    def is_running(self) -> bool:
+        """Tell whether the process is still there."""
+        return self.process.poll() is None
+
+    def stop(self) -> None:
+        """Close the pipe and wait until the server is gone."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def start_server(environment: dict[str, str], *, timeout: float) -> TemporaryServer:
+    """Start a server on a free port of the loopback interface and wait until it answers.
+
+    Parameters
+    ----------
+    environment
+        Environment of the server's process, where Prefect finds its settings (``PREFECT_HOME``, ...).
+    timeout
+        Seconds to wait; the first start on a new ``PREFECT_HOME`` also creates the database.
+
+    Raises
+    ------
+    PurifyError
+        If the server ends or doesn't answer in time; the message has the end of its log.
+    """
+    # The server's chatter goes to an unnamed file: it is of interest only if the start fails.
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
+    with socket.create_server((HOST, 0), backlog=128) as listener:
+        api_url = f"http://{HOST}:{listener.getsockname()[1]}/api"
+        process = subprocess.Popen(
+            # -P: the program's folder is not put on its import path.
+            [sys.executable, "-P", str(_PROGRAM), str(listener.fileno())],
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env={**environment, **_SERVER_ENVIRONMENT},
+            # Ctrl-C in a terminal must not reach it: the flow has yet to report how it ended.
+            start_new_session=True,
+        )
+    server = TemporaryServer(process, api_url, log)
+    try:
+        _wait_until_healthy(server, timeout=timeout)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def _wait_until_healthy(server: TemporaryServer, *, timeout: float) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{server.api_url}/health", timeout=timeout):
+            pass
+    except OSError as error:  # includes URLError, HTTPError, and a reset connection
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.process.wait(timeout=_LAST_WORDS_SECONDS)
+        raise PurifyError(
+            f"Prefect's temporary server did not come up within {timeout:g} s ({error}). Either start a"
+            " server yourself (`prefect server start`, then set PREFECT_API_URL=http://127.0.0.1:4200/api),"
+            " or set PREFECT_HOME to an empty folder that you can write to. The end of its log:\n"
+            f"{_log_tail(server.log) or '(empty)'}"
+        ) from error
+
+
+def _log_tail(log: IO[bytes]) -> str:
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(0, size - _LOG_TAIL_BYTES))
+    return log.read().decode(errors="replace").strip()

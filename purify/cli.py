@@ -1,0 +1,414 @@
+"""The command line: thin commands over `purify.stages` and the flow. ``purify --help`` is the map."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Before torch or FAISS load: OpenMP threads that spin slow everything else down.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import click
+
+from purify import __version__
+from purify.config import load_config
+from purify.errors import PurifyError
+
+_EXISTING = click.Path(exists=True, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class _Group(click.Group):
+    """Turns our errors into one message and an exit code; tracebacks are for our own faults only."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PurifyError as error:
+            _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _fail("interrupted; a run goes on with --resume RUN", 130)
+        except OSError as error:
+            _fail(f"{error.filename or 'file system'}: {error.strerror or error}", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="purify")
+def main() -> None:
+    r"""Clean a noisy, web-labelled image set by sub-center ArcFace, with a reason for every sample.
+
+    \b
+    The whole job:      purify run-flow SOURCE --out runs
+    Without a source:   the built-in demo set
+    Step by step:       ingest -> train -> embed -> analyze -> apply -> train -> evaluate
+    """
+
+
+def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Override one value. Repeatable.",
+    )(command)
+    return click.option("--config", "config_file", type=_FILE, help="Configuration in TOML (see `purify config`).")(
+        command
+    )
+
+
+def _images_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--images",
+        type=_EXISTING,
+        multiple=True,
+        help="Folder or .tar that paths are looked up in. Repeatable.",
+    )(command)
+
+
+def _out_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--out", type=_FOLDER, required=True, help="Folder to write to.")(command)
+
+
+def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(command)
+
+
+def _answer(values: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(values, indent=2, sort_keys=True))
+        return
+    width = max(len(key) for key in values)
+    for key, value in values.items():
+        click.echo(f"{key:<{width}}  {value}")
+
+
+@main.command("run-flow")
+@click.argument("source", type=_EXISTING, required=False)
+@_images_option
+@click.option("--pairs", type=_FILE, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same).")
+@click.option("--embeddings", type=_FILE, help="Your own embeddings: skips the first training.")
+@click.option("--rule", help="Decision rule; overrides analyze.rule.")
+@click.option("--out", type=_FOLDER, default=Path("runs"), show_default=True, help="Folder that holds the runs.")
+@click.option("--name", help="Name of the run's folder; default: source and time.")
+@click.option(
+    "--resume",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="RUN",
+    help="Go on with the run in this folder.",
+)
+@_config_options
+@_json_option
+def run_flow(
+    source: Path | None,
+    images: tuple[Path, ...],
+    pairs: Path | None,
+    embeddings: Path | None,
+    rule: str | None,
+    out: Path,
+    name: str | None,
+    resume: Path | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Purify SOURCE (folder, .tar, Parquet/CSV table; none: the demo set) and prove the gain."""
+    from flows.launch import (
+        FlowRequest,
+        default_name,
+        demo_request,
+        new_run_folder,
+        resumed_request,
+        run_request,
+    )
+
+    if resume is not None:
+        given = [source, images, pairs, embeddings, rule, name, config_file, overrides]
+        if any(given):
+            raise click.UsageError("--resume goes on with the run's own source and configuration; give it alone")
+        request = resumed_request(resume)
+    else:
+        settings = list(overrides)
+        for key, value in (
+            ("ingest.images", [str(path.resolve()) for path in images] or None),
+            ("evaluate.pairs", str(pairs.resolve()) if pairs else None),
+            ("analyze.rule", rule),
+        ):
+            if value is not None:
+                settings.append(f"{key}={json.dumps(value)}")
+        config = load_config(config_file, settings)
+        if source is None:
+            request = demo_request(out, name, config)
+        else:
+            request = FlowRequest(
+                source=str(source.resolve()),
+                run_folder=str(new_run_folder(out, name or default_name(source.stem))),
+                config=config,
+                embeddings=str(embeddings.resolve()) if embeddings else None,
+            )
+    _answer(run_request(request, quiet=as_json), as_json=as_json)
+
+
+@main.command("ingest")
+@click.argument("source", type=_EXISTING)
+@_images_option
+@_out_option
+@_config_options
+@_json_option
+def ingest_command(
+    source: Path,
+    images: tuple[Path, ...],
+    out: Path,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """SOURCE -> OUT/manifest.parquet: one row a sample, unreadable ones with a reason."""
+    from purify import stages
+    from purify.manifest.io import read_table
+    from purify.manifest.schema import MANIFEST
+    from purify.progress import progress_board
+
+    config = load_config(config_file, overrides)
+    manifest = out / "manifest.parquet"
+    roots = list(images) or [Path(root) for root in config.ingest.images]
+    with progress_board(quiet=as_json) as board:
+        stages.ingest_source(source, roots, manifest, config.ingest, progress=board.stage("ingest"))
+    counts = read_table(manifest, MANIFEST, columns=["status"])["status"].value_counts().to_pylist()
+    _answer({"manifest": str(manifest), **{c["values"]: c["counts"] for c in counts}}, as_json=as_json)
+
+
+@main.command("train")
+@click.argument("manifest", type=_FILE)
+@_out_option
+@click.option("--subcenters", "-k", type=click.IntRange(1, 16), help="K; default: train.subcenters.")
+@_config_options
+def train_command(
+    manifest: Path, out: Path, subcenters: int | None, config_file: Path | None, overrides: tuple[str, ...]
+) -> None:
+    """MANIFEST -> OUT/checkpoint. Interrupted, the same command goes on where it was."""
+    from purify.progress import progress_board
+    from purify.training.job import TrainJob, compute_threads, run_job
+
+    config = load_config(config_file, overrides)
+    job = TrainJob(
+        table=str(manifest),
+        folder=str(out),
+        model=config.model.model_dump(),
+        train=config.train.model_dump(),
+        subcenters=subcenters or config.train.subcenters,
+        seed=config.seed,
+        threads=compute_threads(config.train.parallel),
+    )
+    with progress_board() as board:
+        run_job(job, board.stage("train"))
+    _answer({"checkpoint": str(out / "checkpoint")}, as_json=False)
+
+
+@main.command("embed")
+@click.argument("manifest", type=_FILE)
+@click.option("--checkpoint", type=_EXISTING, required=True, help="Checkpoint folder.")
+@_out_option
+@_config_options
+def embed_command(
+    manifest: Path, checkpoint: Path, out: Path, config_file: Path | None, overrides: tuple[str, ...]
+) -> None:
+    """MANIFEST + checkpoint -> OUT/embeddings.parquet."""
+    from purify import stages
+    from purify.manifest.ingest import load_manifest
+    from purify.progress import progress_board
+
+    config = load_config(config_file, overrides)
+    path = out / "embeddings.parquet"
+    out.mkdir(parents=True, exist_ok=True)
+    with progress_board() as board:
+        stages.embed_manifest(
+            load_manifest(manifest),
+            checkpoint,
+            path,
+            config.embed,
+            precision=config.train.precision,
+            workers=config.train.workers,
+            progress=board.stage("embed"),
+        )
+    _answer({"embeddings": str(path)}, as_json=False)
+
+
+@main.command("analyze")
+@click.argument("manifest", type=_FILE)
+@click.option("--embeddings", type=_FILE, required=True, help="Parquet with sample_id (or path) and embedding.")
+@click.option("--checkpoint", type=_EXISTING, help="Judge by this checkpoint's sub-centers; none: fit them here.")
+@_out_option
+@click.option("--rule", help="Decision rule; overrides analyze.rule.")
+@_config_options
+@_json_option
+def analyze_command(
+    manifest: Path,
+    embeddings: Path,
+    checkpoint: Path | None,
+    out: Path,
+    rule: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """MANIFEST + embeddings -> OUT/verdicts.parquet and OUT/class_report.parquet."""
+    from purify import stages
+    from purify.manifest.ingest import load_manifest
+    from purify.manifest.io import write_table
+
+    settings = [*overrides, *([f"analyze.rule={json.dumps(rule)}"] if rule else [])]
+    config = load_config(config_file, settings)
+    analysis = stages.analyze_manifest(load_manifest(manifest), embeddings, config, checkpoint_folder=checkpoint)
+    write_table(analysis.verdicts, out / "verdicts.parquet")
+    write_table(analysis.class_report, out / "class_report.parquet")
+    counts = analysis.verdicts["decision"].value_counts().to_pylist()
+    _answer(
+        {
+            "verdicts": str(out / "verdicts.parquet"),
+            "rule": config.analyze.rule,
+            **{c["values"]: c["counts"] for c in counts},
+        },
+        as_json=as_json,
+    )
+
+
+@main.command("apply")
+@click.argument("manifest", type=_FILE)
+@click.option("--verdicts", type=_FILE, required=True)
+@_out_option
+@_json_option
+def apply_command(manifest: Path, verdicts: Path, out: Path, as_json: bool) -> None:
+    """MANIFEST + verdicts -> OUT/cleaned.parquet, removed.parquet and labels.parquet."""
+    from purify import stages
+    from purify.manifest.ingest import load_manifest
+
+    table = load_manifest(manifest)
+    stages.apply_files(table, verdicts, out)
+    counts = stages.run_counts(table, out / "cleaned.parquet", out / "removed.parquet")
+    _answer({"cleaned_table": str(out / "cleaned.parquet"), **counts}, as_json=as_json)
+
+
+def _named_checkpoints(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
+    models = {}
+    for value in values:
+        name, equals, folder = value.partition("=")
+        if not equals or not Path(folder).is_dir():
+            raise click.BadParameter(f"{value!r}: expected NAME=CHECKPOINT_FOLDER, such as raw=runs/a/checkpoint")
+        models[name] = Path(folder)
+    return models
+
+
+@main.command("evaluate")
+@click.argument("manifest", type=_FILE)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    callback=_named_checkpoints,
+    metavar="NAME=FOLDER",
+    help="A checkpoint to measure; names raw, random, purified and oracle are compared. Repeatable.",
+)
+@click.option("--pairs", type=_FILE, required=True, help="Verification pairs.")
+@_images_option
+@_out_option
+@_config_options
+@_json_option
+def evaluate_command(
+    manifest: Path,
+    models: dict[str, Path],
+    pairs: Path,
+    images: tuple[Path, ...],
+    out: Path,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Verification on pairs of people that are not in the training set MANIFEST -> OUT/evaluation.json."""
+    from purify import stages
+    from purify.manifest.ingest import load_manifest
+    from purify.manifest.io import read_json
+    from purify.progress import progress_board
+
+    config = load_config(config_file, overrides)
+    out.mkdir(parents=True, exist_ok=True)
+    roots = list(images) or [Path(root) for root in config.ingest.images]
+    path = out / "evaluation.json"
+    with progress_board(quiet=as_json) as board:
+        stages.evaluate_models(
+            models, pairs, roots, load_manifest(manifest), config, path, progress=board.stage("evaluate")
+        )
+    result = read_json(path)
+    if as_json:
+        click.echo(json.dumps(result, indent=2, sort_keys=True))
+    else:
+        _answer(
+            {name: f"AUC {m['auc']:.4f} {m['auc_interval']}" for name, m in result["models"].items()},
+            as_json=False,
+        )
+
+
+@main.command("score")
+@click.argument("verdicts", type=_FILE)
+@click.option("--truth", type=_FILE, required=True, help="Table with path (or sample_id) and true_label.")
+def score_command(verdicts: Path, truth: Path) -> None:
+    """Noise-detection figures of VERDICTS as JSON (an empty true_label belongs to no class)."""
+    from purify.evaluation.detection import score_verdicts
+    from purify.manifest.ingest import load_truth
+    from purify.manifest.io import read_table
+    from purify.manifest.schema import VERDICTS
+
+    _answer(score_verdicts(read_table(verdicts, VERDICTS), load_truth(truth)), as_json=True)
+
+
+@main.command("report")
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def report_command(run: Path) -> None:
+    """Write RUN/report.html anew."""
+    from purify.report.html import write_report
+
+    _answer({"report": str(write_report(run))}, as_json=False)
+
+
+@main.command("demo-data")
+@_out_option
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@_json_option
+def demo_data_command(out: Path, seed: int, as_json: bool) -> None:
+    """Draw the demo set: images, table with truth, verification pairs, contact sheet."""
+    from purify.faces.demo import write_demo
+
+    demo = write_demo(out, seed=seed)
+    _answer(
+        {
+            "images": str(demo.images),
+            "table": str(demo.table),
+            "pairs": str(demo.pairs),
+            "contact_sheet": str(demo.contact_sheet),
+        },
+        as_json=as_json,
+    )
+
+
+@main.command("config")
+@_config_options
+def config_command(config_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Print the configuration in force, as TOML comments and values."""
+    from purify.config import to_toml
+
+    click.echo(to_toml(load_config(config_file, overrides)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The stages on files: each reads what the stage before wrote, and writes one thing.
+
+The command line and the flow both call these; what they compute lives in the packages that they import.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.analysis.projection import fit_subcenters
+from purify.analysis.verdicts import Analysis, analyze
+from purify.config import EmbedConfig, EvaluateConfig, IngestConfig, PurifyConfig
+from purify.embedding.extract import Extractor, embed_images
+from purify.embedding.store import EmbeddingWriter, read_embeddings
+from purify.errors import InputError
+from purify.evaluation.gain import compare_models
+from purify.evaluation.pairs import Pairs, exclude_training, read_pairs
+from purify.manifest.apply import apply_verdicts
+from purify.manifest.ingest import ingest
+from purify.manifest.io import read_table, sha256_file, write_json, write_table
+from purify.manifest.roots import ImageRoots
+from purify.manifest.schema import CLEANED, REMOVED, VERDICTS, Status
+from purify.models.checkpoint import load_checkpoint, require_labels
+from purify.progress import Progress, silent
+
+
+def ingest_source(
+    source: Path, images: Sequence[Path], manifest: Path, config: IngestConfig, *, progress: Progress = silent
+) -> None:
+    """Read `source` into the manifest file."""
+    write_table(ingest(source, images, config, progress=progress), manifest)
+
+
+def ok_rows(manifest: pa.Table) -> pa.Table:
+    """The rows of a manifest that hold a usable image."""
+    return manifest.filter(pc.equal(manifest["status"], Status.OK.value))
+
+
+def embed_manifest(
+    manifest: pa.Table,
+    checkpoint_folder: Path,
+    out: Path,
+    config: EmbedConfig,
+    *,
+    precision: str = "auto",
+    workers: int = 0,
+    progress: Progress = silent,
+) -> None:
+    """Embed the ok rows of `manifest` with a checkpoint; writes the Parquet file `out`."""
+    rows = ok_rows(manifest)
+    if rows["uri"].null_count:
+        raise InputError("the manifest has rows without a uri; run `purify ingest` with the --images roots first")
+    checkpoint = load_checkpoint(checkpoint_folder)
+    extractor = Extractor(checkpoint, precision=precision, flip=config.flip)
+    model = sha256_file(checkpoint_folder / "model.safetensors")
+    shards = out.with_name(f"{out.stem}.shards-{model[:16]}-{config.shard_size}")
+    sample_ids = rows["sample_id"].to_pylist()
+    vectors = embed_images(
+        extractor,
+        sample_ids,
+        rows["uri"].to_pylist(),
+        config,
+        shards=shards,
+        workers=workers,
+        progress=progress,
+    )
+    with EmbeddingWriter(out, extractor.dim) as writer:
+        start = 0
+        for part in vectors:
+            writer.write(sample_ids[start : start + len(part)], part)
+            start += len(part)
+    shutil.rmtree(shards)
+
+
+def analyze_manifest(
+    manifest: pa.Table, embeddings: Path, config: PurifyConfig, *, checkpoint_folder: Path | None = None
+) -> Analysis:
+    """Verdicts and class report of the ok rows.
+
+    With a checkpoint, its head's sub-centers judge the embeddings. Without one, the embeddings are any
+    extractor's, and a sub-center head on a light projection is fitted to them here.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint's labels are not the manifest's.
+    """
+    rows = ok_rows(manifest)
+    sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
+    vectors = read_embeddings(embeddings, sample_ids)
+    if checkpoint_folder is None:
+        names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+        class_labels = tuple(names.tolist())
+        vectors, subcenters = fit_subcenters(
+            vectors,
+            index.astype(np.int64),
+            classes=len(class_labels),
+            subcenters=config.train.subcenters,
+            seed=config.seed,
+        )
+    else:
+        checkpoint = load_checkpoint(checkpoint_folder)
+        require_labels(checkpoint, labels, manifest="the manifest")
+        class_labels, subcenters = checkpoint.labels, checkpoint.head_weight.numpy()
+    return analyze(sample_ids, labels, vectors, class_labels, subcenters, config.analyze)
+
+
+def apply_files(manifest: pa.Table, verdicts: Path, out: Path) -> None:
+    """Write ``cleaned``, ``removed`` and ``labels`` tables to the folder `out`."""
+    purified = apply_verdicts(manifest, read_table(verdicts, VERDICTS))
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("cleaned", "removed", "labels"):
+        write_table(getattr(purified, name), out / f"{name}.parquet")
+
+
+def baseline_table(manifest: pa.Table, name: str, *, kept: int, seed: int) -> pa.Table:
+    """What a baseline is trained on.
+
+    ``raw``: everything; ``random``: `kept` rows drawn without looking; ``oracle``: the rows whose label is true.
+    """
+    rows = ok_rows(manifest)
+    match name:
+        case "raw":
+            return rows
+        case "random":
+            chosen = np.random.default_rng([seed, 1]).choice(len(rows), size=min(kept, len(rows)), replace=False)
+            return rows.take(pa.array(np.sort(chosen)))
+        case "oracle":
+            return rows.filter(pc.fill_null(pc.equal(rows["label"], rows["true_label"]), False))
+    raise InputError(f"unknown baseline {name!r}; there are raw, random and oracle")
+
+
+def has_truth(manifest: pa.Table) -> bool:
+    """Whether the manifest says what the labels should have been."""
+    return manifest["true_label"].null_count < len(manifest)
+
+
+def usable_pairs(
+    pairs_file: Path, roots: ImageRoots, manifest: pa.Table, config: EvaluateConfig
+) -> tuple[Pairs, dict[str, Any]]:
+    """Verification pairs of people that training did not see, and how many were left out."""
+    pairs = read_pairs(pairs_file, roots.names(), prefix=config.pairs_prefix)
+    rows = ok_rows(manifest)
+    kept, counts = exclude_training(
+        pairs, sample_ids=rows["sample_id"].to_pylist(), labels=rows["label"].unique().to_pylist()
+    )
+    return kept, counts
+
+
+def pair_scores(
+    pairs: Pairs, roots: ImageRoots, checkpoint_folder: Path, config: PurifyConfig, *, shards: Path
+) -> npt.NDArray[np.float64]:
+    """Cosine of each pair under a checkpoint's backbone."""
+    names = sorted({*pairs.a, *pairs.b})
+    uris = [roots.resolve(name) for name in names]
+    missing = [name for name, uri in zip(names, uris, strict=True) if uri is None]
+    if missing:
+        raise InputError(f"pairs: {len(missing)} images are in no image root, such as {missing[0]}")
+    extractor = Extractor(load_checkpoint(checkpoint_folder), precision=config.train.precision, flip=config.embed.flip)
+    parts = embed_images(extractor, names, [u for u in uris if u], config.embed, shards=shards)
+    vectors = np.concatenate(list(parts)).astype(np.float64)
+    shutil.rmtree(shards)
+    position = {name: i for i, name in enumerate(names)}
+    a = vectors[[position[name] for name in pairs.a]]
+    b = vectors[[position[name] for name in pairs.b]]
+    return np.einsum("pd,pd->p", a, b)
+
+
+def evaluate_models(
+    models: Mapping[str, Path],
+    pairs_file: Path,
+    images: Sequence[Path],
+    manifest: pa.Table,
+    config: PurifyConfig,
+    out: Path,
+    *,
+    progress: Progress = silent,
+) -> None:
+    """Verification of each model (name -> checkpoint folder) on pairs of unseen people; writes the JSON `out`."""
+    with ImageRoots(images) as roots:
+        pairs, counts = usable_pairs(pairs_file, roots, manifest, config.evaluate)
+        scores = {}
+        for done, (name, folder) in enumerate(models.items()):
+            progress(done, len(models), name)
+            shards = out.with_name(f"pairs.shards-{sha256_file(folder / 'model.safetensors')[:16]}")
+            scores[name] = pair_scores(pairs, roots, folder, config, shards=shards)
+    n_train = {name: int(load_checkpoint(folder).extra["images"]) for name, folder in models.items()}
+    result = compare_models(
+        scores, pairs.same, pairs.fold, n_train, bootstrap=config.evaluate.bootstrap, seed=config.seed
+    )
+    write_json(out, {"pairs": counts, **result})
+    progress(len(models), len(models))
+
+
+def run_counts(manifest: pa.Table, cleaned: Path, removed: Path) -> dict[str, int]:
+    """Rows of each kind; they add up."""
+    ok = len(ok_rows(manifest))
+    kept = read_table(cleaned, CLEANED, columns=["sample_id"]).num_rows
+    gone = read_table(removed, REMOVED, columns=["sample_id"]).num_rows
+    return {"rows": len(manifest), "ok": ok, "not_ok": len(manifest) - ok, "cleaned": kept, "removed": gone}

@@ -1,0 +1,72 @@
+"""Fixtures that all tests share, and the environment, set before torch, faiss or Prefect is imported."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+_PREFECT_HOME = tempfile.mkdtemp(prefix="purify-tests-prefect-")
+atexit.register(shutil.rmtree, _PREFECT_HOME, ignore_errors=True)
+
+for _name in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_LOGGING_LEVEL"):
+    os.environ.pop(_name, None)  # no test may reach a developer's own server
+os.environ |= {
+    "DO_NOT_TRACK": "1",
+    "MPLBACKEND": "Agg",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "PREFECT_HOME": _PREFECT_HOME,
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+# One thread: sums in the same order on every machine, and no contention between processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def faces() -> Path:
+    """Folder of real faces for development: beside the checkout, or where ``PURIFY_FACES`` says."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "faces"
+    folder = Path(os.environ.get("PURIFY_FACES", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real faces in {folder}; set PURIFY_FACES to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """A temporary Prefect server for flows run in this process; its URL, for programs that tests start.
+
+    Without the heartbeat, whose thread adds a second to the end of each flow run.
+    """
+    from flows.prefect_api import prefect_api
+
+    with prefect_api() as url:
+        from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            yield url
+
+
+DrawStripes = Callable[[Path, float, np.random.Generator], None]
+
+
+@pytest.fixture(scope="session")
+def draw_stripes() -> DrawStripes:
+    """Draw a noisy picture of stripes; their angle (radians) is the identity that a small network learns."""
+
+    def draw(path: Path, angle: float, rng: np.random.Generator) -> None:
+        size = 32
+        y, x = np.mgrid[:size, :size] / size
+        wave = np.sin(18 * (x * np.cos(angle) + y * np.sin(angle)) + rng.uniform(0, 2 * np.pi))
+        pixels = 127 + 80 * wave[..., None] + rng.normal(0, 20, (size, size, 3))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+
+    return draw

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from purify.config import PurifyConfig
+
+
+@dataclass(frozen=True)
+class NoisySet:
+    """Striped pictures with wrong labels, a table with truth, and pairs of unseen patterns."""
+
+    images: Path
+    table: Path
+    pairs: Path
+
+    def config(self, **train: object) -> PurifyConfig:
+        """A configuration that takes seconds."""
+        return PurifyConfig.model_validate(
+            {
+                "seed": 3,
+                "ingest": {"images": [str(self.images)]},
+                "model": {"embedding_dim": 16, "input_size": 32},
+                "train": {
+                    "epochs": 4,
+                    "min_steps": 90,
+                    "batch_size": 16,
+                    "precision": "float32",
+                    "checkpoint_seconds": 0,
+                    **train,
+                },
+                "embed": {"shard_size": 32},
+                "evaluate": {"pairs": str(self.pairs), "bootstrap": 100},
+            }
+        )
+
+
+@pytest.fixture(scope="session")
+def noisy_set(
+    tmp_path_factory: pytest.TempPathFactory, draw_stripes: Callable[[Path, float, np.random.Generator], None]
+) -> NoisySet:
+    folder = tmp_path_factory.mktemp("noisy")
+    rng = np.random.default_rng(1)
+    rows = []
+    classes, per_class = 6, 18
+    for label in range(classes):
+        for k in range(per_class):
+            path = f"label {label}/{k:02d}.png"
+            true = label if k < per_class - 4 else (label + 1 + k % (classes - 1)) % classes
+            draw_stripes(folder / "images" / path, np.pi * true / classes, rng)
+            rows.append({"path": path, "label": f"label {label}", "true_label": f"label {true}"})
+    broken = folder / "images" / "label 0" / "broken.png"
+    broken.write_bytes(b"<html>404</html>")
+    rows.append({"path": "label 0/broken.png", "label": "label 0", "true_label": "label 0"})
+    _write(folder / "table.csv", rows)
+    pairs = []
+    unseen = [np.pi * (label + 0.5) / classes for label in range(classes)]
+    for fold in range(5):
+        for k in range(12):
+            same = k % 2 == 0
+            first = k % classes
+            second = first if same else (first + 1 + k % (classes - 1)) % classes
+            names = [f"pairs/{who}/{fold}-{k}-{side}.png" for side, who in enumerate((first, second))]
+            for name, who in zip(names, (first, second), strict=True):
+                draw_stripes(folder / "images" / name, unseen[who], rng)
+            pairs.append({"a": names[0], "b": names[1], "same": int(same), "fold": fold})
+    _write(folder / "pairs.csv", pairs)
+    return NoisySet(folder / "images", folder / "table.csv", folder / "pairs.csv")
+
+
+def _write(path: Path, rows: list[dict]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
