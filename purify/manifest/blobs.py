@@ -1,0 +1,106 @@
+"""Bytes of images by uri: files, and members of uncompressed tars, from any number of threads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+
+from purify.errors import InputError
+from purify.manifest.archives import TarIndex, index_tar
+from purify.manifest.io import readable
+from purify.manifest.uris import as_text, split_uri
+
+#: No photo is larger; reading such a file whole could end the process.
+MAX_BYTES = 1 << 30
+# A named pipe must not block the reader, and no child process should inherit the descriptor.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class BlobReader:
+    """Reads the bytes behind uris; thread safe.
+
+    A tar is indexed at its first use and stays open until `close`; its members are read by position, so threads
+    share the descriptor without waiting for each other.
+    """
+
+    def __init__(self) -> None:
+        self._archives: dict[Path, tuple[int, TarIndex]] = {}
+        self._lock = Lock()
+
+    def __enter__(self) -> BlobReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the archives; a later `read` opens them again."""
+        with self._lock:
+            for descriptor, _ in self._archives.values():
+                os.close(descriptor)
+            self._archives.clear()
+
+    def read(self, uri: str) -> bytes:
+        """All bytes behind `uri`.
+
+        Raises
+        ------
+        OSError
+            If the file is missing, can't be read, is no plain file, or is larger than `MAX_BYTES`.
+        InputError
+            If `uri` has no known form, or its archive is damaged or doesn't hold the member.
+        """
+        path, member = split_uri(uri)
+        return _read_file(path) if member is None else self._read_member(path, member)
+
+    def _read_member(self, path: Path, member: str) -> bytes:
+        descriptor, index = self._archive(path)
+        if member not in index.members:
+            raise InputError(f"{path}: holds no file {as_text(member)}")
+        offset, size = index.members[member]
+        _refuse_huge(size)
+        return _pread(descriptor, offset, size)
+
+    def _archive(self, path: Path) -> tuple[int, TarIndex]:
+        if (known := self._archives.get(path)) is not None:
+            return known
+        with self._lock:
+            if path not in self._archives:
+                index = index_tar(path)
+                with readable(path):
+                    self._archives[path] = (os.open(path, _FLAGS), index)
+            return self._archives[path]
+
+
+def _read_file(path: Path) -> bytes:
+    descriptor = os.open(path, _FLAGS)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a plain file")
+        _refuse_huge(status.st_size)
+        return _pread(descriptor, 0, status.st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _pread(descriptor: int, offset: int, size: int) -> bytes:
+    parts = []
+    while size > 0:
+        part = os.pread(descriptor, size, offset)
+        if not part:
+            raise OSError(errno.EIO, "the file ends before the image does; it changed while it was read")
+        parts.append(part)
+        offset, size = offset + len(part), size - len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _refuse_huge(size: int) -> None:
+    if size > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"{size} bytes; images have at most {MAX_BYTES}")
