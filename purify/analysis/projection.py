@@ -1,0 +1,220 @@
+"""A sub-center head on a light linear projection, for embeddings of any extractor.
+
+With ``--embeddings`` there is no trained head whose sub-centers could judge. This module fits one in seconds:
+the embeddings are centered and partly whitened, and a square matrix and a sub-center head are trained on them.
+
+Three things keep such a fit, which judges the very rows that it has seen, from learning the noise by heart:
+
+* its capacity: one linear map of at most 128 dimensions, a few epochs, a smaller step for the map;
+* its order: one center a class without margin first; then K sub-centers, and a margin that grows;
+* its loss: one minus the probability of the label, which tolerates label noise (Ghosh, Kumar and Sastry,
+  AAAI 2017). Its gradient is that of the cross-entropy times that probability, so a row that its label can't
+  explain soon stops to pull its class's sub-centers, whereas the cross-entropy listens to such rows most. Alone
+  it is slow to start, hence centers that start at the means of their classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from purify.errors import InputError
+from purify.models.heads import Margin, SubcenterHead
+from purify.training.schedule import default_scale
+
+Vectors = npt.NDArray[np.float32]
+
+MAX_DIM = 128
+#: Exponent of the whitening: 0 leaves the principal axes as they are, 1 makes them equally long.
+_WHITENING = 0.75
+#: Floor of the whitened variances, as a share of their mean, lest empty axes be blown up.
+_VARIANCE_FLOOR = 0.1
+_COVARIANCE_ROWS = 50_000
+_CHUNK = 16_384
+
+_EPOCHS = 14
+_STEPS_PER_EPOCH = 32
+_BATCH = (32, 1024)
+_STEPS = (200, 2000)
+#: Classes that compete in a step; with more there are, a random part of them does.
+_MAX_COMPETING = 2048
+_LEARNING_RATE = 2e-3
+_PROJECTION_RATE = 0.3
+_WARMUP_STEPS = 20
+_MARGIN = 0.5
+_SINGLE_CENTER_SHARE = 0.5
+_RAMP_SHARE = 0.25
+_SPREAD = 1.0
+
+
+def fit_subcenters(
+    embeddings: Vectors,
+    label_index: npt.NDArray[np.int64],
+    *,
+    classes: int,
+    subcenters: int = 3,
+    seed: int = 0,
+) -> tuple[Vectors, Vectors]:
+    """Fit sub-centers to ``embeddings[N, D]`` of any scale; no row's verdict depends on the order of the rows.
+
+    Parameters
+    ----------
+    embeddings
+        Finite vectors of any extractor.
+    label_index
+        Class of each row, in [0, `classes`).
+    classes, subcenters
+        C and K. A class without rows gets sub-centers that mean nothing.
+    seed
+        Of the batches and of the perturbed copies of the centers.
+
+    Returns
+    -------
+    tuple
+        Unit vectors ``projected[N, d]`` and ``subcenters[C, K, d]``, d = min(D, 128).
+
+    Raises
+    ------
+    InputError
+        If all embeddings are equal, so that no angle means anything.
+    """
+    order = _canonical_order(embeddings, label_index)
+    coordinates, start = _principal_coordinates(embeddings, order)
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.from_numpy(label_index[order].astype(np.int64))
+    projection = nn.Linear(len(start), len(start), bias=False)
+    projection.weight = nn.Parameter(torch.from_numpy(np.diag(start)))
+    head = _train(projection, torch.from_numpy(coordinates), labels, classes, subcenters, generator)
+    projected = np.empty_like(coordinates)
+    with torch.no_grad():
+        for rows in _chunks(len(order)):
+            projected[order[rows]] = F.normalize(projection(torch.from_numpy(coordinates[rows])), dim=1).numpy()
+        centers = F.normalize(head.weight, dim=2).numpy()
+    return projected, centers
+
+
+def _canonical_order(embeddings: Vectors, label_index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Rows by label, then by their first coordinates: the same for every shuffle of the same rows."""
+    return np.lexsort((*embeddings[:, :4].T[::-1], label_index))
+
+
+def _principal_coordinates(embeddings: Vectors, order: npt.NDArray[np.int64]) -> tuple[Vectors, Vectors]:
+    """Centered rows of unit length, in `order`, on their first axes [N, d]; and factors [d] that shorten long axes."""
+    rows = len(order)
+    sample = embeddings[order[:: math.ceil(rows / _COVARIANCE_ROWS)]].astype(np.float64)
+    first_mean = sample.mean(axis=0)
+    directions = _unit(sample - first_mean)
+    second_mean = directions.mean(axis=0)
+    directions -= second_mean
+    variances, axes = np.linalg.eigh(directions.T @ directions / len(directions))
+    if variances[-1] <= np.finfo(np.float32).eps:
+        raise InputError("all embeddings point the same way; check the extractor that wrote them")
+    longest = slice(None, -min(MAX_DIM, embeddings.shape[1]) - 1, -1)
+    floored = np.maximum(variances[longest], 0) + _VARIANCE_FLOOR * variances.mean()
+    factors = floored ** (-_WHITENING / 2)
+    factors *= math.sqrt(len(factors) / (factors**2).sum())
+    axes = axes[:, longest]
+
+    coordinates = np.empty((rows, len(factors)), np.float32)
+    for part in _chunks(rows):
+        coordinates[part] = (_unit(embeddings[order[part]] - first_mean) - second_mean) @ axes
+    return coordinates, factors.astype(np.float32)
+
+
+def _chunks(rows: int) -> Iterator[slice]:
+    return (slice(start, start + _CHUNK) for start in range(0, rows, _CHUNK))
+
+
+def _unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Rows of length 1; a row of zeros stays one."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+
+
+def _train(
+    projection: nn.Linear,
+    coordinates: Tensor,
+    labels: Tensor,
+    classes: int,
+    subcenters: int,
+    generator: torch.Generator,
+) -> SubcenterHead:
+    """Train `projection`, in place, and a head: one center a class first, then `subcenters` and the margin."""
+    batch = min(max(len(labels) // _STEPS_PER_EPOCH, _BATCH[0]), _BATCH[1], len(labels))
+    steps = min(max(_EPOCHS * len(labels) // batch, _STEPS[0]), _STEPS[1])
+    grow_step = round(_SINGLE_CENTER_SHARE * steps)
+
+    head = SubcenterHead(classes, projection.out_features, scale=default_scale(classes), generator=generator)
+    _start_at_means(head, projection, coordinates, labels)
+    optimizer = _optimizer(projection, head)
+    for step, rows in enumerate(_batches(len(labels), batch, steps, generator)):
+        if step == grow_step:
+            head.grow(subcenters, spread=_SPREAD, generator=generator)
+            optimizer = _optimizer(projection, head)
+        _set_rates(optimizer, step, steps)
+        head.margin = Margin(m2=_MARGIN * min(1.0, max(0.0, (step - grow_step) / (_RAMP_SHARE * steps))))
+        logits, target = _compete(head, projection(coordinates[rows]), labels[rows], generator)
+        loss = _noise_tolerant_loss(logits, target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return head
+
+
+def _start_at_means(head: SubcenterHead, projection: nn.Linear, coordinates: Tensor, labels: Tensor) -> None:
+    """Centers that start at the means of their classes; the random start remains where there are no rows."""
+    with torch.no_grad():
+        means = torch.zeros_like(head.weight[:, 0])
+        for rows in _chunks(len(labels)):
+            means.index_add_(0, labels[rows], F.normalize(projection(coordinates[rows]), dim=1))
+        found = means.norm(dim=1) > 0
+        head.weight[found, 0] = F.normalize(means[found], dim=1)
+        head.weight[~found, 0] = F.normalize(head.weight[~found, 0], dim=1)
+
+
+def _optimizer(projection: nn.Linear, head: SubcenterHead) -> torch.optim.Adam:
+    groups = [{"params": projection.parameters(), "share": _PROJECTION_RATE}, {"params": [head.weight], "share": 1.0}]
+    return torch.optim.Adam(groups, lr=_LEARNING_RATE, betas=(0.9, 0.99))
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int) -> None:
+    """A short linear warm-up, then half a cosine down to zero."""
+    warm = min(1.0, (step + 1) / _WARMUP_STEPS)
+    rate = _LEARNING_RATE * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+
+
+def _batches(rows: int, batch: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """`steps` index tensors of length `batch`, epoch after epoch in new orders."""
+    order, used = torch.randperm(rows, generator=generator), 0
+    for _ in range(steps):
+        if used + batch > rows:
+            order, used = torch.randperm(rows, generator=generator), 0
+        yield order[used : used + batch]
+        used += batch
+
+
+def _compete(
+    head: SubcenterHead, embeddings: Tensor, labels: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Logits and targets over all classes, or over the batch's own and a random part of the others."""
+    classes = head.weight.shape[0]
+    if classes <= _MAX_COMPETING:
+        return head(embeddings, labels), labels
+    own = torch.unique(labels)
+    others = torch.randint(classes, (_MAX_COMPETING - len(own),), generator=generator)
+    chosen = torch.unique(torch.cat([own, others]))
+    target = torch.searchsorted(chosen, labels)
+    return torch.func.functional_call(head, {"weight": head.weight[chosen]}, (embeddings, target)), target
+
+
+def _noise_tolerant_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean of 1 - p, p the softmax probability of the target."""
+    return 1 - torch.exp(-F.cross_entropy(logits, target, reduction="none")).mean()

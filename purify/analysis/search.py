@@ -1,0 +1,59 @@
+"""FAISS indexes by cosine: exact up to a size, approximate and reproducible above it.
+
+FAISS takes its threads from ``OMP_NUM_THREADS`` (all cores without it) and deals the queries out to them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+Vectors = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+#: Up to this many vectors a search is exhaustive.
+EXACT_ROWS = 200_000
+#: Queries to an index at a time; bounds the memory of the answers.
+QUERY_ROWS = 16_384
+_PROBES = 64
+_CLUSTERING_SEED = 1234
+
+
+def cosine_index(vectors: Vectors, *, exact_rows: int = EXACT_ROWS) -> faiss.Index:
+    """Index of the unit ``vectors[N, D]`` by inner product: flat, or inverted lists above `exact_rows`."""
+    rows, dim = vectors.shape
+    if rows <= exact_rows:
+        index: Any = faiss.IndexFlatIP(dim)
+    else:
+        lists = round(4 * math.sqrt(rows))
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+        index.cp.seed = _CLUSTERING_SEED
+        index.nprobe = _PROBES
+        index.train(vectors)
+    index.add(vectors)
+    return index
+
+
+def cosines_to(queries: Vectors, vectors: Vectors, chosen: Ids) -> Vectors:
+    """Cosines of ``queries[N, D]`` to the unit ``vectors[M, D]`` with the numbers ``chosen[N, k]`` -> [N, k].
+
+    Each is computed on its own, so that equal vectors have equal cosines wherever they stand.
+    """
+    index: Any = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    chosen = np.ascontiguousarray(chosen, np.int64)
+    cosines = np.empty(chosen.shape, np.float32)
+    index.compute_distance_subset(
+        len(queries), faiss.swig_ptr(queries), chosen.shape[1], faiss.swig_ptr(cosines), faiss.swig_ptr(chosen)
+    )
+    return cosines
+
+
+def row_chunks(rows: int) -> Iterator[slice]:
+    """Slices of at most `QUERY_ROWS` rows that cover `rows`."""
+    return (slice(start, min(start + QUERY_ROWS, rows)) for start in range(0, rows, QUERY_ROWS))

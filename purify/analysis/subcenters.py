@@ -1,0 +1,95 @@
+"""Which sub-center an image is nearest to, which one is its class's dominant one, and the nearest other class.
+
+Sub-center ArcFace (TPAMI, section 3.2): each image votes for its nearest own sub-center; the one with most
+votes is the class's dominant sub-center. Every tie goes to the lowest index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from purify.analysis.search import Ids, Vectors, cosine_index, cosines_to, row_chunks
+
+#: Nearest dominant sub-centers that are looked at for one of another class; more than 2 for the sake of ties.
+_CANDIDATES = 4
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Images and their own class's sub-centers.
+
+    Attributes
+    ----------
+    subcenter, cos
+        [N]: the nearest own sub-center, and the cosine to it.
+    votes
+        [C, K]: images of the class that are nearest to the sub-center.
+    dominant
+        [C]: the sub-center with most votes; 0 for a class without images.
+    dominant_share
+        [C]: its share of the class's votes; NaN for a class without images.
+    cos_dominant
+        [N]: cosine to the dominant sub-center of the own class.
+    """
+
+    subcenter: npt.NDArray[np.int32]
+    cos: Vectors
+    votes: npt.NDArray[np.int64]
+    dominant: npt.NDArray[np.int32]
+    dominant_share: npt.NDArray[np.float64]
+    cos_dominant: Vectors
+
+
+def assign(embeddings: Vectors, label_index: Ids, subcenters: Vectors) -> Assignment:
+    """Assign the unit ``embeddings[N, D]`` of classes ``label_index[N]`` to unit ``subcenters[C, K, D]``."""
+    classes, per_class, dim = subcenters.shape
+    own = label_index[:, None] * per_class + np.arange(per_class)
+    cosines = cosines_to(embeddings, subcenters.reshape(classes * per_class, dim), own)
+    nearest = cosines.argmax(axis=1)
+    ballots = np.bincount(label_index * per_class + nearest, minlength=classes * per_class)
+    votes = ballots.reshape(classes, per_class)
+    dominant = votes.argmax(axis=1)
+    total = votes.sum(axis=1)
+    share = np.full(classes, np.nan)
+    np.divide(votes.max(axis=1), total, out=share, where=total > 0)
+    rows = np.arange(len(cosines))
+    return Assignment(
+        subcenter=nearest.astype(np.int32),
+        cos=cosines[rows, nearest],
+        votes=votes,
+        dominant=dominant.astype(np.int32),
+        dominant_share=share,
+        cos_dominant=cosines[rows, dominant[label_index]],
+    )
+
+
+def nearest_other_class(
+    embeddings: Vectors, label_index: Ids, subcenters: Vectors, assignment: Assignment
+) -> tuple[Ids, Vectors]:
+    """The other class whose dominant sub-center is nearest: its index [N] and the cosine [N].
+
+    Classes without images have no dominant sub-center and don't take part. Where there is no other class, the
+    index is -1 and the cosine NaN.
+    """
+    present = np.flatnonzero(assignment.votes.any(axis=1))
+    other = np.full(len(embeddings), -1, np.int64)
+    cosine = np.full(len(embeddings), np.nan, np.float32)
+    if len(present) < 2:
+        return other, cosine
+    centers = np.ascontiguousarray(subcenters[present, assignment.dominant[present]])
+    index = cosine_index(centers)
+    for rows in row_chunks(len(embeddings)):
+        queries = embeddings[rows]
+        _, candidates = index.search(queries, min(_CANDIDATES, len(present)))
+        candidates.sort(axis=1)
+        found = cosines_to(queries, centers, candidates)
+        usable = (candidates >= 0) & (present[candidates] != label_index[rows, None])
+        found[~usable] = -np.inf
+        best = found.argmax(axis=1)[:, None]
+        reached = np.take_along_axis(usable, best, axis=1)[:, 0]
+        other[rows] = np.where(reached, present[np.take_along_axis(candidates, best, axis=1)[:, 0]], -1)
+        cosine[rows] = np.where(reached, np.take_along_axis(found, best, axis=1)[:, 0], np.nan)
+    return other, cosine
