@@ -12,7 +12,6 @@ from flows.prefect_api import prefect_api
 from flows.reporting import run_summary, show_on
 from purify.config import PurifyConfig
 from purify.errors import InputError
-from purify.faces.demo import write_demo
 from purify.manifest.io import read_json
 from purify.progress import progress_board
 from purify.run_folder import RunFolder
@@ -51,6 +50,8 @@ def default_name(source: str) -> str:
 
 def demo_request(out: Path, name: str | None, config: PurifyConfig) -> FlowRequest:
     """A run on the built-in demo set, drawn to ``OUT/demo-data-SEED`` if it is not there."""
+    from purify.faces.demo import write_demo
+
     folder = new_run_folder(out, name or default_name("demo"))
     demo = write_demo(out.resolve() / f"demo-data-{config.seed}", seed=config.seed)
     config = config.model_copy(

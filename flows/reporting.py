@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from flows.artifacts import publish_summary_artifacts, task_progress
-from purify.manifest.io import read_json
+from purify.manifest.io import read_json, read_table
+from purify.manifest.schema import MANIFEST, VERDICTS
 from purify.progress import Progress, ProgressBoard
+from purify.report.figures import png_bytes
+from purify.report.html import run_histogram
 from purify.run_folder import RunFolder
 
 _board: ProgressBoard | None = None
@@ -52,5 +55,7 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
 
 
 def publish_summary(run: RunFolder) -> None:
-    """Show the run's figures as artifacts of the running flow."""
-    publish_summary_artifacts("purify", run_summary(run))
+    """Show the run's figures and angles as artifacts of the running flow."""
+    manifest, verdicts = read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)
+    angles = png_bytes(run_histogram(manifest, verdicts, read_json(run.info)))
+    publish_summary_artifacts("purify", run_summary(run), pictures={"Angles to the dominant sub-center": angles})

@@ -83,6 +83,10 @@ class TrainConfig(Section):
     )
     checkpoint_seconds: float = Field(20.0, ge=0, description="Least time between two resume points.")
 
+    def recipe(self) -> dict[str, Any]:
+        """What decides the weights: all settings but those that say how fast the training runs."""
+        return self.model_dump(exclude={"workers", "parallel", "checkpoint_seconds"})
+
 
 class EmbedConfig(Section):
     """Extraction of embeddings."""
@@ -105,10 +109,6 @@ class AnalyzeConfig(Section):
     weak_majority: float = Field(
         0.5, ge=0, le=1, description="Classes with a smaller dominant share are flagged weak_majority."
     )
-
-    def recipe(self) -> dict[str, Any]:
-        """What decides the weights: all settings but those that say how fast the training runs."""
-        return self.model_dump(exclude={"workers", "parallel", "checkpoint_seconds"})
 
 
 class RetrainConfig(Section):

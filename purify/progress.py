@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -9,6 +11,9 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+
+#: Least time between two lines of a stage in a log.
+LINE_SECONDS = 15.0
 
 
 class Progress(Protocol):
@@ -22,14 +27,20 @@ def silent(done: int, total: int, detail: str = "") -> None:
     """The progress of those who don't look."""
 
 
-class ProgressBoard:
-    """One bar a stage on the terminal (stderr); several stages may be at work at once."""
+class ProgressBoard(Protocol):
+    """Where the progress of several stages is shown, some of them at work at once."""
+
+    def stage(self, name: str) -> Progress:
+        """The progress of the stage called `name`."""
+
+
+class _Bars:
+    """A bar a stage, for a terminal."""
 
     def __init__(self, bars: RichProgress) -> None:
         self._bars = bars
 
     def stage(self, name: str) -> Progress:
-        """A progress that moves the bar called `name`."""
         bar = self._bars.add_task(name, total=None, detail="")
 
         def report(done: int, total: int, detail: str = "") -> None:
@@ -38,10 +49,36 @@ class ProgressBoard:
         return report
 
 
+class _Lines:
+    """A line a stage now and then, for a log."""
+
+    def stage(self, name: str) -> Progress:
+        began = shown = time.monotonic()
+
+        def report(done: int, total: int, detail: str = "") -> None:
+            nonlocal shown
+            now = time.monotonic()
+            if done < total and now - shown < LINE_SECONDS:
+                return
+            shown = now
+            left = (now - began) * (total - done) / max(done, 1)
+            print(f"{name}: {done} of {total}, {left:.0f} s left  {detail}".rstrip(), file=sys.stderr, flush=True)
+
+        return report
+
+
+class _Nothing:
+    def stage(self, name: str) -> Progress:
+        return silent
+
+
 @contextmanager
 def progress_board(*, quiet: bool = False) -> Iterator[ProgressBoard]:
-    """Show bars while the context is open; nothing when `quiet` or when stderr is no terminal."""
+    """Progress on stderr while the context is open: bars on a terminal, lines in a log, nothing when `quiet`."""
     console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield _Nothing() if quiet else _Lines()
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -50,6 +87,5 @@ def progress_board(*, quiet: bool = False) -> Iterator[ProgressBoard]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[detail]}"),
     )
-    bars = RichProgress(*columns, console=console, disable=quiet or not console.is_terminal, refresh_per_second=2)
-    with bars:
-        yield ProgressBoard(bars)
+    with RichProgress(*columns, console=console, refresh_per_second=2) as bars:
+        yield _Bars(bars)

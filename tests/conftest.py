@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 _PREFECT_HOME = tempfile.mkdtemp(prefix="purify-tests-prefect-")
@@ -27,6 +28,11 @@ os.environ |= {
 }
 # One thread: sums in the same order on every machine, and no contention between processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("purify", deadline=None)
+settings.load_profile("purify")
 
 
 @pytest.fixture(scope="session")

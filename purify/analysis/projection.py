@@ -5,7 +5,7 @@ the embeddings are centered and partly whitened, and a square matrix and a sub-c
 
 Three things keep such a fit, which judges the very rows that it has seen, from learning the noise by heart:
 
-* its capacity: one linear map of at most 128 dimensions, a few epochs, a smaller step for the map;
+* its capacity: one linear map on at most 128 principal axes, a few epochs, a smaller step for the map;
 * its order: one center a class without margin first; then K sub-centers, and a margin that grows;
 * its loss: one minus the probability of the label, which tolerates label noise (Ghosh, Kumar and Sastry,
   AAAI 2017). Its gradient is that of the cross-entropy times that probability, so a row that its label can't
@@ -26,10 +26,13 @@ from torch import Tensor, nn
 
 from purify.errors import InputError
 from purify.models.heads import Margin, SubcenterHead
-from purify.training.schedule import default_scale
+from purify.training.schedule import MAX_SCALE, SCALE_PER_LOG_CLASS
 
 Vectors = npt.NDArray[np.float32]
 
+#: Bounds on d: few rows fill many dimensions with what is theirs alone, and are then near any label they carry.
+_ROWS_PER_DIM = 8
+_LEAST_DIM = 32
 MAX_DIM = 128
 #: Exponent of the whitening: 0 leaves the principal axes as they are, 1 makes them equally long.
 _WHITENING = 0.75
@@ -41,9 +44,11 @@ _CHUNK = 16_384
 _EPOCHS = 14
 _STEPS_PER_EPOCH = 32
 _BATCH = (32, 1024)
-_STEPS = (200, 2000)
+_STEPS = (300, 2000)
 #: Classes that compete in a step; with more there are, a random part of them does.
 _MAX_COMPETING = 2048
+#: Lower than where a backbone is trained: with few classes the loss must not be content with large angles.
+_MIN_SCALE = 4.0
 _LEARNING_RATE = 2e-3
 _PROJECTION_RATE = 0.3
 _WARMUP_STEPS = 20
@@ -77,13 +82,16 @@ def fit_subcenters(
     Returns
     -------
     tuple
-        Unit vectors ``projected[N, d]`` and ``subcenters[C, K, d]``, d = min(D, 128).
+        Unit vectors ``projected[N, d]`` and ``subcenters[C, K, d]``, where d is at most D and 128, and
+        an eighth of the rows (but 32).
 
     Raises
     ------
     InputError
-        If all embeddings are equal, so that no angle means anything.
+        If there are no samples, or all embeddings point the same way, so that no angle means anything.
     """
+    if not len(embeddings):
+        raise InputError("there are no samples to analyze")
     order = _canonical_order(embeddings, label_index)
     coordinates, start = _principal_coordinates(embeddings, order)
     generator = torch.Generator().manual_seed(seed)
@@ -115,7 +123,8 @@ def _principal_coordinates(embeddings: Vectors, order: npt.NDArray[np.int64]) ->
     variances, axes = np.linalg.eigh(directions.T @ directions / len(directions))
     if variances[-1] <= np.finfo(np.float32).eps:
         raise InputError("all embeddings point the same way; check the extractor that wrote them")
-    longest = slice(None, -min(MAX_DIM, embeddings.shape[1]) - 1, -1)
+    dim = min(embeddings.shape[1], MAX_DIM, max(_LEAST_DIM, rows // _ROWS_PER_DIM))
+    longest = slice(None, -dim - 1, -1)
     floored = np.maximum(variances[longest], 0) + _VARIANCE_FLOOR * variances.mean()
     factors = floored ** (-_WHITENING / 2)
     factors *= math.sqrt(len(factors) / (factors**2).sum())
@@ -150,7 +159,7 @@ def _train(
     steps = min(max(_EPOCHS * len(labels) // batch, _STEPS[0]), _STEPS[1])
     grow_step = round(_SINGLE_CENTER_SHARE * steps)
 
-    head = SubcenterHead(classes, projection.out_features, scale=default_scale(classes), generator=generator)
+    head = SubcenterHead(classes, projection.out_features, scale=_scale(classes), generator=generator)
     _start_at_means(head, projection, coordinates, labels)
     optimizer = _optimizer(projection, head)
     for step, rows in enumerate(_batches(len(labels), batch, steps, generator)):
@@ -165,6 +174,11 @@ def _train(
         loss.backward()
         optimizer.step()
     return head
+
+
+def _scale(classes: int) -> float:
+    """Logit scale: that of the backbone's training, but for its lower bound."""
+    return min(MAX_SCALE, max(_MIN_SCALE, SCALE_PER_LOG_CLASS * math.log(classes)))
 
 
 def _start_at_means(head: SubcenterHead, projection: nn.Linear, coordinates: Tensor, labels: Tensor) -> None:

@@ -1,51 +1,82 @@
-"""Bootstrap intervals over verification pairs; models share the resamples, so differences are paired."""
+"""Bootstrap over verification pairs.
+
+A resample is a row of weights: how often each pair is drawn. All models are measured on the same resamples, so
+differences between them are paired. Figures of many resamples at once are sums over weights, without copies of
+the pairs.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from purify.evaluation.verification import Folds, Same, Scores, accepts, allowed_accepts
+
+Weights = npt.NDArray[np.float64]
+
 LEVEL = 0.95
+_MOST_CELLS = 1 << 23
 
 
-def resample_weights(same: npt.NDArray[np.bool_], *, samples: int, seed: int) -> npt.NDArray[np.float64]:
-    """Weights [samples, P]: how often each pair is drawn; same and different pairs are drawn apart."""
+def resample_weights(same: Same, *, samples: int, seed: int) -> Iterator[Weights]:
+    """Yield blocks of weights [B, P], `samples` rows in all; same and different pairs are drawn apart.
+
+    Blocks are small enough (64 MB) for any number of pairs.
+    """
     rng = np.random.default_rng(seed)
-    weights = np.zeros((samples, len(same)))
-    for kind in (same, ~same):
-        rows = np.flatnonzero(kind)
-        weights[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=samples)
-    return weights
+    most = max(1, _MOST_CELLS // len(same))
+    for start in range(0, samples, most):
+        rows = min(most, samples - start)
+        weights = np.zeros((rows, len(same)))
+        for kind in (same, ~same):
+            pairs = int(kind.sum())
+            weights[:, kind] = rng.multinomial(pairs, np.full(pairs, 1 / pairs), size=rows)
+        yield weights
 
 
-def weighted_auc(
-    scores: npt.NDArray[np.float64], same: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """AUC of each row of ``weights[B, P]``; ties count half."""
-    _, group = np.unique(scores, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    group, same, weights = group[order], same[order], weights[:, order]
-    starts = np.flatnonzero(np.r_[True, np.diff(group) > 0])
-    positive = np.add.reduceat(weights * same, starts, axis=1)
-    negative = np.add.reduceat(weights * ~same, starts, axis=1)
+def weighted_auc(scores: Scores, same: Same, weights: Weights) -> Scores:
+    """AUC [B] of each row of ``weights[B, P]``; ties count half."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
+    ordered, same = weights[:, order], same[order]
+    positive = np.add.reduceat(ordered * same, starts, axis=1)
+    negative = np.add.reduceat(ordered * ~same, starts, axis=1)
     below = np.cumsum(negative, axis=1) - negative / 2
     return (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
 
 
-def weighted_tar(
-    scores: npt.NDArray[np.float64], same: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64], far: float
-) -> npt.NDArray[np.float64]:
-    """TAR at `far` of each row of ``weights[B, P]``, by the strict threshold of `tar_at_far`."""
+def weighted_tar(scores: Scores, same: Same, weights: Weights, far: float) -> Scores:
+    """TAR [B] at `far` of each row of ``weights[B, P]``, by the strict threshold of `tar_at_far`."""
     negative = np.flatnonzero(~same)[np.argsort(-scores[~same], kind="stable")]
     accepted = np.cumsum(weights[:, negative], axis=1)
-    allowed = np.floor(far * accepted[:, -1:] + 1e-9)
-    first_refused = np.minimum((accepted <= allowed).sum(axis=1), len(negative) - 1)
-    threshold = np.where((accepted <= allowed).all(axis=1), -np.inf, scores[negative][first_refused])
-    passing = scores[same][None, :] > threshold[:, None]
+    inside = accepted <= allowed_accepts(far, accepted[:, -1:])
+    first_refused = np.minimum(inside.sum(axis=1), len(negative) - 1)
+    threshold = np.where(inside.all(axis=1), -np.inf, scores[negative][first_refused])
+    passing = scores[same] > threshold[:, None]
     return (weights[:, same] * passing).sum(axis=1) / weights[:, same].sum(axis=1)
 
 
-def interval(values: npt.NDArray[np.float64]) -> list[float]:
-    """Percentile interval at `LEVEL` of bootstrap `values`."""
+def weighted_accuracy(scores: Scores, same: Same, fold: Folds, weights: Weights) -> Scores:
+    """Mean of `fold_accuracy` [B] of each row of ``weights[B, P]``; a fold that no pair is drawn of is left out."""
+    right = accepts(scores) == same[:, None]
+    drawn, hits = [], []
+    for value in np.unique(fold):
+        inside = fold == value
+        drawn.append(weights[:, inside].sum(axis=1))
+        # Counts are small whole numbers: float32 holds them exactly, and multiplies faster.
+        hits.append(weights[:, inside].astype(np.float32) @ right[inside].astype(np.float32))
+    total = np.sum(hits, axis=0)
+    rows = np.arange(len(weights))
+    accuracy = np.full((len(drawn), len(weights)), np.nan)
+    for i, (of_fold, pairs) in enumerate(zip(hits, drawn, strict=True)):
+        best = (total - of_fold).argmax(axis=1)
+        np.divide(of_fold[rows, best], pairs, out=accuracy[i], where=pairs > 0)
+    return np.nanmean(accuracy, axis=0)
+
+
+def interval(values: Scores) -> list[float]:
+    """Percentile interval [low, high] at `LEVEL` of bootstrap ``values[B]``."""
     tail = (1 - LEVEL) / 2
     return [float(v) for v in np.quantile(values, [tail, 1 - tail])]

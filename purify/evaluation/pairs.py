@@ -1,10 +1,7 @@
-"""Verification pairs: LFW's text form, or a table; and leaving out whom training has seen."""
+"""Verification pairs, and leaving out whom training has seen."""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,56 +9,55 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from purify.errors import InputError
-from purify.manifest.io import open_parquet, readable, require_columns
+from purify.evaluation.pair_files import read_pair_list
 
 _FOLDS = 10
-_IMAGE_NUMBER = re.compile(r"^(?P<person>.+)_(?P<number>\d+)\.[A-Za-z]+$")
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of images, by their names in the image roots.
+    """P pairs of images, by their names in the image roots.
 
     Attributes
     ----------
+    file
+        Name of the file that lists them.
     a, b
         Names.
     person_a, person_b
-        Identity of each side: the name of the image's folder.
+        Identity of each side: the name of the image's folder, None where it has none.
     same
         bool[P]
     fold
-        int64[P]; folds are cross-validated against each other.
+        int64[P]; each fold is judged at the threshold of the others.
     given
         Number of pairs in the file.
     missing
-        Pairs whose images are not in the roots.
+        Pairs whose images are not both in the roots.
     """
 
+    file: str
     a: tuple[str, ...]
     b: tuple[str, ...]
-    person_a: tuple[str, ...]
-    person_b: tuple[str, ...]
+    person_a: tuple[str | None, ...]
+    person_b: tuple[str | None, ...]
     same: npt.NDArray[np.bool_]
     fold: npt.NDArray[np.int64]
     given: int
     missing: int
 
     def take(self, mask: npt.NDArray[np.bool_]) -> Pairs:
-        """The pairs where `mask` is true."""
-
-        def picked(names: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(name for name, wanted in zip(names, mask, strict=True) if wanted)
-
+        """The pairs where ``mask[P]`` is true."""
+        rows = np.flatnonzero(mask).tolist()
         return replace(
             self,
-            a=picked(self.a),
-            b=picked(self.b),
-            person_a=picked(self.person_a),
-            person_b=picked(self.person_b),
+            a=tuple(self.a[row] for row in rows),
+            b=tuple(self.b[row] for row in rows),
+            person_a=tuple(self.person_a[row] for row in rows),
+            person_b=tuple(self.person_b[row] for row in rows),
             same=self.same[mask],
             fold=self.fold[mask],
         )
@@ -70,8 +66,12 @@ class Pairs:
 def read_pairs(path: Path, names: Iterable[str], *, prefix: str | None = None) -> Pairs:
     """Read a pairs file.
 
-    Forms: LFW's text (``Name i j`` for a same pair, ``Name1 i Name2 j`` for a different one, tab-separated, with
-    or without the header line), and CSV or Parquet with ``a``, ``b`` (image names), ``same`` and perhaps ``fold``.
+    Forms: LFW's text (``name i j`` for a same pair, ``name i name j`` for a different one, separated by tabs;
+    line 1 may be View 2's ``folds pairs``, the development sets' ``pairs``, or a pair), and CSV or Parquet with
+    the columns ``a``, ``b`` (names of images), ``same`` and perhaps ``fold``.
+
+    Pairs without folds get ten, each a tenth of the same and of the different pairs, in the file's order; for
+    the field's own files (ten blocks, half of each same) these are the blocks.
 
     Parameters
     ----------
@@ -80,51 +80,70 @@ def read_pairs(path: Path, names: Iterable[str], *, prefix: str | None = None) -
     names
         All image names in the image roots.
     prefix
-        LFW's form: the folder in the roots that holds the people's folders; None: found.
+        LFW's form: the folder in the roots that holds the people's folders, ``""`` for the roots themselves;
+        None: the one that holds the most pairs.
 
     Raises
     ------
     InputError
-        Naming the line, if the file is malformed; or if none of its images is in the roots.
+        Naming the line or row, if the file is malformed; if its images are in no root, or the folder that holds
+        them is not clear; if the pairs are all of one kind.
     """
     known = set(names)
-    if path.suffix in (".csv", ".parquet"):
-        a, b, same, fold = _read_table(path)
-    else:
-        a, b, same, fold = _read_lfw(path, known, prefix)
-    there = np.array([x in known and y in known for x, y in zip(a, b, strict=True)], dtype=bool)
+    listed = read_pair_list(path, known, prefix=prefix)
+    same = np.array(listed.same, dtype=bool)
+    there = np.array([a in known and b in known for a, b in zip(listed.a, listed.b, strict=True)], dtype=bool)
     if not there.any():
-        raise InputError(f"{path}: none of its {len(a)} pairs has both images in the image roots (such as {a[0]})")
+        lost = [name for pair in zip(listed.a, listed.b, strict=True) for name in pair if name not in known]
+        raise InputError(
+            f"{path}: none of its {len(there)} pairs has both images in the image roots; not there: "
+            f"{', '.join(dict.fromkeys(lost[:_SHOWN]))}"
+        )
     pairs = Pairs(
-        a=tuple(a),
-        b=tuple(b),
-        person_a=tuple(map(_person, a)),
-        person_b=tuple(map(_person, b)),
-        same=np.array(same, dtype=bool),
-        fold=np.array(fold, dtype=np.int64),
-        given=len(a),
+        file=path.name,
+        a=tuple(listed.a),
+        b=tuple(listed.b),
+        person_a=tuple(map(_person, listed.a)),
+        person_b=tuple(map(_person, listed.b)),
+        same=same,
+        fold=_new_folds(same) if listed.fold is None else np.array(listed.fold, dtype=np.int64),
+        given=len(same),
         missing=int((~there).sum()),
-    )
-    return pairs.take(there)
+    ).take(there)
+    if pairs.same.all() or not pairs.same.any():
+        kind = "same" if pairs.same.all() else "different"
+        raise InputError(f"{path}: all {len(pairs.a)} pairs with images are {kind} pairs; both kinds are needed")
+    return pairs
 
 
 def exclude_training(pairs: Pairs, *, sample_ids: Sequence[str], labels: Sequence[str]) -> tuple[Pairs, dict[str, Any]]:
     """Leave out pairs with a person or an image that training has seen, and count them.
 
     A person is seen if it is a label, or if the folder of a training image has its name: a stranger's face
-    under a wrong label has been seen all the same.
+    under a wrong label has been seen all the same. Folds that are left with one kind of pair are joined;
+    where only one would remain, they are made anew.
+
+    Returns
+    -------
+    tuple[Pairs, dict]
+        The pairs left, and ``file``, ``given`` = ``missing`` + ``excluded_identity`` + ``excluded_image`` (of other
+        people) + ``used``; of the used ones ``same``, ``different``, ``without_identity`` (in no folder, so only
+        the image could be compared) and the number of ``folds``.
 
     Raises
     ------
     InputError
-        If no same or no different pair is left.
+        If fewer than two pairs of a kind are left.
     """
-    people = {*labels, *map(_person, sample_ids)}
+    people = {*labels, *map(_person, sample_ids)} - {None}
     images = set(sample_ids)
     person = np.array([x in people or y in people for x, y in zip(pairs.person_a, pairs.person_b, strict=True)])
     image = np.array([x in images or y in images for x, y in zip(pairs.a, pairs.b, strict=True)])
     left = pairs.take(~(person | image))
+    left = replace(left, fold=_usable_folds(left.fold, left.same))
+    folds = len(np.unique(left.fold))
     counts = {
+        "file": pairs.file,
         "given": pairs.given,
         "missing": pairs.missing,
         "excluded_identity": int(person.sum()),
@@ -132,99 +151,47 @@ def exclude_training(pairs: Pairs, *, sample_ids: Sequence[str], labels: Sequenc
         "used": len(left.a),
         "same": int(left.same.sum()),
         "different": int((~left.same).sum()),
+        "without_identity": sum(None in sides for sides in zip(left.person_a, left.person_b, strict=True)),
+        "folds": folds,
     }
-    if not left.same.any() or left.same.all():
+    if folds < 2:
         raise InputError(
-            f"pairs: of {pairs.given}, {counts['used']} are left without people of the training set; "
-            "both same and different pairs are needed, so give pairs of other people"
+            f"{pairs.file}: of {pairs.given} pairs, {counts['same']} same and {counts['different']} different ones "
+            "are left without people of the training set; two folds with both kinds are needed, so give pairs of "
+            "other people"
         )
     return left, counts
 
 
-def _person(name: str) -> str:
-    parts = name.rsplit("/", 2)
-    return parts[-2] if len(parts) > 1 else ""
+def join_folds(fold: npt.NDArray[np.int64], same: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Folds ``int64[P]`` from 0, each with both kinds of pair: what lacks one is joined with the next fold.
+
+    The last joins the one before. A single fold is left where that can't be done.
+    """
+    joined = np.zeros_like(fold)
+    current, kinds = 0, set()
+    for value in np.unique(fold):
+        inside = fold == value
+        joined[inside] = current
+        kinds |= set(same[inside].tolist())
+        if len(kinds) == 2:
+            current, kinds = current + 1, set()
+    return np.minimum(joined, max(current - 1, 0))
 
 
-def _read_table(path: Path) -> tuple[list[str], list[str], list[bool], list[int]]:
-    if path.suffix == ".parquet":
-        with open_parquet(path) as file:
-            columns = file.schema_arrow.names
-            require_columns(path, columns, ["a", "b", "same"])
-            rows = pq.read_table(path).to_pylist()
-    else:
-        with readable(path), path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            require_columns(path, reader.fieldnames or [], ["a", "b", "same"])
-            rows = list(reader)
-    if not rows:
-        raise InputError(f"{path}: no pairs")
-    same = [_truth(row["same"], path, number) for number, row in enumerate(rows, start=1)]
-    if "fold" in rows[0]:
-        fold = [_fold(row["fold"], path, number) for number, row in enumerate(rows, start=1)]
-    else:
-        fold = [_FOLDS * i // len(rows) for i in range(len(rows))]
-    return [row["a"] for row in rows], [row["b"] for row in rows], same, fold
+def _usable_folds(fold: npt.NDArray[np.int64], same: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    joined = join_folds(fold, same)
+    return joined if joined.any() else _new_folds(same)
 
 
-def _fold(value: object, path: Path, row: int) -> int:
-    if not str(value).isdigit():
-        raise InputError(f"{path}: row {row}: fold is {value!r}, expected a number")
-    return int(str(value))
+def _new_folds(same: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    fold = np.zeros(len(same), dtype=np.int64)
+    folds = max(1, min(_FOLDS, int(same.sum()), int((~same).sum())))
+    for kind in (same, ~same):
+        fold[kind] = folds * np.arange(kind.sum()) // max(1, kind.sum())
+    return fold
 
 
-def _truth(value: object, path: Path, row: int) -> bool:
-    known = {"1": True, "true": True, "0": False, "false": False}
-    text = str(value).lower()
-    if text not in known:
-        raise InputError(f"{path}: row {row}: same is {value!r}, expected 1/0 or true/false")
-    return known[text]
-
-
-def _read_lfw(path: Path, names: set[str], prefix: str | None) -> tuple[list[str], list[str], list[bool], list[int]]:
-    with readable(path):
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: neither LFW's text form nor a .csv or .parquet table") from error
-    header = lines[0].split() if lines else []
-    has_header = len(header) in (1, 2) and all(word.isdigit() for word in header)
-    body = lines[1:] if has_header else lines
-    images = _images_by_person(path, names, prefix)
-    a, b, same = [], [], []
-    for number, line in enumerate(body, start=1 + len(lines) - len(body)):
-        fields = line.split("\t") if "\t" in line else line.split()
-        match fields:
-            case [person, i, j] if i.isdigit() and j.isdigit():
-                sides = ((person, int(i)), (person, int(j)))
-            case [first, i, second, j] if i.isdigit() and j.isdigit():
-                sides = ((first, int(i)), (second, int(j)))
-            case []:
-                continue
-            case _:
-                raise InputError(f"{path}: line {number}: {line[:60]!r}: expected `name i j` or `name i name j`")
-        a.append(images.get(sides[0], f"{sides[0][0]}/{sides[0][0]}_{sides[0][1]:04d}"))
-        b.append(images.get(sides[1], f"{sides[1][0]}/{sides[1][0]}_{sides[1][1]:04d}"))
-        same.append(len(fields) == 3)
-    if not a:
-        raise InputError(f"{path}: no pairs")
-    # View 2 says how many folds of equal size follow; the development forms (one number or none) have none.
-    folds = int(header[0]) if has_header and len(header) == 2 else _FOLDS
-    return a, b, same, [folds * i // len(a) for i in range(len(a))]
-
-
-def _images_by_person(path: Path, names: set[str], prefix: str | None) -> dict[tuple[str, int], str]:
-    """``(person, number) -> name`` for names ``[folder/]person/person_0001.jpg`` in one folder of the roots."""
-    found: dict[str, dict[tuple[str, int], str]] = defaultdict(dict)
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        above, _, person = folder.rpartition("/")
-        if (match := _IMAGE_NUMBER.match(file)) and match["person"] == person:
-            found[above][person, int(match["number"])] = name
-    if prefix is not None:
-        if prefix.strip("/") not in found:
-            raise InputError(f"{path}: no <person>/<person>_0001.jpg in the folder {prefix!r} of the image roots")
-        return found[prefix.strip("/")]
-    if not found:
-        raise InputError(f"{path}: no image root holds <person>/<person>_0001.jpg, as this file's form needs")
-    return max(found.values(), key=len)
+def _person(name: str) -> str | None:
+    folder = name.rpartition("/")[0]
+    return folder.rpartition("/")[2] or None

@@ -1,6 +1,7 @@
 """Verification figures of scored pairs, as the field computes them.
 
-Pure functions over ``scores[P]`` (cosines; larger: more alike), ``same[P]`` and ``fold[P]``.
+Pure functions over ``scores[P]`` (cosines; larger: more alike), ``same[P]`` and ``fold[P]``; both kinds of pair
+have to be there.
 """
 
 from __future__ import annotations
@@ -10,49 +11,69 @@ import numpy.typing as npt
 
 Scores = npt.NDArray[np.float64]
 Same = npt.NDArray[np.bool_]
+Folds = npt.NDArray[np.int64]
 
-#: Thresholds on the squared distance of unit vectors, 2 - 2 cos: the grid that the field's scripts search.
+#: Thresholds on the squared distance of unit vectors, 2 - 2 cos: the grid 0, 0.01, ..., 3.99 of the field's scripts.
 DISTANCE_GRID = np.arange(0, 4, 0.01)
+#: False accept rates that are reported where there are different pairs enough.
 FARS = (0.1, 0.01, 0.001)
 
 
 def auc(scores: Scores, same: Same) -> float:
     """Area under the ROC: the probability that a same pair scores above a different one; ties count half."""
-    positive, negative = np.sort(scores[same]), np.sort(scores[~same])
+    positive, negative = scores[same], np.sort(scores[~same])
     below = np.searchsorted(negative, positive, side="left") + np.searchsorted(negative, positive, side="right")
     return float(below.sum() / (2 * len(positive) * len(negative)))
 
 
-def tar_at_far(scores: Scores, same: Same, far: float) -> float | None:
-    """Share of same pairs accepted at the smallest threshold whose share of accepted different pairs is <= `far`.
+def is_measurable(far: float, same: Same) -> bool:
+    """Whether `far` is at least one different pair of all; a finer rate can't be measured on these pairs."""
+    return bool(allowed_accepts(far, float((~same).sum())) >= 1)
 
-    None where `far` is finer than one pair in all different ones: it can't be measured on them.
+
+def tar_at_far(scores: Scores, same: Same, far: float) -> float | None:
+    """Share of same pairs above the smallest threshold that at most `far` of the different pairs exceed.
+
+    Strict: unlike the nearest point of a sampled ROC, the threshold never accepts more than `far`, and of tied
+    different pairs it accepts all or none. None where `far` is not `is_measurable`.
     """
-    negative = np.sort(scores[~same])[::-1]
-    allowed = int(np.floor(far * len(negative) + 1e-9))
-    if allowed < 1:
+    if not is_measurable(far, same):
         return None
+    negative = np.sort(scores[~same])[::-1]
+    allowed = int(allowed_accepts(far, len(negative)))
     threshold = negative[allowed] if allowed < len(negative) else -np.inf
     return float((scores[same] > threshold).mean())
 
 
-def fold_accuracy(scores: Scores, same: Same, fold: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Accuracy of each fold, at the threshold that is best (first of equals) on the other folds."""
-    accepted = (2 - 2 * scores)[:, None] < DISTANCE_GRID[None, :]
-    right = accepted == same[:, None]
-    folds = np.unique(fold)
-    result = np.empty(len(folds))
-    for i, held_out in enumerate(folds):
+def allowed_accepts(far: float, different: float | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """How many of that many different pairs make up `far`, rounded down."""
+    return np.floor(far * np.asarray(different) + 1e-9).astype(np.int64)  # 0.1 x 30 is a little less than 3
+
+
+def accepts(scores: Scores) -> npt.NDArray[np.bool_]:
+    """Whether a pair is called same, ``bool[P, T]``: its squared distance is below each of `DISTANCE_GRID`."""
+    return (2 - 2 * scores)[:, None] < DISTANCE_GRID
+
+
+def fold_accuracy(scores: Scores, same: Same, fold: Folds) -> Scores:
+    """Accuracy [F] of each fold, at the threshold of `DISTANCE_GRID` that is best on the others.
+
+    The protocol of LFW's View 2 as the field's scripts have it: of equally good thresholds the smallest distance.
+    """
+    right = accepts(scores) == same[:, None]
+    result = []
+    for held_out in np.unique(fold):
         inside = fold == held_out
-        best = int(right[~inside].mean(axis=0).argmax())
-        result[i] = right[inside, best].mean()
-    return result
+        best = right[~inside].sum(axis=0).argmax()
+        result.append(right[inside, best].mean())
+    return np.array(result)
 
 
-def roc_points(scores: Scores, same: Same, *, points: int = 200) -> list[tuple[float, float]]:
-    """(FAR, TAR) at `points` quantiles of the different pairs' scores, for a plot."""
-    negative, positive = np.sort(scores[~same]), np.sort(scores[same])
-    fars = np.unique(np.concatenate([np.geomspace(1 / len(negative), 1, points)]))
-    thresholds = np.quantile(negative, 1 - fars, method="higher")
-    tars = 1 - np.searchsorted(positive, thresholds, side="right") / len(positive)
-    return [(float(f), float(t)) for f, t in zip(fars, tars, strict=True)]
+def roc_points(scores: Scores, same: Same, *, points: int = 100) -> list[tuple[float, float]]:
+    """At most `points` points (FAR, `tar_at_far`), evenly spaced in log FAR from the finest one to 1."""
+    different = int((~same).sum())
+    allowed = np.unique(np.geomspace(1, different, points).round().astype(np.int64))
+    negative = np.append(np.sort(scores[~same])[::-1], -np.inf)
+    positive = np.sort(scores[same])
+    tars = 1 - np.searchsorted(positive, negative[allowed], side="right") / len(positive)
+    return [(float(far), float(tar)) for far, tar in zip(allowed / different, tars, strict=True)]

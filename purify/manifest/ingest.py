@@ -88,12 +88,14 @@ def load_manifest(path: Path) -> pa.Table:
 def load_truth(path: Path) -> pa.Table:
     """``sample_id`` and ``true_label`` (null: not known; empty: belongs to no class) of a table of samples.
 
+    A benchmark's ``kind`` of noise is read too, if there is one.
+
     Raises
     ------
     InputError
         As `load_manifest`; the column ``true_label`` is required, ``label`` is not.
     """
-    return read_samples(path, required=("true_label",))
+    return read_samples(path, required=("true_label",), optional=("kind",))
 
 
 def _further_columns(path: Path) -> dict[str, pa.ChunkedArray]:

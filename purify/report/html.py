@@ -11,6 +11,7 @@ import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from matplotlib.figure import Figure
 from PIL import Image
 
 from purify.errors import PurifyError
@@ -62,7 +63,7 @@ def write_report(folder: Path) -> Path:
             truth=truth_figures(manifest, verdicts),
             reasons=_reasons(verdicts),
             unusable=_unusable(manifest),
-            histogram=data_url(png_bytes(_histogram(manifest, verdicts, info)), "png"),
+            histogram=data_url(png_bytes(run_histogram(manifest, verdicts, info)), "png"),
             classes=_worst_classes(read_table(run.class_report, CLASS_REPORT)),
             removed=_faces(manifest, _removed_first(verdicts)),
             borderline=_faces(manifest, _borderline(verdicts)),
@@ -122,7 +123,8 @@ def _wrong(manifest: pa.Table, verdicts: pa.Table) -> np.ndarray | None:
     return np.array([wrong[sample] for sample in verdicts["sample_id"].to_pylist()], dtype=bool)
 
 
-def _histogram(manifest: pa.Table, verdicts: pa.Table, info: dict[str, Any]) -> Any:
+def run_histogram(manifest: pa.Table, verdicts: pa.Table, info: dict[str, Any]) -> Figure:
+    """Angles to the dominant sub-center, with the run's threshold, and the truth where the manifest knows it."""
     threshold = info.get("config", {}).get("analyze", {}).get("threshold", 75.0)
     degrees = verdicts["angle_dominant"].to_numpy()
     return angle_histogram(degrees, wrong=_wrong(manifest, verdicts), threshold=threshold)

@@ -279,7 +279,7 @@ def _fingerprint(
     """Hash of all that decides the weights; a resume point of anything else is not continued."""
     recipe = {
         "model": model.model_dump(),
-        "train": config.model_dump(exclude={"checkpoint_seconds", "workers"}),
+        "train": config.recipe(),
         "subcenters": subcenters,
         "seed": seed,
         "dtype": str(learner.dtype),

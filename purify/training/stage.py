@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+
 
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError
+from purify.manifest.ingest import load_manifest
 from purify.manifest.schema import Status
 from purify.models.checkpoint import save_checkpoint
 from purify.progress import Progress, silent
@@ -30,7 +31,7 @@ def train_table(
 
     A training that was cut off before goes on at its last resume point, ``folder/resume.safetensors``.
     """
-    data = training_set(pq.read_table(table, columns=["sample_id", "uri", "label", "status"]), name=str(table))
+    data = training_set(load_manifest(table), name=str(table))
     folder.mkdir(parents=True, exist_ok=True)
     resume_path = folder / "resume.safetensors"
     checkpoint = train(

@@ -7,7 +7,7 @@ import pytest
 
 from purify.evaluation.gain import compare_models
 from purify.evaluation.intervals import interval, resample_weights, weighted_auc
-from purify.evaluation.verification import auc
+from purify.evaluation.verification import auc, fold_accuracy
 
 SAME = np.arange(2000) % 2 == 0
 FOLD = np.arange(2000) // 200
@@ -26,15 +26,40 @@ def _compare(scores: dict[str, np.ndarray]) -> dict:
 def test_gap_closed_and_differences() -> None:
     scores = _scores(raw=1.0, random=0.9, purified=1.8, oracle=2.0)
     result = _compare(scores)
-    raw, purified, oracle = (auc(scores[name], SAME) for name in ("raw", "purified", "oracle"))
-    gap = result["gap_closed"]["auc"]
-    assert gap["value"] == pytest.approx((purified - raw) / (oracle - raw))
-    assert gap["interval"][0] < gap["value"] < gap["interval"][1]
-    assert result["differences"]["purified-raw"]["auc"] == pytest.approx(purified - raw)
+    figures = {
+        "auc": [auc(scores[name], SAME) for name in ("raw", "purified", "oracle")],
+        "accuracy": [fold_accuracy(scores[name], SAME, FOLD).mean() for name in ("raw", "purified", "oracle")],
+    }
+    for figure, (raw, purified, oracle) in figures.items():
+        gap = result["gap_closed"][figure]
+        assert gap["value"] == pytest.approx((purified - raw) / (oracle - raw))
+        assert gap["interval"][0] < gap["value"] < gap["interval"][1]
+        assert result["differences"]["purified-raw"][figure] == pytest.approx(purified - raw)
+    assert "gap_closed_reason" not in result
     assert result["differences"]["purified-raw"]["interval"][0] > 0
-    assert set(result["differences"]) == {"purified-raw", "purified-random", "purified-oracle"}
+    assert result["differences"]["purified-raw"]["accuracy_interval"][0] > 0
+    assert set(result["differences"]) == {"purified-raw", "purified-random", "purified-oracle", "oracle-raw"}
     assert result["models"]["raw"]["n_train"] == 100
-    json.dumps(result, allow_nan=False)
+
+
+def test_the_answer_is_plain_json() -> None:
+    result = _compare(_scores(raw=1.0, purified=1.8, oracle=2.0))
+    assert json.loads(json.dumps(result, allow_nan=False))["models"]["raw"]["auc"] == result["models"]["raw"]["auc"]
+
+
+def test_a_far_that_cannot_be_measured_is_left_out_with_the_reason() -> None:
+    few = np.arange(120)
+    result = compare_models(
+        {"raw": _scores(raw=1.0)["raw"][few]}, SAME[few], FOLD[few] % 2 + few % 3, N, bootstrap=100, seed=0
+    )
+    model = result["models"]["raw"]
+    assert set(model["tar_at_far"]) == {"0.1"}
+    assert model["tar_refused"] == {
+        "0.01": "needs 100 different pairs, there are 60",
+        "0.001": "needs 1000 different pairs, there are 60",
+    }
+    low, high = model["tar_at_far"]["0.1"]["interval"]
+    assert 0 <= low <= model["tar_at_far"]["0.1"]["value"] <= high <= 1
 
 
 def test_paired_differences_are_narrower_than_the_models_own_intervals() -> None:
@@ -45,10 +70,25 @@ def test_paired_differences_are_narrower_than_the_models_own_intervals() -> None
 
 
 def test_no_gap_is_said_not_divided_by() -> None:
-    assert "truth column" in _compare(_scores(raw=1.0, purified=1.2))["gap_closed_reason"]
+    missing = _compare(_scores(raw=1.0, purified=1.2))
+    assert missing["gap_closed"] is None
+    assert "oracle" in missing["gap_closed_reason"]
     same = _compare(_scores(raw=1.0, purified=1.0, oracle=1.0))
     assert same["gap_closed"] is None
     assert "not clearly better" in same["gap_closed_reason"]
+    worse = _compare(_scores(raw=1.5, purified=1.0, oracle=1.0))
+    assert worse["gap_closed"] is None
+
+
+def test_a_gap_in_auc_alone_is_closed_in_auc_alone() -> None:
+    different = np.random.default_rng(0).uniform(0, 0.2, len(SAME))
+    lost = np.arange(len(SAME)) % 10 == 0  # same pairs among the different ones, below any good threshold
+    ranks = {"raw": 0.0, "purified": 0.05, "oracle": 0.1}
+    result = _compare({name: np.where(SAME, np.where(lost, at, 0.8), different) for name, at in ranks.items()})
+    assert result["gap_closed"]["auc"]["value"] == pytest.approx(0.5, abs=0.1)
+    assert result["gap_closed"]["accuracy"] is None
+    assert "accuracy" in result["gap_closed_reason"]
+    assert "AUC" not in result["gap_closed_reason"]
 
 
 def test_equal_seeds_give_equal_figures() -> None:
@@ -63,6 +103,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     hits = 0
     for trial in range(100):
         scores = rng.normal(0, 1, 300) + same
-        low, high = interval(weighted_auc(scores, same, resample_weights(same, samples=200, seed=trial)))
+        (weights,) = resample_weights(same, samples=200, seed=trial)
+        low, high = interval(weighted_auc(scores, same, weights))
         hits += low <= truth <= high
     assert 87 <= hits <= 100

@@ -28,13 +28,14 @@ class NoisySet:
                 "model": {"embedding_dim": 16, "input_size": 32},
                 "train": {
                     "epochs": 4,
-                    "min_steps": 90,
+                    "min_steps": 300,
                     "batch_size": 16,
                     "precision": "float32",
-                    "checkpoint_seconds": 0,
+                    "checkpoint_seconds": 0.3,
                     **train,
                 },
                 "embed": {"shard_size": 32},
+                "analyze": {"threshold": 85},
                 "evaluate": {"pairs": str(self.pairs), "bootstrap": 100},
             }
         )

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purify.analysis.neighbors import evidence, find_neighbors
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 60), k=st.integers(1, 25), copies=st.integers(0, 40))
+def test_neighbors_equal_an_exhaustive_search(seed: int, n: int, k: int, copies: int) -> None:
+    """Also where more near duplicates than the first search's slack stand before the neighbors."""
+    rng = np.random.default_rng(seed)
+    base = rng.normal(size=(n, 6))
+    near = base[:1] + 0.01 * rng.normal(size=(copies, 6))
+    embeddings = unit(np.concatenate([base, near]))
+    labels = rng.integers(0, 3, len(embeddings))
+    found = find_neighbors(embeddings, labels, k=k, near_duplicate=0.98)
+    cosines = embeddings.astype(np.float64) @ embeddings.T.astype(np.float64)
+    np.fill_diagonal(cosines, 2)
+    for i, row in enumerate(found.rows):
+        counted = cosines[i] <= 0.98
+        chosen = row[row >= 0]
+        assert len(set(chosen)) == len(chosen) == min(k, counted.sum())
+        # by their cosines: which of two copies comes first hangs on the last bit
+        np.testing.assert_allclose(cosines[i, chosen], -np.sort(-cosines[i, counted])[:k], atol=1e-6)
+        asked = min(k, (counted & (labels == labels[i])).sum())
+        agreed = (labels[chosen[:asked]] == labels[i]).sum()
+        assert found.agreement[i] == pytest.approx(agreed / asked if asked else np.nan, nan_ok=True)
+
+
+def test_a_right_image_of_a_small_class_agrees_fully() -> None:
+    centers = np.eye(8)[[0] * 4 + [1] * 30]
+    labels = np.array([0] * 4 + [1] * 30)
+    embeddings = unit(centers + 0.15 * np.random.default_rng(0).normal(size=centers.shape))
+    assert find_neighbors(embeddings, labels, k=20, near_duplicate=1.0).agreement.tolist() == [1.0] * 34
+
+
+def test_near_duplicates_do_not_vote_for_their_label() -> None:
+    rng = np.random.default_rng(0)
+    crowd = np.eye(8)[0] + 0.3 * rng.normal(size=(10, 8))
+    copies = crowd[:1] + 1e-4 * rng.normal(size=(5, 8))
+    embeddings = unit(np.concatenate([crowd, copies]))
+    labels = np.array([1, *[0] * 9, *[1] * 5])  # image 0 and its copies carry a wrong label
+    found = find_neighbors(embeddings, labels, k=5, near_duplicate=0.98)
+    assert not np.isin(found.rows[0], range(10, 15)).any()
+    assert np.isnan(found.agreement[0])  # none but its copies could agree
+    counted = find_neighbors(embeddings, labels, k=5, near_duplicate=1.0)
+    assert counted.agreement[0] == 1
+
+
+def test_a_lonely_image_has_no_neighbors() -> None:
+    found = find_neighbors(unit(np.ones((1, 4))), np.array([0]), k=3, near_duplicate=0.98)
+    assert found.rows.tolist() == [[-1, -1, -1]]
+    assert np.isnan(found.agreement).all()
+
+
+def test_an_approximate_index_finds_nearly_the_same_and_the_same_each_time() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(200), 20)
+    embeddings = unit(rng.normal(size=(200, 32))[labels] + 0.5 * rng.normal(size=(4000, 32)))
+    exact = find_neighbors(embeddings, labels, k=10, near_duplicate=0.99)
+    rough = find_neighbors(embeddings, labels, k=10, near_duplicate=0.99, exact_rows=1000)
+    again = find_neighbors(embeddings, labels, k=10, near_duplicate=0.99, exact_rows=1000)
+    assert (rough.rows == exact.rows).mean() > 0.95
+    np.testing.assert_array_equal(rough.rows, again.rows)
+
+
+def test_evidence_is_the_nearest_of_what_is_wanted() -> None:
+    rng = np.random.default_rng(0)
+    found = find_neighbors(unit(rng.normal(size=(5, 4))), np.zeros(5, int), k=6, near_duplicate=1.0)
+    wanted = np.ones((5, 6), bool)
+    wanted[1] = False
+    wanted[2, 0] = False
+    rows, offsets = evidence(found, wanted, most=2)
+    assert offsets.tolist() == [0, 2, 2, 4, 6, 8]
+    assert rows[:2].tolist() == found.rows[0, :2].tolist()
+    assert rows[2:4].tolist() == found.rows[2, 1:3].tolist()
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_order_of_neighbors_is_by_distance(k: int) -> None:
+    angles = np.radians([0, 10, 25, 45])
+    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    found = find_neighbors(embeddings, np.zeros(4, int), k=k, near_duplicate=0.999)
+    assert found.rows[0].tolist() == [1, 2, 3][:k]
