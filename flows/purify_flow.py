@@ -172,4 +172,5 @@ def _git_revision() -> str | None:
 
 def with_runner(config: PurifyConfig) -> Any:
     """The flow with as many trainings at once as configured."""
-    return purify_flow.with_options(task_runner=ThreadPoolTaskRunner(max_workers=config.train.parallel))
+    runner: Any = ThreadPoolTaskRunner(max_workers=config.train.parallel)
+    return purify_flow.with_options(task_runner=runner)

@@ -30,6 +30,7 @@ from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import CLEANED, REMOVED, VERDICTS, Status
 from purify.models.checkpoint import load_checkpoint, require_labels
 from purify.progress import Progress, silent
+from purify.training.precision import Precision
 
 
 def ingest_source(
@@ -50,7 +51,7 @@ def embed_manifest(
     out: Path,
     config: EmbedConfig,
     *,
-    precision: str = "auto",
+    precision: Precision = "auto",
     workers: int = 0,
     progress: Progress = silent,
 ) -> None:

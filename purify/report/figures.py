@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 
@@ -30,7 +31,7 @@ _MODEL_LINES = {
 _INK, _PALE = "#010203", "#8f98a3"
 _DARK_INK = "#e6e9ed"
 _BIN_DEGREES = 2.0
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.color": _INK,
     "axes.edgecolor": _PALE,
@@ -53,9 +54,9 @@ def angle_histogram(groups: Mapping[str, npt.NDArray[np.floating]], *, threshold
         bins = np.arange(0, max(largest, threshold) + 2 * _BIN_DEGREES, _BIN_DEGREES)
         colors = [_GROUP_COLORS.get(name, _ONE_GROUP) for name in known]
         labels = [f"{name} ({len(degrees):,})" for name, degrees in known.items()]
-        axes.hist(list(known.values()), bins=bins, stacked=True, color=colors, label=labels)
+        axes.hist(list(known.values()), bins=bins.tolist(), stacked=True, color=colors, label=labels)
         axes.axvline(threshold, color=_INK, linestyle="--", linewidth=1.2, label=f"threshold {threshold:g}\u00b0")
-        axes.set(xlabel="angle to the dominant sub-center (degrees)", ylabel="samples")
+        axes.set(xlabel="angle to the dominant sub-center (degrees)", ylabel="samples", xlim=(0, bins[-1]))
         _legend(axes)
     return figure
 

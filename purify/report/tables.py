@@ -18,16 +18,17 @@ _CLASSES = 15
 _KEPT = pa.array([Decision.KEEP.value, Decision.RELABEL.value])
 #: Models in the order of the set that they were trained on, from the given one to the truly clean one.
 _MODELS = ("raw", "random", "purified", "oracle")
-#: Figures of `score_verdicts` that are shown, and what each says.
+_DIFFERENCES = ("purified-raw", "purified-random", "purified-oracle", "oracle-raw")
+#: Figures of `score_verdicts` that are shown: key -> name, meaning.
 _TRUTH_MEANINGS = {
-    "average_precision": "of the ranking by p_clean: 1 if every wrong label ranks before every right one",
-    "auroc": "chance that a wrong label ranks before a right one",
-    "f1": "of the decisions: harmonic mean of the next two",
-    "precision": "share of the removed whose label is wrong",
-    "recall": "share of the wrong labels that were removed",
-    "clean_kept": "share of the right labels that were kept",
-    "noise_share": "share of wrong labels before",
-    "residual_noise": "share of wrong labels after",
+    "average_precision": ("average precision", "of the ranking: 1 if every wrong label ranks before every right one"),
+    "auroc": ("AUROC", "chance that a wrong label ranks before a right one"),
+    "f1": ("F1", "of the decisions: harmonic mean of the next two"),
+    "precision": ("precision", "share of the removed whose label is wrong"),
+    "recall": ("recall", "share of the wrong labels that were removed"),
+    "clean_kept": ("clean kept", "share of the right labels that were kept"),
+    "noise_share": ("noise before", "share of wrong labels among all"),
+    "residual_noise": ("noise after", "share of wrong labels among the kept"),
 }
 
 
@@ -71,9 +72,9 @@ def truth_figures(manifest: pa.Table, verdicts: pa.Table) -> dict[str, Any] | No
 def truth_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     """``name``, ``value`` (None: not defined) and ``meaning`` of the figures against truth that are shown."""
     return [
-        {"name": name.replace("_", " "), "value": figures[name], "meaning": meaning}
-        for name, meaning in _TRUTH_MEANINGS.items()
-        if name in figures
+        {"name": name, "value": figures[key], "meaning": meaning}
+        for key, (name, meaning) in _TRUTH_MEANINGS.items()
+        if key in figures
     ]
 
 
@@ -123,9 +124,13 @@ def least_sure_kept(verdicts: pa.Table, *, most: int) -> pa.Table:
 
 def ordered_models(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The models of an evaluation, in a fixed order."""
-    models = evaluation["models"]
-    names = [name for name in _MODELS if name in models] + sorted(set(models) - set(_MODELS))
-    return {name: models[name] for name in names}
+    return _in_order(evaluation["models"], _MODELS)
+
+
+def ordered_differences(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The paired differences of an evaluation, in a fixed order, each with a ``finding`` from its interval."""
+    differences = _in_order(evaluation["differences"], _DIFFERENCES)
+    return {name: {**figures, "finding": _finding(figures["interval"])} for name, figures in differences.items()}
 
 
 def measured_fars(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -133,12 +138,17 @@ def measured_fars(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return sorted({far for model in models.values() for far in model["tar_at_far"]}, key=float, reverse=True)
 
 
-def verdict_of_interval(interval: Sequence[float]) -> str:
-    """What an interval of a difference allows to say."""
+def _finding(interval: Sequence[float]) -> str:
     low, high = interval
     if low > 0:
         return "better"
     return "worse" if high < 0 else "no clear difference"
+
+
+def _in_order(entries: Mapping[str, Any], first: Sequence[str]) -> dict[str, Any]:
+    """The entries that `first` names, in its order, then the others by name."""
+    names = [name for name in first if name in entries] + sorted(set(entries) - set(first))
+    return {name: entries[name] for name in names}
 
 
 def _by_p_clean(verdicts: pa.Table, mask: pa.ChunkedArray, most: int) -> pa.Table:

@@ -19,6 +19,8 @@ from purify.report.tables import judged_rows
 
 _SIDE = 96
 _QUALITY = 78
+#: Reasons that are better told by the nearest other label.
+_BESIDE_OTHER = {Reason.CLOSER_TO_OTHER_LABEL: "closer to", Reason.NEAR_DOMINANT: "next"}
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,15 @@ def faces(manifest: pa.Table, verdicts: pa.Table) -> list[Face]:
 
 def _caption(verdict: Mapping[str, Any]) -> str:
     reason = verdict["reason"].replace("_", " ")
-    if verdict["reason"] == Reason.CLOSER_TO_OTHER_LABEL and verdict["other_label"] is not None:
-        reason = f"closer to {verdict['other_label']} ({verdict['angle_other']:.0f}\u00b0)"
-    angle = verdict["angle_dominant"]
-    return reason if angle is None else f"{angle:.0f}\u00b0, {reason}"
+    if verdict["other_label"] is not None and verdict["reason"] in _BESIDE_OTHER:
+        words = _BESIDE_OTHER[verdict["reason"]]
+        reason = f"{words} {verdict['other_label']} ({_angle(verdict['angle_other'])})"
+    return f"{_angle(verdict['angle_dominant'])}, {reason}"
+
+
+def _angle(degrees: float | None) -> str:
+    # A tenth shows on which side of the threshold it lies.
+    return "no angle" if degrees is None else f"{degrees:.1f}\u00b0"
 
 
 def _thumbnail(reader: BlobReader, uri: str) -> str | None:

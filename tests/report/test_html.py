@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from purify.errors import InputError
+from purify.evaluation.detection import score_verdicts
+from purify.manifest.io import read_json, read_table, write_json
+from purify.manifest.schema import MANIFEST, VERDICTS
+from purify.report.html import write_report
+from purify.run_folder import RunFolder
+from tests.report.sample_run import HOSTILE, SAMPLES, build_run, evaluation, parse
+
+
+def test_counts_add_up_to_the_tables(run: RunFolder) -> None:
+    text = parse(write_report(run.root)).text("counts")
+    assert "7 images \u00b7 3 labels" in text
+    assert "3 kept" in text
+    assert "3 removed \u00b7 50.0 %" in text
+    assert "1 not usable" in text
+
+
+def test_verification_is_that_of_the_evaluation(run: RunFolder) -> None:
+    page, measured = parse(write_report(run.root)), read_json(run.evaluation)
+    models = {row[0]: row for row in page.rows["models"][1:]}
+    assert list(models) == ["raw", "random", "purified", "oracle"]
+    for name, figures in measured["models"].items():
+        low, high = figures["auc_interval"]
+        assert models[name][1] == f"{figures['n_train']:,}"
+        assert models[name][2] == f"{figures['auc']:.4f}{low:.4f} to {high:.4f}"
+        assert models[name][3].startswith(f"{100 * figures['accuracy']['mean']:.2f}\u00a0%")
+        assert models[name][5].startswith(f"{100 * figures['tar_at_far']['0.01']['value']:.1f}\u00a0%")
+    differences = {row[0]: row for row in page.rows["differences"][1:]}
+    gain = measured["differences"]["purified-raw"]
+    assert differences["purified \u2212 raw"][1:] == [
+        f"{gain['auc']:+.4f}",
+        f"{gain['interval'][0]:+.4f} to {gain['interval'][1]:+.4f}",
+        "better",
+    ]
+    text = page.text("verification")
+    assert f"{100 * measured['gap_closed']['auc']['value']:.0f} % of the gap in AUC" in text
+    assert "600 pairs (300 same, 300 different)" in text
+    assert "1,000 pairs in pairs.txt, 390 were left out for a person and 3 for an image" in text
+    assert "of 7 an image is not there" in text
+    assert "TAR at FAR 0.001 needs 1000 different pairs, there are 300." in text
+
+
+def test_a_gap_that_means_nothing_is_explained(run: RunFolder) -> None:
+    write_json(run.evaluation, evaluation("raw", "purified"))
+    page = parse(write_report(run.root))
+    assert "No share of a gap closed is given: there is no model oracle" in page.text("verification")
+    assert [row[0] for row in page.rows["models"][1:]] == ["raw", "purified"]
+    assert "gap" not in page.text("counts")
+
+
+def test_a_run_before_its_evaluation_has_a_report(run: RunFolder) -> None:
+    run.evaluation.unlink()
+    run.info.unlink()
+    page = parse(write_report(run.root))
+    assert "Not measured" in page.text("verification")
+    assert "3 removed" in page.text("counts")
+    assert "stages" not in page.texts
+
+
+def test_an_evaluation_without_curves_is_shown(run: RunFolder) -> None:
+    measured = read_json(run.evaluation)
+    for model in measured["models"].values():
+        del model["roc"]
+    write_json(run.evaluation, measured)
+    page = parse(write_report(run.root))
+    assert len(page.rows["models"]) == 5
+    assert not any("accept rate" in str(attributes.get("alt")) for _, attributes in page.tags)
+
+
+def test_figures_against_truth_are_those_of_the_score(run: RunFolder) -> None:
+    manifest, verdicts = read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)
+    figures = score_verdicts(verdicts, manifest.select(["sample_id", "true_label"]))
+    page = parse(write_report(run.root))
+    shown = {row[0]: row[1] for row in page.rows["truth"]}
+    assert "3 of 6 are wrong" in page.text("truth")
+    for name, key in {"average precision": "average_precision", "F1": "f1", "recall": "recall"}.items():
+        assert shown[name] == f"{figures[key]:.4f}"
+    assert shown["clean kept"] == f"{2 / 3:.4f}"
+
+
+def test_without_truth_none_is_claimed(tmp_path: Path) -> None:
+    page = parse(write_report(build_run(tmp_path, [replace(sample, truth=None) for sample in SAMPLES]).root))
+    assert "truth" not in page.texts
+    assert "in truth" not in page.text("removed")
+
+
+def test_reasons_classes_and_broken_files_are_listed(run: RunFolder) -> None:
+    page = parse(write_report(run.root))
+    assert page.rows["reasons"][1:] == [
+        ["keep", "near dominant", "3", "50.0\u00a0%"],
+        ["drop", "far from dominant", "2", "33.3\u00a0%"],
+        ["drop", "closer to other label", "1", "16.7\u00a0%"],
+    ]
+    assert page.rows["classes"][1:] == [
+        [HOSTILE, "1", "0", "100\u00a0%", "0.75", "too few"],
+        ["b", "2", "1", "50\u00a0%", "0.75", "ok"],
+        ["a", "3", "2", "33\u00a0%", "0.75", "ok"],
+    ]
+    assert "Flagged: 1 too few." in page.text("classes")
+    assert page.rows["unusable"][1:] == [["b/broken.png", "b", f"truncated: {HOSTILE}"]]
+    assert page.rows["stages"] == [["train-round-1", "12 min 34 s"], ["ingest", "2.2 s"]]
+
+
+def test_faces_are_the_surest_removed_and_the_least_sure_kept(run: RunFolder) -> None:
+    page = parse(write_report(run.root))
+    removed, kept = page.text("removed"), page.text("borderline")
+    assert removed.index("b 99.0\u00b0, far from dominant in truth nobody of the set") < removed.index("95.0\u00b0")
+    assert "a 91.3\u00b0, closer to b (41.5\u00b0) in truth b" in removed
+    assert removed.count("in truth") == 2
+    order = ("a 75.0\u00b0, next b (60.2\u00b0) in truth b", "b 50.0\u00b0", "a 40.0\u00b0")
+    places = [kept.index(text) for text in order]
+    assert places == sorted(places)
+    pictures = [str(a["src"]) for tag, a in page.tags if tag == "img" and "jpeg" in str(a["src"])]
+    assert len(pictures) == 6
+    with Image.open(io.BytesIO(base64.b64decode(pictures[0].split(",")[1]))) as image:
+        assert image.size == (96, 96)
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_faces_that_are_not_at_hand_are_left_out(tmp_path: Path, pictures: bool) -> None:
+    run = build_run(tmp_path, pictures=pictures)
+    for path in (tmp_path / "images").glob("*.png"):
+        path.write_bytes(b"no more")
+    page = parse(write_report(run.root))
+    assert "The images are not at hand" in page.text("removed")
+
+
+def test_hostile_names_stay_text(run: RunFolder) -> None:
+    path = write_report(run.root)
+    page, source = parse(path), path.read_text(encoding="utf-8")
+    assert "<script" not in source
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "iframe", "link", "object", "b/"})
+    assert HOSTILE in "".join(page.texts["removed"])
+    assert page.text("configuration").count("<script>alert('x')</script>") == 1
+
+
+def test_the_page_needs_nothing_but_itself(run: RunFolder) -> None:
+    path = write_report(run.root)
+    page, source = parse(path), path.read_text(encoding="utf-8")
+    references = [str(a[key]) for _, a in page.tags for key in ("src", "href", "srcset", "action") if key in a]
+    assert references
+    assert all(reference.startswith("data:image/") for reference in references)
+    assert not re.search(r"url\(|@import|https?:", source)
+    policy = [a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert len(source) < 400_000
+
+
+def test_equal_runs_give_equal_pages(run: RunFolder) -> None:
+    first = write_report(run.root).read_bytes()
+    assert write_report(run.root).read_bytes() == first
+    assert [path.name for path in run.root.iterdir() if "report" in path.name] == ["report.html"]
+
+
+def test_nothing_judged_and_nothing_removed_are_said(tmp_path: Path) -> None:
+    page = parse(write_report(build_run(tmp_path / "kept", SAMPLES[:1]).root))
+    assert "Nothing was removed." in page.text("removed")
+    assert "No label lost an image." in page.text("classes")
+    page = parse(write_report(build_run(tmp_path / "broken", SAMPLES[-1:]).root))
+    assert "0 kept" in page.text("counts")
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
