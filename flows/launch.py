@@ -16,6 +16,9 @@ from purify.manifest.io import read_json
 from purify.progress import progress_board
 from purify.run_folder import RunFolder
 
+#: The recipe of the demo run, in the form of ``--set``: short enough for a first look.
+DEMO_SETTINGS = ("train.epochs=16", "train.min_steps=0")
+
 
 @dataclass(frozen=True)
 class FlowRequest:
@@ -48,12 +51,14 @@ def default_name(source: str) -> str:
     return f"{source}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def demo_request(out: Path, name: str | None, config: PurifyConfig) -> FlowRequest:
+def demo_request(out: Path, name: str | None, config: PurifyConfig, *, quiet: bool) -> FlowRequest:
     """A run on the built-in demo set, drawn to ``OUT/demo-data-SEED`` if it is not there."""
     from purify.faces.demo import write_demo
 
     folder = new_run_folder(out, name or default_name("demo"))
-    demo = write_demo(out.resolve() / f"demo-data-{config.seed}", seed=config.seed)
+    with progress_board(quiet=quiet) as board:
+        place = out.resolve() / f"demo-data-{config.seed}"
+        demo = write_demo(place, seed=config.seed, progress=board.stage("draw"))
     config = config.model_copy(
         update={
             "ingest": config.ingest.model_copy(update={"images": [str(demo.images)]}),

@@ -124,6 +124,7 @@ def run_flow(
 ) -> None:
     """Purify SOURCE (folder, .tar, Parquet/CSV table; none: the demo set) and prove the gain."""
     from flows.launch import (
+        DEMO_SETTINGS,
         FlowRequest,
         default_name,
         demo_request,
@@ -146,14 +147,14 @@ def run_flow(
         ):
             if value is not None:
                 settings.append(f"{key}={json.dumps(value)}")
-        config = load_config(config_file, settings)
         if source is None:
-            request = demo_request(out, name, config)
+            short = () if config_file else DEMO_SETTINGS
+            request = demo_request(out, name, load_config(config_file, [*short, *settings]), quiet=as_json)
         else:
             request = FlowRequest(
                 source=str(source.resolve()),
                 run_folder=str(new_run_folder(out, name or default_name(source.stem))),
-                config=config,
+                config=load_config(config_file, settings),
                 embeddings=str(embeddings.resolve()) if embeddings else None,
             )
     _answer(run_request(request, quiet=as_json), as_json=as_json)
@@ -388,8 +389,10 @@ def report_command(run: Path) -> None:
 def demo_data_command(out: Path, seed: int, as_json: bool) -> None:
     """Draw the demo set: images, table with truth, verification pairs, contact sheet."""
     from purify.faces.demo import write_demo
+    from purify.progress import progress_board
 
-    demo = write_demo(out, seed=seed)
+    with progress_board(quiet=as_json) as board:
+        demo = write_demo(out, seed=seed, progress=board.stage("draw"))
     _answer(
         {
             "images": str(demo.images),
