@@ -14,6 +14,9 @@ from purify.report.figures import png_bytes
 from purify.report.html import run_histogram
 from purify.run_folder import RunFolder
 
+#: What the summary says of the verdicts where the truth is known; the report says more.
+_TRUTH_FIGURES = ("average_precision", "f1", "precision", "recall", "clean_kept")
+
 _board: ProgressBoard | None = None
 
 
@@ -50,7 +53,8 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
         values |= {f"auc_{name}": model["auc"] for name, model in evaluation["models"].items()}
         gap = evaluation.get("gap_closed")
         values["gap_closed"] = gap["auc"]["value"] if gap else None
-    values |= {f"noise_{key}": value for key, value in info.get("truth", {}).items()}
+    truth = info.get("truth", {})
+    values |= {f"noise_{key}": truth[key] for key in _TRUTH_FIGURES if key in truth}
     return {**values, "report": str(run.report)}
 
 

@@ -90,7 +90,8 @@ def _answer(values: dict[str, Any], *, as_json: bool) -> None:
         return
     width = max(len(key) for key in values)
     for key, value in values.items():
-        click.echo(f"{key:<{width}}  {value}")
+        text = f"{value:.4f}" if isinstance(value, float) else value
+        click.echo(f"{key:<{width}}  {text}")
 
 
 @main.command("run-flow")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError
 from purify.manifest.ingest import load_manifest

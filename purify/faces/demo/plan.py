@@ -54,7 +54,7 @@ class DemoSpec:
         Verification pairs, half of them of the same person, in ten folds.
     """
 
-    identities: int = 60
+    identities: int = 50
     mean_images: int = 36
     fewest_images: int = 10
     most_images: int = 70

@@ -111,12 +111,12 @@ def sample_scene(rng: np.random.Generator, identity: Identity) -> Scene:
     )
     return Scene(
         pose=Pose(
-            yaw=float(np.clip(rng.normal(0, 0.26), -_MAX_YAW, _MAX_YAW)),
+            yaw=float(np.clip(rng.normal(0, 0.3), -_MAX_YAW, _MAX_YAW)),
             pitch=float(np.clip(rng.normal(0, 0.07), -_MAX_PITCH, _MAX_PITCH)),
-            roll=rng.normal(0, 0.13),
-            zoom=float(np.exp(rng.normal(0, 0.08))),
-            shift_x=rng.normal(0, 0.095),
-            shift_y=rng.normal(0, 0.095),
+            roll=rng.normal(0, 0.17),
+            zoom=float(np.exp(rng.normal(0, 0.105))),
+            shift_x=rng.normal(0, 0.11),
+            shift_y=rng.normal(0, 0.11),
         ),
         expression=_expression(rng),
         light=_light(rng),
@@ -147,17 +147,17 @@ def _expression(rng: np.random.Generator) -> Expression:
 
 def _light(rng: np.random.Generator) -> Light:
     u = rng.uniform
-    azimuth, elevation = np.clip(rng.normal(0, 0.8), -1.4, 1.4), u(-0.15, 1.0)
+    azimuth, elevation = np.clip(rng.normal(0, 0.6), -1.4, 1.4), u(-0.15, 1.0)
     direction = (
         float(np.sin(azimuth) * np.cos(elevation)),
         float(np.sin(elevation)),
         float(np.cos(azimuth) * np.cos(elevation)),
     )
-    strength, fill = u(0.45, 1.0), u(0.12, 0.6)
+    strength, fill = u(0.5, 1.0), u(0.2, 0.6)
     return Light(
         direction=direction,
-        key=tuple(strength * np.exp(_warmth(rng, 0.18))),
-        fill=tuple(fill * np.exp(_warmth(rng, 0.2))),
+        key=tuple(strength * np.exp(_warmth(rng, 0.09))),
+        fill=tuple(fill * np.exp(_warmth(rng, 0.1))),
         rim=max(0.0, u(-0.8, 0.6)),
     )
 
@@ -166,14 +166,14 @@ def _camera(rng: np.random.Generator, skin_tone: float) -> Camera:
     """Exposure is partly automatic: brighter for dark skin."""
     u = rng.uniform
     kind = u()
-    saturation = 0.0 if kind < 0.12 else u(0.55, 1.25)
+    saturation = 0.0 if kind < 0.09 else u(0.55, 1.25)
     return Camera(
         side=int(rng.integers(64, 113)),
-        exposure=float(np.exp(np.clip(rng.normal(0.1, 0.34), -0.5, 0.8)) * (1 + 0.8 * skin_tone)),
-        balance=tuple(np.exp(_warmth(rng, 0.21))),
+        exposure=float(np.exp(np.clip(rng.normal(0.15, 0.18), -0.35, 0.6)) * (1 + 0.8 * skin_tone)),
+        balance=tuple(np.exp(_warmth(rng, 0.1))),
         contrast=u(0.8, 1.3),
         saturation=saturation,
-        blur=max(0.0, u(-3.0, 1.0)),
+        blur=max(0.0, u(-4.0, 1.0)),
         noise=max(0.0, u(-0.06, 0.03)),
         reduce=u(0.45, 0.8) if u() < 0.15 else 1.0,
         quality=int(rng.integers(35, 96)),
