@@ -16,6 +16,8 @@ from purify.run_folder import RunFolder
 
 #: What the summary says of the verdicts where the truth is known; the report says more.
 _TRUTH_FIGURES = ("average_precision", "f1", "precision", "recall", "clean_kept")
+#: Verification pairs: in the file, left out for a person or an image of the training set, and measured on.
+_PAIR_COUNTS = ("given", "excluded_identity", "excluded_image", "used")
 
 _board: ProgressBoard | None = None
 
@@ -51,6 +53,7 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
     if run.evaluation.exists():
         evaluation = read_json(run.evaluation)
         values |= {f"auc_{name}": model["auc"] for name, model in evaluation["models"].items()}
+        values |= {f"pairs_{key}": evaluation["pairs"][key] for key in _PAIR_COUNTS}
         gap = evaluation.get("gap_closed")
         values["gap_closed"] = gap["auc"]["value"] if gap else None
     truth = info.get("truth", {})

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pytest
 
 from flows.launch import FlowRequest, resumed_request, run_request
+from flows.reporting import run_summary
 from purify.errors import InputError, TrainingCollapsedError
 from purify.manifest.io import read_json, read_table
 from purify.manifest.schema import CLEANED, LABELS, MANIFEST, REMOVED, VERDICTS
@@ -78,6 +79,9 @@ def test_the_run_explains_itself(undisturbed: RunFolder) -> None:
     assert set(evaluation["models"]) == {"raw", "purified", "random", "oracle"}
     assert evaluation["models"]["random"]["n_train"] == evaluation["models"]["purified"]["n_train"]
     assert evaluation["pairs"]["used"] == 60
+    summary = run_summary(undisturbed)
+    assert summary["pairs_excluded_identity"] == 0
+    assert summary["auc_purified"] == evaluation["models"]["purified"]["auc"]
     assert "report.html" in {path.name for path in undisturbed.root.iterdir()}
     assert not list(undisturbed.root.rglob("*.shards*"))
     assert not list(undisturbed.root.rglob("resume.safetensors"))
