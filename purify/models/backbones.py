@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Mapping
+from math import isqrt
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from purify.errors import InputError
 from purify.models.iresnet import IRESNETS, IResNet
-from purify.models.mobilefacenet import MobileFaceNet
+from purify.models.mobilefacenet import REDUCTION, MobileFaceNet
+from purify.models.weights import mismatches, read_state_dict
 
-#: What wrappers put before the names of a backbone's parameters.
-_PREFIXES = ("module.", "backbone.")
-_NAMED = 3
+BACKBONES = (*IRESNETS, "mobilefacenet")
 
 
 def build_backbone(name: str, *, embedding_dim: int, input_size: int) -> nn.Module:
@@ -32,7 +29,19 @@ def build_backbone(name: str, *, embedding_dim: int, input_size: int) -> nn.Modu
         return MobileFaceNet(embedding_dim=embedding_dim, input_size=input_size)
     if name in IRESNETS:
         return IResNet(IRESNETS[name], embedding_dim=embedding_dim, input_size=input_size)
-    raise InputError(f"unknown backbone {name!r}; there are {', '.join([*IRESNETS, 'mobilefacenet'])}")
+    raise InputError(f"unknown backbone {name!r}; there are {', '.join(BACKBONES)}")
+
+
+def backbone_layout(name: str, *, embedding_dim: int, input_size: int) -> dict[str, Tensor]:
+    """State dict of a backbone as meta tensors: names and shapes, no memory.
+
+    Raises
+    ------
+    InputError
+        If there is no backbone of that name.
+    """
+    with torch.device("meta"):
+        return build_backbone(name, embedding_dim=embedding_dim, input_size=input_size).state_dict()
 
 
 def load_backbone_weights(backbone: nn.Module, path: Path) -> None:
@@ -43,45 +52,51 @@ def load_backbone_weights(backbone: nn.Module, path: Path) -> None:
     InputError
         If the file can't be read, holds more than tensors, or belongs to another architecture.
     """
-    state = _plain_names(_read_tensors(path))
-    wanted = backbone.state_dict()
-    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
-    unknown = [name for name in state if name not in wanted]
-    misfit = [name for name in state if name in wanted and state[name].shape != wanted[name].shape]
-    if missing or unknown or misfit:
-        parts = [
-            f"{len(names)} {kind} (such as {', '.join(names[:_NAMED])})"
-            for kind, names in (("missing", missing), ("unknown", unknown), ("of another shape", misfit))
-            if names
-        ]
-        raise InputError(
-            f"{path}: these weights are not of this backbone: {'; '.join(parts)}. Set model.backbone, "
-            "model.embedding_dim and model.input_size (fc.weight depends on it) to those of the weights"
-        )
+    state = read_state_dict(path)
+    problems = mismatches(_required(backbone.state_dict(), state), state)
+    if problems:
+        raise InputError(f"{path}: these weights are not of this backbone: {problems}. {_advice(state)}")
     backbone.load_state_dict(state, strict=False)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: can't be read as weights ({reason}); a .safetensors file or a .pth state dict of tensors "
-            "is expected, and nothing else in a .pth is ever executed"
-        ) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise InputError(f"{path}: not a state dict (names to tensors); save `model.state_dict()`")
-    return content
+def identify_backbone(state: Mapping[str, Tensor]) -> tuple[str, int, int] | None:
+    """``(name, embedding_dim, input_size)`` of the backbone with the names and shapes of `state`, if there is one.
+
+    Where input sizes share their shapes (97 to 112 pixels, say), the largest is told.
+    """
+    for name in BACKBONES:
+        size = _input_size(name, state)
+        if size is None:
+            continue
+        dim = state["fc.weight"].shape[0]
+        if not mismatches(_required(backbone_layout(name, embedding_dim=dim, input_size=size), state), state):
+            return name, dim, size
+    return None
 
 
-def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    if any(name.startswith("backbone.") for name in state):  # a whole checkpoint: the head is not the backbone's
-        state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
-    for prefix in _PREFIXES:
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
+def _input_size(name: str, state: Mapping[str, Tensor]) -> int | None:
+    """From the tensor whose shape depends on it; none where that tensor is not there or can't be of `name`."""
+    last, pool = state.get("fc.weight"), state.get("pool.0.weight")
+    if last is None or last.ndim != 2 or last.numel() == 0:
+        return None
+    if name in IRESNETS:
+        spec = IRESNETS[name]
+        side = isqrt(last.shape[1] // spec.channels[-1])
+        return side * spec.reduction or None
+    return pool.shape[-1] * REDUCTION if pool is not None and pool.ndim == 4 and pool.numel() else None
+
+
+def _required(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`wanted` without the batch counters that `given` lacks: old files have none, and no result depends on them."""
+    return {n: t for n, t in wanted.items() if n in given or not n.endswith("num_batches_tracked")}
+
+
+def _advice(state: Mapping[str, Tensor]) -> str:
+    found = identify_backbone(state)
+    if found is None:
+        return (
+            "Set model.backbone, model.embedding_dim and model.input_size (fc.weight depends on it) to those of the "
+            f"weights; as they are, they fit none of {', '.join(BACKBONES)}"
+        )
+    name, dim, size = found
+    return f"They fit model.backbone={name}, model.embedding_dim={dim}, model.input_size={size}"

@@ -13,10 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from purify.errors import CheckpointError
+from purify.errors import CheckpointError, InputError
 from purify.manifest.io import atomic_path
-from purify.models.backbones import build_backbone
+from purify.models.backbones import backbone_layout, build_backbone
 from purify.models.heads import Margin, SubcenterHead
+from purify.models.weights import mismatches
 
 FILE_NAME = "model.safetensors"
 FORMAT = 1
@@ -129,7 +130,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     tensors = {f"backbone.{name}": tensor for name, tensor in checkpoint.backbone_state.items()}
     tensors["head.weight"] = checkpoint.head_weight
     with atomic_path(folder / FILE_NAME) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file(tensors, temporary, metadata={_KEY: json.dumps(header, sort_keys=True)})
+        temporary.chmod(mode)  # safetensors lets only the owner read, whatever the umask says
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -148,23 +152,21 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             header = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _from_file(header, tensors)
-    except (SafetensorError, OSError, ValueError) as error:
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); train again") from error
     except (KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{path}: not a checkpoint of purify (no {error}); give the folder that training wrote"
+            f"{path}: not a checkpoint of purify (its header lacks what one has); give the folder that training wrote"
         ) from error
 
 
 def _from_file(header: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     if header["format"] != FORMAT:
-        raise ValueError(f"format {header['format']}, this version reads {FORMAT}")
+        raise InputError(f"of format {header['format']}; this version reads {FORMAT}: use the one that wrote it")
     head = header["head"]
-    weight = tensors["head.weight"]
-    expected = (len(header["labels"]), head["subcenters"], header["embedding_dim"])
-    if tuple(weight.shape) != expected:
-        raise ValueError(f"head of shape {tuple(weight.shape)}, its header says {expected}")
-    return Checkpoint(
+    checkpoint = Checkpoint(
         backbone_name=header["backbone"],
         embedding_dim=header["embedding_dim"],
         input_size=header["input_size"],
@@ -174,9 +176,27 @@ def _from_file(header: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint
         subcenters=head["subcenters"],
         preprocessing=header["preprocessing"],
         backbone_state={n.removeprefix("backbone."): t for n, t in tensors.items() if n.startswith("backbone.")},
-        head_weight=weight,
+        head_weight=tensors["head.weight"],
         extra=header["extra"],
     )
+    _check_agreement(checkpoint)
+    return checkpoint
+
+
+def _check_agreement(checkpoint: Checkpoint) -> None:
+    """Tensors that don't fit the header would fail when built, or be read under wrong labels."""
+    if len(set(checkpoint.labels)) < len(checkpoint.labels):
+        raise ValueError("a label is named twice")
+    shape = tuple(checkpoint.head_weight.shape)
+    expected = (len(checkpoint.labels), checkpoint.subcenters, checkpoint.embedding_dim)
+    if shape != expected:
+        raise ValueError(f"head of shape {shape}, its header says {expected}")
+    layout = backbone_layout(
+        checkpoint.backbone_name, embedding_dim=checkpoint.embedding_dim, input_size=checkpoint.input_size
+    )
+    problems = mismatches(layout, checkpoint.backbone_state)
+    if problems:
+        raise ValueError(f"tensors of the backbone: {problems}")
 
 
 def require_labels(checkpoint: Checkpoint, labels: Iterable[str], *, manifest: str) -> None:

@@ -30,14 +30,15 @@ class Margin:
     def apply(self, cosines: Tensor) -> Tensor:
         """Cosines of the true class -> target cosines.
 
-        Beyond an angle of pi the cosine would rise again; it is continued as ``-2 - cos``, which is continuous
-        and keeps falling up to 2 pi.
+        Beyond an angle of pi the cosine would rise again; from ``k * pi`` on it is continued as
+        ``(-1)^k * cos - 2 * k`` (``-2 - cos`` up to 2 pi), which is continuous and falls all the way.
         """
         if self.m1 == 1.0 and self.m2 == 0.0:
             return cosines - self.m3
         angle = self.m1 * torch.acos(cosines.clamp(-1 + _ACOS_GUARD, 1 - _ACOS_GUARD)) + self.m2
-        target = torch.cos(angle)
-        return torch.where(angle > math.pi, -2 - target, target) - self.m3
+        half_turns = torch.floor(angle.detach() / math.pi)
+        sign = 1 - 2 * torch.remainder(half_turns, 2)
+        return sign * torch.cos(angle) - 2 * half_turns - self.m3
 
 
 class SubcenterHead(nn.Module):
@@ -102,7 +103,14 @@ class SubcenterHead(nn.Module):
         """From one center a class to `subcenters`: the center itself and perturbed copies of it.
 
         Each copy is the unit center plus `spread` times a random unit vector, with the norm of the old row.
+
+        Raises
+        ------
+        ValueError
+            If the head has more than one center a class already, or `subcenters` is less than 1.
         """
+        if self.subcenters != 1 or subcenters < 1:
+            raise ValueError(f"a head grows from K = 1 to K >= 1, not from {self.subcenters} to {subcenters}")
         with torch.no_grad():
             center = F.normalize(self.weight[:, :1], dim=2)
             classes, _, dim = center.shape

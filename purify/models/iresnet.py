@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-_STEM_STD = 0.1
+_CONV_STD = 0.1
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class IResNet(nn.Module):
         self.features.weight.requires_grad = False
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=_STEM_STD)
+                nn.init.normal_(module.weight, std=_CONV_STD)
 
     def forward(self, images: Tensor) -> Tensor:
         """Under autocast the trunk runs in low precision, the last layer in float32."""

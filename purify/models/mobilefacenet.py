@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 #: (expansion, output channels, blocks, stride of the first block); table 1 of the paper.
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
-_REDUCTION = 16
+#: By how much the side of the input shrinks.
+REDUCTION = 16
 
 
 def _conv(
@@ -45,7 +46,7 @@ class MobileFaceNet(nn.Module):
 
     def __init__(self, *, embedding_dim: int, input_size: int) -> None:
         super().__init__()
-        side = -(-input_size // _REDUCTION)
+        side = -(-input_size // REDUCTION)
         self.stem = nn.Sequential(_conv(3, 64, 3, stride=2, padding=1), _conv(64, 64, 3, padding=1, groups=64))
         blocks: list[nn.Module] = []
         inputs = 64

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from purify.errors import InputError
-from purify.models.backbones import build_backbone, load_backbone_weights
+from purify.models.backbones import backbone_layout, build_backbone, identify_backbone, load_backbone_weights
 
 BLOCKS = {
     "iresnet18": (2, 2, 2, 2),
@@ -104,10 +106,30 @@ def test_all_sizes_give_embeddings(name: str, size: int) -> None:
         assert backbone(torch.zeros(2, 3, size, size)).shape == (2, 24)
 
 
+@pytest.mark.parametrize("name", ["iresnet34", "iresnet50"])
+def test_deep_ones_give_embeddings(name: str) -> None:
+    backbone = build_backbone(name, embedding_dim=24, input_size=64).eval()
+    with torch.no_grad():
+        assert backbone(torch.zeros(2, 3, 64, 64)).shape == (2, 24)
+
+
+@pytest.mark.parametrize(("size", "side"), [(48, 3), (50, 4), (96, 6), (97, 7), (112, 7), (113, 8)])
+def test_the_last_layer_fits_the_input_size(size: int, side: int) -> None:
+    assert backbone_layout("iresnet18", embedding_dim=8, input_size=size)["fc.weight"].shape == (8, 512 * side * side)
+
+
 def test_the_last_layer_is_float32_under_autocast() -> None:
     backbone = build_backbone("iresnet_small", embedding_dim=8, input_size=32).eval()
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         assert backbone(torch.zeros(1, 3, 32, 32)).dtype == torch.float32
+
+
+def test_convolutions_start_at_insightfaces_spread() -> None:
+    torch.manual_seed(0)
+    backbone = build_backbone("iresnet_small", embedding_dim=8, input_size=32)
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            assert module.weight.std().item() == pytest.approx(0.1, rel=0.2)
 
 
 def test_the_last_normalization_has_no_free_gain() -> None:
@@ -145,6 +167,14 @@ def test_weights_load_from_every_form(small: torch.nn.Module, tmp_path: Path, fo
     assert all(torch.equal(tensor, state[name]) for name, tensor in other.state_dict().items())
 
 
+def test_batch_counters_may_be_missing(small: torch.nn.Module, tmp_path: Path) -> None:
+    state = small.state_dict()
+    torch.save({n: t for n, t in state.items() if "num_batches" not in n}, tmp_path / "old.pth")
+    other = build_backbone("iresnet_small", embedding_dim=8, input_size=32)
+    load_backbone_weights(other, tmp_path / "old.pth")
+    assert all(torch.equal(tensor, state[name]) for name, tensor in other.state_dict().items())
+
+
 def test_weights_of_another_shape_are_refused_with_names(small: torch.nn.Module, tmp_path: Path) -> None:
     torch.save(build_backbone("iresnet_small", embedding_dim=16, input_size=48).state_dict(), tmp_path / "b.pth")
     with pytest.raises(InputError, match=r"b\.pth.*of another shape.*fc\.weight.*model\.input_size"):
@@ -152,6 +182,28 @@ def test_weights_of_another_shape_are_refused_with_names(small: torch.nn.Module,
     torch.save({"conv1.weight": torch.zeros(16, 3, 3, 3)}, tmp_path / "c.pth")
     with pytest.raises(InputError, match="missing"):
         load_backbone_weights(small, tmp_path / "c.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("iresnet_small", 48), ("iresnet18", 112), ("iresnet100", 112), ("mobilefacenet", 64)]
+)
+def test_weights_name_the_backbone_that_they_fit(name: str, size: int) -> None:
+    layout = backbone_layout(name, embedding_dim=40, input_size=size)
+    assert identify_backbone(layout) == (name, 40, size)
+    assert identify_backbone({n: t for n, t in layout.items() if "num_batches" not in n}) == (name, 40, size)
+    assert identify_backbone({n: t for n, t in layout.items() if n != "fc.weight"}) is None
+    assert identify_backbone({**layout, "more": torch.zeros(1)}) is None
+
+
+def test_refused_weights_come_with_the_settings_that_fit(small: torch.nn.Module, tmp_path: Path) -> None:
+    torch.save(build_backbone("iresnet18", embedding_dim=16, input_size=48).state_dict(), tmp_path / "r18.pth")
+    fit = r"model\.backbone=iresnet18, model\.embedding_dim=16, model\.input_size=48"
+    with pytest.raises(InputError, match=rf"r18\.pth.*72 unknown.*of another shape \(such as conv1\.weight.*{fit}"):
+        load_backbone_weights(small, tmp_path / "r18.pth")
+    foreign = {"stem.weight": torch.zeros(3), "fc.weight": torch.zeros(2, 3), "pool.0.weight": torch.zeros(())}
+    torch.save(foreign, tmp_path / "foreign.pth")
+    with pytest.raises(InputError, match="they fit none of iresnet_small, "):
+        load_backbone_weights(small, tmp_path / "foreign.pth")
 
 
 class _Evil:
@@ -162,11 +214,41 @@ class _Evil:
         return os.system, (f"touch {self.target}",)
 
 
-def test_a_pickle_that_executes_is_not_executed(small: torch.nn.Module, tmp_path: Path) -> None:
-    torch.save({"state_dict": _Evil(tmp_path / "owned")}, tmp_path / "evil.pth")
-    with pytest.raises(InputError, match=r"evil\.pth.*state dict"):
-        load_backbone_weights(small, tmp_path / "evil.pth")
+@pytest.mark.parametrize("form", ["archive", "pickle", "pickle0"])
+def test_a_pickle_that_executes_is_not_executed(small: torch.nn.Module, tmp_path: Path, form: str) -> None:
+    path, evil = tmp_path / "evil.pth", _Evil(tmp_path / "owned")
+    if form == "archive":
+        torch.save({"state_dict": evil}, path)
+    else:
+        path.write_bytes(pickle.dumps(evil, protocol=0 if form == "pickle0" else 2))
+    with pytest.raises(InputError, match=r"evil\.pth.*never executed.*state dict") as caught:
+        load_backbone_weights(small, path)
     assert not (tmp_path / "owned").exists()
+    assert "weights_only" not in str(caught.value)  # PyTorch advises to switch the protection off
+
+
+@pytest.mark.parametrize("content", [[1], {1: torch.zeros(1)}, {"conv1.weight": 3}, {"state_dict": {"x": "y"}}])
+def test_what_is_no_state_dict_is_refused(small: torch.nn.Module, tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(InputError, match=r"x\.pth: not a state dict"):
+        load_backbone_weights(small, tmp_path / "x.pth")
+
+
+def test_damage_anywhere_is_a_clear_error(tmp_path: Path) -> None:
+    state = {"conv1.weight": torch.zeros(16, 3, 3, 3)}
+    torch.save(state, tmp_path / "good.pth")
+    save_file(state, tmp_path / "good.safetensors")
+    rng = np.random.default_rng(0)
+    model = torch.nn.Linear(1, 1)
+    for suffix in (".pth", ".safetensors"):
+        content = np.frombuffer((tmp_path / f"good{suffix}").read_bytes(), np.uint8)
+        for i in range(60):
+            spoiled = content.copy()
+            spoiled[rng.integers(len(content), size=8)] = rng.integers(256, size=8, dtype=np.uint8)
+            path = tmp_path / f"bad{suffix}"
+            path.write_bytes(spoiled[: rng.integers(len(content)) if i % 2 else None].tobytes())
+            with pytest.raises(InputError, match=r"bad\."):
+                load_backbone_weights(model, path)
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,9 +42,14 @@ def test_round_trip_is_exact(checkpoint: Checkpoint, tmp_path: Path) -> None:
 
 
 def test_equal_checkpoints_have_equal_bytes(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    checkpoint = replace(checkpoint, extra={"seed": 4, "images": 9})
     save_checkpoint(tmp_path / "a", checkpoint)
     save_checkpoint(tmp_path / "b", load_checkpoint(tmp_path / "a"))
-    assert (tmp_path / "a" / FILE_NAME).read_bytes() == (tmp_path / "b" / FILE_NAME).read_bytes()
+    backwards = dict(reversed(checkpoint.backbone_state.items()))
+    save_checkpoint(tmp_path / "c", replace(checkpoint, backbone_state=backwards, extra={"images": 9, "seed": 4}))
+    first = (tmp_path / "a" / FILE_NAME).read_bytes()
+    assert (tmp_path / "b" / FILE_NAME).read_bytes() == first
+    assert (tmp_path / "c" / FILE_NAME).read_bytes() == first
 
 
 def test_many_labels(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -66,13 +74,82 @@ def test_missing_truncated_and_foreign_files_are_refused(checkpoint: Checkpoint,
         load_checkpoint(tmp_path / "cut")
 
 
-def test_header_and_head_must_agree(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, replace(checkpoint, labels=("a", "b")))
-    with pytest.raises(CheckpointError, match="head of shape"):
+class _Evil:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.target}",)
+
+
+def test_a_pickle_in_its_place_is_refused_and_not_executed(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(pickle.dumps(_Evil(tmp_path / "owned")))
+    with pytest.raises(CheckpointError, match=rf"{FILE_NAME}: damaged.*train again"):
         load_checkpoint(tmp_path)
+    assert not (tmp_path / "owned").exists()
+
+
+def _without(name: str) -> Callable[[Checkpoint], Checkpoint]:
+    return lambda c: replace(c, backbone_state={n: t for n, t in c.backbone_state.items() if n != name})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda c: replace(c, labels=("a", "b")), "head of shape"),
+        (lambda c: replace(c, labels=("a", "b", "a")), "a label is named twice"),
+        (lambda c: replace(c, backbone_name="vit"), r"unknown backbone 'vit'; there are iresnet_small"),
+        (lambda c: replace(c, input_size=64), r"1 of another shape \(such as fc\.weight"),
+        (_without("fc.weight"), r"1 missing \(such as fc\.weight\)"),
+        (_without("bn1.num_batches_tracked"), "1 missing"),
+    ],
+    ids=["head", "labels", "backbone", "size", "weight", "buffer"],
+)
+def test_header_and_tensors_must_agree(
+    checkpoint: Checkpoint, tmp_path: Path, spoil: Callable[[Checkpoint], Checkpoint], message: str
+) -> None:
+    save_checkpoint(tmp_path, spoil(checkpoint))
+    with pytest.raises(CheckpointError, match=f"{FILE_NAME}: .*{message}"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [('{"format": 2}', "format 2; this version reads 1"), ("[]", "not a checkpoint of purify"), ("{", "damaged")],
+)
+def test_headers_of_other_forms_are_refused(tmp_path: Path, header: str, message: str) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / FILE_NAME, metadata={"purify.checkpoint": header})
+    with pytest.raises(CheckpointError, match=f"{FILE_NAME}: .*{message}"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, checkpoint)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with pytest.raises(TypeError):
+        save_checkpoint(tmp_path, replace(checkpoint, extra={"not JSON": object()}))
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+def test_others_may_read_it_as_they_may_any_new_file(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, checkpoint)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / FILE_NAME).stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_loading_draws_no_random_numbers(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, checkpoint)
+    before = torch.get_rng_state()
+    load_checkpoint(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_labels_must_be_the_manifests(checkpoint: Checkpoint) -> None:
     require_labels(checkpoint, reversed(checkpoint.labels), manifest="m")
     with pytest.raises(CheckpointError, match=r"1 labels only in m, such as 'Eve'.*1 labels only in the checkpoint"):
         require_labels(checkpoint, [*checkpoint.labels[1:], "Eve"], manifest="m")
+    with pytest.raises(CheckpointError, match=r"1 labels only in m, such as 'Eve'"):
+        require_labels(checkpoint, [*checkpoint.labels, "Eve"], manifest="m")
+    with pytest.raises(CheckpointError, match=r"2 labels only in the checkpoint"):
+        require_labels(checkpoint, checkpoint.labels[:1], manifest="m")

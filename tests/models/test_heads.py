@@ -12,7 +12,7 @@ from pytorch_metric_learning import losses
 from purify.models.heads import Margin, SubcenterHead
 
 PLAIN = Margin()
-MARGINS = [PLAIN, Margin(m2=0.5), Margin(m3=0.35), Margin(m1=1.2), Margin(0.9, 0.4, 0.15)]
+MARGINS = [PLAIN, Margin(m2=0.5), Margin(m3=0.35), Margin(m1=1.2), Margin(0.9, 0.4, 0.15), Margin(3.0, 0.2)]
 
 
 def _head(k: int = 1, *, classes: int = 7, dim: int = 5, scale: float = 16.0, margin: Margin = PLAIN) -> SubcenterHead:
@@ -35,7 +35,8 @@ def _slow_logits(head: SubcenterHead, embeddings: torch.Tensor, labels: torch.Te
             cosine = max(float(x @ w / (np.linalg.norm(x) * np.linalg.norm(w))) for w in centers)
             if j == label:
                 theta = head.margin.m1 * math.acos(cosine) + head.margin.m2
-                cosine = (math.cos(theta) if theta <= math.pi else -2 - math.cos(theta)) - head.margin.m3
+                half_turns = int(theta // math.pi)
+                cosine = (-1) ** half_turns * math.cos(theta) - 2 * half_turns - head.margin.m3
             row.append(head.scale * cosine)
         rows.append(row)
     return np.array(rows)
@@ -64,7 +65,7 @@ def test_loss_equals_pytorch_metric_learning(ours: SubcenterHead, theirs: torch.
     x, y = _batch()
     theirs.W.data = ours.weight.detach().reshape(-1, 5).T.contiguous()
     loss = torch.nn.functional.cross_entropy(ours(x, y), y)
-    assert float(loss) == pytest.approx(float(theirs(x, y)), abs=1e-5)
+    assert loss.item() == pytest.approx(theirs(x, y).item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("margin", MARGINS)
@@ -95,6 +96,27 @@ def test_target_falls_as_the_angle_grows(margin: Margin, angle: float, more: flo
     angles = torch.tensor([angle, min(angle + more, math.pi - 0.001)], dtype=torch.float64)
     near, far = margin.apply(torch.cos(angles)).tolist()
     assert far < near
+
+
+@pytest.mark.parametrize("m1", [1.35, 2.0, 4.0])
+def test_target_is_continuous_and_falls_over_many_half_turns(m1: float) -> None:
+    angles = torch.linspace(0.01, math.pi - 0.01, 4001, dtype=torch.float64)
+    steps = Margin(m1=m1, m2=0.5, m3=0.1).apply(torch.cos(angles)).diff()
+    assert (steps < 0).all()
+    assert steps.min() > -1.01 * m1 * (angles[1] - angles[0])  # a jump would be steeper than m1 * sin
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_no_margin_is_exactly_the_scaled_cosines(k: int) -> None:
+    head, (x, y) = _head(k), _batch()
+    assert torch.equal(head(x, y), head.scale * head.cosines(x))
+
+
+@pytest.mark.parametrize("margin", MARGINS)
+def test_margin_touches_the_true_class_only(margin: Margin) -> None:
+    head, (x, y) = _head(3, margin=margin), _batch()
+    others = torch.ones(12, 7, dtype=torch.bool).scatter(1, y[:, None], False)
+    assert torch.equal(head(x, y)[others], (head.scale * head.cosines(x))[others])
 
 
 @settings(max_examples=25, deadline=None)
@@ -134,8 +156,16 @@ def test_growth_perturbs_by_the_spread() -> None:
     assert angles.max() < 7
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 0), (3, 2), (3, 5)])
+def test_growth_starts_from_one_center(before: int, after: int) -> None:
+    with pytest.raises(ValueError, match=f"from {before} to {after}"):
+        _head(before).grow(after, spread=0.1, generator=torch.Generator())
+
+
 def test_logits_are_float32_under_autocast() -> None:
     head, (x, y) = _head(3, margin=Margin(m2=0.5)), _batch()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = head(x, y)
+        from_trunk = head(x.bfloat16(), y)
+    assert logits.dtype == from_trunk.dtype == torch.float32
     assert torch.equal(logits, head(x, y))

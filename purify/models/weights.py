@@ -1,0 +1,83 @@
+"""State dicts from elsewhere: read without executing anything, and compared with what a backbone wants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from purify.errors import InputError
+
+#: What wrappers put before the names of a backbone's parameters, outermost first.
+_PREFIXES = ("module.", "backbone.")
+_NAMED = 3
+_EXPECTED = "a .safetensors file or a .pth state dict of tensors is expected"
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Names to tensors of a ``.safetensors`` (our checkpoints included) or ``.pth`` file, without wrappers' prefixes.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, or holds more than tensors; no code inside it is ever executed.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no file of that name; {_EXPECTED}")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()
+    ):
+        raise InputError(f"{path}: not a state dict (names to tensors); save `model.state_dict()`")
+    return _plain_names(content)
+
+
+def mismatches(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """How the names and shapes of two state dicts differ, with a few examples; empty where they agree."""
+    kinds = {
+        "missing": [name for name in wanted if name not in given],
+        "unknown": [name for name in given if name not in wanted],
+        "of another shape": [
+            f"{name} {tuple(given[name].shape)} in place of {tuple(tensor.shape)}"
+            for name, tensor in wanted.items()
+            if name in given and given[name].shape != tensor.shape
+        ],
+    }
+    return "; ".join(
+        f"{len(names)} {kind} (such as {', '.join(names[:_NAMED])})" for kind, names in kinds.items() if names
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: can't be read as weights ({error}); {_EXPECTED}") from error
+
+
+def _read_pth(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
+    except Exception as error:  # the unpickler raises whatever a damaged file leads it to
+        # PyTorch's own message is not passed on: it advises to switch the protection off.
+        raise InputError(
+            f"{path}: can't be read as weights: damaged, or it holds more than tensors, which is never executed; "
+            f"{_EXPECTED}"
+        ) from error
+
+
+def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    if any(name.startswith("backbone.") for name in state):  # a whole checkpoint: the head is not the backbone's
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+    for prefix in _PREFIXES:
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
