@@ -17,7 +17,7 @@ from purify.progress import progress_board
 from purify.run_folder import RunFolder
 
 #: The recipe of the demo run, in the form of ``--set``: short enough for a first look.
-DEMO_SETTINGS = ("train.epochs=16", "train.min_steps=0")
+DEMO_SETTINGS = ("train.epochs=20", "train.min_steps=0")
 
 
 @dataclass(frozen=True)
