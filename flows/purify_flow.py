@@ -128,8 +128,8 @@ def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Path | None,
     if embeddings is not None:
         read_embeddings(embeddings, stages.ok_rows(manifest)["sample_id"].to_pylist())
     if config.evaluate.pairs and images:
-        with ImageRoots([Path(root) for root in images]) as roots:
-            stages.usable_pairs(Path(config.evaluate.pairs), roots, manifest, config.evaluate)
+        roots = ImageRoots([Path(root) for root in images])
+        stages.usable_pairs(Path(config.evaluate.pairs), roots, manifest, config.evaluate)
 
 
 def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | None) -> None:

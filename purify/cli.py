@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import click
 
 from purify import __version__
-from purify.config import load_config
+from purify.config import PurifyConfig, load_config
 from purify.errors import PurifyError
 
 _EXISTING = click.Path(exists=True, path_type=Path)
@@ -74,6 +74,11 @@ def _images_option(command: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         help="Folder or .tar that paths are looked up in. Repeatable.",
     )(command)
+
+
+def _roots(images: tuple[Path, ...], config: PurifyConfig) -> list[Path]:
+    """The image roots of the command line, else those of the configuration."""
+    return list(images) or [Path(root) for root in config.ingest.images]
 
 
 def _out_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -183,7 +188,7 @@ def ingest_command(
 
     config = load_config(config_file, overrides)
     manifest = out / "manifest.parquet"
-    roots = list(images) or [Path(root) for root in config.ingest.images]
+    roots = _roots(images, config)
     with progress_board(quiet=as_json) as board:
         stages.ingest_source(source, roots, manifest, config.ingest, progress=board.stage("ingest"))
     counts = read_table(manifest, MANIFEST, columns=["status"])["status"].value_counts().to_pylist()
@@ -345,7 +350,7 @@ def evaluate_command(
 
     config = load_config(config_file, overrides)
     out.mkdir(parents=True, exist_ok=True)
-    roots = list(images) or [Path(root) for root in config.ingest.images]
+    roots = _roots(images, config)
     path = out / "evaluation.json"
     with progress_board(quiet=as_json) as board:
         stages.evaluate_models(

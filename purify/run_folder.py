@@ -130,19 +130,18 @@ class RunFolder:
 
     def run_stage(
         self, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path], work: Callable[[], None]
-    ) -> bool:
-        """Do `work` unless it is done; returns whether it was.
+    ) -> None:
+        """Do `work` unless it is done.
 
         `inputs` are JSON values; a Path among them stands for the content of that file.
         """
         if self.stage_done(stage, inputs):
-            return True
+            return
         began = time.monotonic()
         work()
         seconds = round(time.monotonic() - began, 3)
         digests = {path.relative_to(self.root).as_posix(): sha256_file(path) for path in outputs}
         write_json(self._record(stage), {"inputs": fingerprint(inputs), "outputs": digests, "seconds": seconds})
-        return False
 
     def stage_seconds(self) -> dict[str, float]:
         """Seconds of each finished stage."""

@@ -28,7 +28,7 @@ from purify.manifest.ingest import ingest
 from purify.manifest.io import read_table, sha256_file, write_json, write_table
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import CLEANED, REMOVED, VERDICTS, Status
-from purify.models.checkpoint import load_checkpoint, require_labels
+from purify.models.checkpoint import Checkpoint, load_checkpoint, require_labels
 from purify.progress import Progress, silent
 from purify.training.precision import Precision
 
@@ -157,7 +157,7 @@ def usable_pairs(
 
 
 def pair_scores(
-    pairs: Pairs, roots: ImageRoots, checkpoint_folder: Path, config: PurifyConfig, *, shards: Path
+    pairs: Pairs, roots: ImageRoots, checkpoint: Checkpoint, config: PurifyConfig, *, shards: Path
 ) -> npt.NDArray[np.float64]:
     """Cosine of each pair under a checkpoint's backbone."""
     names = sorted({*pairs.a, *pairs.b})
@@ -165,7 +165,7 @@ def pair_scores(
     missing = [name for name, uri in zip(names, uris, strict=True) if uri is None]
     if missing:
         raise InputError(f"pairs: {len(missing)} images are in no image root, such as {missing[0]}")
-    extractor = Extractor(load_checkpoint(checkpoint_folder), precision=config.train.precision, flip=config.embed.flip)
+    extractor = Extractor(checkpoint, precision=config.train.precision, flip=config.embed.flip)
     parts = embed_images(extractor, names, [u for u in uris if u], config.embed, shards=shards)
     vectors = np.concatenate(list(parts)).astype(np.float64)
     shutil.rmtree(shards)
@@ -186,14 +186,15 @@ def evaluate_models(
     progress: Progress = silent,
 ) -> None:
     """Verification of each model (name -> checkpoint folder) on pairs of unseen people; writes the JSON `out`."""
-    with ImageRoots(images) as roots:
-        pairs, counts = usable_pairs(pairs_file, roots, manifest, config.evaluate)
-        scores = {}
-        for done, (name, folder) in enumerate(models.items()):
-            progress(done, len(models), name)
-            shards = out.with_name(f"pairs.shards-{sha256_file(folder / 'model.safetensors')[:16]}")
-            scores[name] = pair_scores(pairs, roots, folder, config, shards=shards)
-    n_train = {name: int(load_checkpoint(folder).extra["images"]) for name, folder in models.items()}
+    roots = ImageRoots(images)
+    pairs, counts = usable_pairs(pairs_file, roots, manifest, config.evaluate)
+    scores, n_train = {}, {}
+    for done, (name, folder) in enumerate(models.items()):
+        progress(done, len(models), name)
+        checkpoint = load_checkpoint(folder)
+        shards = out.with_name(f"pairs.shards-{sha256_file(folder / 'model.safetensors')[:16]}")
+        scores[name] = pair_scores(pairs, roots, checkpoint, config, shards=shards)
+        n_train[name] = int(checkpoint.extra["images"])
     result = compare_models(
         scores, pairs.same, pairs.fold, n_train, bootstrap=config.evaluate.bootstrap, seed=config.seed
     )

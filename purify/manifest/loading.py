@@ -21,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def resolve_workers(workers: int) -> int:
-    """Number of decoding threads; 0 means one a core."""
+    """Number of threads or processes at work; 0 means one for each core that this process may use."""
     return workers or max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 from purify.errors import InputError
@@ -143,14 +142,6 @@ class ImageRoots:
             for path, root in zip(paths, self.roots, strict=True)
             for prefix in (path.absolute(), root.path)
         ]
-
-    def __enter__(self) -> ImageRoots:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing is held open: archives are read by `BlobReader`."""
 
     def __str__(self) -> str:
         return ", ".join(str(root.path) for root in self.roots)

@@ -19,6 +19,7 @@ from typing import Any
 
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import CheckpointError, InputError, PurifyError, TrainingCollapsedError
+from purify.manifest.loading import resolve_workers
 from purify.progress import Progress, silent
 
 _ERRORS: dict[str, type[PurifyError]] = {
@@ -59,8 +60,7 @@ class TrainJob:
 
 def compute_threads(parallel: int) -> int:
     """Threads of each of `parallel` trainings at once on this machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // parallel)
+    return max(1, resolve_workers(0) // parallel)
 
 
 def run_job(job: TrainJob, progress: Progress = silent) -> None:

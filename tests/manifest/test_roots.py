@@ -27,7 +27,8 @@ def archive(tmp_path: Path, write_tar: Write) -> Path:
 
 def test_roots_are_searched_in_order(folder: Path, archive: Path) -> None:
     for paths, content in (([folder, archive], b"a1"), ([archive, folder], b"other")):
-        with ImageRoots(paths) as roots, BlobReader() as reader:
+        roots = ImageRoots(paths)
+        with BlobReader() as reader:
             assert reader.read(str(roots.resolve("a/1.jpg"))) == content
             assert reader.read(str(roots.resolve("./c//3.jpg"))) == b"c3"
             assert roots.resolve("c/4.jpg") is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import multiprocessing
-import os
 import secrets
 import shutil
 from collections.abc import Iterable, Sequence
@@ -24,6 +23,7 @@ from purify.faces.demo.plan import DemoSpec, Kind, Picture, plan_held_out, plan_
 from purify.faces.demo.portrait import draw_portrait, jpeg, photograph
 from purify.faces.demo.scene import sample_scene
 from purify.manifest.io import PARTIAL_PREFIX, read_json, write_json, write_table
+from purify.manifest.loading import resolve_workers
 from purify.progress import Progress, silent
 
 #: Of the drawing; a set that another version drew is not taken for this one's.
@@ -88,8 +88,7 @@ def _draw(folder: Path, spec: DemoSpec, seed: int, progress: Progress) -> None:
         (folder / name).mkdir(parents=True)
     jobs = [(picture, seed) for picture in files]
     # Drawing is much Python between small arrays, so threads would wait for each other; spawn is safe after OpenMP.
-    workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(resolve_workers(0), mp_context=multiprocessing.get_context("spawn")) as pool:
         for done, (picture, content) in enumerate(
             zip(files, pool.map(render, jobs, chunksize=_CHUNK), strict=True), start=1
         ):
