@@ -74,6 +74,12 @@ class TrainConfig(Section):
         0.5, ge=0, le=1, description="Share of the steps trained without margin and with one center a class."
     )
     ramp_share: float = Field(0.25, ge=0, le=1, description="Share of the steps over which the margin then grows.")
+    sample_rate: float = Field(
+        1.0, gt=0, le=1, description="Share of the batch's other classes that compete in a step; 1: all of them."
+    )
+    negative_filter: float | None = Field(
+        None, gt=0, le=1, description="Other classes with a larger cosine are ignored; none: none are."
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Of the backbone; auto: what the device computes in hardware."
     )
@@ -99,15 +105,49 @@ class EmbedConfig(Section):
 class AnalyzeConfig(Section):
     """Evidence and decisions."""
 
-    rule: Literal["official", "paper"] = "official"
-    threshold: float = Field(75.0, gt=0, le=180, description="Degrees to the dominant sub-center.")
+    rule: Literal["calibrated", "official", "paper"] = Field(
+        "calibrated", description="calibrated fits the noise of the data; the others know a fixed angle."
+    )
+    precision: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Of what is removed, the share whose label must be wrong; none: remove what is more probably wrong "
+        "than right. Rule calibrated only.",
+    )
+    review_budget: int = Field(
+        0, ge=0, description="The least certain samples, as many as this, are left to a person. Rule calibrated only."
+    )
+    keep_hard: bool = Field(
+        False, description="Keep doubtful faces unless they are all but surely wrong. Rule calibrated only."
+    )
+    threshold: float = Field(
+        75.0, gt=0, le=180, description="Degrees to the dominant sub-center. Rules official and paper only."
+    )
     neighbors: int = Field(20, ge=1, le=1000, description="k of the neighbor agreement.")
     near_duplicate: float = Field(
         0.98, gt=0, le=1, description="Neighbors with a larger cosine are near duplicates and don't vote."
     )
-    min_images: int = Field(3, ge=1, description="Smaller classes are flagged too_few.")
+    min_images: int = Field(
+        3, ge=1, description="Smaller classes are flagged too_few, and lose no image without review."
+    )
     weak_majority: float = Field(
-        0.5, ge=0, le=1, description="Classes with a smaller dominant share are flagged weak_majority."
+        0.5, ge=0, le=1, description="Classes with a smaller share of right images are flagged weak_majority."
+    )
+
+
+class RoundsConfig(Section):
+    """Purifying again, with a model trained on what the round before kept."""
+
+    most: int = Field(1, ge=1, title="Most rounds", description="Rounds of train, embed, analyze; 1: no second one.")
+    least_change: float = Field(
+        0.005,
+        ge=0,
+        le=1,
+        description="Stop when a smaller share of the samples changed its final label, or whether it is kept ...",
+    )
+    least_noise_change: float = Field(
+        0.005, ge=0, le=1, description="... and the estimated share of noise changed by less than this."
     )
 
 
@@ -139,6 +179,7 @@ class PurifyConfig(Section):
     train: TrainConfig = TrainConfig()
     embed: EmbedConfig = EmbedConfig()
     analyze: AnalyzeConfig = AnalyzeConfig()
+    rounds: RoundsConfig = RoundsConfig()
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 

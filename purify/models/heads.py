@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from purify.models.nearest import nearest_cosines, subcenter_cosines
+
 _INIT_STD = 0.01
 #: Cosines are held this far from +-1, where the derivative of acos is infinite.
 _ACOS_GUARD = 1e-6
@@ -52,6 +54,9 @@ class SubcenterHead(nn.Module):
         s, by which cosines are multiplied.
     margin
         On the true class. `scale` and `margin` may be set between steps.
+    negative_filter
+        Other classes with a larger cosine than this are left out of the softmax: an image that is so near to a
+        class may be one of its own under a wrong label. None: all compete.
     generator
         Of the initial weights.
 
@@ -69,12 +74,14 @@ class SubcenterHead(nn.Module):
         subcenters: int = 1,
         scale: float = 64.0,
         margin: Margin = Margin(),
+        negative_filter: float | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(classes, subcenters, dim, generator=generator) * _INIT_STD)
         self.scale = scale
         self.margin = margin
+        self.negative_filter = negative_filter
 
     @property
     def subcenters(self) -> int:
@@ -83,21 +90,34 @@ class SubcenterHead(nn.Module):
 
     def subcenter_cosines(self, embeddings: Tensor) -> Tensor:
         """``embeddings[N, D]`` -> cosines [N, C, K] to every sub-center."""
-        classes, subcenters, dim = self.weight.shape
-        centers = F.normalize(self.weight.reshape(classes * subcenters, dim), dim=1)
-        return F.linear(F.normalize(embeddings, dim=1), centers).view(-1, classes, subcenters)
+        return subcenter_cosines(embeddings, self.weight)
 
     def cosines(self, embeddings: Tensor) -> Tensor:
         """``embeddings[N, D]`` -> cosines [N, C] to the nearest sub-center of each class."""
-        return self.subcenter_cosines(embeddings).amax(dim=2)
+        return nearest_cosines(embeddings, self.weight)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Scaled logits, with the margin on the true class; float32 also under autocast."""
+        """Scaled logits, with the margin on the true class; float32 also under autocast. Filtered ones are -inf."""
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = self.cosines(embeddings.to(self.weight.dtype))
             own = labels[:, None]
             target = self.margin.apply(cosines.gather(1, own))
+            if self.negative_filter is not None:
+                cosines = cosines.masked_fill(cosines > self.negative_filter, -math.inf)
             return self.scale * cosines.scatter(1, own, target)
+
+    def part(self, classes: Tensor) -> SubcenterHead:
+        """A head of ``classes[S]`` (int64) alone, in this order, with copies of their rows."""
+        part = SubcenterHead(
+            0,  # no draw of weights that are replaced at once
+            self.weight.shape[2],
+            subcenters=self.subcenters,
+            scale=self.scale,
+            margin=self.margin,
+            negative_filter=self.negative_filter,
+        )
+        part.weight = nn.Parameter(self.weight.detach().index_select(0, classes))
+        return part
 
     def grow(self, subcenters: int, *, spread: float, generator: torch.Generator) -> None:
         """From one center a class to `subcenters`: the center itself and perturbed copies of it.

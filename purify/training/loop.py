@@ -22,6 +22,7 @@ from purify.manifest.loading import ImageLoader
 from purify.models.backbones import build_backbone, load_backbone_weights
 from purify.models.checkpoint import Checkpoint
 from purify.models.heads import SubcenterHead
+from purify.models.sampling import competing
 from purify.progress import Progress, silent
 from purify.training.collapse import check_not_collapsed, separation
 from purify.training.precision import autocast, default_device, resolve_precision
@@ -126,6 +127,7 @@ def train(
                 torch.from_numpy(data.label_index[rows]),
                 schedule,
                 subcenters=subcenters,
+                sample_rate=config.sample_rate,
                 seed=seed,
             )
             rate = (learner.step - first) * batch_size / (time.monotonic() - began)
@@ -156,6 +158,7 @@ def _new_learner(data: TrainingSet, model: ModelConfig, config: TrainConfig, *, 
         len(data.labels),
         model.embedding_dim,
         scale=config.scale or default_scale(len(data.labels)),
+        negative_filter=config.negative_filter,
         generator=torch.Generator().manual_seed(seed),
     )
     backbone = backbone.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -186,15 +189,22 @@ def _order(
 
 
 def _step(
-    learner: _Learner, pixels: Tensor, labels: Tensor, schedule: Schedule, *, subcenters: int, seed: int
+    learner: _Learner,
+    pixels: Tensor,
+    labels: Tensor,
+    schedule: Schedule,
+    *,
+    subcenters: int,
+    sample_rate: float,
+    seed: int,
 ) -> float:
     """One update; returns the loss."""
-    step, head = learner.step, learner.head
+    step = learner.step
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
     torch.manual_seed(seed + step)  # dropout draws from the global generator
     if step == schedule.grow_step and subcenters > 1:
         _grow(learner, subcenters, generator)
-    head.margin = schedule.margin_at(step)
+    learner.head.margin = schedule.margin_at(step)
     for group in learner.optimizer.param_groups:
         group["lr"] = schedule.learning_rate_at(step)
     learner.backbone.train()
@@ -202,17 +212,19 @@ def _step(
     labels = labels.to(learner.device)
     with autocast(learner.device, learner.dtype):
         embeddings = learner.backbone(images)
-    loss = F.cross_entropy(head(embeddings.float(), labels), labels)
-    learner.optimizer.zero_grad(set_to_none=True)
-    learner.loss_scaler.scale(loss).backward()
-    learner.loss_scaler.step(learner.optimizer)
-    learner.loss_scaler.update()
-    learner.step += 1
-    value = float(loss.detach())
-    if learner.step > schedule.total_steps - schedule.steps_per_epoch:
-        with torch.no_grad():
-            learner.separation_sum += separation(head.cosines(embeddings.detach().float()), labels)
-        learner.loss_sum += value
+    drawn = competing(learner.head, learner.optimizer, labels, rate=sample_rate, generator=generator)
+    with drawn as (head, targets):
+        loss = F.cross_entropy(head(embeddings.float(), targets), targets)
+        learner.optimizer.zero_grad(set_to_none=True)
+        learner.loss_scaler.scale(loss).backward()
+        learner.loss_scaler.step(learner.optimizer)
+        learner.loss_scaler.update()
+        learner.step += 1
+        value = float(loss.detach())
+        if learner.step > schedule.total_steps - schedule.steps_per_epoch:
+            with torch.no_grad():
+                learner.separation_sum += separation(head.cosines(embeddings.detach().float()), targets)
+            learner.loss_sum += value
     return value
 
 

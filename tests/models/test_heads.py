@@ -169,3 +169,40 @@ def test_logits_are_float32_under_autocast() -> None:
         from_trunk = head(x.bfloat16(), y)
     assert logits.dtype == from_trunk.dtype == torch.float32
     assert torch.equal(logits, head(x, y))
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_filtered_negatives_leave_the_softmax(k: int) -> None:
+    head, (x, y) = _head(k, margin=Margin(m2=0.5)), _batch()
+    cosines, dense = head.cosines(x), head(x, y)
+    head.negative_filter = 0.3
+    own = torch.nn.functional.one_hot(y, 7).bool()
+    ignored = (cosines > 0.3) & ~own
+    assert ignored.any()
+    assert (cosines > 0.3)[own].any()  # the true class is never filtered
+    assert torch.equal(head(x, y), dense.masked_fill(ignored, -math.inf))
+
+
+def test_a_filtered_class_gets_no_gradient() -> None:
+    head = SubcenterHead(3, 2, scale=4.0, negative_filter=0.5)
+    head.weight = torch.nn.Parameter(torch.tensor([[[1.0, 0.0]], [[0.8, 0.6]], [[0.0, 1.0]]]))
+    x = torch.tensor([[0.9, 0.1]], requires_grad=True)
+    loss = torch.nn.functional.cross_entropy(head(x, torch.tensor([0])), torch.tensor([0]))
+    loss.backward()
+    assert x.grad is not None
+    assert head.weight.grad is not None
+    assert x.grad.isfinite().all()
+    assert (head.weight.grad[1] == 0).all()
+    assert (head.weight.grad[[0, 2]] != 0).any(dim=2).all()
+
+
+def test_an_image_whose_negatives_are_all_filtered_has_no_loss() -> None:
+    head = _head()
+    head.negative_filter = 1e-6
+    head.weight = torch.nn.Parameter(torch.ones(7, 1, 5))
+    x, y = torch.ones(1, 5, requires_grad=True), torch.tensor([2])
+    loss = torch.nn.functional.cross_entropy(head(x, y), y)
+    loss.backward()
+    assert loss.item() == 0
+    assert x.grad is not None
+    assert (x.grad == 0).all()

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors import safe_open
 
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError, PurifyError, TrainingCollapsedError
@@ -83,6 +84,48 @@ def test_interrupted_before_and_after_growth_ends_in_the_same_bits(
     )
     assert steps[0] == step
     assert _equal(undisturbed, resumed)
+
+
+@pytest.fixture
+def sampled(recipe: TrainConfig) -> TrainConfig:
+    """Some of the six classes are not in a batch of eight; one of those competes."""
+    return recipe.model_copy(update={"batch_size": 8, "min_steps": 120, "sample_rate": 0.2})
+
+
+def test_a_sampled_head_learns_and_is_saved_whole(
+    pattern_table: Path, model: ModelConfig, sampled: TrainConfig
+) -> None:
+    data = _set(pattern_table)
+    first, again = (train(data, model, sampled, subcenters=3, seed=1) for _ in range(2))
+    assert first.head_weight.shape == (6, 3, 16)
+    assert _equal(first, again)
+    dense = train(data, model, sampled.model_copy(update={"sample_rate": 1.0}), subcenters=3, seed=1)
+    assert not _equal(first, dense)
+
+
+@pytest.mark.parametrize("step", [7, 71])
+def test_a_sampled_training_resumes_to_the_same_bits_with_the_momentum_of_all_rows(
+    pattern_table: Path, model: ModelConfig, sampled: TrainConfig, tmp_path: Path, step: int
+) -> None:
+    data, resume = _set(pattern_table), tmp_path / "resume.safetensors"
+    undisturbed = train(data, model, sampled, subcenters=2, seed=5)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, model, sampled, subcenters=2, seed=5, resume_path=resume, progress=_StopAt(step))
+    with safe_open(resume, framework="pt") as file:
+        shape = file.get_tensor("head.weight").shape
+        assert file.get_tensor("momentum.head.weight").shape == shape
+        assert shape[0] == 6
+    assert _equal(undisturbed, train(data, model, sampled, subcenters=2, seed=5, resume_path=resume))
+
+
+def test_the_negative_filter_reaches_the_head(pattern_table: Path, model: ModelConfig, recipe: TrainConfig) -> None:
+    data = _set(pattern_table)
+    plain, idle, filtered = (
+        train(data, model, recipe.model_copy(update={"negative_filter": value}), subcenters=2, seed=1)
+        for value in (None, 1.0, 0.3)
+    )
+    assert _equal(plain, idle)
+    assert not _equal(plain, filtered)
 
 
 def test_a_resume_point_of_another_recipe_or_a_damaged_one_is_not_continued(
