@@ -96,12 +96,12 @@ def analyze_manifest(
     """
     rows = ok_rows(manifest)
     sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
-    vectors = read_embeddings(embeddings, sample_ids)
+    originals = read_embeddings(embeddings, sample_ids)
     if checkpoint_folder is None:
         names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
         class_labels = tuple(names.tolist())
         vectors, subcenters = fit_subcenters(
-            vectors,
+            originals,
             index.astype(np.int64),
             classes=len(class_labels),
             subcenters=config.train.subcenters,
@@ -111,7 +111,22 @@ def analyze_manifest(
         checkpoint = load_checkpoint(checkpoint_folder)
         require_labels(checkpoint, labels, manifest="the manifest")
         class_labels, subcenters = checkpoint.labels, checkpoint.head_weight.numpy()
-    return analyze(sample_ids, labels, vectors, class_labels, subcenters, config.analyze)
+        vectors = originals
+    return analyze(
+        sample_ids,
+        labels,
+        vectors,
+        class_labels,
+        subcenters,
+        config.analyze,
+        originals=originals,
+        seed=config.seed,
+    )
+
+
+def kept_rows(manifest: pa.Table, verdicts: Path) -> pa.Table:
+    """What a verdicts file keeps, under the final labels (schema `CLEANED`)."""
+    return apply_verdicts(manifest, read_table(verdicts, VERDICTS)).cleaned
 
 
 def apply_files(manifest: pa.Table, verdicts: Path, out: Path) -> None:

@@ -44,14 +44,31 @@ def cosines_to(queries: Vectors, vectors: Vectors, chosen: Ids) -> Vectors:
 
     Each is computed on its own, so that equal vectors have equal cosines wherever they stand.
     """
+    return pair_cosines(flat_index(vectors), queries, chosen)
+
+
+def flat_index(vectors: Vectors) -> faiss.Index:
+    """Exhaustive index of ``vectors[M, D]`` by inner product, for many calls of `pair_cosines`."""
     index: Any = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
+    return index
+
+
+def pair_cosines(index: Any, queries: Vectors, chosen: Ids) -> Vectors:
+    """`cosines_to` the vectors of a `flat_index`."""
     chosen = np.ascontiguousarray(chosen, np.int64)
     cosines = np.empty(chosen.shape, np.float32)
     index.compute_distance_subset(
         len(queries), faiss.swig_ptr(queries), chosen.shape[1], faiss.swig_ptr(cosines), faiss.swig_ptr(chosen)
     )
     return cosines
+
+
+def unit(vectors: npt.NDArray[np.floating]) -> Vectors:
+    """Along the last axis: vectors of length 1, whatever their scale, contiguous; zeros stay zeros."""
+    scaled = vectors / np.maximum(np.abs(vectors).max(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
+    norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
+    return np.ascontiguousarray(scaled / np.where(norms > 0, norms, 1), np.float32)
 
 
 def row_chunks(rows: int) -> Iterator[slice]:

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.analysis.classes import class_report
+from purify.analysis.classes import Structural, class_report
+from purify.analysis.decisions import RULE, Outcome, can_judge, judge
 from purify.analysis.neighbors import Neighbors, evidence, find_neighbors
-from purify.analysis.rules import Evidence, Judgment, get_rule
+from purify.analysis.rules import Evidence, get_rule
 from purify.analysis.scores import clean_score, degrees, other_score
-from purify.analysis.search import Ids, Vectors
+from purify.analysis.search import Ids, Vectors, cosines_to, unit
 from purify.analysis.subcenters import Assignment, assign, nearest_other_class
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
@@ -38,10 +39,15 @@ def analyze(
     class_labels: Sequence[str],
     subcenters: Vectors,
     config: AnalyzeConfig,
+    *,
+    originals: Vectors | None = None,
+    seed: int = 0,
 ) -> Analysis:
     """Judge every sample by the rule that `config` names.
 
     Work is done in the order of the sample ids, so a sample's verdict doesn't depend on where its row stands.
+    With fewer than three labels nothing tells what a wrong one looks like: `calibrated` then gives way to
+    `official`, and the ``rule`` column says so.
 
     Parameters
     ----------
@@ -53,41 +59,76 @@ def analyze(
         The C labels of the sub-centers; some may have no samples.
     subcenters
         ``[C, K, D]`` of any scale.
+    originals
+        Finite ``[N, E]``: the extractor's embeddings, where `embeddings` are a projection of them that was
+        fitted to the labels. What is probable is judged from them.
+    seed
+        Of the calibration.
 
     Raises
     ------
     InputError
-        If there are no samples, a label has no sub-centers, or the shapes don't fit.
+        If there are no samples, a label has no sub-centers, the shapes don't fit, or the data can't support the
+        precision that `config` asks for.
     """
     _check_shapes(sample_ids, labels, embeddings, class_labels, subcenters)
     ids, given = pa.array(sample_ids, pa.string()), pa.array(labels, pa.string())
     label_index = _label_index(given, class_labels)
     order = pc.sort_indices(ids).to_numpy().astype(np.int64)
-    unit, index, centers = _unit(embeddings[order]), label_index[order], _unit(subcenters)
-    assignment = assign(unit, index, centers)
-    other, cos_other = nearest_other_class(unit, index, centers, assignment)
-    neighbors = find_neighbors(unit, index, k=config.neighbors, near_duplicate=config.near_duplicate)
-    rule = get_rule(config.rule)
-    judgment = rule.decide(
-        Evidence(assignment.subcenter, assignment.dominant[index], assignment.cos_dominant, cos_other),
-        config.threshold,
-    )
-    columns = _evidence_columns(assignment, index, other, cos_other, neighbors, class_labels, config.threshold)
-    columns |= _decision_columns(judgment, rule.identifier)
-    columns["evidence_ids"] = _evidence_ids(ids.take(pa.array(order)), judgment, neighbors, index, other, assignment)
-    columns |= {"sample_id": ids.take(pa.array(order)), "label": given.take(pa.array(order))}
+    ids, given = ids.take(pa.array(order)), given.take(pa.array(order))
+    vectors, index, centers = unit(embeddings[order]), label_index[order], unit(subcenters)
+    assignment = assign(vectors, index, centers)
+    neighbors = find_neighbors(vectors, index, k=config.neighbors, near_duplicate=config.near_duplicate)
+    structural: Structural | None = None
+    if config.rule == "calibrated" and can_judge(index):
+        source = embeddings if originals is None else originals
+        judged = judge(source[order], index, classes=len(class_labels), config=config, seed=seed)
+        outcome, identifier = judged.outcome, RULE
+        structural = Structural(judged.structure, outcome.p_clean, ids)
+        cos_other = _cosine_to_dominant(vectors, outcome.other, centers, assignment)
+    else:
+        other, cos_other = nearest_other_class(vectors, index, centers, assignment)
+        outcome, identifier = _by_angle(assignment, index, other, cos_other, config)
+    columns = _evidence_columns(assignment, index, outcome, cos_other, neighbors, class_labels)
+    columns |= _decision_columns(outcome, class_labels, identifier)
+    columns["evidence_ids"] = _evidence_ids(ids, outcome, neighbors, index, assignment)
+    columns |= {"sample_id": ids, "label": given}
     verdicts = pa.table({name: columns[name] for name in VERDICTS.names}, schema=VERDICTS)
     report = class_report(
         class_labels,
         index,
-        judgment.keep,
+        outcome.decision == Decision.KEEP.value,
         assignment,
         min_images=config.min_images,
         weak_majority=config.weak_majority,
+        structural=structural,
     )
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
     return Analysis(verdicts.take(pa.array(back)).combine_chunks(), report)
+
+
+def _by_angle(
+    assignment: Assignment, label_index: Ids, other: Ids, cos_other: Vectors, config: AnalyzeConfig
+) -> tuple[Outcome, str]:
+    """Outcome of a rule that knows a fixed angle, and the rule's name and version."""
+    rule = get_rule("official" if config.rule == "calibrated" else config.rule)
+    judgment = rule.decide(
+        Evidence(assignment.subcenter, assignment.dominant[label_index], assignment.cos_dominant, cos_other),
+        config.threshold,
+    )
+    clean = clean_score(degrees(assignment.cos_dominant), config.threshold)
+    decision = np.where(judgment.keep, Decision.KEEP.value, Decision.DROP.value).astype(object)
+    p_other = other_score(clean, degrees(cos_other), config.threshold)
+    outcome = Outcome(decision, judgment.reason, np.full(len(other), -1, np.int64), other, clean, p_other)
+    return outcome, rule.identifier
+
+
+def _cosine_to_dominant(embeddings: Vectors, labels: Ids, subcenters: Vectors, assignment: Assignment) -> Vectors:
+    """Cosines [N] of unit embeddings to the dominant sub-centers of ``labels[N]``; NaN where it is -1."""
+    dominant = np.ascontiguousarray(subcenters[np.arange(len(subcenters)), assignment.dominant])
+    cosines = cosines_to(embeddings, dominant, np.maximum(labels, 0)[:, None])[:, 0]
+    return np.where(labels >= 0, cosines, np.float32(np.nan))
 
 
 def _check_shapes(
@@ -127,67 +168,68 @@ def _label_index(labels: pa.Array, class_labels: Sequence[str]) -> Ids:
     return position.to_numpy().astype(np.int64)
 
 
-def _unit(vectors: Vectors) -> Vectors:
-    """Along the last axis: vectors of length 1, contiguous; zeros stay zeros."""
-    scaled = vectors / np.maximum(np.abs(vectors).max(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
-    norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
-    return np.ascontiguousarray(scaled / np.where(norms > 0, norms, 1), np.float32)
-
-
 def _evidence_columns(
     assignment: Assignment,
     label_index: Ids,
-    other: Ids,
+    outcome: Outcome,
     cos_other: Vectors,
     neighbors: Neighbors,
     class_labels: Sequence[str],
-    threshold: float,
 ) -> dict[str, pa.Array]:
-    angle_dominant, angle_other = degrees(assignment.cos_dominant), degrees(cos_other)
-    clean = clean_score(angle_dominant, threshold)
     return {
         "subcenter": pa.array(assignment.subcenter),
         "angle": _float32(degrees(assignment.cos)),
         "dominant": pa.array(assignment.dominant[label_index]),
-        "angle_dominant": _float32(angle_dominant),
+        "angle_dominant": _float32(degrees(assignment.cos_dominant)),
         "dominant_share": _float32(assignment.dominant_share[label_index]),
-        "other_label": pa.array(class_labels, pa.string()).take(pa.array(other, mask=other < 0)),
-        "angle_other": _float32(angle_other),
+        "other_label": _names(class_labels, outcome.other),
+        "angle_other": _float32(degrees(cos_other)),
         "neighbor_agreement": _float32(neighbors.agreement),
-        "p_clean": _float32(clean),
-        "p_other": _float32(other_score(clean, angle_other, threshold)),
+        "p_clean": _float32(outcome.p_clean),
+        "p_other": _float32(outcome.p_other),
     }
 
 
-def _decision_columns(judgment: Judgment, rule: str) -> dict[str, pa.Array]:
-    decision = np.where(judgment.keep, Decision.KEEP.value, Decision.DROP.value)
+def _decision_columns(outcome: Outcome, class_labels: Sequence[str], rule: str) -> dict[str, pa.Array]:
     return {
-        "decision": pa.array(decision.tolist(), pa.string()),
-        "new_label": pa.nulls(len(decision), pa.string()),
-        "reason": pa.array(judgment.reason.tolist(), pa.string()),
-        "rule": pa.repeat(rule, len(decision)),
+        "decision": pa.array(outcome.decision.tolist(), pa.string()),
+        "new_label": _names(class_labels, outcome.new_label),
+        "reason": pa.array(outcome.reason.tolist(), pa.string()),
+        "rule": pa.repeat(rule, len(outcome.decision)),
     }
+
+
+def _names(class_labels: Sequence[str], labels: Ids) -> pa.Array:
+    """Labels by their numbers; null for -1."""
+    return pa.array(class_labels, pa.string()).take(pa.array(labels, mask=labels < 0))
 
 
 def _evidence_ids(
-    ids: pa.Array, judgment: Judgment, neighbors: Neighbors, label_index: Ids, other: Ids, assignment: Assignment
+    ids: pa.Array, outcome: Outcome, neighbors: Neighbors, label_index: Ids, assignment: Assignment
 ) -> pa.Array:
     """The nearest neighbors that show the decision; an empty list where none of the k does.
 
-    Kept: those with the same label. Closer to another label: those with that label. Far from the dominant
-    sub-center: those with any other label. At a non-dominant sub-center: those of the same class and sub-center.
+    Kept, or of a second identity, or too few to judge: those with the same label. Closer to another label, or the
+    duplicate of one: those with that label. Of an open set, or far from the dominant sub-center: those with any
+    other label. At a non-dominant sub-center: those of the same class and sub-center. Uncertain: all.
     """
     rows = neighbors.rows
     same = label_index[rows] == label_index[:, None]
+    of_other = label_index[rows] == outcome.other[:, None]
     wanted = {
         Reason.NEAR_DOMINANT: same,
-        Reason.CLOSER_TO_OTHER_LABEL: label_index[rows] == other[:, None],
+        Reason.TOO_FEW_TO_JUDGE: same,
+        Reason.SECOND_IDENTITY: same,
+        Reason.CLOSER_TO_OTHER_LABEL: of_other,
+        Reason.DUPLICATE_OF: of_other,
+        Reason.OPEN_SET: ~same,
         Reason.FAR_FROM_DOMINANT: ~same,
         Reason.NON_DOMINANT_SUBCENTER: same & (assignment.subcenter[rows] == assignment.subcenter[:, None]),
+        Reason.UNCERTAIN: np.ones_like(same),
     }
     showing = np.zeros(rows.shape, bool)
     for reason, mask in wanted.items():
-        showing |= mask & (judgment.reason == reason.value)[:, None]
+        showing |= mask & (outcome.reason == reason.value)[:, None]
     chosen, offsets = evidence(neighbors, showing, most=_MOST_EVIDENCE)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), ids.take(pa.array(chosen)))
 

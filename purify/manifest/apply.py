@@ -48,9 +48,9 @@ def apply_verdicts(manifest: pa.Table, verdicts: pa.Table) -> Purified:
     rows = manifest.filter(pc.equal(manifest["status"], Status.OK.value))
     verdicts = _aligned(rows, verdicts)
     _check_decisions(verdicts)
-    kept = pc.is_in(verdicts["decision"], _KEPT)
-    relabeled = pc.equal(verdicts["decision"], Decision.RELABEL.value)
-    final = pc.if_else(relabeled, verdicts["new_label"], rows["label"]).filter(kept)
+    final = final_labels(verdicts)
+    kept = final.is_valid()
+    final = final.filter(kept)
     names = sorted(final.unique().to_pylist())
     label_id = pc.index_in(final, pa.array(names, pa.string()))
     cleaned = rows.filter(kept)
@@ -59,6 +59,13 @@ def apply_verdicts(manifest: pa.Table, verdicts: pa.Table) -> Purified:
         removed=_removed(rows, verdicts, pc.invert(kept)),
         labels=_labels(manifest["label"].unique().to_pylist(), rows["label"], final, names),
     )
+
+
+def final_labels(verdicts: pa.Table) -> pa.ChunkedArray:
+    """The label that each sample ends with (schema `VERDICTS`); null for one that is removed."""
+    relabeled = pc.equal(verdicts["decision"], Decision.RELABEL.value)
+    final = pc.if_else(relabeled, verdicts["new_label"], verdicts["label"])
+    return pc.if_else(pc.is_in(verdicts["decision"], _KEPT), final, pa.scalar(None, pa.string()))
 
 
 def _aligned(rows: pa.Table, verdicts: pa.Table) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -75,14 +76,15 @@ def read_table(path: Path, schema: pa.Schema, *, columns: Sequence[str] | None =
 def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file.
 
-    The file is opened here, not by Arrow, which would take parts of the path for partition columns.
+    The file is opened here, not by the reader, which would take parts of the path for partition columns; and as a
+    native file: Arrow's threads may let go of a Python one after the interpreter has ended, which aborts the process.
 
     Raises
     ------
     InputError
         If it is missing, can't be read, or is no Parquet file.
     """
-    with readable(path), path.open("rb") as stream:
+    with readable(path), pa.OSFile(os.fspath(path), "rb") as stream:
         try:
             file = pq.ParquetFile(stream)
         except pa.ArrowException as error:

@@ -39,6 +39,10 @@ class Reason(enum.StrEnum):
     FAR_FROM_DOMINANT = "far_from_dominant"
     NON_DOMINANT_SUBCENTER = "non_dominant_subcenter"
     CLOSER_TO_OTHER_LABEL = "closer_to_other_label"
+    OPEN_SET = "open_set"
+    SECOND_IDENTITY = "second_identity"
+    DUPLICATE_OF = "duplicate_of"
+    UNCERTAIN = "uncertain"
     TOO_FEW_TO_JUDGE = "too_few_to_judge"
 
 
@@ -46,6 +50,8 @@ class Flag(enum.StrEnum):
     """What the class report says of a label."""
 
     OK = "ok"
+    MIXED = "mixed"
+    DUPLICATE_OF = "duplicate_of"
     WEAK_MAJORITY = "weak_majority"
     TOO_FEW = "too_few"
 
@@ -122,6 +128,21 @@ CLEANED = _schema(
 )
 _EVIDENCE_FIELDS = [f for f in _VERDICT_FIELDS if f.name not in ("sample_id", "label")]
 REMOVED = _schema("removed", [*_MANIFEST_FIELDS, *_EVIDENCE_FIELDS])
+CHANGES = _schema(
+    "changes",
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("decision_before", pa.string(), nullable=False),
+        pa.field("decision", pa.string(), nullable=False),
+        pa.field("new_label_before", pa.string()),
+        pa.field("new_label", pa.string()),
+        pa.field("p_clean_before", pa.float32()),
+        pa.field("p_clean", pa.float32()),
+        pa.field("reason_before", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ],
+)
 LABELS = _schema(
     "labels",
     [

@@ -68,7 +68,9 @@ def test_noise_ends_far_and_the_rest_near_for_any_dimension_and_scale(classes: i
     np.testing.assert_allclose(np.linalg.norm(subcenters, axis=2), 1, rtol=1e-4)
     names = [str(i) for i in range(classes)]
     ids = [str(i) for i in range(len(label))]
-    verdicts = analyze(ids, [names[i] for i in label], projected, names, subcenters, AnalyzeConfig()).verdicts
+    verdicts = analyze(
+        ids, [names[i] for i in label], projected, names, subcenters, AnalyzeConfig(rule="official")
+    ).verdicts
     dropped = np.array(verdicts["decision"].to_pylist()) == "drop"
     assert dropped[wrong].mean() > 0.8
     assert dropped[~wrong].mean() < 0.02

@@ -14,7 +14,7 @@ from purify.errors import InputError
 from purify.manifest.schema import CLASS_REPORT, VERDICTS, Decision, Flag, Reason
 
 
-def run(data, order=None, **config) -> Analysis:
+def run(data, order=None, *, rule="official", **config) -> Analysis:
     order = np.arange(len(data.labels)) if order is None else order
     return analyze(
         [data.sample_ids[i] for i in order],
@@ -22,7 +22,7 @@ def run(data, order=None, **config) -> Analysis:
         data.embeddings[order],
         data.class_labels,
         data.subcenters,
-        AnalyzeConfig(**config),
+        AnalyzeConfig(rule=rule, **config),
     )
 
 
@@ -129,7 +129,7 @@ def test_scale_of_embeddings_and_centers_does_not_matter(noisy_set) -> None:
             noisy_set.embeddings * np.float32(scale),
             noisy_set.class_labels,
             noisy_set.subcenters * np.float32(scale),
-            AnalyzeConfig(),
+            AnalyzeConfig(rule="official"),
         ).verdicts
         np.testing.assert_allclose(verdicts["angle_dominant"].to_numpy(), angles, atol=1e-2)
 
@@ -138,7 +138,7 @@ def test_flags_and_labels_without_samples() -> None:
     embeddings = np.eye(4, dtype=np.float32)[[0, 0, 0, 0, 1, 2, 3, 3]]
     centers = np.stack([np.eye(4)[[0, 1, 2]], np.eye(4)[[1, 2, 3]], np.eye(4)[[3, 0, 1]], np.eye(4)[:3]])
     labels = ["a"] * 4 + ["b"] * 3 + ["c"]
-    config = AnalyzeConfig(min_images=3, weak_majority=0.5)
+    config = AnalyzeConfig(rule="official", min_images=3, weak_majority=0.5)
     report = analyze(
         [str(i) for i in range(8)], labels, embeddings, ["a", "b", "c", "none"], centers.astype(np.float32), config
     ).class_report

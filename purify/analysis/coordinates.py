@@ -1,0 +1,54 @@
+"""Embeddings of any extractor and scale -> centered directions, and what their lengths say of the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from purify.analysis.search import Vectors, row_chunks, unit
+
+#: Lengths farther from the median than this many standard deviations count as that far.
+_FARTHEST = 5.0
+_TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """What the calibration sees of the images.
+
+    Attributes
+    ----------
+    vectors
+        float32 [N, D]: unit vectors around the mean of all.
+    quality
+        float64 [N, 2]: standardized logarithms of the embedding's length, and of the distance of its direction
+        from the mean direction. Faces that are blurred, turned away or covered are short and near the mean.
+    """
+
+    vectors: Vectors
+    quality: npt.NDArray[np.float64]
+
+
+def centered(embeddings: Vectors) -> Coordinates:
+    """Coordinates of finite ``embeddings[N, D]``; the rows' order decides nothing but the last digits."""
+    directions = unit(embeddings)
+    mean = directions.mean(axis=0, dtype=np.float64).astype(np.float32)
+    length, distance = np.empty(len(embeddings)), np.empty(len(embeddings))
+    for rows in row_chunks(len(embeddings)):
+        length[rows] = np.linalg.norm(embeddings[rows].astype(np.float64), axis=1)
+        directions[rows] -= mean
+        distance[rows] = np.linalg.norm(directions[rows], axis=1)
+        directions[rows] = unit(directions[rows])
+    return Coordinates(directions, np.stack([_standardized(length), _standardized(distance)], axis=1))
+
+
+def _standardized(lengths: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Logarithms around their median; all 0 where the lengths are equal, as those of unit vectors are."""
+    usual = np.median(lengths)
+    logarithms = np.log(np.maximum(lengths / (usual if usual > 0 else 1), _TINY))
+    spread = logarithms.std()
+    if spread < _TINY:
+        return np.zeros_like(logarithms)
+    return np.clip((logarithms - np.median(logarithms)) / spread, -_FARTHEST, _FARTHEST)
