@@ -17,6 +17,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.reporting import publish_summary
+from flows.rounds import purify_again
 from flows.tasks import (
     analyze_task,
     apply_task,
@@ -24,6 +25,7 @@ from flows.tasks import (
     evaluate_task,
     ingest_task,
     report_task,
+    train_round_task,
     train_task,
 )
 from purify import __version__, stages
@@ -82,11 +84,12 @@ def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Path 
     early = [name for name in models if name in ("raw", "oracle")]
     trainings: list[PrefectFuture[None]] = []
     if embeddings is None:
-        first = train_task.submit(run, "round-1", config)
+        first = train_round_task.submit(run, 1, config)
         trainings = [train_task.submit(run, name, config) for name in early]
         first.result()
-        embed_task(run, config)
-    analyze_task(run, config, embeddings=embeddings)
+        embed_task(run, 1, config)
+    analyze_task(run, 1, config, embeddings=embeddings)
+    purify_again(run, config, images=images)
     apply_task(run)
     report_task(run)
     late = [name for name in models if embeddings is not None or name not in early]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from purify.manifest.schema import MANIFEST, VERDICTS
 from purify.progress import Progress, ProgressBoard
 from purify.report.figures import png_bytes
 from purify.report.html import run_histogram
+from purify.report.tables import rounds
 from purify.run_folder import RunFolder
 
 #: What the summary says of the verdicts where the truth is known; the report says more.
@@ -56,9 +57,23 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
         values |= {f"pairs_{key}": evaluation["pairs"][key] for key in _PAIR_COUNTS}
         gap = evaluation.get("gap_closed")
         values["gap_closed"] = gap["auc"]["value"] if gap else None
+    values |= _round_figures(info)
     truth = info.get("truth", {})
     values |= {f"noise_{key}": truth[key] for key in _TRUTH_FIGURES if key in truth}
     return {**values, "report": str(run.report)}
+
+
+def _round_figures(info: Mapping[str, Any]) -> dict[str, Any]:
+    """How the rounds went, where there were more than one or should have been."""
+    rows = rounds(info)
+    if not rows:
+        return {}
+    values: dict[str, Any] = {"rounds": len(rows)}
+    for row in rows:
+        values[f"round_{row['round']}_noise_estimate"] = row["noise_estimate"]
+        if row["changed"] is not None:
+            values[f"round_{row['round']}_changed"] = row["changed"]
+    return {**values, "rounds_stopped_because": f"{rows[-1]['stopped_because']}: {rows[-1]['why_last']}"}
 
 
 def publish_summary(run: RunFolder) -> None:

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.reporting import progress_for
 from purify import stages
+from purify.analysis.rounds import RoundSummary, compare_rounds
 from purify.config import PurifyConfig
 from purify.errors import PurifyError
 from purify.manifest.ingest import load_manifest
@@ -55,14 +56,27 @@ def ingest_task(run: RunFolder, source: str, config: PurifyConfig, *, decode: bo
 
 @task(name="train", task_run_name="train-{name}", cache_policy=NO_CACHE)
 def train_task(run: RunFolder, name: str, config: PurifyConfig) -> None:
-    """Train the model `name`: ``round-1`` (K sub-centers, noisy set), ``purified`` or a baseline (K = 1)."""
-    table, folder = _training_table(run, name, config), _model_folder(run, name)
+    """Train the K = 1 model `name`: ``purified`` or a baseline."""
+    _train(run, name, _training_table(run, name, config), run.model(name), config, subcenters=1)
+
+
+@task(name="train-round", task_run_name="train-round-{number}", cache_policy=NO_CACHE)
+def train_round_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
+    """Train the model of a round (K sub-centers): the first on all rows, a later one on what the last one kept."""
+    folder = run.round(number)
+    table = run.manifest if number == 1 else folder.training_table
+    if number > 1:
+        write_table(stages.kept_rows(read_table(run.manifest, MANIFEST), run.round(number - 1).verdicts), table)
+    _train(run, f"round-{number}", table, folder.root, config, subcenters=config.train.subcenters)
+
+
+def _train(run: RunFolder, name: str, table: Path, folder: Path, config: PurifyConfig, *, subcenters: int) -> None:
     job = TrainJob(
         table=str(table),
         folder=str(folder),
         model=config.model.model_dump(),
         train=config.train.model_dump(),
-        subcenters=config.train.subcenters if name == "round-1" else 1,
+        subcenters=subcenters,
         seed=config.seed,
         threads=compute_threads(config.train.parallel),
     )
@@ -81,12 +95,8 @@ def train_task(run: RunFolder, name: str, config: PurifyConfig) -> None:
     )
 
 
-def _model_folder(run: RunFolder, name: str) -> Path:
-    return run.round if name == "round-1" else run.model(name)
-
-
 def _training_table(run: RunFolder, name: str, config: PurifyConfig) -> Path:
-    if name in ("round-1", "raw"):
+    if name == "raw":
         return run.manifest
     if name == "purified":
         return run.cleaned
@@ -98,52 +108,80 @@ def _training_table(run: RunFolder, name: str, config: PurifyConfig) -> Path:
 
 
 @task(name="embed", cache_policy=NO_CACHE)
-def embed_task(run: RunFolder, config: PurifyConfig) -> None:
-    """``manifest.parquet`` + checkpoint -> ``round-1/embeddings.parquet``."""
+def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
+    """``manifest.parquet`` + checkpoint of a round -> its ``embeddings.parquet``, of all rows in every round."""
+    folder, stage = run.round(number), _stage("embed", number)
 
     def work() -> None:
         stages.embed_manifest(
             read_table(run.manifest, MANIFEST),
-            run.checkpoint,
-            run.embeddings,
+            folder.checkpoint,
+            folder.embeddings,
             config.embed,
             precision=config.train.precision,
             workers=config.train.workers,
-            progress=progress_for("embed"),
+            progress=progress_for(stage),
         )
 
     inputs = {
         "manifest": run.manifest,
-        "checkpoint": run.checkpoint / _MODEL,
+        "checkpoint": folder.checkpoint / _MODEL,
         "config": config.embed.model_dump(),
         "precision": config.train.precision,
     }
-    run.run_stage("embed", inputs, [run.embeddings], work)
+    run.run_stage(stage, inputs, [folder.embeddings], work)
 
 
 @task(name="analyze", cache_policy=NO_CACHE)
-def analyze_task(run: RunFolder, config: PurifyConfig, *, embeddings: Path | None) -> None:
-    """Embeddings + sub-centers -> ``verdicts.parquet`` and ``class_report.parquet``."""
+def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Path | None) -> None:
+    """Embeddings + sub-centers -> ``verdicts.parquet`` and ``class_report.parquet`` of a round.
+
+    All rows are judged under their given labels in every round. A later round's head may lack some of these,
+    where nothing of a label was kept, so from round 2 on the sub-centers are fitted to the embeddings.
+    """
+    folder = run.round(number)
+    vectors = embeddings or folder.embeddings
+    checkpoint = folder.checkpoint if number == 1 and embeddings is None else None
 
     def work() -> None:
         analysis = stages.analyze_manifest(
             read_table(run.manifest, MANIFEST),
-            embeddings or run.embeddings,
+            vectors,
             config,
-            checkpoint_folder=None if embeddings else run.checkpoint,
+            checkpoint_folder=checkpoint,
         )
-        write_table(analysis.verdicts, run.verdicts)
-        write_table(analysis.class_report, run.class_report)
+        write_table(analysis.verdicts, folder.verdicts)
+        write_table(analysis.class_report, folder.class_report)
 
     inputs = {
         "manifest": run.manifest,
-        "embeddings": embeddings or run.embeddings,
-        "checkpoint": "projection" if embeddings else run.checkpoint / _MODEL,
+        "embeddings": vectors,
+        "checkpoint": checkpoint / _MODEL if checkpoint else "projection",
         "config": config.analyze.model_dump(),
         "subcenters": config.train.subcenters,
         "seed": config.seed,
     }
-    run.run_stage("analyze", inputs, [run.verdicts, run.class_report], work)
+    run.run_stage(_stage("analyze", number), inputs, [folder.verdicts, folder.class_report], work)
+
+
+@task(name="compare", task_run_name="compare-round-{number}", cache_policy=NO_CACHE)
+def compare_task(run: RunFolder, number: int, config: PurifyConfig) -> RoundSummary:
+    """Verdicts of a round and of the one before -> its ``changes.parquet``, and whether it is the last."""
+    before, verdicts = run.round(number - 1).verdicts, run.round(number).verdicts
+    changes = run.round(number).changes
+    comparison = compare_rounds(number, read_table(before, VERDICTS), read_table(verdicts, VERDICTS), config.rounds)
+    run.run_stage(
+        _stage("compare", number),
+        {"before": before, "verdicts": verdicts},
+        [changes],
+        lambda: write_table(comparison.changes, changes),
+    )
+    return comparison.summary
+
+
+def _stage(name: str, number: int) -> str:
+    """Name of a stage in a round: round 1 has the plain ones."""
+    return name if number == 1 else f"{name}-round-{number}"
 
 
 @task(name="apply", cache_policy=NO_CACHE)

@@ -67,6 +67,33 @@ def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(
+        (
+            click.option("--rule", help="calibrated, official or paper; overrides analyze.rule."),
+            click.option(
+                "--precision",
+                type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                help="Of what is removed, the share that must be wrong, such as 0.98.",
+            ),
+            click.option(
+                "--review-budget", type=click.IntRange(0), metavar="N", help="Leave the N least certain to a person."
+            ),
+            click.option("--keep-hard", is_flag=True, default=None, help="Keep doubtful faces."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _decision_settings(
+    rule: str | None, precision: float | None, review_budget: int | None, keep_hard: bool | None
+) -> list[str]:
+    """Overrides of the options that were given."""
+    given = {"rule": rule, "precision": precision, "review_budget": review_budget, "keep_hard": keep_hard}
+    return [f"analyze.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+
+
 def _images_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--images",
@@ -104,7 +131,8 @@ def _answer(values: dict[str, Any], *, as_json: bool) -> None:
 @_images_option
 @click.option("--pairs", type=_FILE, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same).")
 @click.option("--embeddings", type=_FILE, help="Your own embeddings: skips the first training.")
-@click.option("--rule", help="Decision rule; overrides analyze.rule.")
+@_decision_options
+@click.option("--rounds", type=click.IntRange(1), metavar="N", help="Purify up to N times; overrides rounds.most.")
 @click.option("--out", type=_FOLDER, default=Path("runs"), show_default=True, help="Folder that holds the runs.")
 @click.option("--name", help="Name of the run's folder; default: source and time.")
 @click.option(
@@ -121,6 +149,10 @@ def run_flow(
     pairs: Path | None,
     embeddings: Path | None,
     rule: str | None,
+    precision: float | None,
+    review_budget: int | None,
+    keep_hard: bool | None,
+    rounds: int | None,
     out: Path,
     name: str | None,
     resume: Path | None,
@@ -140,7 +172,8 @@ def run_flow(
     )
 
     if resume is not None:
-        given = [source, images, pairs, embeddings, rule, name, config_file, overrides]
+        decisions = _decision_settings(rule, precision, review_budget, keep_hard)
+        given = [source, images, pairs, embeddings, decisions, rounds, name, config_file, overrides]
         if any(given):
             raise click.UsageError("--resume goes on with the run's own source and configuration; give it alone")
         request = resumed_request(resume)
@@ -149,10 +182,11 @@ def run_flow(
         for key, value in (
             ("ingest.images", [str(path.resolve()) for path in images] or None),
             ("evaluate.pairs", str(pairs.resolve()) if pairs else None),
-            ("analyze.rule", rule),
+            ("rounds.most", rounds),
         ):
             if value is not None:
                 settings.append(f"{key}={json.dumps(value)}")
+        settings += _decision_settings(rule, precision, review_budget, keep_hard)
         if source is None:
             short = () if config_file else DEMO_SETTINGS
             request = demo_request(out, name, load_config(config_file, [*short, *settings]), quiet=as_json)
@@ -256,7 +290,7 @@ def embed_command(
 @click.option("--embeddings", type=_FILE, required=True, help="Parquet with sample_id (or path) and embedding.")
 @click.option("--checkpoint", type=_EXISTING, help="Judge by this checkpoint's sub-centers; none: fit them here.")
 @_out_option
-@click.option("--rule", help="Decision rule; overrides analyze.rule.")
+@_decision_options
 @_config_options
 @_json_option
 def analyze_command(
@@ -265,6 +299,9 @@ def analyze_command(
     checkpoint: Path | None,
     out: Path,
     rule: str | None,
+    precision: float | None,
+    review_budget: int | None,
+    keep_hard: bool | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -274,7 +311,7 @@ def analyze_command(
     from purify.manifest.ingest import load_manifest
     from purify.manifest.io import write_table
 
-    settings = [*overrides, *([f"analyze.rule={json.dumps(rule)}"] if rule else [])]
+    settings = [*overrides, *_decision_settings(rule, precision, review_budget, keep_hard)]
     config = load_config(config_file, settings)
     analysis = stages.analyze_manifest(load_manifest(manifest), embeddings, config, checkpoint_folder=checkpoint)
     write_table(analysis.verdicts, out / "verdicts.parquet")

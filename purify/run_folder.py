@@ -21,6 +21,43 @@ from purify.manifest.io import read_json, sha256_file, write_json
 
 
 @dataclass(frozen=True)
+class RoundFolder:
+    """Paths of one round of a run."""
+
+    root: Path
+
+    @property
+    def training_table(self) -> Path:
+        """``train.parquet``: what the round before kept, under its final labels; round 1 trains on the manifest."""
+        return self.root / "train.parquet"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Checkpoint folder of the sub-center model."""
+        return self.root / "checkpoint"
+
+    @property
+    def embeddings(self) -> Path:
+        """``embeddings.parquet``."""
+        return self.root / "embeddings.parquet"
+
+    @property
+    def verdicts(self) -> Path:
+        """``verdicts.parquet``."""
+        return self.root / "verdicts.parquet"
+
+    @property
+    def class_report(self) -> Path:
+        """``class_report.parquet``."""
+        return self.root / "class_report.parquet"
+
+    @property
+    def changes(self) -> Path:
+        """``changes.parquet``: samples that ended otherwise than in the round before; none in round 1."""
+        return self.root / "changes.parquet"
+
+
+@dataclass(frozen=True)
 class RunFolder:
     """Paths of one run."""
 
@@ -37,29 +74,26 @@ class RunFolder:
         return self.root / "manifest.parquet"
 
     @property
-    def round(self) -> Path:
-        """Folder of the first round: checkpoint, embeddings, verdicts, class report."""
-        return self.root / "round-1"
-
-    @property
-    def checkpoint(self) -> Path:
-        """Checkpoint folder of the sub-center model."""
-        return self.round / "checkpoint"
+    def last_round(self) -> RoundFolder:
+        """The last finished round that ``run.json`` tells of, whose verdicts are the run's; round 1 without one."""
+        info = read_json(self.info) if self.info.exists() else {}
+        finished = info.get("rounds") or [{"round": 1}]
+        return self.round(finished[-1]["round"])
 
     @property
     def embeddings(self) -> Path:
-        """``round-1/embeddings.parquet``."""
-        return self.round / "embeddings.parquet"
+        """Embeddings of the last round."""
+        return self.last_round.embeddings
 
     @property
     def verdicts(self) -> Path:
-        """``round-1/verdicts.parquet``."""
-        return self.round / "verdicts.parquet"
+        """Verdicts of the last round."""
+        return self.last_round.verdicts
 
     @property
     def class_report(self) -> Path:
-        """``round-1/class_report.parquet``."""
-        return self.round / "class_report.parquet"
+        """Class report of the last round."""
+        return self.last_round.class_report
 
     @property
     def cleaned(self) -> Path:
@@ -85,6 +119,10 @@ class RunFolder:
     def report(self) -> Path:
         """``report.html``."""
         return self.root / "report.html"
+
+    def round(self, number: int) -> RoundFolder:
+        """Folder of a round, from 1: checkpoint, embeddings, verdicts, class report."""
+        return RoundFolder(self.root / f"round-{number}")
 
     def model(self, name: str) -> Path:
         """Folder of a K = 1 model: ``purified`` is the product, the others are what it is compared with."""

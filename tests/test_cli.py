@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from flows.launch import FlowRequest
 from purify.cli import main
-from purify.config import PurifyConfig, load_config, to_toml
+from purify.config import PurifyConfig, RoundsConfig, load_config, to_toml
 
 Draw = Callable[[Path, float, np.random.Generator], None]
 
@@ -153,7 +154,22 @@ def test_run_flow_refuses_before_it_writes(images: Path, tmp_path: Path) -> None
     out = tmp_path / "runs"
     _refused(_run("run-flow", images, "--out", out, "--resume", tmp_path), out, "--resume")
     _refused(_run("run-flow", "--resume", tmp_path), out, "nothing to resume")
+    _refused(_run("run-flow", "--resume", tmp_path, "--rounds", 2), out, "--resume")
+    _refused(_run("run-flow", images, "--out", out, "--rounds", 0), out, "--rounds")
     _refused(_run("run-flow", images, "--out", out, "--name", "../elsewhere"), out, "--name")
+
+
+def test_rounds_are_a_shorthand(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, str]:
+        asked.append(request.config.rounds)
+        return {"run": request.run_folder}
+
+    monkeypatch.setattr("flows.launch.run_request", run_request)
+    assert _run("run-flow", images, "--out", tmp_path / "runs", "--rounds", 3).exit_code == 0
+    assert _run("run-flow", images, "--out", tmp_path / "runs", "--set", "rounds.most=3").exit_code == 0
+    assert asked == [RoundsConfig(most=3)] * 2
 
 
 @pytest.mark.slow

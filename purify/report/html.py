@@ -48,6 +48,7 @@ def write_report(folder: Path) -> Path:
                 "All settings of this run": _json(info, ("config",)),
                 "Versions and inputs": _json(info, ("git_revision", "versions", "embeddings", "input_hashes")),
             },
+            rounds=tables.rounds(info),
             **_samples(manifest, verdicts, info),
             **_classes(read_table(run.class_report, CLASS_REPORT)),
             **_verification(read_json(run.evaluation) if run.evaluation.exists() else None),

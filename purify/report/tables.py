@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from purify.analysis.rounds import STOP_MEANINGS, Stop
 from purify.evaluation.detection import score_verdicts
 from purify.manifest.schema import Decision, Flag, Status
 
@@ -52,6 +53,20 @@ def reasons(verdicts: pa.Table) -> list[dict[str, Any]]:
         for g in groups
     ]
     return sorted(rows, key=lambda row: (-row["n"], row["decision"], row["reason"]))
+
+
+def rounds(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rounds in ``run.json``, each with its ``changed_share`` and, for the last, ``why_last``.
+
+    Empty for a run of a single round, unless it is single because more could not be done.
+    """
+    summaries = info.get("rounds", [])
+    if len(summaries) < 2 and not any(summary["stopped_because"] == Stop.NO_IMAGES for summary in summaries):
+        return []
+    return [
+        {**summary, "changed_share": _changed_share(summary), "why_last": STOP_MEANINGS.get(summary["stopped_because"])}
+        for summary in summaries
+    ]
 
 
 def unusable(manifest: pa.Table) -> dict[str, Any]:
@@ -136,6 +151,10 @@ def ordered_differences(evaluation: Mapping[str, Any]) -> dict[str, dict[str, An
 def measured_fars(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """False accept rates that some model has a figure for, coarsest first."""
     return sorted({far for model in models.values() for far in model["tar_at_far"]}, key=float, reverse=True)
+
+
+def _changed_share(summary: Mapping[str, Any]) -> float | None:
+    return None if summary["changed"] is None else summary["changed"] / (summary["kept"] + summary["removed"])
 
 
 def _finding(interval: Sequence[float]) -> str:

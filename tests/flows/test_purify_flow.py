@@ -137,8 +137,8 @@ def test_killed_and_resumed_gives_the_same_bytes(
 
 def _reached(run: RunFolder, stage: str) -> bool:
     if stage == "training":
-        return (run.round / "resume.safetensors").exists()
-    return any(run.round.glob("embeddings.shards-*/*.npy"))
+        return (run.round(1).root / "resume.safetensors").exists()
+    return any(run.round(1).root.glob("embeddings.shards-*/*.npy"))
 
 
 def test_a_collapse_writes_no_verdicts_and_keeps_what_was_done(noisy_set: NoisySet, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_bad_pairs_are_refused_before_any_training(noisy_set: NoisySet, tmp_path
     run = RunFolder(tmp_path / "run")
     with pytest.raises(InputError, match="none of its 1 pairs"):
         run_request(FlowRequest(str(noisy_set.table), str(run.root), config), quiet=True)
-    assert not run.round.exists()
+    assert not run.round(1).root.exists()
 
 
 def test_two_processes_do_not_share_a_run(undisturbed: RunFolder, noisy_set: NoisySet) -> None:

@@ -5,6 +5,7 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -66,6 +67,41 @@ def test_a_run_before_its_evaluation_has_a_report(run: RunFolder) -> None:
     assert "Not measured" in page.text("verification")
     assert "3 removed" in page.text("counts")
     assert "stages" not in page.texts
+
+
+def _rounds(*stops: str | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "round": number,
+            "noise_estimate": 0.3 / number,
+            "kept": 3,
+            "removed": 3,
+            "changed": None if number == 1 else 2,
+            "stopped_because": stop,
+        }
+        for number, stop in enumerate(stops, start=1)
+    ]
+
+
+def test_rounds_are_shown_with_why_the_last_was_the_last(run: RunFolder) -> None:
+    write_report(run.root)
+    for name in ("verdicts.parquet", "class_report.parquet"):
+        run.round(2).root.mkdir(exist_ok=True)
+        (run.round(1).root / name).rename(run.round(2).root / name)
+    run.update_info(rounds=_rounds(None, "settled"))
+    page = parse(write_report(run.root))
+    assert page.rows["rounds"][1:] == [
+        ["1", "30.0\u00a0%", "3", "3", "-"],
+        ["2", "15.0\u00a0%", "3", "3", "233.3\u00a0%"],
+    ]
+    assert "changed less than rounds.least_change" in page.text("rounds")
+
+
+def test_a_single_round_is_shown_only_where_more_were_wanted(run: RunFolder) -> None:
+    run.update_info(rounds=_rounds("most_rounds"))
+    assert "rounds" not in parse(write_report(run.root)).texts
+    run.update_info(rounds=_rounds("no_images"))
+    assert "no images to train another round on" in parse(write_report(run.root)).text("rounds")
 
 
 def test_an_evaluation_without_curves_is_shown(run: RunFolder) -> None:
