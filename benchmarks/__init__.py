@@ -1,0 +1,1 @@
+"""Benchmarks: rivals side by side on the same data; each prints a table and writes JSON."""

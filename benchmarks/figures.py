@@ -1,0 +1,133 @@
+"""Figures of a method on a scenario, and how they are shown: a table, Markdown, a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from benchmarks.rivals import Scores
+from benchmarks.scenarios import Truth
+from purify.evaluation.detection import detection_figures
+
+#: Method -> its figures; scenario -> that.
+Figures = Mapping[str, Any]
+Results = Mapping[str, Mapping[str, Figures]]
+
+_DASH = "-"
+_KINDS = ("flip", "outlier", "mixed", "split")
+_FLIP = "flip"
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    path: tuple[str, ...]
+    digits: int = 3
+
+
+_COLUMNS = (
+    _Column("AP", ("average_precision",)),
+    _Column("AUROC", ("auroc",)),
+    _Column("precision", ("precision",)),
+    _Column("recall", ("recall",)),
+    _Column("F1", ("f1",)),
+    _Column("clean kept", ("clean_kept",)),
+    *(_Column(kind, ("recall_per_kind", kind)) for kind in _KINDS),
+    _Column("ECE", ("ece",)),
+    _Column("Brier", ("brier",)),
+    _Column("relabel right", ("relabel_accuracy",)),
+    _Column("flips home", ("flips_home",)),
+    _Column("seconds", ("seconds",), digits=1),
+)
+
+
+def method_figures(scores: Scores, truth: Truth) -> dict[str, Any]:
+    """`detection_figures` of the samples whose truth is known, and of the labels that the method would give.
+
+    ``ece`` and ``brier`` are None where the method claims no probability. ``relabel_accuracy`` is the share of
+    the true label among the ``n_relabeled`` suggested ones, ``flips_home`` the share of all samples of kind
+    ``flip`` that got it; both None where the method never relabels.
+    """
+    known = truth.known
+    kind = None if truth.kind is None else truth.kind[known]
+    figures = detection_figures(scores.trust[known], scores.removed[known], truth.is_noise[known], kind=kind)
+    if scores.meaning != "probability":
+        figures |= {"ece": None, "brier": None}
+    return figures | _relabel_figures(scores, truth)
+
+
+def _relabel_figures(scores: Scores, truth: Truth) -> dict[str, Any]:
+    if scores.suggested is None:
+        return {"n_relabeled": 0, "relabel_accuracy": None, "flips_home": None}
+    moved = truth.known & (scores.suggested >= 0)
+    home = moved & (scores.suggested == truth.true_index)
+    flips = truth.known & truth.is_noise & (truth.kind == _FLIP) if truth.kind is not None else np.zeros_like(moved)
+    return {
+        "n_relabeled": int(moved.sum()),
+        "relabel_accuracy": float(home.sum() / moved.sum()) if moved.any() else None,
+        "flips_home": float(home[flips].mean()) if flips.any() else None,
+    }
+
+
+def console_table(name: str, methods: Mapping[str, Figures]) -> Table:
+    """The figures of one scenario for a terminal."""
+    table = Table(title=name, title_justify="left")
+    table.add_column("method", no_wrap=True)
+    for column in _COLUMNS:
+        table.add_column(column.title, justify="right")
+    for row in _rows(methods):
+        table.add_row(*row)
+    return table
+
+
+def markdown(results: Results, captions: Mapping[str, str]) -> str:
+    """A Markdown table a scenario, each under a heading and its caption."""
+    header = ["method", *(column.title for column in _COLUMNS)]
+    parts = []
+    for name, methods in results.items():
+        rows: Iterable[Sequence[str]] = (header, ["---"] * len(header), *_rows(methods))
+        lines = [f"| {' | '.join(row)} |" for row in rows]
+        parts.append("\n".join([f"### {name}", "", captions[name], "", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def picture(results: Results) -> Figure:
+    """F1 and share of right labels kept, for each method (rows) and scenario (columns); a dash is undefined."""
+    scenarios = list(results)
+    methods = list(dict.fromkeys(method for figures in results.values() for method in figures))
+    width, height = 2.6 + 0.62 * len(scenarios), 1.4 + 0.3 * len(methods)
+    figure = Figure(figsize=(2 * width, height), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    panels = ((left, "f1", "F1 of the noise", 0.5), (right, "clean_kept", "right labels kept", 0.9))
+    for axes, key, title, palest in panels:
+        _draw_grid(axes, [[results[s].get(m, {}).get(key) for s in scenarios] for m in methods], palest=palest)
+        axes.set_title(title)
+        axes.set_xticks(range(len(scenarios)), scenarios, rotation=30, ha="right")
+        axes.set_yticks(range(len(methods)), methods)
+    return figure
+
+
+def _draw_grid(axes: Axes, values: Sequence[Sequence[float | None]], *, palest: float) -> None:
+    grid = np.array([[np.nan if value is None else value for value in row] for row in values])
+    axes.imshow(grid, vmin=palest, vmax=1, cmap="Blues", aspect="auto")
+    for (row, column), value in np.ndenumerate(grid):
+        text = _DASH if np.isnan(value) else f"{value:.3f}"
+        ink = "white" if value > (1 + palest) / 2 else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=ink)
+
+
+def _rows(methods: Mapping[str, Figures]) -> list[list[str]]:
+    return [[name, *(_cell(figures, column) for column in _COLUMNS)] for name, figures in methods.items()]
+
+
+def _cell(figures: Figures, column: _Column) -> str:
+    value: Any = figures
+    for key in column.path:
+        value = value.get(key) if value is not None else None
+    return _DASH if value is None else f"{value:.{column.digits}f}"

@@ -1,0 +1,77 @@
+"""The methods by name: our rules, through the public stage, and the rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import get_args
+
+import numpy as np
+
+from benchmarks import rivals
+from benchmarks.rivals import Scores
+from benchmarks.scenarios import Scenario, class_index
+from benchmarks.vectors import LabeledVectors
+from purify.config import AnalyzeConfig, PurifyConfig
+from purify.manifest.schema import Decision
+from purify.stages import analyze_manifest
+
+#: Rules whose ``p_clean`` claims to be a probability; that of the others is a score of the angles.
+_PROBABILITY_RULES = ("calibrated",)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to find wrong labels: ``run(scenario, seed)``; `package` is what must be importable for it."""
+
+    name: str
+    run: Callable[[Scenario, int], Scores]
+    package: str | None = None
+
+    def missing(self) -> str | None:
+        """Why it can't run here, and what to do; None if it can."""
+        if self.package is None or find_spec(self.package) is not None:
+            return None
+        return (
+            f"{self.name} needs the package {self.package}, which is not installed; "
+            'install the extra: pip install -c constraints.txt -e ".[benchmark]"'
+        )
+
+
+def our_rule(scenario: Scenario, seed: int, *, rule: str) -> Scores:
+    """Verdicts of one of our rules; what is not kept counts as removed, and is put where ``new_label`` says."""
+    config = PurifyConfig(seed=seed, analyze=AnalyzeConfig.model_validate({"rule": rule}))
+    verdicts = analyze_manifest(scenario.manifest, scenario.embeddings, config).verdicts
+    decision = np.asarray(verdicts["decision"].to_pylist(), dtype=object)
+    new_label = np.asarray(verdicts["new_label"].to_pylist(), dtype=object)
+    relabels = decision == Decision.RELABEL.value
+    suggested = np.where(relabels, class_index(new_label, np.asarray(scenario.class_labels, dtype=object)), -1)
+    return Scores(
+        trust=verdicts["p_clean"].to_numpy().astype(np.float64),
+        removed=decision != Decision.KEEP.value,
+        meaning="probability" if rule in _PROBABILITY_RULES else "order",
+        suggested=suggested if relabels.any() else None,
+    )
+
+
+def _rival(scenario: Scenario, seed: int, *, judge: Callable[[LabeledVectors, int], Scores]) -> Scores:
+    return judge(scenario.data, seed)
+
+
+def all_methods() -> dict[str, Method]:
+    """Name -> method: each rule that the configuration knows; then the rivals."""
+    rules = get_args(AnalyzeConfig.model_fields["rule"].annotation)
+    ours = [Method(rule, partial(our_rule, rule=rule)) for rule in rules]
+    others = [
+        Method("cleanlab", partial(_rival, judge=rivals.cleanlab_default), "cleanlab"),
+        Method("argmax", partial(_rival, judge=rivals.nearest_centroid)),
+        Method("pml", partial(_rival, judge=rivals.subcenter_arcface), "pytorch_metric_learning"),
+        Method("knn", partial(_rival, judge=rivals.neighbor_agreement)),
+        Method("selfclean", partial(_rival, judge=rivals.selfclean_label_errors)),
+        Method("class_mean_otsu", partial(_rival, judge=rivals.class_mean_otsu)),
+        Method("class_mean_mad", partial(_rival, judge=rivals.class_mean_mad)),
+        Method("random", partial(_rival, judge=rivals.coin)),
+    ]
+    return {method.name: method for method in (*ours, *others)}

@@ -1,0 +1,132 @@
+"""Speed and memory of training, beside rivals: ``python -m benchmarks.training --help``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+# Before torch loads, here and in the processes that are measured: threads that spin slow everything else down.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.head import HEADS, HeadCase
+from purify import __version__
+from purify.errors import PurifyError
+from purify.manifest.io import write_json
+
+_RIVAL, _RIVAL_MODULE = "pytorch-metric-learning", "pytorch_metric_learning"
+_MEASURES = ("gradient_seconds", "gradient_peak_bytes", "update_seconds", "update_peak_bytes")
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_WIDTH = 120
+
+
+def run_heads(case: HeadCase) -> dict[str, Any]:
+    """Each head of `benchmarks.head.HEADS` in a process of its own.
+
+    Returns
+    -------
+    dict
+        ``case``; ``versions``; ``heads``: name -> measures; ``ratios``: ``dense_to_rival`` (smaller is better for
+        us) and ``dense_to_sampled`` (larger: the gain of sampling), name of the measure -> ratio. A rival that is
+        not installed is left out.
+
+    Raises
+    ------
+    PurifyError
+        If a process fails.
+    """
+    names = [name for name in HEADS if name != _RIVAL or find_spec(_RIVAL_MODULE)]
+    heads = {name: _measured(replace(case, head=name)) for name in names}
+    ratios = {"dense_to_sampled": _ratios(heads["dense"], heads["sampled"])}
+    versions = {"purify": __version__, "torch": version("torch")}
+    if _RIVAL in heads:
+        ratios["dense_to_rival"] = _ratios(heads["dense"], heads[_RIVAL])
+        versions[_RIVAL] = version(_RIVAL)
+    shared = {key: value for key, value in asdict(case).items() if key != "head"}
+    return {"case": shared, "versions": versions, "heads": heads, "ratios": ratios}
+
+
+def _measured(case: HeadCase) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.head", json.dumps(asdict(case))],
+        cwd=_REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": str(case.threads)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PurifyError(f"{case.head}: exit code {done.returncode}: {done.stderr.strip()[-500:]}")
+    answer = json.loads(done.stdout)
+    return {measure: answer[measure] for measure in _MEASURES}
+
+
+def _ratios(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
+    return {measure: ours[measure] / theirs[measure] for measure in _MEASURES}
+
+
+def head_table(answer: Mapping[str, Any]) -> Table:
+    """The measures of `run_heads`, a row a head, and their ratios."""
+    case = answer["case"]
+    table = Table(
+        title=f"{case['classes']:,} classes x K = {case['subcenters']} x {case['dim']}, batch {case['batch']}, "
+        f"threads: {case['threads']}; sampled: {case['rate']:g} of the other classes",
+        title_justify="left",
+    )
+    table.add_column("head", no_wrap=True)
+    for title in ("forward + backward, s", "peak, GiB", "with the update, s", "peak, GiB"):
+        table.add_column(title, justify="right")
+    for name, measures in answer["heads"].items():
+        table.add_row(name, *_cells(measures, gib=2**30))
+    for name, ratios in answer["ratios"].items():
+        table.add_row(name.replace("_", " "), *_cells(ratios, gib=1))
+    return table
+
+
+def _cells(measures: Mapping[str, float], *, gib: int) -> Sequence[str]:
+    return [f"{measures[key] / (gib if key.endswith('bytes') else 1):.2f}" for key in _MEASURES]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--part", type=click.Choice(["head"]), default="head", show_default=True, help="What to measure.")
+@click.option("--classes", type=click.IntRange(2), default=100_000, show_default=True)
+@click.option("--subcenters", type=click.IntRange(1), default=3, show_default=True, help="K.")
+@click.option("--dim", type=click.IntRange(1), default=512, show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=128, show_default=True)
+@click.option("--rate", type=click.FloatRange(0, 1, min_open=True), default=0.1, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=3, show_default=True, help="Timed steps; the median counts.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the JSON; else it is printed."
+)
+def main(part: str, out: Path | None, **sizes: Any) -> None:
+    """Time and peak memory of a training step."""
+    try:
+        answer = run_heads(HeadCase(head="", **sizes))
+    except PurifyError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(error.exit_code) from error
+    console = Console()
+    if not console.is_terminal:  # a file has no width that the table would have to fit in
+        console = Console(width=_WIDTH)
+    console.print(head_table(answer))
+    if out is None:
+        click.echo(json.dumps({"part": part} | answer))
+    else:
+        write_json(out / f"training-{part}.json", {"part": part} | answer)
+
+
+if __name__ == "__main__":
+    main()
