@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import click
 
 from purify import __version__
-from purify.config import PurifyConfig, load_config
+from purify.commands.options import (
+    EXISTING,
+    FILE,
+    FOLDER,
+    answer,
+    config_options,
+    decision_options,
+    decision_settings,
+    image_roots,
+    images_option,
+    json_option,
+    out_option,
+)
+from purify.config import load_config
 from purify.errors import PurifyError
-
-_EXISTING = click.Path(exists=True, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class _Group(click.Group):
@@ -54,86 +62,14 @@ def main() -> None:
     """
 
 
-def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="SECTION.KEY=VALUE",
-        help="Override one value. Repeatable.",
-    )(command)
-    return click.option("--config", "config_file", type=_FILE, help="Configuration in TOML (see `purify config`).")(
-        command
-    )
-
-
-def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(
-        (
-            click.option("--rule", help="calibrated, official or paper; overrides analyze.rule."),
-            click.option(
-                "--precision",
-                type=click.FloatRange(0, 1, min_open=True, max_open=True),
-                help="Of what is removed, the share that must be wrong, such as 0.98.",
-            ),
-            click.option(
-                "--review-budget", type=click.IntRange(0), metavar="N", help="Leave the N least certain to a person."
-            ),
-            click.option("--keep-hard", is_flag=True, default=None, help="Keep doubtful faces."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def _decision_settings(
-    rule: str | None, precision: float | None, review_budget: int | None, keep_hard: bool | None
-) -> list[str]:
-    """Overrides of the options that were given."""
-    given = {"rule": rule, "precision": precision, "review_budget": review_budget, "keep_hard": keep_hard}
-    return [f"analyze.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-
-
-def _images_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--images",
-        type=_EXISTING,
-        multiple=True,
-        help="Folder or .tar that paths are looked up in. Repeatable.",
-    )(command)
-
-
-def _roots(images: tuple[Path, ...], config: PurifyConfig) -> list[Path]:
-    """The image roots of the command line, else those of the configuration."""
-    return list(images) or [Path(root) for root in config.ingest.images]
-
-
-def _out_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--out", type=_FOLDER, required=True, help="Folder to write to.")(command)
-
-
-def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(command)
-
-
-def _answer(values: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(values, indent=2, sort_keys=True))
-        return
-    width = max(len(key) for key in values)
-    for key, value in values.items():
-        text = f"{value:.4f}" if isinstance(value, float) else value
-        click.echo(f"{key:<{width}}  {text}")
-
-
 @main.command("run-flow")
-@click.argument("source", type=_EXISTING, required=False)
-@_images_option
-@click.option("--pairs", type=_FILE, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same).")
-@click.option("--embeddings", type=_FILE, help="Your own embeddings: skips the first training.")
-@_decision_options
+@click.argument("source", type=EXISTING, required=False)
+@images_option
+@click.option("--pairs", type=FILE, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same).")
+@click.option("--embeddings", type=FILE, help="Your own embeddings: skips the first training.")
+@decision_options
 @click.option("--rounds", type=click.IntRange(1), metavar="N", help="Purify up to N times; overrides rounds.most.")
-@click.option("--out", type=_FOLDER, default=Path("runs"), show_default=True, help="Folder that holds the runs.")
+@click.option("--out", type=FOLDER, default=Path("runs"), show_default=True, help="Folder that holds the runs.")
 @click.option("--name", help="Name of the run's folder; default: source and time.")
 @click.option(
     "--resume",
@@ -141,8 +77,8 @@ def _answer(values: dict[str, Any], *, as_json: bool) -> None:
     metavar="RUN",
     help="Go on with the run in this folder.",
 )
-@_config_options
-@_json_option
+@config_options
+@json_option
 def run_flow(
     source: Path | None,
     images: tuple[Path, ...],
@@ -172,7 +108,7 @@ def run_flow(
     )
 
     if resume is not None:
-        decisions = _decision_settings(rule, precision, review_budget, keep_hard)
+        decisions = decision_settings(rule, precision, review_budget, keep_hard)
         given = [source, images, pairs, embeddings, decisions, rounds, name, config_file, overrides]
         if any(given):
             raise click.UsageError("--resume goes on with the run's own source and configuration; give it alone")
@@ -186,7 +122,7 @@ def run_flow(
         ):
             if value is not None:
                 settings.append(f"{key}={json.dumps(value)}")
-        settings += _decision_settings(rule, precision, review_budget, keep_hard)
+        settings += decision_settings(rule, precision, review_budget, keep_hard)
         if source is None:
             short = () if config_file else DEMO_SETTINGS
             request = demo_request(out, name, load_config(config_file, [*short, *settings]), quiet=as_json)
@@ -197,15 +133,15 @@ def run_flow(
                 config=load_config(config_file, settings),
                 embeddings=str(embeddings.resolve()) if embeddings else None,
             )
-    _answer(run_request(request, quiet=as_json), as_json=as_json)
+    answer(run_request(request, quiet=as_json), as_json=as_json)
 
 
 @main.command("ingest")
-@click.argument("source", type=_EXISTING)
-@_images_option
-@_out_option
-@_config_options
-@_json_option
+@click.argument("source", type=EXISTING)
+@images_option
+@out_option
+@config_options
+@json_option
 def ingest_command(
     source: Path,
     images: tuple[Path, ...],
@@ -222,18 +158,18 @@ def ingest_command(
 
     config = load_config(config_file, overrides)
     manifest = out / "manifest.parquet"
-    roots = _roots(images, config)
+    roots = image_roots(images, config)
     with progress_board(quiet=as_json) as board:
         stages.ingest_source(source, roots, manifest, config.ingest, progress=board.stage("ingest"))
     counts = read_table(manifest, MANIFEST, columns=["status"])["status"].value_counts().to_pylist()
-    _answer({"manifest": str(manifest), **{c["values"]: c["counts"] for c in counts}}, as_json=as_json)
+    answer({"manifest": str(manifest), **{c["values"]: c["counts"] for c in counts}}, as_json=as_json)
 
 
 @main.command("train")
-@click.argument("manifest", type=_FILE)
-@_out_option
+@click.argument("manifest", type=FILE)
+@out_option
 @click.option("--subcenters", "-k", type=click.IntRange(1, 16), help="K; default: train.subcenters.")
-@_config_options
+@config_options
 def train_command(
     manifest: Path, out: Path, subcenters: int | None, config_file: Path | None, overrides: tuple[str, ...]
 ) -> None:
@@ -253,14 +189,14 @@ def train_command(
     )
     with progress_board() as board:
         run_job(job, board.stage("train"))
-    _answer({"checkpoint": str(out / "checkpoint")}, as_json=False)
+    answer({"checkpoint": str(out / "checkpoint")}, as_json=False)
 
 
 @main.command("embed")
-@click.argument("manifest", type=_FILE)
-@click.option("--checkpoint", type=_EXISTING, required=True, help="Checkpoint folder.")
-@_out_option
-@_config_options
+@click.argument("manifest", type=FILE)
+@click.option("--checkpoint", type=EXISTING, required=True, help="Checkpoint folder.")
+@out_option
+@config_options
 def embed_command(
     manifest: Path, checkpoint: Path, out: Path, config_file: Path | None, overrides: tuple[str, ...]
 ) -> None:
@@ -282,17 +218,17 @@ def embed_command(
             workers=config.train.workers,
             progress=board.stage("embed"),
         )
-    _answer({"embeddings": str(path)}, as_json=False)
+    answer({"embeddings": str(path)}, as_json=False)
 
 
 @main.command("analyze")
-@click.argument("manifest", type=_FILE)
-@click.option("--embeddings", type=_FILE, required=True, help="Parquet with sample_id (or path) and embedding.")
-@click.option("--checkpoint", type=_EXISTING, help="Judge by this checkpoint's sub-centers; none: fit them here.")
-@_out_option
-@_decision_options
-@_config_options
-@_json_option
+@click.argument("manifest", type=FILE)
+@click.option("--embeddings", type=FILE, required=True, help="Parquet with sample_id (or path) and embedding.")
+@click.option("--checkpoint", type=EXISTING, help="Judge by this checkpoint's sub-centers; none: fit them here.")
+@out_option
+@decision_options
+@config_options
+@json_option
 def analyze_command(
     manifest: Path,
     embeddings: Path,
@@ -311,13 +247,13 @@ def analyze_command(
     from purify.manifest.ingest import load_manifest
     from purify.manifest.io import write_table
 
-    settings = [*overrides, *_decision_settings(rule, precision, review_budget, keep_hard)]
+    settings = [*overrides, *decision_settings(rule, precision, review_budget, keep_hard)]
     config = load_config(config_file, settings)
     analysis = stages.analyze_manifest(load_manifest(manifest), embeddings, config, checkpoint_folder=checkpoint)
     write_table(analysis.verdicts, out / "verdicts.parquet")
     write_table(analysis.class_report, out / "class_report.parquet")
     counts = analysis.verdicts["decision"].value_counts().to_pylist()
-    _answer(
+    answer(
         {
             "verdicts": str(out / "verdicts.parquet"),
             "rule": config.analyze.rule,
@@ -328,10 +264,10 @@ def analyze_command(
 
 
 @main.command("apply")
-@click.argument("manifest", type=_FILE)
-@click.option("--verdicts", type=_FILE, required=True)
-@_out_option
-@_json_option
+@click.argument("manifest", type=FILE)
+@click.option("--verdicts", type=FILE, required=True)
+@out_option
+@json_option
 def apply_command(manifest: Path, verdicts: Path, out: Path, as_json: bool) -> None:
     """MANIFEST + verdicts -> OUT/cleaned.parquet, removed.parquet and labels.parquet."""
     from purify import stages
@@ -340,7 +276,7 @@ def apply_command(manifest: Path, verdicts: Path, out: Path, as_json: bool) -> N
     table = load_manifest(manifest)
     stages.apply_files(table, verdicts, out)
     counts = stages.run_counts(table, out / "cleaned.parquet", out / "removed.parquet")
-    _answer({"cleaned_table": str(out / "cleaned.parquet"), **counts}, as_json=as_json)
+    answer({"cleaned_table": str(out / "cleaned.parquet"), **counts}, as_json=as_json)
 
 
 def _named_checkpoints(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
@@ -354,7 +290,7 @@ def _named_checkpoints(_: click.Context, __: click.Parameter, values: tuple[str,
 
 
 @main.command("evaluate")
-@click.argument("manifest", type=_FILE)
+@click.argument("manifest", type=FILE)
 @click.option(
     "--model",
     "models",
@@ -364,11 +300,11 @@ def _named_checkpoints(_: click.Context, __: click.Parameter, values: tuple[str,
     metavar="NAME=FOLDER",
     help="A checkpoint to measure; names raw, random, purified and oracle are compared. Repeatable.",
 )
-@click.option("--pairs", type=_FILE, required=True, help="Verification pairs.")
-@_images_option
-@_out_option
-@_config_options
-@_json_option
+@click.option("--pairs", type=FILE, required=True, help="Verification pairs.")
+@images_option
+@out_option
+@config_options
+@json_option
 def evaluate_command(
     manifest: Path,
     models: dict[str, Path],
@@ -387,7 +323,7 @@ def evaluate_command(
 
     config = load_config(config_file, overrides)
     out.mkdir(parents=True, exist_ok=True)
-    roots = _roots(images, config)
+    roots = image_roots(images, config)
     path = out / "evaluation.json"
     with progress_board(quiet=as_json) as board:
         stages.evaluate_models(
@@ -397,15 +333,15 @@ def evaluate_command(
     if as_json:
         click.echo(json.dumps(result, indent=2, sort_keys=True))
     else:
-        _answer(
+        answer(
             {name: f"AUC {m['auc']:.4f} {m['auc_interval']}" for name, m in result["models"].items()},
             as_json=False,
         )
 
 
 @main.command("score")
-@click.argument("verdicts", type=_FILE)
-@click.option("--truth", type=_FILE, required=True, help="Table with path (or sample_id) and true_label.")
+@click.argument("verdicts", type=FILE)
+@click.option("--truth", type=FILE, required=True, help="Table with path (or sample_id) and true_label.")
 def score_command(verdicts: Path, truth: Path) -> None:
     """Noise-detection figures of VERDICTS as JSON (an empty true_label belongs to no class)."""
     from purify.evaluation.detection import score_verdicts
@@ -413,7 +349,7 @@ def score_command(verdicts: Path, truth: Path) -> None:
     from purify.manifest.io import read_table
     from purify.manifest.schema import VERDICTS
 
-    _answer(score_verdicts(read_table(verdicts, VERDICTS), load_truth(truth)), as_json=True)
+    answer(score_verdicts(read_table(verdicts, VERDICTS), load_truth(truth)), as_json=True)
 
 
 @main.command("report")
@@ -422,13 +358,13 @@ def report_command(run: Path) -> None:
     """Write RUN/report.html anew."""
     from purify.report.html import write_report
 
-    _answer({"report": str(write_report(run))}, as_json=False)
+    answer({"report": str(write_report(run))}, as_json=False)
 
 
 @main.command("demo-data")
-@_out_option
+@out_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@_json_option
+@json_option
 def demo_data_command(out: Path, seed: int, as_json: bool) -> None:
     """Draw the demo set: images, table with truth, verification pairs, contact sheet."""
     from purify.faces.demo import write_demo
@@ -436,7 +372,7 @@ def demo_data_command(out: Path, seed: int, as_json: bool) -> None:
 
     with progress_board(quiet=as_json) as board:
         demo = write_demo(out, seed=seed, progress=board.stage("draw"))
-    _answer(
+    answer(
         {
             "images": str(demo.images),
             "table": str(demo.table),
@@ -448,7 +384,7 @@ def demo_data_command(out: Path, seed: int, as_json: bool) -> None:
 
 
 @main.command("config")
-@_config_options
+@config_options
 def config_command(config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Print the configuration in force, as TOML comments and values."""
     from purify.config import to_toml
