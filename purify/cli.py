@@ -27,6 +27,7 @@ from purify.commands.options import (
     json_option,
     out_option,
 )
+from purify.commands.review import review_command
 from purify.config import load_config
 from purify.errors import PurifyError
 
@@ -363,6 +364,9 @@ def report_command(run: Path) -> None:
     from purify.report.html import write_report
 
     answer({"report": str(write_report(run))}, as_json=False)
+
+
+main.add_command(review_command)
 
 
 @main.command("demo-data")

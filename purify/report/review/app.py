@@ -1,0 +1,152 @@
+"""The page's web application: what a tab asks for and sends, as JSON, behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from purify.errors import PurifyError
+from purify.manifest.schema import Decision
+from purify.report.review.desk import Desk
+from purify.report.review.guard import HEADERS, OPEN_PREFIX, Door, refusal
+from purify.report.review.log import Action
+
+PAGE = Path(__file__).with_name("page")
+_MOST_ITEMS = 50
+_MOST_LABELS = 200
+_LONGEST_LABEL = 10_000
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Decided(_Body):
+    """A decision on some rows; a relabel comes with the label."""
+
+    rows: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    decision: Decision
+    new_label: str | None = Field(None, max_length=_LONGEST_LABEL)
+
+    @model_validator(mode="after")
+    def _label_of_a_relabel(self) -> Decided:
+        relabel = self.decision is Decision.RELABEL
+        if relabel != (self.new_label is not None and bool(self.new_label.strip())):
+            raise ValueError("a relabel, and nothing else, comes with a new_label")
+        return self
+
+
+class Decisions(_Body):
+    """Decisions, in order, of someone who has seen the changes up to the version `seen`."""
+
+    seen: int = Field(ge=0)
+    actions: list[Decided] = Field(min_length=1)
+
+
+class Undo(_Body):
+    """Take an action back; without `id` the last one."""
+
+    seen: int = Field(ge=0)
+    id: int | None = None
+
+
+def build_app(desk: Desk, door: Door) -> FastAPI:
+    """The application of one run, behind one door."""
+    app = FastAPI(title="purify review", docs_url=None, redoc_url=None, openapi_url=None)
+    files = {path.name: path for path in PAGE.iterdir()}
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        why = refusal(door, request.method, request.url.path, request.headers, request.query_params, request.cookies)
+        response = await call_next(request) if why is None else JSONResponse({"error": why}, status_code=403)
+        response.headers.update(HEADERS)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    @app.exception_handler(PurifyError)
+    async def explain(_: Request, error: Exception) -> Response:
+        return JSONResponse({"error": str(error)}, status_code=500)
+
+    @app.get("/")
+    def index() -> Response:
+        response = FileResponse(files["index.html"], media_type="text/html")
+        response.set_cookie(door.cookie, door.token, httponly=True, samesite="strict")
+        return response
+
+    @app.get(OPEN_PREFIX + "{name}")
+    def page_file(name: str) -> Response:
+        path = files.get(name)
+        if path is None or path.suffix not in _MEDIA_TYPES:
+            raise HTTPException(404)
+        return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix])
+
+    @app.get("/api/state")
+    def state() -> Any:
+        return {"token": door.token, **desk.state()}
+
+    @app.get("/api/queue")
+    def queue(
+        view: str = "informative",
+        label: int | None = None,
+        start: Annotated[int, Query(ge=0)] = 0,
+        n: Annotated[int, Query(ge=1, le=_MOST_ITEMS)] = 12,
+    ) -> Any:
+        if view not in desk.views or (label is not None and not desk.has_label(label)):
+            raise HTTPException(404)
+        return desk.page(view, label, start=start, most=n)
+
+    @app.get("/api/items/{row}")
+    def item(row: int) -> Any:
+        _require_rows(desk, [row])
+        return desk.item(row)
+
+    @app.get("/api/labels")
+    def labels(q: str = "", n: Annotated[int, Query(ge=1, le=_MOST_LABELS)] = 50) -> Any:
+        return desk.search(q, most=n)
+
+    @app.get("/api/labels/{label}")
+    def label(label: int) -> Any:
+        if not desk.has_label(label):
+            raise HTTPException(404)
+        return desk.label(label)
+
+    @app.get("/faces/{start}/{row}/{size}")
+    def face(row: int, size: Literal["small", "large"]) -> Response:
+        _require_rows(desk, [row])
+        jpeg = desk.pictures.jpeg(row, size)
+        if jpeg is None:
+            raise HTTPException(404)
+        # The address has the number of this start in it, so a kept picture is never of another run.
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+    @app.get("/api/changes")
+    def changes(seen: Annotated[int, Query(ge=0)]) -> Any:
+        desk.log.refresh()
+        return desk.changes(seen)
+
+    @app.post("/api/reviews")
+    def decide(body: Decisions) -> Any:
+        for action in body.actions:
+            _require_rows(desk, action.rows)
+        actions = [Action(action.rows, action.decision, action.new_label) for action in body.actions]
+        outcomes = desk.log.record(actions, seen=body.seen)
+        return {"outcomes": [asdict(outcome) for outcome in outcomes], **desk.changes(body.seen)}
+
+    @app.post("/api/undo")
+    def undo(body: Undo) -> Any:
+        rows = desk.log.undo(body.id)
+        return {"rows": rows, **desk.changes(body.seen)}
+
+    return app
+
+
+def _require_rows(desk: Desk, rows: Iterable[int]) -> None:
+    if any(not 0 <= row < len(desk.samples) for row in rows):
+        raise HTTPException(404)
