@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from purify.errors import PurifyError
@@ -18,10 +18,46 @@ from purify.report.review.guard import HEADERS, OPEN_PREFIX, Door, refusal
 from purify.report.review.log import Action
 
 PAGE = Path(__file__).with_name("page")
+_FIRST_ITEMS = 6
 _MOST_ITEMS = 50
 _MOST_LABELS = 200
 _LONGEST_LABEL = 10_000
-_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
+
+
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+class _Guard:
+    """Answers what the guard refuses, and puts its headers on every answer."""
+
+    def __init__(self, app: Callable[[_Message, _Receive, _Send], Awaitable[None]], door: Door) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":  # the start and end of the server
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+
+        async def send_guarded(message: _Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", []), *_HEADERS]
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+                message["headers"] = headers
+            await send(message)
+
+        why = refusal(
+            self._door, request.method, request.url.path, request.headers, request.query_params, request.cookies
+        )
+        app = self._app if why is None else JSONResponse({"error": why}, status_code=403)
+        await app(scope, receive, send_guarded)
 
 
 class _Body(BaseModel):
@@ -60,36 +96,29 @@ class Undo(_Body):
 def build_app(desk: Desk, door: Door) -> FastAPI:
     """The application of one run, behind one door."""
     app = FastAPI(title="purify review", docs_url=None, redoc_url=None, openapi_url=None)
-    files = {path.name: path for path in PAGE.iterdir()}
-
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        why = refusal(door, request.method, request.url.path, request.headers, request.query_params, request.cookies)
-        response = await call_next(request) if why is None else JSONResponse({"error": why}, status_code=403)
-        response.headers.update(HEADERS)
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
+    app.add_middleware(_Guard, door=door)
+    files = {path.name: path.read_bytes() for path in PAGE.iterdir()}
 
     @app.exception_handler(PurifyError)
     async def explain(_: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)}, status_code=500)
 
     @app.get("/")
-    def index() -> Response:
-        response = FileResponse(files["index.html"], media_type="text/html")
+    async def index() -> Response:
+        response = HTMLResponse(files["index.html"])
         response.set_cookie(door.cookie, door.token, httponly=True, samesite="strict")
         return response
 
     @app.get(OPEN_PREFIX + "{name}")
-    def page_file(name: str) -> Response:
-        path = files.get(name)
-        if path is None or path.suffix not in _MEDIA_TYPES:
+    async def page_file(name: str) -> Response:
+        kind = _MEDIA_TYPES.get(Path(name).suffix)
+        if name not in files or kind is None:
             raise HTTPException(404)
-        return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix])
+        return Response(files[name], media_type=kind)
 
     @app.get("/api/state")
     def state() -> Any:
-        return {"token": door.token, **desk.state()}
+        return {"token": door.token, **desk.state(most=_FIRST_ITEMS)}
 
     @app.get("/api/queue")
     def queue(

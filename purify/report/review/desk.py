@@ -85,20 +85,22 @@ class Desk:
             for shown in (*evidence.own, *evidence.other, *evidence.neighbors):
                 self.pictures.jpeg(int(shown), "small")
 
-    def state(self) -> dict[str, Any]:
-        """What a tab must know before it asks for anything."""
+    def state(self, *, most: int) -> dict[str, Any]:
+        """What a tab must know before it asks for anything, and its first items, up to `most`."""
         return {
+            **self._progress(),  # first: what changes in the meantime is told again, rather than not at all
+            "page": self.page("informative", None, start=0, most=most),
             "run": self._name,
             "reviewer": self._reviewer,
             "start": self._start,
             "views": {name: len(order) for name, order in self._queue.views.items()},
-            **self._progress(),
         }
 
     def changes(self, seen: int) -> dict[str, Any]:
         """Reviews that came, changed or went (null) after a version, and how far the work is."""
+        progress = self._progress()  # before the rows: see `state`
         rows = self.log.changed_since(seen).tolist()
-        return {"reviews": {row: self._review(row) for row in rows}, **self._progress()}
+        return {"reviews": {row: self._review(row) for row in rows}, **progress}
 
     def page(self, view: str, label: int | None, *, start: int, most: int) -> dict[str, Any]:
         """Items of a view, or of one label in it, that nobody has decided yet."""

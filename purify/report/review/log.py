@@ -206,9 +206,9 @@ class ReviewLog:
         """Find out anew which reviews hold for `rows`, and note which of them changed."""
         rows = sorted(rows)
         names = self._ids.take(pa.array(rows, pa.int64()))
-        of_rows = self._reviews.filter(pc.is_in(self._reviews["sample_id"], names))
-        latest = latest_reviews(of_rows)
-        found = dict(zip(self._rows(latest["sample_id"]), _standings(latest), strict=True))
+        latest = latest_reviews(self._reviews.filter(pc.is_in(self._reviews["sample_id"], names)))
+        places = pc.index_in(latest["sample_id"].combine_chunks(), names).to_pylist()
+        found = {rows[place]: standing for place, standing in zip(places, _standings(latest), strict=True)}
         self._version += 1
         for row in rows:
             standing = found.get(row)

@@ -41,15 +41,14 @@ def build_queue(samples: Samples) -> Queue:
     """Order the samples: by how unsure the verdict is, in bands of a tenth, then by class.
 
     So the faces of one class come one after another, and what teaches most comes first. What the rule left to a
-    person (``review``), and what has no probability, is in the first band.
+    person (``review``) is before all bands; what has no probability is in the first one.
     """
     decisions = samples.verdicts["decision"]
     left = column(pc.equal(decisions, Decision.REVIEW.value), False)
     sure = np.abs(column(samples.verdicts["p_clean"], 0.5).astype(np.float64) - 0.5)
-    sure[left] = 0
     band = np.minimum((sure * 2 * _BANDS).astype(np.int64), _BANDS - 1)
-    order = np.lexsort((sure, samples.label_index, band))
-    borderline = sure < BORDERLINE
+    order = np.lexsort((sure, samples.label_index, band, ~left))
+    borderline = left | (sure < BORDERLINE)
     chosen = {
         "informative": np.ones(len(samples), bool),
         "borderline": borderline,

@@ -16,8 +16,6 @@ from purify.report.tables import judged_rows
 
 Rows = npt.NDArray[np.int64]
 
-_KEPT = pa.array([Decision.KEEP.value, Decision.RELABEL.value])
-
 
 @dataclass(frozen=True)
 class Samples:
@@ -80,7 +78,7 @@ def build_samples(manifest: pa.Table, verdicts: pa.Table) -> Samples:
     names = names.take(pc.sort_indices(names))
     label_index = pc.index_in(given, names).to_numpy().astype(np.int64)
     sides = pc.min_element_wise(images["width"], images["height"])
-    kept = column(pc.is_in(verdicts["decision"], _KEPT), False)
+    kept = column(pc.equal(verdicts["decision"], Decision.KEEP.value), False)
     aside = column(pc.not_equal(verdicts["subcenter"], verdicts["dominant"]), True)
     order = np.lexsort((column(verdicts["angle_dominant"], 180.0), aside, ~kept, label_index))
     return Samples(

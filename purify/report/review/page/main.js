@@ -19,15 +19,19 @@ async function refill(generation = deck.drawn) {
     try {
       const page = await server.queue(deck.view, deck.place, deck.next, AHEAD);
       if (generation !== deck.drawn) return; // another view was chosen meanwhile
-      deck.next = page.next;
-      deck.ended = page.next >= page.total;
-      deck.ahead.push(...page.items);
+      takePage(page);
     } catch (error) {
       server.trouble(error.message);
     }
   })();
   await deck.asking;
   if (generation === deck.drawn) deck.asking = null;
+}
+
+function takePage(page) {
+  deck.next = page.next;
+  deck.ended = page.next >= page.total;
+  deck.ahead.push(...page.items);
 }
 
 // Get the pictures of the next faces, after those that are on the screen.
@@ -211,6 +215,8 @@ try {
     progress(answer);
     if (deck.item && rows.includes(deck.item.row)) draw(deck.item);
   });
+  progress(state);
+  takePage(state.page);
   byId("run").textContent = state.run;
   document.title = `Review ${state.run}`;
   for (const option of byId("view").options) option.textContent += ` (${state.views[option.value]})`;

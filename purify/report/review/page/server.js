@@ -18,7 +18,7 @@ export const isReviewed = (row) => reviews.has(row);
 export const picture = (row, size) => `/faces/${start}/${row}/${size}`;
 
 async function ask(path, body = undefined) {
-  const options = { headers: { "x-purify-token": token }, cache: "no-store" };
+  const options = { headers: token ? { "x-purify-token": token } : {}, cache: "no-store" };
   if (body !== undefined) {
     options.method = "POST";
     options.headers["content-type"] = "application/json";
@@ -32,19 +32,39 @@ async function ask(path, body = undefined) {
 }
 
 export const queue = (view, place, from, n) =>
-  ask(`/api/queue?view=${view}&start=${from}&n=${n}${place === null ? "" : `&label=${place}`}`);
-export const item = (row) => ask(`/api/items/${row}`);
+  ask(`/api/queue?view=${view}&start=${from}&n=${n}${place === null ? "" : `&label=${place}`}`).then((page) => {
+    page.items.forEach(noteItem);
+    return page;
+  });
+export const item = (row) => ask(`/api/items/${row}`).then(noteItem);
 export const search = (words) => ask(`/api/labels?q=${encodeURIComponent(words)}`);
-export const labelPage = (place) => ask(`/api/labels/${place}`);
+export const labelPage = (place) => ask(`/api/labels/${place}`).then((page) => {
+  page.groups.forEach((group) => group.faces.forEach(note));
+  page.merges.forEach((merge) => [...merge.faces, ...merge.theirs].forEach(note));
+  return page;
+});
+
+// Remember the reviews that came with faces. What is on its way to the server counts more.
+function note(one) {
+  if (onTheWay().has(one.row)) return;
+  if (one.review) reviews.set(one.row, one.review);
+  else reviews.delete(one.row);
+}
+
+function noteItem(item) {
+  [item, ...item.own, ...item.other, ...item.neighbors].forEach(note);
+  return item;
+}
+
+const onTheWay = () => new Set(waiting.flatMap((entry) => entry.action?.rows ?? []));
 
 export async function open(onChange) {
-  const state = await ask(`/api/state${token ? `?token=${encodeURIComponent(token)}` : ""}`);
-  token = state.token;
-  start = state.start;
+  const state = await ask("/api/state");
+  ({ token, start, version } = state);
+  state.page.items.forEach(noteItem);
   // The cookie opens the page from here on; the token needn't stay in the history of the browser.
   history.replaceState(null, "", location.pathname);
   listener = onChange;
-  take(await ask("/api/changes?seen=0"));
   setInterval(poll, POLL_MS);
   window.addEventListener("beforeunload", (event) => { if (waiting.length) event.preventDefault(); });
   return state;
@@ -66,7 +86,7 @@ export function undo(entry, done) {
 
 function take(answer) {
   const rows = Object.keys(answer.reviews).map(Number);
-  const held = new Set(waiting.flatMap((entry) => entry.action?.rows ?? []));
+  const held = onTheWay();
   for (const row of rows) {
     if (held.has(row)) continue; // decided here since; the server will judge which one holds
     if (answer.reviews[row] === null) reviews.delete(row);
