@@ -225,7 +225,7 @@ def test_a_split_a_merge_and_a_search(page: Page, servers: Servers, run: RunFold
     page.keyboard.type("bo 2")
     expect(page.locator("#search-found li")).to_have_count(1)
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Relabel all of these to Bo").click()
+    page.get_by_role("button", name="Relabel these to Bo").click()
     expect(page.locator("#toast")).to_have_text(re.compile("^2 faces: relabel to Bo"))
     assert _decided(run)["Bo_2/1.png"] == ("relabel", "Bo")
     page.keyboard.press("u")

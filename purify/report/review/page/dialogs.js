@@ -44,17 +44,20 @@ export function setUpRelabel() {
   const dialog = byId("relabel"), input = byId("relabel-name");
   const refresh = searchList(input, byId("relabel-found"), (one) => finish(one.label));
   let settle = () => {};
+  let suggested = null; // taken as it is unless someone types: a field of a form would change white space
   const finish = (name) => { const tell = settle; settle = () => {}; if (dialog.open) dialog.close(); tell(name); };
-  input.addEventListener("input", refresh);
+  input.addEventListener("input", () => { suggested = null; refresh(); });
   byId("relabel-close").addEventListener("click", () => finish(null));
   dialog.addEventListener("close", () => finish(null));
   dialog.querySelector("form").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (input.value.trim()) finish(input.value.trim());
+    const name = suggested ?? input.value.trim();
+    if (name) finish(name);
   });
   // Ask for a label, starting with `suggestion`; null if cancelled.
   return (suggestion) => new Promise((resolve) => {
     settle = resolve;
+    suggested = suggestion;
     input.value = suggestion ?? "";
     refresh();
     dialog.showModal();

@@ -47,18 +47,24 @@ function commit(rows, decision, newLabel, words, hooks, again) {
 }
 
 function mergeCard(page, merge, hooks, again) {
+  // Strangers under a label don't become the other person: what is to go elsewhere stays as it is.
+  const joins = (one, to) => !isReviewed(one.row) && (one.decision === "keep" || (one.decision === "relabel" && one.new_label === to));
   const all = (from, to) => async () => {
-    const source = from === page.label ? page : await labelPage(merge.place);
-    const rows = source.groups.flatMap((group) => group.faces).map((one) => one.row).filter((row) => !isReviewed(row));
-    commit(rows, "relabel", to, ["relabel to ", label(to)], hooks, again);
+    try {
+      const source = from === page.label ? page : await labelPage(merge.place);
+      const rows = source.groups.flatMap((group) => group.faces).filter((one) => joins(one, to)).map((one) => one.row);
+      commit(rows, "relabel", to, ["relabel to ", label(to)], hooks, again);
+    } catch (error) {
+      trouble(error.message);
+    }
   };
   return el("section", { class: "group" },
     el("h3", {}, "May be the same person as ", label(merge.label)),
-    el("p", { class: "note" }, `${degrees(merge.angle)} between the two; ${merge.n} images there. Faces that were reviewed already stay as they are.`),
+    el("p", { class: "note" }, `${degrees(merge.angle)} between the two; ${merge.n} images there. Faces that were reviewed already, or are proposed to be dropped or to get yet another label, stay as they are.`),
     strip([...merge.faces, ...merge.theirs], "face of either label"),
     el("div", { class: "actions" },
-      el("button", { type: "button", class: "move", onclick: all(page.label, merge.label) }, "Relabel all of these to ", label(merge.label)),
-      el("button", { type: "button", class: "move", onclick: all(merge.label, page.label) }, "Relabel all of those to ", label(page.label)),
+      el("button", { type: "button", class: "move", onclick: all(page.label, merge.label) }, "Relabel these to ", label(merge.label)),
+      el("button", { type: "button", class: "move", onclick: all(merge.label, page.label) }, "Relabel those to ", label(page.label)),
       el("button", { type: "button", onclick: () => hooks.open(merge.place) }, "Open ", label(merge.label))));
 }
 
