@@ -83,8 +83,8 @@ def _over_http(address: str, *, presses: int, rows: int) -> dict[str, dict[str, 
 
     def decide(turn: int) -> None:
         nonlocal seen
-        rows_decided = [rows - 1 - turn]
-        seen = ask("api/reviews", {"seen": seen, "actions": [{"rows": rows_decided, "decision": "drop"}]})["version"]
+        action = {"rows": [rows - 1 - turn], "decision": "drop", "seen": seen}
+        seen = ask("api/reviews", {"tab": "benchmark", "seen": seen, "actions": [action]})["version"]
 
     work: dict[str, Callable[[int], Any]] = {
         "queue_page": lambda turn: ask(f"api/queue?view=informative&start={turn}&n=12"),

@@ -65,11 +65,12 @@ class _Body(BaseModel):
 
 
 class Decided(_Body):
-    """A decision on some rows; a relabel comes with the label."""
+    """A decision on some rows, with the version that was seen when it was taken; a relabel comes with the label."""
 
     rows: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     decision: Decision
     new_label: str | None = Field(None, max_length=_LONGEST_LABEL)
+    seen: int = Field(ge=0)
 
     @model_validator(mode="after")
     def _label_of_a_relabel(self) -> Decided:
@@ -79,17 +80,22 @@ class Decided(_Body):
         return self
 
 
-class Decisions(_Body):
-    """Decisions, in order, of someone who has seen the changes up to the version `seen`."""
+class _FromTab(_Body):
+    """Who writes, and up to which version it wants no news."""
 
+    tab: str = Field(min_length=1, max_length=64)
     seen: int = Field(ge=0)
+
+
+class Decisions(_FromTab):
+    """Decisions of a tab, in order."""
+
     actions: list[Decided] = Field(min_length=1)
 
 
-class Undo(_Body):
+class Undo(_FromTab):
     """Take an action back; without `id` the last one."""
 
-    seen: int = Field(ge=0)
     id: int | None = None
 
 
@@ -164,13 +170,14 @@ def build_app(desk: Desk, door: Door) -> FastAPI:
     def decide(body: Decisions) -> Any:
         for action in body.actions:
             _require_rows(desk, action.rows)
-        actions = [Action(action.rows, action.decision, action.new_label) for action in body.actions]
-        outcomes = desk.log.record(actions, seen=body.seen)
-        return {"outcomes": [asdict(outcome) for outcome in outcomes], **desk.changes(body.seen)}
+        actions = [Action(action.rows, action.decision, action.new_label, action.seen) for action in body.actions]
+        outcomes = desk.log.record(actions, tab=body.tab)
+        conflicts = [row for outcome in outcomes for row in outcome.conflicts]
+        return {"outcomes": [asdict(outcome) for outcome in outcomes], **desk.changes(body.seen, also=conflicts)}
 
     @app.post("/api/undo")
     def undo(body: Undo) -> Any:
-        rows = desk.log.undo(body.id)
+        rows = desk.log.undo(body.id, tab=body.tab)
         return {"rows": rows, **desk.changes(body.seen)}
 
     return app

@@ -96,10 +96,10 @@ class Desk:
             "views": {name: len(order) for name, order in self._queue.views.items()},
         }
 
-    def changes(self, seen: int) -> dict[str, Any]:
-        """Reviews that came, changed or went (null) after a version, and how far the work is."""
+    def changes(self, seen: int, *, also: Iterable[int] = ()) -> dict[str, Any]:
+        """Reviews that came, changed or went (null) after a version, those of `also`, and how far the work is."""
         progress = self._progress()  # before the rows: see `state`
-        rows = self.log.changed_since(seen).tolist()
+        rows = dict.fromkeys([*self.log.changed_since(seen).tolist(), *also])
         return {"reviews": {row: self._review(row) for row in rows}, **progress}
 
     def page(self, view: str, label: int | None, *, start: int, most: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The reviews while the page is open: recorded on the disk before they are acknowledged, and taken back.
 
-Several tabs, and other processes, may write: each change has a version, and whoever decides says which version it
-has seen, so that nobody overwrites what it doesn't know of.
+Several tabs, and other processes, may write: each change has a version, and whoever decides says which version they
+had seen, so that nobody overwrites what they don't know of.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from purify.report.review.samples import Rows
 
 @dataclass(frozen=True)
 class Action:
-    """One decision on any number of rows."""
+    """One decision on any number of rows, taken by someone who had seen the changes up to the version `seen`."""
 
     rows: Sequence[int]
     decision: Decision
-    new_label: str | None = None
+    new_label: str | None
+    seen: int
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class ReviewLog:
         self._lock = threading.RLock()
         self._version = 0
         self._changed = np.zeros(len(sample_ids), np.int64)
+        self._changed_by: dict[int, str | None] = {}
         self._reviewed = np.zeros(len(sample_ids), bool)
         self._standing: dict[int, Standing] = {}
         self._reviews = REVIEWS.empty_table()
@@ -112,11 +114,11 @@ class ReviewLog:
                 self._seen = self._signature()
                 self._replace(read_reviews(self._path) if self._path.exists() else REVIEWS.empty_table())
 
-    def record(self, actions: Sequence[Action], *, seen: int) -> list[Recorded]:
-        """Write decisions that were taken by someone who has seen the changes up to the version `seen`.
+    def record(self, actions: Sequence[Action], *, tab: str) -> list[Recorded]:
+        """Write decisions that were taken in a tab.
 
-        A row that someone else has decided otherwise since is left as it is and named as a conflict. When this
-        returns, the decisions are on the disk.
+        A row that another tab, or another process, has decided otherwise since is left as it is and named as a
+        conflict. When this returns, the decisions are on the disk.
         """
         with self._lock:
             self.refresh()
@@ -124,7 +126,7 @@ class ReviewLog:
             at = self._next_time()
             for action in actions:
                 asked = dict.fromkeys(action.rows)
-                conflicts = [row for row in asked if row not in touched and self._conflicts(row, action, seen)]
+                conflicts = [row for row in asked if row not in touched and self._conflicts(row, action, tab)]
                 rows = list(asked.keys() - set(conflicts))
                 touched.update(rows)
                 if rows:
@@ -132,10 +134,10 @@ class ReviewLog:
                 outcomes.append(Recorded(at if rows else None, len(rows), conflicts))
                 at += 1
             if tables:
-                self._write(lambda present: pa.concat_tables([present, *tables]), touched)
+                self._write(lambda present: pa.concat_tables([present, *tables]), touched, tab=tab)
             return outcomes
 
-    def undo(self, action_id: int | None) -> list[int]:
+    def undo(self, action_id: int | None, *, tab: str) -> list[int]:
         """Take an action of this reviewer back (None: the last one), and return its rows; none: there is no such.
 
         What was decided before on these rows holds again.
@@ -156,13 +158,13 @@ class ReviewLog:
                 )
                 return present.filter(pc.invert(pc.fill_null(of_action, False)))
 
-            self._write(without, rows)
+            self._write(without, rows, tab=tab)
             return rows
 
-    def _conflicts(self, row: int, action: Action, seen: int) -> bool:
-        standing = self._standing.get(row)
-        if self._changed[row] <= seen:
+    def _conflicts(self, row: int, action: Action, tab: str) -> bool:
+        if self._changed[row] <= action.seen or self._changed_by[row] == tab:
             return False
+        standing = self._standing.get(row)
         return standing is None or (standing.decision, standing.new_label) != (action.decision, action.new_label)
 
     def _next_time(self) -> int:
@@ -181,7 +183,7 @@ class ReviewLog:
         ]
         return pa.table(columns, schema=REVIEWS)
 
-    def _write(self, change: Callable[[pa.Table], pa.Table], rows: Iterable[int]) -> None:
+    def _write(self, change: Callable[[pa.Table], pa.Table], rows: Iterable[int], *, tab: str) -> None:
         known = self._reviews
         found: list[pa.Table] = []
 
@@ -193,17 +195,17 @@ class ReviewLog:
         self._seen = self._signature()
         if found[0].equals(known):
             self._reviews = reviews
-            self._look_up(rows)
+            self._look_up(rows, tab)
         else:  # another process wrote since
             self._replace(reviews)
 
     def _replace(self, reviews: pa.Table) -> None:
         before = set(self._standing)
         self._reviews = reviews
-        self._look_up({*before, *self._rows(reviews["sample_id"])})
+        self._look_up({*before, *self._rows(reviews["sample_id"])}, None)
 
-    def _look_up(self, rows: Iterable[int]) -> None:
-        """Find out anew which reviews hold for `rows`, and note which of them changed."""
+    def _look_up(self, rows: Iterable[int], tab: str | None) -> None:
+        """Find out anew which reviews hold for `rows`, and note which of them changed, and by whom."""
         rows = sorted(rows)
         names = self._ids.take(pa.array(rows, pa.int64()))
         latest = latest_reviews(self._reviews.filter(pc.is_in(self._reviews["sample_id"], names)))
@@ -215,6 +217,7 @@ class ReviewLog:
             if standing == self._standing.get(row):
                 continue
             self._changed[row] = self._version
+            self._changed_by[row] = tab
             self._reviewed[row] = standing is not None
             if standing is None:
                 del self._standing[row]

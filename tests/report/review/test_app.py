@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from purify.cli import main
 from purify.manifest.reviews import read_reviews
+from purify.manifest.schema import Flag, Reason
 from purify.report.review.app import PAGE, build_app
 from purify.report.review.desk import Desk
 from purify.report.review.guard import HEADERS, Door
@@ -19,7 +20,7 @@ from purify.run_folder import RunFolder
 TOKEN = "the-token-of-this-start"
 HOST = "127.0.0.1:8642"
 BASE = f"http://{HOST}"
-DECISION = {"seen": 0, "actions": [{"rows": [0], "decision": "drop"}]}
+DECISION = {"tab": "1", "seen": 0, "actions": [{"rows": [0], "decision": "drop", "seen": 0}]}
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_nothing_of_the_run_without_the_token(stranger: TestClient, token: str |
 
 def test_no_write_without_the_token_in_a_header(stranger: TestClient, run: RunFolder) -> None:
     stranger.get("/", params={"token": TOKEN})  # the cookie alone is what a forged form would have, at most
-    for path, body in (("/api/reviews", DECISION), ("/api/undo", {"seen": 0})):
+    for path, body in (("/api/reviews", DECISION), ("/api/undo", {"tab": "1", "seen": 0})):
         assert stranger.post(path, json=body).status_code == 403
         assert stranger.post(path, json=body, params={"token": TOKEN}).status_code == 403
     assert not run.reviews.exists()
@@ -113,10 +114,13 @@ def test_the_page_has_no_code_in_its_text() -> None:
 
 def test_decisions_that_make_no_sense_change_nothing(client: TestClient, run: RunFolder) -> None:
     bodies: list[dict[str, Any]] = [
-        {"seen": 0, "actions": []},
-        {"actions": [{"rows": [0], "decision": "drop"}]},
+        {**DECISION, "actions": []},
+        {**DECISION, "tab": ""},
+        {**DECISION, "seen": -1},
+        {"seen": 0, "actions": DECISION["actions"]},
+        {**DECISION, "actions": [{"rows": [0], "decision": "drop"}]},
         *(
-            {"seen": 0, "actions": [action]}
+            {**DECISION, "actions": [{"seen": 0, **action}]}
             for action in (
                 {"rows": [], "decision": "drop"},
                 {"rows": [-1], "decision": "drop"},
@@ -151,8 +155,16 @@ def test_a_decision_and_its_undo(client: TestClient) -> None:
     assert answer["n_reviewed"] == 1
     action = answer["outcomes"][0]["action_id"]
     assert client.get("/api/changes", params={"seen": 0}).json()["reviews"]["0"]["reviewer"] == "ann"
-    undone = client.post("/api/undo", json={"seen": answer["version"], "id": action}).json()
+    undone = client.post("/api/undo", json={"tab": "1", "seen": answer["version"], "id": action}).json()
     assert (undone["rows"], undone["reviews"], undone["n_reviewed"]) == ([0], {"0": None}, 0)
+
+
+def test_a_conflict_comes_with_the_decision_that_holds(client: TestClient) -> None:
+    version = client.post("/api/reviews", json=DECISION).json()["version"]
+    late = {"tab": "2", "seen": version, "actions": [{"rows": [0], "decision": "keep", "seen": 0}]}
+    answer = client.post("/api/reviews", json=late).json()
+    assert answer["outcomes"][0]["conflicts"] == [0]
+    assert answer["reviews"]["0"]["decision"] == "drop"
 
 
 def test_a_damaged_file_of_reviews_is_named(client: TestClient, run: RunFolder) -> None:
@@ -191,3 +203,10 @@ def test_an_address_that_is_not_of_this_machine(run: RunFolder) -> None:
     result = CliRunner().invoke(main, ["review", str(run.root), "--host", "203.0.113.7"])
     assert result.exit_code == 2
     assert "--host 203.0.113.7 --port 0: can't listen there" in result.stderr
+
+
+def test_the_page_has_words_for_every_reason_and_flag() -> None:
+    said = (PAGE / "face.js").read_text(encoding="utf-8")
+    assert [reason for reason in Reason if reason is not Reason.REVIEWED and f"  {reason}: " not in said] == []
+    said = (PAGE / "label.js").read_text(encoding="utf-8")
+    assert [flag for flag in Flag if flag is not Flag.OK and f"{flag}: " not in said] == []

@@ -55,7 +55,7 @@ def test_views_and_labels_are_parts_of_it(desk: Desk, find: Find) -> None:
 
 def test_what_is_decided_is_passed_over_and_counted(desk: Desk, find: Find) -> None:
     row = find("Bo/left.png")
-    desk.log.record([Action([row], Decision.KEEP)], seen=desk.log.version)
+    desk.log.record([Action([row], Decision.KEEP, None, desk.log.version)], tab="1")
     page = desk.page("borderline", None, start=0, most=2)
     assert "Bo/left.png" not in [item["sample_id"] for item in page["items"]]
     assert (page["total"], page["reviewed"]) == (len(desk.page("borderline", None, start=0, most=50)["items"]) + 1, 1)

@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def _decide(log: ReviewLog, *rows: int, decision: Decision = KEEP, label: str | None = None) -> int:
-    (outcome,) = log.record([Action(rows, decision, label)], seen=log.version)
+    (outcome,) = log.record([Action(rows, decision, label, log.version)], tab="1")
     assert outcome.action_id is not None
     return outcome.action_id
 
@@ -58,14 +58,14 @@ def test_undo_brings_back_what_was_before_also_after_a_restart(path: Path) -> No
     log = ReviewLog(path, IDS, "ann")
     _decide(log, 1)
     both = _decide(log, 1, 2, decision=DROP)
-    assert log.undo(both) == [1, 2]
+    assert log.undo(both, tab="1") == [1, 2]
     assert _on_disk(path) == _in_memory(log) == {"s1": ("keep", None)}
     _decide(log, 3)
     again = ReviewLog(path, IDS, "ann")
-    assert again.undo(None) == [3]
-    assert again.undo(None) == [1]
-    assert again.undo(None) == []
-    assert again.undo(both) == []
+    assert again.undo(None, tab="1") == [3]
+    assert again.undo(None, tab="1") == [1]
+    assert again.undo(None, tab="1") == []
+    assert again.undo(both, tab="1") == []
     assert _on_disk(path) == _in_memory(again) == {}
 
 
@@ -73,7 +73,7 @@ def test_an_earlier_action_can_be_taken_back_under_a_later_one(path: Path) -> No
     log = ReviewLog(path, IDS, "ann")
     first = _decide(log, 1)
     _decide(log, 1, decision=DROP)
-    assert log.undo(first) == [1]
+    assert log.undo(first, tab="1") == [1]
     assert _in_memory(log) == {"s1": ("drop", None)}
 
 
@@ -81,39 +81,50 @@ def test_undo_is_of_the_own_decisions_only(path: Path) -> None:
     ann = ReviewLog(path, IDS, "ann")
     _decide(ann, 1)
     _decide(ReviewLog(path, IDS, "bea"), 2)
-    assert ann.undo(None) == [1]
+    assert ann.undo(None, tab="1") == [1]
     assert _on_disk(path) == {"s2": ("keep", None)}
 
 
-def test_what_was_decided_meanwhile_is_not_overwritten(path: Path) -> None:
+def test_what_another_tab_decided_meanwhile_is_not_overwritten(path: Path) -> None:
     log = ReviewLog(path, IDS, "ann")
     seen = log.version
     _decide(log, 1, decision=DROP)
-    (outcome,) = log.record([Action([0, 1, 2], KEEP)], seen=seen)
+    (outcome,) = log.record([Action([0, 1, 2], KEEP, None, seen)], tab="2")
     assert (outcome.applied, outcome.conflicts) == (2, [1])
     assert _on_disk(path) == {"s0": ("keep", None), "s1": ("drop", None), "s2": ("keep", None)}
-    (nothing,) = log.record([Action([1], KEEP)], seen=seen)
+    (nothing,) = log.record([Action([1], KEEP, None, seen)], tab="2")
     assert (nothing.action_id, nothing.applied, nothing.conflicts) == (None, 0, [1])
-    (same,) = log.record([Action([1], DROP)], seen=seen)
+    (same,) = log.record([Action([1], DROP, None, seen)], tab="2")
     assert same.conflicts == []
-    (known,) = log.record([Action([1], KEEP)], seen=log.version)
+    (known,) = log.record([Action([1], KEEP, None, log.version)], tab="2")
     assert known.conflicts == []
     assert _on_disk(path)["s1"] == ("keep", None)
 
 
 def test_one_tab_may_change_its_mind_before_it_is_answered(path: Path) -> None:
     log = ReviewLog(path, IDS, "ann")
-    outcomes = log.record([Action([1], DROP), Action([1], KEEP)], seen=log.version)
-    assert [outcome.conflicts for outcome in outcomes] == [[], []]
-    assert outcomes[0].action_id != outcomes[1].action_id
-    assert _on_disk(path) == _in_memory(log) == {"s1": ("keep", None)}
+    seen = log.version
+    outcomes = log.record([Action([1], DROP, None, seen), Action([1], KEEP, None, seen)], tab="1")
+    outcomes += log.record([Action([1], DROP, None, seen)], tab="1")
+    assert [outcome.conflicts for outcome in outcomes] == [[], [], []]
+    assert len({outcome.action_id for outcome in outcomes}) == 3
+    assert _on_disk(path) == _in_memory(log) == {"s1": ("drop", None)}
+
+
+def test_what_another_tab_took_back_is_not_decided_again_unknowingly(path: Path) -> None:
+    log = ReviewLog(path, IDS, "ann")
+    action = _decide(log, 1, decision=DROP)
+    seen = log.version
+    log.undo(action, tab="1")
+    (outcome,) = log.record([Action([1], KEEP, None, seen)], tab="2")
+    assert outcome.conflicts == [1]
 
 
 def test_two_processes_hear_of_each_other(path: Path) -> None:
     ann, bea = ReviewLog(path, IDS, "ann"), ReviewLog(path, IDS, "bea")
     _decide(ann, 1)
     seen = bea.version
-    (outcome,) = bea.record([Action([1], DROP)], seen=seen)
+    (outcome,) = bea.record([Action([1], DROP, None, seen)], tab="1")
     assert outcome.conflicts == [1]
     assert bea.changed_since(seen).tolist() == [1]
     _decide(bea, 2, decision=DROP)
@@ -132,7 +143,7 @@ def test_reviews_of_other_samples_stay(path: Path) -> None:
     write_table(gone, path)
     log = ReviewLog(path, IDS, "ann")
     _decide(log, 0)
-    log.undo(None)
+    log.undo(None, tab="1")
     assert read_reviews(path).equals(gone)
 
 
@@ -160,7 +171,7 @@ def test_memory_and_disk_agree_with_a_plain_list_of_actions(
     actions: list[tuple[list[int], Decision]] = []
     for step in taken:
         if step is None:
-            assert sorted(log.undo(None)) == (sorted({*actions.pop()[0]}) if actions else [])
+            assert sorted(log.undo(None, tab="1")) == (sorted({*actions.pop()[0]}) if actions else [])
         else:
             _decide(log, *step[0], decision=step[1])
             actions.append(step)
@@ -177,7 +188,7 @@ from purify.manifest.schema import Decision
 from purify.report.review.log import Action, ReviewLog
 log = ReviewLog(Path(sys.argv[1]), pa.array([f"s{i}" for i in range(10_000)]), "ann")
 for row in range(10_000):
-    log.record([Action([row], Decision.KEEP)], seen=log.version)
+    log.record([Action([row], Decision.KEEP, None, log.version)], tab="1")
     print(row, flush=True)
 """
 

@@ -51,7 +51,7 @@ export const proposal = (item) => (item.decision === "review" ? null : { decisio
 
 export function showItem(root, item, actions) {
   const review = reviewOf(item.row);
-  const button = (kind, key, run, ...words) => el("button", { type: "button", class: kind, onclick: run, disabled: !run }, ...words, el("kbd", {}, key));
+  const button = (kind, key, run, ...words) => el("button", { type: "button", class: kind, "data-key": key, onclick: run, disabled: !run }, ...words, el("kbd", {}, key));
   const proposed = proposal(item);
   const facts = [
     ["label right", percent(item.p_clean)],
@@ -62,6 +62,7 @@ export function showItem(root, item, actions) {
     ["images of the label", `${item.class.n}, ${item.class.reviewed} reviewed`],
     ["rule", item.rule],
   ];
+  const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   root.className = "item";
   root.replaceChildren(
     el("div", { class: "subject" },
@@ -83,4 +84,6 @@ export function showItem(root, item, actions) {
       section(["The label ", label(item.label)], item.own, "own face", "No other face under this label.", item.label),
       section(item.other_label ? ["The other label ", label(item.other_label)] : ["Another label"], item.other, "face of the other label", "No other label comes near.", item.other_label),
       section(["Neighbors that show it"], item.neighbors, "neighbor", "None.")));
+  // Whoever decides by a button stays on it.
+  if (focused) (root.querySelector(`[data-key="${focused}"]:enabled`) ?? root.querySelector("#decide")).focus();
 }

@@ -8,24 +8,27 @@ import * as server from "./server.js";
 
 const AHEAD = 12; // items asked for at once
 const LOW = 6; // ask again when fewer are at hand
+const RETRY_MS = 1000;
 const SOON = 3; // items whose pictures are fetched in advance
 
-const deck = { view: "informative", place: null, name: null, ahead: [], next: 0, ended: false, asking: null, behind: [], item: null, drawn: 0, preloads: 0 };
+const deck = { view: "informative", place: null, name: null, ahead: [], next: 0, ended: false, asking: null, behind: [], item: null, drawn: 0, turn: 0, preloads: 0 };
 const done = []; // decisions of this tab that can be undone, the last one last
 
-async function refill(generation = deck.drawn) {
-  if (deck.ended || deck.asking) return deck.asking;
-  deck.asking = (async () => {
-    try {
-      const page = await server.queue(deck.view, deck.place, deck.next, AHEAD);
-      if (generation !== deck.drawn) return; // another view was chosen meanwhile
-      takePage(page);
-    } catch (error) {
-      server.trouble(error.message);
-    }
-  })();
-  await deck.asking;
-  if (generation === deck.drawn) deck.asking = null;
+// Ask for more items; false: the server didn't answer.
+function refill() {
+  deck.asking ??= ask(deck.drawn).finally(() => { deck.asking = null; });
+  return deck.asking;
+}
+
+async function ask(drawn) {
+  try {
+    const page = await server.queue(deck.view, deck.place, deck.next, AHEAD);
+    if (drawn === deck.drawn) takePage(page); // else another view was chosen meanwhile
+    return true;
+  } catch (error) {
+    server.trouble(error.message);
+    return false;
+  }
 }
 
 function takePage(page) {
@@ -48,24 +51,25 @@ async function preload() {
 }
 
 async function chooseView(view, place = null, name = null) {
-  Object.assign(deck, { view, place, name, ahead: [], next: 0, ended: false, asking: null, behind: [], item: null, drawn: deck.drawn + 1 });
+  Object.assign(deck, { view, place, name, ahead: [], next: 0, ended: false, behind: [], item: null, drawn: deck.drawn + 1 });
   closeLabel();
   await advance();
 }
 
+// Show the next face that nobody has decided.
 async function advance(spoken = "") {
   if (deck.item) deck.behind.push(deck.item);
   deck.item = null;
+  const turn = ++deck.turn;
   for (;;) {
     while (deck.ahead.length && server.isReviewed(deck.ahead[0].row)) deck.ahead.shift();
     if (deck.ahead.length || deck.ended) break;
-    const generation = deck.drawn;
-    await refill();
-    if (generation !== deck.drawn) return;
-    if (!deck.ahead.length && !deck.ended && !byId("trouble").hidden) return;
+    const answered = await refill();
+    if (!answered) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    if (turn !== deck.turn) return; // someone pressed a key again, or chose another view
   }
   draw(deck.ahead.shift() ?? null, spoken);
-  if (deck.ahead.length < LOW) refill();
+  if (deck.ahead.length < LOW && !deck.ended) refill();
 }
 
 function draw(item, spoken = "") {
@@ -95,7 +99,7 @@ function settle(decision, newLabel = null) {
   server.decide(entry.rows, decision, newLabel, (outcome) => {
     entry.id = outcome.id;
     if (!outcome.conflicts.length) return;
-    done.splice(done.indexOf(entry), 1);
+    if (done.includes(entry)) done.splice(done.indexOf(entry), 1);
     toast(["Someone decided this face meanwhile: ", ...inWords(server.reviewOf(item.row) ?? { decision: "review" }), ". It stays so."], { text: "Look again", run: () => show(item.row) }, 15);
   });
   const said = { keep: "Kept.", drop: "Dropped.", relabel: `Relabeled to ${newLabel}.` }[decision];

@@ -4,7 +4,9 @@ import { byId } from "./dom.js";
 
 const RETRY_MS = 1000;
 const POLL_MS = 2000;
+const REFUSED = [404, 422];
 
+const tab = crypto.getRandomValues(new Uint32Array(4)).join("-"); // tells this tab's writes from those of others
 let token = new URLSearchParams(location.search).get("token") ?? "";
 let version = 0;
 let start = "";
@@ -72,7 +74,7 @@ export async function open(onChange) {
 
 // Decide on rows; at once for this tab, then on the disk. `done` is told what became of it.
 export function decide(rows, decision, newLabel, done) {
-  const action = { rows, decision, new_label: newLabel };
+  const action = { rows, decision, new_label: newLabel, seen: version };
   for (const row of rows) reviews.set(row, { decision, new_label: newLabel, reviewer: null, at: null });
   waiting.push({ action, done });
   send();
@@ -85,6 +87,7 @@ export function undo(entry, done) {
 }
 
 function take(answer) {
+  if (answer.version < version) return; // overtaken by a later answer
   const rows = Object.keys(answer.reviews).map(Number);
   const held = onTheWay();
   for (const row of rows) {
@@ -113,9 +116,15 @@ async function send() {
     let answer;
     try {
       answer = undos
-        ? await ask("/api/undo", { seen: version, id: first.undo?.id ?? null })
-        : await ask("/api/reviews", { seen: version, actions: batch.map((entry) => entry.action) });
+        ? await ask("/api/undo", { tab, seen: version, id: first.undo?.id ?? null })
+        : await ask("/api/reviews", { tab, seen: version, actions: batch.map((entry) => entry.action) });
     } catch (error) {
+      if (REFUSED.includes(error.status)) { // it would be refused again
+        waiting.splice(0, batch.length);
+        batch.forEach((entry) => entry.action?.rows.forEach((row) => reviews.delete(row)));
+        trouble(`Not recorded: ${error.message}`);
+        continue;
+      }
       trouble(`Not saved yet: ${reason(error)}. Keep this tab open; it goes on trying.`);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       continue;
