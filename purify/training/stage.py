@@ -13,7 +13,8 @@ from purify.manifest.ingest import load_manifest
 from purify.manifest.schema import Status
 from purify.models.checkpoint import save_checkpoint
 from purify.progress import Progress, silent
-from purify.training.loop import TrainingSet, train
+from purify.training.data import TrainingSet
+from purify.training.loop import train
 
 
 def train_table(

@@ -17,8 +17,9 @@ from safetensors import safe_open
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError, PurifyError, TrainingCollapsedError
 from purify.models.checkpoint import Checkpoint, load_checkpoint
+from purify.training.data import TrainingSet
 from purify.training.job import TrainJob, run_job
-from purify.training.loop import TrainingSet, train
+from purify.training.loop import train
 from purify.training.stage import train_table, training_set
 
 
