@@ -83,7 +83,13 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Of the backbone; auto: what the device computes in hardware."
     )
+    mask_probability: float = Field(
+        0.0, ge=0, le=1, description="Share of the views with a synthetic mask drawn over the lower face."
+    )
     workers: int = Field(0, ge=0, description="Decoding threads; 0: one a core.")
+    cache_mb: int = Field(
+        512, ge=0, description="Megabytes of decoded images that each training keeps in memory; 0: decode every time."
+    )
     parallel: int = Field(
         2, ge=1, description="Trainings at once, each with its share of the cores (1 on a single GPU)."
     )
@@ -91,7 +97,7 @@ class TrainConfig(Section):
 
     def recipe(self) -> dict[str, Any]:
         """What decides the weights: all settings but those that say how fast the training runs."""
-        return self.model_dump(exclude={"workers", "parallel", "checkpoint_seconds"})
+        return self.model_dump(exclude={"workers", "cache_mb", "parallel", "checkpoint_seconds"})
 
 
 class EmbedConfig(Section):

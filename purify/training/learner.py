@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from purify.config import ModelConfig, TrainConfig
-from purify.faces.augment import Augmentation, augment, to_input
 from purify.models.backbones import build_backbone, load_backbone_weights
 from purify.models.heads import SubcenterHead
 from purify.models.sampling import competing
@@ -70,7 +69,7 @@ def new_learner(data: TrainingSet, model: ModelConfig, config: TrainConfig, *, s
 
 def update(
     learner: Learner,
-    pixels: Tensor,
+    images: Tensor,
     labels: Tensor,
     schedule: Schedule,
     *,
@@ -78,7 +77,7 @@ def update(
     sample_rate: float,
     seed: int,
 ) -> float:
-    """One update; returns the loss."""
+    """One update on ``images[N, 3, S, S]`` and ``labels[N]``, on the learner's device; returns the loss."""
     step = learner.step
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
     torch.manual_seed(seed + step)  # dropout draws from the global generator
@@ -88,8 +87,6 @@ def update(
     for group in learner.optimizer.param_groups:
         group["lr"] = schedule.learning_rate_at(step)
     learner.backbone.train()
-    images = to_input(augment(pixels.to(learner.device), Augmentation(), generator))
-    labels = labels.to(learner.device)
     with autocast(learner.device, learner.dtype):
         embeddings = learner.backbone(images)
     drawn = competing(learner.head, learner.optimizer, labels, rate=sample_rate, generator=generator)

@@ -6,19 +6,19 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError
-from purify.manifest.loading import ImageLoader
 from purify.models.checkpoint import Checkpoint
 from purify.progress import Progress, silent
 from purify.training.collapse import check_not_collapsed
 from purify.training.data import TrainingSet
+from purify.training.inputs import input_batches
 from purify.training.learner import Learner, new_learner, update
 from purify.training.resume import capture, restore
 from purify.training.schedule import Schedule, make_schedule
@@ -67,14 +67,14 @@ def train(
     if resume_path is not None and (point := load_resume_point(resume_path, fingerprint)):
         restore(learner, point)
     batch_size = min(config.batch_size, len(data.sample_ids))
-    with ImageLoader(data.sample_ids, data.uris, size=model.input_size, workers=config.workers) as loader:
-        order = _order(len(data.sample_ids), batch_size, schedule, seed=seed, start=learner.step)
-        saved, began, first = time.monotonic(), time.monotonic(), learner.step
-        for rows, pixels in loader.batches(order):
+    order = _order(len(data.sample_ids), batch_size, schedule, seed=seed, start=learner.step)
+    saved, began, first = time.monotonic(), time.monotonic(), learner.step
+    with closing(input_batches(data, order, model, config, seed=seed, first=first, device=learner.device)) as batches:
+        for images, labels in batches:
             loss = update(
                 learner,
-                torch.from_numpy(pixels),
-                torch.from_numpy(data.label_index[rows]),
+                images,
+                labels,
                 schedule,
                 subcenters=subcenters,
                 sample_rate=config.sample_rate,

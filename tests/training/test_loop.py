@@ -123,7 +123,7 @@ def test_the_negative_filter_reaches_the_head(pattern_table: Path, model: ModelC
     data = _set(pattern_table)
     plain, idle, filtered = (
         train(data, model, recipe.model_copy(update={"negative_filter": value}), subcenters=2, seed=1)
-        for value in (None, 1.0, 0.3)
+        for value in (None, 1.0, 0.5)
     )
     assert _equal(plain, idle)
     assert not _equal(plain, filtered)
