@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from purify.models.heads import Margin, SubcenterHead
 from purify.models.sampling import competing
+from purify.models.softmax import cross_entropy
+from purify.models.world import ALONE
 
 #: ArcFace's scale and margin; pytorch-metric-learning takes the margin in degrees, and its default is this.
 _SCALE, _MARGIN, _MARGIN_DEGREES = 64.0, 0.5, 28.6
@@ -68,8 +70,9 @@ def _ours(case: HeadCase, rate: float) -> _Rival:
     )
 
     def step(x: Tensor, labels: Tensor, optimizer: torch.optim.SGD, update: Callable[[], Any]) -> None:
-        with competing(head, optimizer, labels, rate=rate, generator=generator) as (part, targets):
-            nn.functional.cross_entropy(part(x, targets), targets).backward()
+        drawn = competing(head, optimizer, labels, classes=ALONE.part(case.classes), rate=rate, generator=generator)
+        with drawn as (part, targets):
+            cross_entropy(part(x, targets), targets).backward()
             update()
 
     return _Rival(head.weight, step)

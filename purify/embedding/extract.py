@@ -36,7 +36,7 @@ class Extractor:
 
     def __init__(self, checkpoint: Checkpoint, *, precision: Precision = "auto", flip: bool = True) -> None:
         self._device = default_device()
-        self._dtype = resolve_precision(precision, self._device)
+        self._dtype = resolve_precision(precision, self._device, backbone=checkpoint.backbone_name)
         backbone, _ = checkpoint.build()
         backbone = backbone.eval().to(self._device)
         self._backbone: nn.Module = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -30,6 +30,20 @@ class TrainingSet:
 
     @classmethod
     def from_columns(cls, sample_ids: Sequence[str], uris: Sequence[str], labels: Sequence[str]) -> TrainingSet:
-        """Class order is the sorted order of the labels, so it does not depend on the order of the rows."""
-        names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-        return cls(sample_ids, uris, tuple(names.tolist()), index.astype(np.int64))
+        """Images in the order of their ids, and classes in that of their first image.
+
+        So neither the order of the rows nor the names of the labels decides what is drawn for whom: a table that is
+        shuffled, or whose labels are renamed, trains to the same weights.
+        """
+        ids = np.asarray(sample_ids, dtype=object)
+        order = np.argsort(ids, kind="stable")
+        names, first, index = np.unique(np.asarray(labels, dtype=object)[order], return_index=True, return_inverse=True)
+        appearance = np.argsort(first)
+        place = np.empty_like(appearance)
+        place[appearance] = np.arange(len(appearance))
+        return cls(
+            ids[order].tolist(),
+            np.asarray(uris, dtype=object)[order].tolist(),
+            tuple(names[appearance].tolist()),
+            place[index].astype(np.int64),
+        )

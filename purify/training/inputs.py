@@ -1,4 +1,4 @@
-"""Batches of views and labels on the device, made by threads while it computes."""
+"""Batches of views on the device, made by threads while it computes."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def input_batches(
     seed: int,
     first: int,
     device: torch.device,
-) -> Generator[tuple[Tensor, Tensor]]:
-    """``(images[N, 3, S, S], labels[N])`` of each batch of rows in `order`; the first of them is step `first`.
+    workers: int,
+) -> Generator[Tensor]:
+    """``images[N, 3, S, S]`` of each batch of rows in `order`; the first of them is batch number `first`.
 
     Closing the generator stops its threads.
     """
     augmentation = Augmentation(mask=config.mask_probability)
 
-    def prepare(number: int, rows: npt.NDArray[np.int64], pixels: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        views = random_views(pixels, rows, augmentation, seed=seed, step=first + number, device=device)
-        return views, torch.from_numpy(data.label_index[rows]).to(device)
+    def prepare(number: int, rows: npt.NDArray[np.int64], pixels: npt.NDArray[np.uint8]) -> Tensor:
+        return random_views(pixels, rows, augmentation, seed=seed, step=first + number, device=device)
 
     loader = ImageLoader(
         data.sample_ids,
         data.uris,
         size=model.input_size,
-        workers=config.workers,
+        workers=workers,
         cache_bytes=config.cache_mb * _MEGABYTE,
     )
     with loader:

@@ -1,112 +1,143 @@
-"""What a training changes, and one update of it."""
+"""What a training changes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from purify.config import ModelConfig, TrainConfig
 from purify.models.backbones import build_backbone, load_backbone_weights
-from purify.models.heads import SubcenterHead
-from purify.models.sampling import competing
-from purify.training.collapse import separation
-from purify.training.data import TrainingSet
-from purify.training.precision import autocast, default_device, resolve_precision
-from purify.training.schedule import Schedule, default_scale
+from purify.models.draws import class_normals
+from purify.models.heads import INIT_STD, SubcenterHead
+from purify.models.world import Part, World
+from purify.training.average import WeightAverage
+from purify.training.distributed import across
+from purify.training.precision import autocast, resolve_precision
+from purify.training.schedule import default_scale
 
 #: Length of the random step from a class's center to each of its new sub-centers (which are unit vectors).
-GROW_SPREAD = 0.1
+_GROW_SPREAD = 0.1
+#: What a draw is for; with the seed it decides the numbers.
+_HEAD, _GROWTH = 1, 2
 
 
 @dataclass
 class Learner:
-    """What a step changes."""
+    """Weights, optimizer and counts of one rank.
+
+    Attributes
+    ----------
+    backbone
+        The module with the weights.
+    network
+        What is called: `backbone`, or what adds up its gradients over the ranks.
+    head
+        Of this rank's classes.
+    classes
+        Which these are.
+    average
+        Running mean of the weights, if asked for.
+    step
+        Steps done.
+    loss_sum, separation_sum
+        Over the steps of the last epoch.
+    """
 
     backbone: nn.Module
+    network: nn.Module
     head: SubcenterHead
+    classes: Part
     optimizer: torch.optim.SGD
     loss_scaler: torch.amp.GradScaler
+    average: WeightAverage | None
     device: torch.device
     dtype: torch.dtype
+    world: World
     step: int = 0
     loss_sum: float = 0.0
     separation_sum: float = 0.0
 
+    def embed(self, images: Tensor) -> Tensor:
+        """``images[N, 3, S, S]`` of this rank -> float32 embeddings [N, D]."""
+        with autocast(self.device, self.dtype):
+            embeddings: Tensor = self.network(images)
+        return embeddings.float()
 
-def new_learner(data: TrainingSet, model: ModelConfig, config: TrainConfig, *, seed: int) -> Learner:
-    """Fresh weights (or the backbone's given ones) and an optimizer, on the device of this machine."""
-    device = default_device()
+    @contextmanager
+    def gradients_stay_here(self, stay: bool) -> Iterator[None]:
+        """While `stay`, backward passes only collect: the ranks' gradients are added up in a later one."""
+        if stay and isinstance(self.network, DistributedDataParallel):
+            with self.network.no_sync():
+                yield
+        else:
+            yield
+
+    def replace_rows(self, rows: Tensor) -> None:
+        """Other rows of the head, such as after growth; they start without momentum."""
+        self.optimizer.state.pop(self.head.weight, None)
+        self.head.weight = nn.Parameter(rows.to(self.device))
+        self.optimizer.param_groups[1]["params"] = [self.head.weight]
+
+    def grow(self, subcenters: int, *, seed: int) -> None:
+        """K sub-centers from one."""
+        shape = (subcenters - 1, self.head.weight.shape[2])
+        self.head.grow(class_normals(self.classes, shape, seed, _GROWTH), spread=_GROW_SPREAD)
+        self.replace_rows(self.head.weight.detach())
+        if self.average is not None:
+            self.average.restart_head(self.head)
+
+
+def new_learner(
+    model: ModelConfig,
+    config: TrainConfig,
+    *,
+    classes: int,
+    subcenters: int,
+    seed: int,
+    device: torch.device,
+    world: World,
+) -> Learner:
+    """Fresh weights (or the backbone's given ones) and an optimizer, on `device`."""
     torch.manual_seed(seed)
     backbone = build_backbone(model.backbone, embedding_dim=model.embedding_dim, input_size=model.input_size)
     if model.weights:
         load_backbone_weights(backbone, Path(model.weights))
+    own = world.part(classes)
     head = SubcenterHead(
-        len(data.labels),
+        0,
         model.embedding_dim,
-        scale=config.scale or default_scale(len(data.labels)),
+        scale=config.scale or default_scale(classes),
         negative_filter=config.negative_filter,
-        generator=torch.Generator().manual_seed(seed),
-    )
+    ).with_rows(class_normals(own, (subcenters, model.embedding_dim), seed, _HEAD) * INIT_STD)
     backbone = backbone.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     head = head.to(device)
+    network = across(backbone, world, sync_batchnorm=config.sync_batchnorm)
+    if config.compile:
+        backbone.compile()
     trainable = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(
         [{"params": trainable}, {"params": [head.weight]}],
         lr=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
-        nesterov=config.momentum > 0,
+        nesterov=config.nesterov and config.momentum > 0,
     )
-    dtype = resolve_precision(config.precision, device)
-    loss_scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
-    return Learner(backbone, head, optimizer, loss_scaler, device, dtype)
-
-
-def update(
-    learner: Learner,
-    images: Tensor,
-    labels: Tensor,
-    schedule: Schedule,
-    *,
-    subcenters: int,
-    sample_rate: float,
-    seed: int,
-) -> float:
-    """One update on ``images[N, 3, S, S]`` and ``labels[N]``, on the learner's device; returns the loss."""
-    step = learner.step
-    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
-    torch.manual_seed(seed + step)  # dropout draws from the global generator
-    if step == schedule.grow_step and subcenters > 1:
-        _grow(learner, subcenters, generator)
-    learner.head.margin = schedule.margin_at(step)
-    for group in learner.optimizer.param_groups:
-        group["lr"] = schedule.learning_rate_at(step)
-    learner.backbone.train()
-    with autocast(learner.device, learner.dtype):
-        embeddings = learner.backbone(images)
-    drawn = competing(learner.head, learner.optimizer, labels, rate=sample_rate, generator=generator)
-    with drawn as (head, targets):
-        loss = F.cross_entropy(head(embeddings.float(), targets), targets)
-        learner.optimizer.zero_grad(set_to_none=True)
-        learner.loss_scaler.scale(loss).backward()
-        learner.loss_scaler.step(learner.optimizer)
-        learner.loss_scaler.update()
-        learner.step += 1
-        value = float(loss.detach())
-        if learner.step > schedule.total_steps - schedule.steps_per_epoch:
-            with torch.no_grad():
-                learner.separation_sum += separation(head.cosines(embeddings.detach().float()), targets)
-            learner.loss_sum += value
-    return value
-
-
-def _grow(learner: Learner, subcenters: int, generator: torch.Generator) -> None:
-    """K sub-centers from one; the new rows start without momentum."""
-    learner.optimizer.state.pop(learner.head.weight, None)
-    learner.head.grow(subcenters, spread=GROW_SPREAD, generator=generator)
-    learner.optimizer.param_groups[1]["params"] = [learner.head.weight]
+    dtype = resolve_precision(config.precision, device, backbone=model.backbone)
+    return Learner(
+        backbone=backbone,
+        network=network,
+        head=head,
+        classes=own,
+        optimizer=optimizer,
+        loss_scaler=torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
+        average=WeightAverage(config.ema, backbone, head) if config.ema else None,
+        device=device,
+        dtype=dtype,
+        world=world,
+    )
