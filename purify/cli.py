@@ -194,7 +194,9 @@ def train_command(
 
 @main.command("embed")
 @click.argument("manifest", type=FILE)
-@click.option("--checkpoint", type=EXISTING, required=True, help="Checkpoint folder.")
+@click.option(
+    "--checkpoint", type=EXISTING, required=True, help="Checkpoint folder; or an ONNX file, or weights of a backbone."
+)
 @out_option
 @config_options
 def embed_command(
@@ -214,6 +216,7 @@ def embed_command(
             checkpoint,
             path,
             config.embed,
+            extractor_config=config.extractor,
             precision=config.train.precision,
             workers=config.train.workers,
             progress=board.stage("embed"),

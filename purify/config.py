@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from purify.errors import InputError
 
@@ -105,6 +105,9 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Of the backbone; auto: what the device computes in hardware."
     )
+    freeze_backbone: bool = Field(
+        False, description="Train the head only, on a backbone that stays as model.weights has it."
+    )
     mask_probability: float = Field(
         0.0, ge=0, le=1, description="Share of the views with a synthetic mask drawn over the lower face."
     )
@@ -132,6 +135,22 @@ class TrainConfig(Section):
         """What decides the weights: all settings but those that say how fast, and where, the training runs."""
         where = {"workers", "cache_mb", "parallel", "checkpoint_seconds", "processes", "nodes", "address"}
         return self.model_dump(exclude=where)
+
+
+class ExtractorConfig(Section):
+    """A model of your own in place of the first round's: nothing is trained for it."""
+
+    file: str | None = Field(
+        None,
+        title="Extractor",
+        description="ONNX file, or weights of one of the backbones (safetensors or an InsightFace-style .pth).",
+    )
+    input_size: int | None = Field(
+        None, ge=1, description="Side of its input in pixels; none: as the file says (ONNX), or 112."
+    )
+    color: Literal["RGB", "BGR"] = Field("RGB", description="Of an ONNX file that does not say it.")
+    mean: float = Field(127.5, description="Subtracted from pixels in 0..255, for an ONNX file that does not say it.")
+    std: float = Field(127.5, gt=0, description="What they are then divided by.")
 
 
 class EmbedConfig(Section):
@@ -217,11 +236,18 @@ class PurifyConfig(Section):
     ingest: IngestConfig = IngestConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    extractor: ExtractorConfig = ExtractorConfig()
     embed: EmbedConfig = EmbedConfig()
     analyze: AnalyzeConfig = AnalyzeConfig()
     rounds: RoundsConfig = RoundsConfig()
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+
+    @model_validator(mode="after")
+    def _frozen_weights_are_given(self) -> PurifyConfig:
+        if self.train.freeze_backbone and self.model.weights is None:
+            raise ValueError("train.freeze_backbone: without model.weights it would freeze random ones")
+        return self
 
 
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> PurifyConfig:
@@ -289,5 +315,5 @@ def _literal(raw: str) -> Any:
 
 
 def _explain(error: ValidationError) -> str:
-    lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+    lines = [": ".join(filter(None, [".".join(str(p) for p in e["loc"]), e["msg"]])) for e in error.errors()]
     return "configuration: " + "; ".join(lines) + " (see `purify config`)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,16 @@ from purify.progress import Progress, silent
 from purify.training.precision import Precision, autocast, default_device, resolve_precision
 
 Vectors = npt.NDArray[np.float32]
+
+
+class PixelExtractor(Protocol):
+    """``pixels[N, 3, S, S]`` uint8 RGB -> unit embeddings float32[N, D]; S is `input_size`, D is `dim`."""
+
+    input_size: int
+    dim: int
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
+        """Embed a batch."""
 
 
 class Extractor:
@@ -56,7 +67,7 @@ class Extractor:
 
 
 def embed_images(
-    extractor: Extractor,
+    extractor: PixelExtractor,
     sample_ids: Sequence[str],
     uris: Sequence[str],
     config: EmbedConfig,
@@ -85,7 +96,7 @@ def embed_images(
 
 
 def _embed_rows(
-    extractor: Extractor,
+    extractor: PixelExtractor,
     loader: ImageLoader,
     rows: npt.NDArray[np.int64],
     batch_size: int,

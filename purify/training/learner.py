@@ -63,6 +63,10 @@ class Learner:
     loss_sum: float = 0.0
     separation_sum: float = 0.0
 
+    def start_step(self) -> None:
+        """Batch normalization learns with the backbone, and stays as it is with a frozen one."""
+        self.backbone.train(any(parameter.requires_grad for parameter in self.backbone.parameters()))
+
     def embed(self, images: Tensor) -> Tensor:
         """``images[N, 3, S, S]`` of this rank -> float32 embeddings [N, D]."""
         with autocast(self.device, self.dtype):
@@ -108,6 +112,8 @@ def new_learner(
     backbone = build_backbone(model.backbone, embedding_dim=model.embedding_dim, input_size=model.input_size)
     if model.weights:
         load_backbone_weights(backbone, Path(model.weights))
+    if config.freeze_backbone:
+        backbone.requires_grad_(False)
     own = world.part(classes)
     head = SubcenterHead(
         0,

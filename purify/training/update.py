@@ -85,7 +85,7 @@ def _prepare(learner: Learner, plan: Plan) -> None:
     learner.head.margin = schedule.margin_at(step)
     for group in learner.optimizer.param_groups:
         group["lr"] = schedule.learning_rate_at(step)
-    learner.backbone.train()
+    learner.start_step()
     # dropout draws from the global generator
     torch.manual_seed(seeded(plan.seed, step, _DROPOUT, learner.world.rank).initial_seed())
 
