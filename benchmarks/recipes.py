@@ -32,7 +32,8 @@ from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import MANIFEST
 from purify.models.checkpoint import load_checkpoint
 from purify.progress import Progress, progress_board, silent
-from purify.training.job import TrainJob, run_job
+from purify.training.job import TrainJob
+from purify.training.launch import run_job
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "faces"
 _FACES = Path(os.environ.get("PURIFY_FACES", _BESIDE))

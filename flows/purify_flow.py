@@ -38,7 +38,7 @@ from purify.manifest.io import PARTIAL_PREFIX, read_table, sha256_file
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import MANIFEST
 from purify.run_folder import RunFolder
-from purify.training.job import stop_running_jobs
+from purify.training.launch import stop_running_jobs
 
 DEFAULT_CONFIG = PurifyConfig()
 

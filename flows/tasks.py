@@ -21,7 +21,8 @@ from purify.manifest.io import read_table, write_table
 from purify.manifest.schema import MANIFEST, VERDICTS
 from purify.report.html import truth_figures, write_report
 from purify.run_folder import RunFolder
-from purify.training.job import TrainJob, compute_threads, run_job
+from purify.training.job import TrainJob
+from purify.training.launch import compute_threads, run_job
 
 _MODEL = "model.safetensors"
 

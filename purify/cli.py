@@ -175,7 +175,8 @@ def train_command(
 ) -> None:
     """MANIFEST -> OUT/checkpoint. Interrupted, the same command goes on where it was."""
     from purify.progress import progress_board
-    from purify.training.job import TrainJob, compute_threads, run_job
+    from purify.training.job import TrainJob
+    from purify.training.launch import compute_threads, run_job
 
     config = load_config(config_file, overrides)
     job = TrainJob(

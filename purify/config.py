@@ -102,8 +102,10 @@ class TrainConfig(Section):
     negative_filter: float | None = Field(
         None, gt=0, le=1, description="Other classes with a larger cosine are ignored; none: none are."
     )
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Of the backbone; auto: what the device computes in hardware."
+    precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = Field(
+        "auto",
+        description="Of the backbone; auto: what the device computes in hardware; float64 (of the head too): slow, to "
+        "compare trainings whose sums are taken in another order.",
     )
     freeze_backbone: bool = Field(
         False, description="Train the head only, on a backbone that stays as model.weights has it."

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -82,12 +81,12 @@ def across(backbone: nn.Module, world: World, *, sync_batchnorm: bool) -> nn.Mod
         join_batchnorm(backbone, world)
     if not any(parameter.requires_grad for parameter in backbone.parameters()):
         return backbone
-    network = DistributedDataParallel(backbone, broadcast_buffers=not sync_batchnorm)
-    network.register_comm_hook(None, _add)
+    network = DistributedDataParallel(backbone)
+    network.register_comm_hook(None, lambda _, bucket: _sum_of_ranks(bucket.buffer()))
     return network
 
 
-def _add(_: None, bucket: Any) -> torch.futures.Future[Tensor]:
-    work = dist.all_reduce(bucket.buffer(), async_op=True)
+def _sum_of_ranks(gradients: Tensor) -> torch.futures.Future[Tensor]:
+    work = dist.all_reduce(gradients, async_op=True)
     assert work is not None
     return work.get_future().then(lambda future: future.value()[0])

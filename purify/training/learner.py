@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -45,8 +45,10 @@ class Learner:
         Running mean of the weights, if asked for.
     step
         Steps done.
-    loss_sum, separation_sum
-        Over the steps of the last epoch.
+    epoch_losses
+        Mean loss of each epoch; of the running one, the sum so far over the steps that it will have.
+    separation
+        Mean over the last epoch, likewise.
     """
 
     backbone: nn.Module
@@ -60,18 +62,18 @@ class Learner:
     dtype: torch.dtype
     world: World
     step: int = 0
-    loss_sum: float = 0.0
-    separation_sum: float = 0.0
+    epoch_losses: list[float] = field(default_factory=list)
+    separation: float = 0.0
 
     def start_step(self) -> None:
         """Batch normalization learns with the backbone, and stays as it is with a frozen one."""
         self.backbone.train(any(parameter.requires_grad for parameter in self.backbone.parameters()))
 
     def embed(self, images: Tensor) -> Tensor:
-        """``images[N, 3, S, S]`` of this rank -> float32 embeddings [N, D]."""
+        """``images[N, 3, S, S]`` of this rank -> embeddings [N, D] in the precision of the head."""
         with autocast(self.device, self.dtype):
-            embeddings: Tensor = self.network(images)
-        return embeddings.float()
+            embeddings: Tensor = self.network(images.to(self.head.weight.dtype))
+        return embeddings.to(self.head.weight.dtype)
 
     @contextmanager
     def gradients_stay_here(self, stay: bool) -> Iterator[None]:
@@ -85,7 +87,7 @@ class Learner:
     def replace_rows(self, rows: Tensor) -> None:
         """Other rows of the head, such as after growth; they start without momentum."""
         self.optimizer.state.pop(self.head.weight, None)
-        self.head.weight = nn.Parameter(rows.to(self.device))
+        self.head.weight = nn.Parameter(rows.to(self.head.weight))
         self.optimizer.param_groups[1]["params"] = [self.head.weight]
 
     def grow(self, subcenters: int, *, seed: int) -> None:
@@ -121,8 +123,10 @@ def new_learner(
         scale=config.scale or default_scale(classes),
         negative_filter=config.negative_filter,
     ).with_rows(class_normals(own, (subcenters, model.embedding_dim), seed, _HEAD) * INIT_STD)
-    backbone = backbone.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    head = head.to(device)
+    dtype = resolve_precision(config.precision, device, backbone=model.backbone)
+    weights = torch.float64 if dtype is torch.float64 else torch.float32
+    backbone = backbone.to(device, weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    head = head.to(device, weights)
     network = across(backbone, world, sync_batchnorm=config.sync_batchnorm)
     if config.compile:
         backbone.compile()
@@ -134,7 +138,6 @@ def new_learner(
         weight_decay=config.weight_decay,
         nesterov=config.nesterov and config.momentum > 0,
     )
-    dtype = resolve_precision(config.precision, device, backbone=model.backbone)
     return Learner(
         backbone=backbone,
         network=network,

@@ -130,8 +130,7 @@ def train_rank(
             rate = (learner.step - first) * rows.size / (time.monotonic() - began)
             progress(learner.step, schedule.total_steps, f"loss {loss:.4f}, {rate:.0f} images/s")
             keeper.save_if_due()
-    last = len(schedule.last_epoch)
-    check_not_collapsed(learner.separation_sum / last, learner.loss_sum / last, epochs=schedule.epochs)
+    check_not_collapsed(learner.separation, learner.epoch_losses[-1], epochs=schedule.epochs)
     return _checkpoint(learner, data, model, seed=seed)
 
 
@@ -205,7 +204,7 @@ def _checkpoint(learner: Learner, data: TrainingSet, model: ModelConfig, *, seed
         backbone_name=model.backbone,
         input_size=model.input_size,
         labels=data.labels,
-        extra={"seed": seed, "images": len(data.sample_ids)},
+        extra={"seed": seed, "images": len(data.sample_ids), "epoch_losses": learner.epoch_losses},
     )
 
 

@@ -13,7 +13,7 @@ from purify.models.iresnet import IRESNETS
 _WIDE_CHANNELS = 64
 _WIDE = frozenset(name for name, spec in IRESNETS.items() if spec.channels[0] >= _WIDE_CHANNELS)
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 
 
 def default_device() -> torch.device:
@@ -34,7 +34,7 @@ def resolve_precision(precision: Precision, device: torch.device, *, backbone: s
     is the better number. On CUDA it is bfloat16, or float16 (with loss scaling) where the card has no bfloat16.
     """
     if precision != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+        return getattr(torch, precision)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
@@ -45,5 +45,5 @@ def resolve_precision(precision: Precision, device: torch.device, *, backbone: s
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
-    """Autocast to `dtype`; does nothing for float32."""
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+    """Autocast to `dtype`, if it is one of lower precision than the weights."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype in (torch.bfloat16, torch.float16))

@@ -28,8 +28,8 @@ def capture(learner: Learner, fingerprint: str) -> ResumePoint:
         tensors |= {_AVERAGE + name: tensor for name, tensor in learner.average.backbone.items()}
         rows[_HEAD_AVERAGE] = learner.average.head
     extra = {
-        "loss_sum": learner.loss_sum,
-        "separation_sum": learner.separation_sum,
+        "epoch_losses": learner.epoch_losses,
+        "separation": learner.separation,
         _LOSS_SCALER: learner.loss_scaler.state_dict(),
     }
     return ResumePoint(fingerprint, learner.step, tensors, rows, extra)
@@ -50,7 +50,7 @@ def restore(learner: Learner, point: ResumePoint) -> None:
         learner.average.head = point.rows[_HEAD_AVERAGE].to(learner.device, copy=True)
     learner.loss_scaler.load_state_dict(point.extra[_LOSS_SCALER])
     learner.step = point.step
-    learner.loss_sum, learner.separation_sum = point.extra["loss_sum"], point.extra["separation_sum"]
+    learner.epoch_losses, learner.separation = point.extra["epoch_losses"], point.extra["separation"]
 
 
 def _trained(learner: Learner) -> Iterator[tuple[str, nn.Parameter]]:

@@ -23,7 +23,7 @@ from purify.models.world import Part, World
 
 _KEY = "purify.training"
 #: Names of types in the header of a safetensors file.
-_TYPES = {torch.float32: "F32", torch.int64: "I64"}
+_TYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64"}
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,9 @@ def update(learner: Learner, plan: Plan, labels: Tensor, batches: Iterable[Tenso
         _apply_gradients(learner, head, clip_norm=plan.clip_norm)
     if learner.average is not None:
         learner.average.follow(learner.backbone, learner.head, step=learner.step)
+    if learner.step % plan.schedule.steps_per_epoch == 0:
+        learner.epoch_losses.append(0.0)
+    learner.epoch_losses[-1] += loss / plan.schedule.steps_per_epoch
     learner.step += 1
     return loss
 
@@ -104,9 +107,8 @@ def _collect_gradients(
         mean += float(loss.detach())
         if learner.step in plan.schedule.last_epoch:
             with torch.no_grad():
-                learner.separation_sum += separation(head.cosines(embeddings), wanted, learner.world) / count
-    if learner.step in plan.schedule.last_epoch:
-        learner.loss_sum += mean
+                value = separation(head.cosines(embeddings), wanted, learner.world)
+            learner.separation += value / (count * plan.schedule.steps_per_epoch)
     return mean
 
 
