@@ -109,21 +109,21 @@ def measure(case: HeadCase) -> dict[str, Any]:
     Returns
     -------
     dict
-        The case's fields, and: ``gradient_seconds`` of forward and backward, ``gradient_peak_bytes`` by then;
-        ``update_seconds`` of a whole step with SGD (momentum, weight decay), ``update_peak_bytes`` by then.
+        The case's fields, and: ``gradient_seconds`` of forward and backward, ``gradientpeak_bytes`` by then;
+        ``update_seconds`` of a whole step with SGD (momentum, weight decay), ``updatepeak_bytes`` by then.
         The sampled head's times include the draw, and the copies of its rows there and back.
     """
     torch.set_num_threads(case.threads)
     torch.manual_seed(case.seed)
     rival = HEADS[case.head](case)
     gradient_seconds = _seconds(case, rival, torch.optim.SGD([rival.weight], lr=0.1), _nothing)
-    gradient_peak = _peak_bytes()
+    gradient_peak = peak_bytes()
     optimizer = torch.optim.SGD([rival.weight], lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
     return asdict(case) | {
         "gradient_seconds": gradient_seconds,
-        "gradient_peak_bytes": gradient_peak,
+        "gradientpeak_bytes": gradient_peak,
         "update_seconds": _seconds(case, rival, optimizer, optimizer.step),
-        "update_peak_bytes": _peak_bytes(),
+        "updatepeak_bytes": peak_bytes(),
     }
 
 
@@ -144,7 +144,7 @@ def _seconds(case: HeadCase, rival: _Rival, optimizer: torch.optim.SGD, update: 
     return statistics.median(seconds[1:])
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

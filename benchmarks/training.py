@@ -22,6 +22,7 @@ from rich.table import Table
 
 from benchmarks.head import HEADS, HeadCase
 from benchmarks.input import InputCase, input_table, run_input
+from benchmarks.ranks import ranks_table, run_ranks
 from purify import __version__
 from purify.errors import PurifyError
 from purify.manifest.io import write_json
@@ -115,7 +116,14 @@ def _input_part(
     return answer, input_table(answer)
 
 
-_PARTS = {"head": _head_part, "input": _input_part}
+def _ranks_part(
+    source: Path | None, rounds: int, steps: int | None, sizes: dict[str, Any]
+) -> tuple[dict[str, Any], Table]:
+    answer = run_ranks(HeadCase(head="dense", steps=steps or _HEAD_STEPS, **sizes))
+    return answer, ranks_table(answer)
+
+
+_PARTS = {"head": _head_part, "input": _input_part, "ranks": _ranks_part}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -144,7 +152,7 @@ _PARTS = {"head": _head_part, "input": _input_part}
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the JSON; else it is printed."
 )
 def main(part: str, source: Path | None, rounds: int, steps: int | None, out: Path | None, **sizes: Any) -> None:
-    """Time of a training step: of its head (and its peak memory), or of its input."""
+    """Time of a training step: of its head (and its peak memory; ranks: divided over processes), or of its input."""
     try:
         answer, table = _PARTS[part](source, rounds, steps, sizes)
     except PurifyError as error:
