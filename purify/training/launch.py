@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from purify.errors import (
@@ -81,7 +81,10 @@ def run_job(job: TrainJob, progress: Progress = silent) -> None:
         A child's own error, or that it was killed. No child runs any more then.
     """
     if is_rank():
-        execute(job, progress)
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        execute(
+            replace(job, train={**job.train, "processes": beside}), progress if os.environ["RANK"] == "0" else silent
+        )
         return
     with tempfile.TemporaryDirectory(prefix="purify-job-") as folder:
         path = Path(folder) / "job.json"
