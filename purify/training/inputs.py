@@ -42,7 +42,7 @@ def input_batches(
         data.uris,
         size=model.input_size,
         workers=workers,
-        cache_bytes=config.cache_mb * _MEGABYTE,
+        cache_bytes=config.cache_mb * _MEGABYTE // config.processes,
     )
     with loader:
         for _, batch in loader.prepared(order, prepare):

@@ -122,7 +122,7 @@ def new_learner(
         model.embedding_dim,
         scale=config.scale or default_scale(classes),
         negative_filter=config.negative_filter,
-    ).with_rows(class_normals(own, (subcenters, model.embedding_dim), seed, _HEAD) * INIT_STD)
+    ).with_rows(class_normals(own, (subcenters, model.embedding_dim), seed, _HEAD).mul_(INIT_STD))
     dtype = resolve_precision(config.precision, device, backbone=model.backbone)
     weights = torch.float64 if dtype is torch.float64 else torch.float32
     backbone = backbone.to(device, weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
