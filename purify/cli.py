@@ -179,7 +179,8 @@ def train_command(
 ) -> None:
     """MANIFEST -> OUT/checkpoint. Interrupted, the same command goes on where it was."""
     from purify.progress import progress_board
-    from purify.training.job import TrainJob, compute_threads, run_job
+    from purify.training.job import TrainJob
+    from purify.training.launch import compute_threads, run_job
 
     config = load_config(config_file, overrides)
     job = TrainJob(
@@ -198,7 +199,9 @@ def train_command(
 
 @main.command("embed")
 @click.argument("manifest", type=FILE)
-@click.option("--checkpoint", type=EXISTING, required=True, help="Checkpoint folder.")
+@click.option(
+    "--checkpoint", type=EXISTING, required=True, help="Checkpoint folder; or an ONNX file, or weights of a backbone."
+)
 @out_option
 @config_options
 def embed_command(
@@ -218,6 +221,7 @@ def embed_command(
             checkpoint,
             path,
             config.embed,
+            extractor_config=config.extractor,
             precision=config.train.precision,
             workers=config.train.workers,
             progress=board.stage("embed"),
