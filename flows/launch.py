@@ -115,10 +115,10 @@ def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
         with prefect_api(), progress_board(quiet=quiet) as board, show_on(board):
             from prefect import tags
 
-            from flows.purify_flow import with_runner
+            from flows.purify_flow import purify_flow
 
             with tags("purify", run.root.name):
-                with_runner(request.config)(request.source, request.run_folder, request.config, request.embeddings)
+                purify_flow(request.source, request.run_folder, request.config, request.embeddings)
     except InputError:
         if not run.manifest.exists():
             shutil.rmtree(run.root, ignore_errors=True)

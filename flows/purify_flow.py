@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import State, flow
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
 from prefect.logging import get_run_logger
 from prefect.runtime import deployment
@@ -90,7 +93,8 @@ def purify_flow(
             take_over(run)
             _start(run, source, config, embeddings)
             try:
-                _purify(run, source, config, Path(embeddings) if embeddings else None)
+                with trainings_at_once(config.train.parallel):
+                    _purify(run, source, config, Path(embeddings) if embeddings else None)
             finally:
                 stop_running_jobs()
             publish_summary(run, config.show)
@@ -207,7 +211,15 @@ def _git_revision() -> str | None:
     return answer.stdout.strip()
 
 
-def with_runner(config: PurifyConfig) -> Any:
-    """The flow with as many trainings at once as configured."""
-    runner: Any = ThreadPoolTaskRunner(max_workers=config.train.parallel)
-    return purify_flow.with_options(task_runner=runner)
+@contextmanager
+def trainings_at_once(count: int) -> Iterator[None]:
+    """Give the running flow so many places for its trainings.
+
+    Not by ``purify_flow.with_options``: a deployment's flow is loaded before its parameters are known.
+    """
+    context = FlowRunContext.get()
+    if context is None:
+        raise RuntimeError("to be called in a flow run")
+    runner: Any = ThreadPoolTaskRunner(max_workers=count)
+    with runner, context.model_copy(update={"task_runner": runner}):
+        yield
