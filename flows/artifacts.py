@@ -7,6 +7,7 @@ have to be called inside a flow or task run.
 from __future__ import annotations
 
 import contextvars
+import html
 import logging
 import math
 import re
@@ -58,28 +59,33 @@ def summary_table(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"figure": name, "value": plain(value)} for name, value in values.items()]
 
 
-def markdown_table(lines: Sequence[Sequence[Any]]) -> str:
-    """A table of `lines` of cells, the first of which is its head."""
-    head, *rest = ([_cell(plain(cell)) for cell in line] for line in lines)
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """A table of `lines` of cells in Markdown, the first of which is its head."""
+    head, *rest = lines
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rest))
 
 
 def markdown_records(rows: Sequence[Mapping[str, Any]]) -> str:
     """A table of `rows`, at least one; the keys of the first are the head."""
-    return markdown_table([list(rows[0]), *([row[key] for key in rows[0]] for row in rows)])
+    lines = [list(rows[0]), *([row[key] for key in rows[0]] for row in rows)]
+    return markdown_table([[_cell(plain(value)) for value in line] for line in lines])
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return markdown_text(f"{value:.4g}" if isinstance(value, float) else str(value))
+
+
+def markdown_text(text: str) -> str:
+    """`text` as it is read, in one line: names of people and files must not become markup of a page."""
+    one_line = " ".join(text.split())
+    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", html.escape(one_line, quote=False))
 
 
 def picture(caption: str, url: str) -> str:
     """A picture whose content is in its `url` (``data:...``): it shows offline, and after the run folder has gone."""
-    words = re.sub(r"[\[\]|\s]+", " ", caption)
-    return f"![{words}]({url})"
+    return f"![{markdown_text(caption)}]({url})"
 
 
 def publish_table(rows: Sequence[Mapping[str, Any]], *, key: str, description: str) -> None:

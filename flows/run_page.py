@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 
-from flows.artifacts import markdown_records, markdown_table, picture
+from flows.artifacts import markdown_records, markdown_table, markdown_text, picture
 from purify.manifest.io import read_json, read_table
 from purify.manifest.schema import CLASS_REPORT, MANIFEST, VERDICTS
 from purify.report import tables
@@ -33,7 +34,7 @@ def report_link(run: RunFolder) -> str:
     base = os.environ.get(REPORTS_URL)
     if not base:
         return run.report.absolute().as_uri()
-    return f"{base.rstrip('/')}/{run.root.name}/{run.report.name}"
+    return f"{base.rstrip('/')}/{quote(run.root.name)}/{run.report.name}"
 
 
 def worst_classes(run: RunFolder) -> list[dict[str, Any]]:
@@ -57,9 +58,9 @@ def run_page(run: RunFolder, figures: Sequence[Mapping[str, Any]], *, with_faces
     evaluation = read_json(run.evaluation) if run.evaluation.exists() else None
     histogram = data_url(png_bytes(run_histogram(manifest, verdicts, info)), "png")
     parts = [
-        f"# {run.root.name}",
+        f"# {markdown_text(run.root.name)}",
         _outcome(info["counts"], noise_estimate(info), evaluation),
-        f"The whole report: [{run.report}]({report_link(run)})",
+        f"The whole report: [{markdown_text(str(run.report))}]({report_link(run)})",
         "## Labels with the most wrong images",
         _table(worst_classes(run)) or "None lost an image.",
         *_verification(evaluation),
@@ -121,7 +122,7 @@ def contact_sheet(shown: Sequence[Face]) -> str:
         row = shown[start : start + _FACES_A_ROW]
         blank = [""] * (_FACES_A_ROW - len(row))
         lines.append([*(picture(face.label, face.picture) for face in row), *blank])
-        lines.append([*(f"{face.label}: {face.caption}" for face in row), *blank])
+        lines.append([*(markdown_text(f"{face.label}: {face.caption}") for face in row), *blank])
     return markdown_table(lines)
 
 

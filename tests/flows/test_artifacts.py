@@ -15,6 +15,7 @@ from flows.artifacts import (
     artifact_key,
     markdown_records,
     markdown_table,
+    markdown_text,
     picture,
     plain,
     publish_link,
@@ -72,7 +73,12 @@ def test_tables_in_markdown_escape_what_would_break_them() -> None:
     rows = [{"a|b": np.float64(0.123456), "gap": None}, {"a|b": "two\nlines", "gap": 3}]
     assert markdown_records(rows) == "| a\\|b | gap |\n| --- | --- |\n| 0.1235 | - |\n| two lines | 3 |"
     assert markdown_table([["x", ""], ["y", ""]]) == "| x |  |\n| --- | --- |\n| y |  |"
-    assert picture("a [name] | here", "data:image/png;base64,AA==") == "![a name here](data:image/png;base64,AA==)"
+
+
+def test_names_do_not_become_markup() -> None:
+    assert markdown_text("<img src=x onerror=alert(1)>") == "&lt;img src=x onerror=alert\\(1\\)&gt;"
+    assert markdown_text("[a](javascript:x) `b` **c**\n# d") == (r"\[a\]\(javascript:x\) \`b\` \*\*c\*\* \# d")
+    assert picture("a]|b", "data:image/png;base64,AA==") == r"![a\]\|b](data:image/png;base64,AA==)"
 
 
 def stored(key: str) -> list[Any]:
