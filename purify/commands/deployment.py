@@ -145,6 +145,8 @@ def _request(
     name = name or (source.stem if source else "demo")
     folder = run_folder(out, name)
     if source is None:
+        if images or pairs or embeddings:
+            raise click.UsageError("--images, --pairs and --embeddings belong to a SOURCE; give one")
         short = () if config_file else DEMO_SETTINGS
         return demo_request(folder, load_config(config_file, [*short, *settings]), quiet=quiet), name
     request = FlowRequest(

@@ -123,7 +123,7 @@ def running_server(home: Path) -> Iterator[Service]:
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_API_AUTH_STRING": SECRETS["PREFECT_API_AUTH_STRING"],
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PYTHONPATH": str(REPOSITORY),
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]

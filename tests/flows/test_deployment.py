@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 POOL = "purify"
 #: Cron with a sixth field, the seconds.
-TWICE_A_MINUTE = "* * * * * */30"
+OFTEN = "* * * * * */15"
 
 
 @pytest.fixture(scope="module")
@@ -81,40 +81,45 @@ def deploy(service: Service, request: FlowRequest, name: str, **when: Any) -> No
     deployment_of(request, name, Timetable(**when), pool=POOL).apply()
 
 
-@pytest.fixture(scope="module")
-def on_a_schedule(service: Service, worker: None, judged: Judged, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A deployment that fires by itself while the other tests run."""
-    folder = tmp_path_factory.mktemp("scheduled") / "run"
-    deploy(service, judged.request(folder), "scheduled", cron=TWICE_A_MINUTE)
-    return folder
-
-
-def scheduled_runs(service: Service) -> list[Any]:
+def runs_of(service: Service, deployment: str) -> list[Any]:
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 
     with service.client() as client:
         return client.read_flow_runs(
-            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=["scheduled"])), limit=200
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[deployment])), limit=200
         )
 
 
-def test_the_server_schedules_runs_by_itself(service: Service, on_a_schedule: Path) -> None:
-    """With a wrong SQLAlchemy, none is ever made, and only the server's log says so."""
-    runs = wait_for(lambda: scheduled_runs(service), what="runs that the server schedules")
+def test_a_schedule_fires_by_itself_twice(service: Service, worker: None, judged: Judged, tmp_path: Path) -> None:
+    """With a wrong SQLAlchemy, the server never makes a scheduled run, and says so only in its log."""
+    deploy(service, judged.request(tmp_path / "run"), "scheduled", cron=OFTEN)
+    runs = wait_for(lambda: runs_of(service, "scheduled"), what="runs that the server schedules")
     assert all(run.auto_scheduled for run in runs)
     assert any(run.state.is_scheduled() for run in runs)
 
+    def fired() -> list[Any]:
+        return [run for run in runs_of(service, "scheduled") if run.state.is_completed()]
 
-def test_the_command_deploys_and_a_triggered_run_shows_all_of_itself(
-    service: Service, worker: None, judged: Judged, tmp_path: Path
-) -> None:
-    answer = purify(
-        service,
-        ["deploy", judged.table, "--embeddings", judged.embeddings, "--out", tmp_path, "--name", "people", "--json"],
-    )
+    wait_for(lambda: len(fired()) > 1, what="two runs of the schedule")
+    assert (tmp_path / "run" / "cleaned.parquet").exists()
+    with service.client() as client:  # the other tests have the worker for themselves
+        client.delete_deployment(client.read_deployment_by_name("purify/scheduled").id)
+
+
+@pytest.fixture(scope="module")
+def people(service: Service, judged: Judged, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the run of ``purify/people``, deployed by the command."""
+    out = tmp_path_factory.mktemp("out")
+    arguments = ["deploy", judged.table, "--embeddings", judged.embeddings, "--out", out, "--name", "people", "--json"]
+    answer = purify(service, arguments)
+    assert answer.returncode == 0, answer.stderr
     deployed = json.loads(answer.stdout)
     assert deployed["deployment"] == "purify/people"
-    assert deployed["run_folder"] == str(tmp_path / "people")
+    assert deployed["run_folder"] == str(out / "people")
+    return out / "people"
+
+
+def test_a_triggered_run_shows_all_of_itself(service: Service, worker: None, people: Path) -> None:
     run = service.finished(service.trigger("people"))
     assert run.state.is_completed(), run.state.message
     assert {"purify", "people"} <= set(run.tags)
@@ -126,7 +131,7 @@ def test_the_command_deploys_and_a_triggered_run_shows_all_of_itself(
     page = artifacts["purify-report"].data
     assert "images kept**" in page
     assert "data:image/png;base64," in page
-    assert (tmp_path / "people" / "report.html").as_uri() in artifacts["purify-report-file"].data
+    assert (people / "report.html").as_uri() in artifacts["purify-report-file"].data
 
 
 def purify(service: Service, arguments: list[Any], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -140,9 +145,9 @@ def purify(service: Service, arguments: list[Any], **environment: str) -> subpro
     )
 
 
-def test_the_form_explains_every_parameter(service: Service, on_a_schedule: Path) -> None:
+def test_the_form_explains_every_parameter(service: Service, people: Path) -> None:
     with service.client() as client:
-        schema = client.read_deployment_by_name("purify/scheduled").parameter_openapi_schema
+        schema = client.read_deployment_by_name("purify/people").parameter_openapi_schema
     assert [schema["properties"][name]["title"] for name in ("source", "run_folder", "config", "embeddings")] == [
         "Source",
         "Run folder",
@@ -170,10 +175,10 @@ def test_the_form_explains_every_parameter(service: Service, on_a_schedule: Path
     ],
 )
 def test_the_server_refuses_bad_parameters(
-    service: Service, on_a_schedule: Path, parameters: dict[str, Any], word: str
+    service: Service, people: Path, parameters: dict[str, Any], word: str
 ) -> None:
     with pytest.raises(Exception, match=word):
-        service.trigger("scheduled", **parameters)
+        service.trigger("people", **parameters)
 
 
 def test_two_triggers_at_once_run_one_after_the_other(
@@ -338,15 +343,6 @@ def test_serve_runs_what_is_triggered_in_its_own_process(service: Service, judge
     with service.client() as client:
         deployment = client.read_deployment_by_name("purify/served")
     assert deployment.paused or not any(schedule.active for schedule in deployment.schedules)
-
-
-def test_the_schedule_fired_by_itself_twice(service: Service, on_a_schedule: Path) -> None:
-    def completed() -> list[Any]:
-        return [run for run in scheduled_runs(service) if run.state.is_completed()]
-
-    runs = wait_for(lambda: completed() if len(completed()) > 1 else None, what="two runs of the schedule")
-    assert all(run.auto_scheduled for run in runs)
-    assert (on_a_schedule / "cleaned.parquet").exists()
 
 
 def test_nobody_gets_in_without_the_password_and_none_is_told(service: Service, judged: Judged, tmp_path: Path) -> None:
