@@ -46,7 +46,7 @@ def _deployment_options(command: Callable[..., Any]) -> Callable[..., Any]:
             images_option,
             click.option("--pairs", type=FILE, help="Verification pairs (LFW text form, or CSV/Parquet)."),
             click.option("--embeddings", type=FILE, help="Your own embeddings: skips the first training."),
-            click.option("--reviews", type=FILE, help="Decisions of people (reviews.parquet); they override verdicts."),
+            click.option("--reviews", type=FILE, help="Reviews of an earlier run (reviews.parquet)."),
             click.option("--rounds", type=click.IntRange(1), metavar="N", help="Purify up to N times."),
             click.option(
                 "--out", type=FOLDER, default=Path("runs"), show_default=True, help="Folder that holds the runs."
@@ -145,8 +145,8 @@ def _request(
     name = name or (source.stem if source else "demo")
     folder = run_folder(out, name)
     if source is None:
-        if images or pairs or embeddings:
-            raise click.UsageError("--images, --pairs and --embeddings belong to a SOURCE; give one")
+        if images or pairs or embeddings or reviews:
+            raise click.UsageError("--images, --pairs, --embeddings and --reviews belong to a SOURCE; give one")
         short = () if config_file else DEMO_SETTINGS
         return demo_request(folder, load_config(config_file, [*short, *settings]), quiet=quiet), name
     request = FlowRequest(

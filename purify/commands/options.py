@@ -68,9 +68,7 @@ def images_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def input_settings(
-    images: tuple[Path, ...], pairs: Path | None, reviews: Path | None, rounds: int | None
-) -> list[str]:
+def input_settings(images: tuple[Path, ...], pairs: Path | None, reviews: Path | None, rounds: int | None) -> list[str]:
     """Overrides of the options of a run that were given; paths in full, since a worker runs elsewhere."""
     given = {
         "ingest.images": [str(path.resolve()) for path in images] or None,
