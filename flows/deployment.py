@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flows.launch import FlowRequest
 from flows.lost_runs import close_silent_runs
@@ -49,11 +50,12 @@ class Timetable:
         from prefect.schedules import Cron, Interval
 
         try:
+            ZoneInfo(self.timezone)
             if self.cron is not None:
                 return Cron(self.cron, timezone=self.timezone)
             if self.interval is not None:
                 return Interval(self.interval, timezone=self.timezone)
-        except ValueError as error:
+        except (ValueError, ZoneInfoNotFoundError) as error:
             raise InputError(
                 f"--cron {self.cron!r}, --timezone {self.timezone!r}: expected minute, hour, day, month and weekday,"
                 ' such as "0 2 * * *" (each night at two), and a name such as Europe/Berlin'

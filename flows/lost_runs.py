@@ -8,10 +8,14 @@ long, also when no next run comes.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from purify.manifest.io import read_json
 from purify.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from prefect.automations import AutomationCore
 
 AUTOMATION = "purify: close runs without heartbeat"
 SILENCE = timedelta(minutes=9)
@@ -73,7 +77,8 @@ def close_silent_runs(silence: timedelta = SILENCE) -> UUID:
         actions=[
             ChangeFlowRunState(
                 state=StateType.CRASHED,
-                message=f"no heartbeat for {silence}: its process was killed; the next run goes on where it was",
+                message=f"no heartbeat for {silence.total_seconds():.0f} s: its process was killed; the next run on the"
+                " same folder goes on where it was",
             )
         ],
     )
@@ -82,7 +87,15 @@ def close_silent_runs(silence: timedelta = SILENCE) -> UUID:
         if not there:
             return client.create_automation(wanted)
         kept, *others = there
-        client.update_automation(kept.id, wanted)
+        if _content(kept) != _content(wanted):  # an update makes the server forget the heartbeats that it has seen
+            client.update_automation(kept.id, wanted)
         for other in others:
             client.delete_automation(other.id)
         return kept.id
+
+
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    """What an automation does, without the ids that the server gives."""
+    return automation.model_dump(
+        include={"name", "description", "enabled", "trigger", "actions"}, exclude={"trigger": {"id"}}
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,9 +70,8 @@ def serve_command(cron: str | None, interval: timedelta | None, timezone: str, *
     Needs a Prefect server (`prefect server start`) and PREFECT_API_URL. Every run works in the same folder. Without
     a schedule it waits for runs that are triggered in the UI or through the API.
     """
-    from flows.prefect_api import require_server
-
-    require_server()
+    _refuse_contradictions(cron, interval, what)
+    _require_server()
     from flows.deployment import serve
 
     timetable = _timetable(cron, interval, timezone)
@@ -98,15 +97,15 @@ def deploy_command(
 
     Needs a Prefect server (`prefect server start`) and PREFECT_API_URL. Every run works in the same folder.
     """
-    from flows.prefect_api import require_server
-
-    require_server()
-    from flows.deployment import deploy, deploy_file
-
     if file is not None:
         given = [value for key, value in what.items() if key != "out"]
         if any(given) or cron or interval:
             raise click.UsageError("--file deploys what the file describes; give it alone, or with --pool")
+    _refuse_contradictions(cron, interval, what)
+    _require_server()
+    from flows.deployment import deploy, deploy_file
+
+    if file is not None:
         answer(deploy_file(file, pool=pool), as_json=as_json)
         return
     timetable = _timetable(cron, interval, timezone)
@@ -114,11 +113,23 @@ def deploy_command(
     answer(deploy(request, name, timetable, pool=pool), as_json=as_json)
 
 
+def _refuse_contradictions(cron: str | None, interval: timedelta | None, what: Mapping[str, Any]) -> None:
+    if cron and interval:
+        raise click.UsageError("--cron and --interval: give one of them")
+    inputs = ("images", "pairs", "embeddings", "reviews")
+    if what["source"] is None and any(what[name] for name in inputs):
+        raise click.UsageError("--images, --pairs, --embeddings and --reviews belong to a SOURCE; give one")
+
+
+def _require_server() -> None:
+    from flows.prefect_api import require_server
+
+    require_server()
+
+
 def _timetable(cron: str | None, interval: timedelta | None, timezone: str) -> Timetable:
     from flows.deployment import Timetable
 
-    if cron and interval:
-        raise click.UsageError("--cron and --interval: give one of them")
     timetable = Timetable(cron, interval, timezone)
     timetable.schedule()  # refused before the demo set is drawn
     return timetable
@@ -145,8 +156,6 @@ def _request(
     name = name or (source.stem if source else "demo")
     folder = run_folder(out, name)
     if source is None:
-        if images or pairs or embeddings or reviews:
-            raise click.UsageError("--images, --pairs, --embeddings and --reviews belong to a SOURCE; give one")
         short = () if config_file else DEMO_SETTINGS
         return demo_request(folder, load_config(config_file, [*short, *settings]), quiet=quiet), name
     request = FlowRequest(
