@@ -19,7 +19,7 @@ SECRETS = {
     "PREFECT_API_AUTH_STRING": "admin:server-password-b7c1",
     "AWS_SECRET_ACCESS_KEY": "storage-password-91fa",
 }
-_PATIENCE = 240  # a loaded machine is slow; nothing waits so long on a quiet one
+_PATIENCE = 600  # a loaded machine is slow; nothing waits so long on a quiet one
 
 
 def wait_for(condition: Callable[[], Any], *, what: str, seconds: float = _PATIENCE) -> Any:
