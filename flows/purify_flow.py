@@ -92,11 +92,11 @@ def purify_flow(
         with run.lock(when_busy=(lambda busy: log.warning("%s; waiting for its end", busy)) if scheduled else None):
             take_over(run)
             _start(run, source, config, embeddings)
-            try:
-                with trainings_at_once(config.train.parallel):
+            with trainings_at_once(config.train.parallel):
+                try:
                     _purify(run, source, config, Path(embeddings) if embeddings else None)
-            finally:
-                stop_running_jobs()
+                finally:
+                    stop_running_jobs()  # before the places are closed, which waits for those at work
             publish_summary(run, config.show)
     except (PurifyError, OSError) as error:
         log.error("%s", error)
