@@ -180,7 +180,7 @@ class TrainConfig(Section):
 class ExtractorConfig(Section):
     """A model of your own in place of the first round's: nothing is trained for it."""
 
-    file: str | None = Field(
+    file: Place | None = Field(
         None,
         title="Extractor",
         description="ONNX file, or weights of one of the backbones (safetensors or an InsightFace-style .pth).",
@@ -253,7 +253,7 @@ class RoundsConfig(Section):
 class ApplyConfig(Section):
     """What becomes of the verdicts."""
 
-    reviews: str | None = Field(
+    reviews: Place | None = Field(
         None, description="Reviews of an earlier run (reviews.parquet): they hold in this run too."
     )
 
