@@ -146,7 +146,10 @@ def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Path | None,
 def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | None) -> None:
     for partial in run.root.rglob(f"{PARTIAL_PREFIX}*"):  # left by a process that was killed while it wrote
         partial.unlink()
-    files = (source, embeddings, config.extractor.file, config.evaluate.pairs, *config.ingest.images)
+    if config.apply.reviews is not None:
+        stages.adopt_reviews(Path(config.apply.reviews), run.reviews)
+    optional = (embeddings, config.extractor.file, config.evaluate.pairs, config.apply.reviews)
+    files = (source, *optional, *config.ingest.images)
     inputs = [Path(p) for p in files if p]
     run.update_info(
         source=source,

@@ -67,6 +67,7 @@ def main() -> None:
 @images_option
 @click.option("--pairs", type=FILE, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same).")
 @click.option("--embeddings", type=FILE, help="Your own embeddings: skips the first training.")
+@click.option("--reviews", type=FILE, help="Reviews of an earlier run (reviews.parquet), which hold in this one too.")
 @decision_options
 @click.option("--rounds", type=click.IntRange(1), metavar="N", help="Purify up to N times; overrides rounds.most.")
 @click.option("--out", type=FOLDER, default=Path("runs"), show_default=True, help="Folder that holds the runs.")
@@ -84,6 +85,7 @@ def run_flow(
     images: tuple[Path, ...],
     pairs: Path | None,
     embeddings: Path | None,
+    reviews: Path | None,
     rule: str | None,
     precision: float | None,
     review_budget: int | None,
@@ -109,7 +111,7 @@ def run_flow(
 
     if resume is not None:
         decisions = decision_settings(rule, precision, review_budget, keep_hard)
-        given = [source, images, pairs, embeddings, decisions, rounds, name, config_file, overrides]
+        given = [source, images, pairs, embeddings, reviews, decisions, rounds, name, config_file, overrides]
         if any(given):
             raise click.UsageError("--resume goes on with the run's own source and configuration; give it alone")
         request = resumed_request(resume)
@@ -118,6 +120,7 @@ def run_flow(
         for key, value in (
             ("ingest.images", [str(path.resolve()) for path in images] or None),
             ("evaluate.pairs", str(pairs.resolve()) if pairs else None),
+            ("apply.reviews", str(reviews.resolve()) if reviews else None),
             ("rounds.most", rounds),
         ):
             if value is not None:
@@ -270,16 +273,17 @@ def analyze_command(
 @main.command("apply")
 @click.argument("manifest", type=FILE)
 @click.option("--verdicts", type=FILE, required=True)
+@click.option("--reviews", type=FILE, help="What people decided (reviews.parquet); it overrides the verdicts.")
 @out_option
 @json_option
-def apply_command(manifest: Path, verdicts: Path, out: Path, as_json: bool) -> None:
-    """MANIFEST + verdicts -> OUT/cleaned.parquet, removed.parquet and labels.parquet."""
+def apply_command(manifest: Path, verdicts: Path, reviews: Path | None, out: Path, as_json: bool) -> None:
+    """MANIFEST + verdicts (+ reviews) -> OUT/cleaned.parquet, removed.parquet and labels.parquet."""
     from purify import stages
     from purify.manifest.ingest import load_manifest
 
     table = load_manifest(manifest)
-    stages.apply_files(table, verdicts, out)
-    counts = stages.run_counts(table, out / "cleaned.parquet", out / "removed.parquet")
+    stages.apply_files(table, verdicts, out, reviews=reviews)
+    counts = stages.run_counts(table, out / "cleaned.parquet", out / "removed.parquet", reviews=reviews)
     answer({"cleaned_table": str(out / "cleaned.parquet"), **counts}, as_json=as_json)
 
 
