@@ -1,4 +1,4 @@
-"""How a run that failed says so on the server: in the words of our errors, which tell what to do, without a traceback."""
+"""How a run that failed says so on the server: in the words of our errors, which tell what to do; no traceback."""
 
 from __future__ import annotations
 
