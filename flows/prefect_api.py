@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from flows.temporary_server import HOST, TemporaryServer, start_server
 from purify.errors import InputError, PurifyError
 
-START_SECONDS = 90.0
-"""Longest wait for a temporary server: two slow cores that also create the database need 20."""
+START_SECONDS = 180.0
+"""Longest wait for a temporary server. Two slow cores that also create the database need 20; busy ones, more."""
 
 _temporary: TemporaryServer | None = None
 

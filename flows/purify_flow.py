@@ -19,10 +19,10 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
 from prefect.logging import get_run_logger
 from prefect.runtime import deployment
-from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.failures import failed
 from flows.lost_runs import take_over
 from flows.reporting import publish_summary
 from flows.rounds import purify_again
@@ -101,8 +101,7 @@ def purify_flow(
                     stop_running_jobs()  # before the places are closed, which waits for those at work
             publish_summary(run, config.show)
     except (PurifyError, OSError) as error:
-        log.error("%s", error)
-        return Failed(message=str(error), data=error)
+        return failed(error)
     return str(run.report)
 
 
