@@ -44,7 +44,9 @@ def run_review(*, verdicts: int, reviews: int, presses: int, chromium: str | Non
     dict
         ``case``; ``versions``; ``seconds_to_start`` of the command, imports included; ``http_ms``: name of a
         request -> median and worst of `presses`; ``browser_ms``: ``first_screen`` (from the address to the face and
-        its evidence on the screen) and ``next_face`` (from the key to the next face's picture on the screen).
+        its evidence on the screen) and ``next_face`` (from the key to the next face's picture on the screen);
+        ``cpu_ms``: what ``first_screen`` takes of the processors in server and browser together, which says on a
+        busy machine what the clock can't (Linux only, else 0).
     """
     with tempfile.TemporaryDirectory(prefix="purify-review-") as folder:
         run = _write_run(Path(folder), verdicts=verdicts, reviews=reviews)
@@ -62,7 +64,7 @@ def run_review(*, verdicts: int, reviews: int, presses: int, chromium: str | Non
                 "seconds_to_start": round(time.monotonic() - began, 3),
             }
             if chromium:
-                result["browser_ms"] = _in_browser(address.group(), presses=presses, chromium=chromium)
+                result |= _in_browser(address.group(), presses=presses, chromium=chromium)
             result["http_ms"] = _over_http(address.group(), presses=presses, rows=verdicts)
         finally:
             process.kill()
@@ -119,23 +121,45 @@ _NEXT_FACE = """async () => {
 }"""
 
 
-def _in_browser(address: str, *, presses: int, chromium: str) -> dict[str, dict[str, float]]:
+def _in_browser(address: str, *, presses: int, chromium: str) -> dict[str, dict[str, dict[str, float]]]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=list(_CHROMIUM_FLAGS), chromium_sandbox=False)
-        first = []
-        for _ in range(3):  # a new profile each time: nothing is cached
+        first, spent = [], []
+        for _ in range(5):  # a new profile each time: nothing is cached
             page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
+            page.wait_for_timeout(500)
+            before = _cpu_milliseconds()
             page.goto(address)
             page.wait_for_selector("#review.item")
             first.append(page.evaluate(_ON_SCREEN))
+            spent.append(_cpu_milliseconds() - before)
         following = []
         for _ in range(presses):
             page.wait_for_timeout(300)  # a fast person
             following.append(page.evaluate(_NEXT_FACE))
         browser.close()
-    return {"first_screen": _spread(first), "next_face": _spread(following)}
+    return {
+        "browser_ms": {"first_screen": _spread(first), "next_face": _spread(following)},
+        "cpu_ms": {"first_screen": _spread(spent)},
+    }
+
+
+def _cpu_milliseconds() -> float:
+    """Processor time of this process and of all that it started, in user and kernel mode."""
+    ticks, parent = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            values = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        ticks[int(path.parent.name)] = int(values[11]) + int(values[12])
+        parent[int(path.parent.name)] = int(values[1])
+    ours = {os.getpid()}
+    while more := {pid for pid, above in parent.items() if above in ours} - ours:
+        ours |= more
+    return sum(ticks.get(pid, 0) for pid in ours) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
@@ -215,7 +239,7 @@ def _as_table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
 
 def _print_table(result: dict[str, Any]) -> None:
     table = Table("what", "median ms", "worst ms", title=f"review page, {result['case']['verdicts']:,} verdicts")
-    for kind in ("browser_ms", "http_ms"):
+    for kind in ("browser_ms", "cpu_ms", "http_ms"):
         for name, spread in result.get(kind, {}).items():
             table.add_row(f"{kind.removesuffix('_ms')}: {name}", f"{spread['median']:.1f}", f"{spread['worst']:.1f}")
     Console(stderr=True).print(table)
