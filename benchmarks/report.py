@@ -139,7 +139,7 @@ def _class_report(verdicts: pa.Table, label: npt.NDArray[np.int64], labels: int)
     names, ids = verdicts["label"].to_pylist(), verdicts["sample_id"].to_pylist()
     kept = verdicts["decision"].to_numpy() == Decision.KEEP.value
     wrong = 1 - verdicts["p_clean"].to_numpy()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for low, high in zip(start[:-1].tolist(), start[1:].tolist(), strict=True):
         if high - low < 2:
             continue

@@ -57,7 +57,12 @@ def run_histogram(manifest: pa.Table, verdicts: pa.Table, info: Mapping[str, Any
 def report_values(run: RunTables) -> dict[str, Any]:
     """All that the page says of a run."""
     truth = truth_figures(run.manifest, run.verdicts)
-    structure = _structure(run)
+    mixed, merges = labels.mixed_labels(run.class_report, run.verdicts), labels.merge_proposals(run.class_report)
+    structure = {
+        "mixed": mixed[:_MIXED],
+        "merges": merges[:_MERGES],
+        "confused": labels.confused_pairs(run.verdicts, most=_CONFUSED),
+    }
     classes = labels.worst_labels(run.class_report, most=_WORST)
     cards = [row for row in classes if row["flag"] != Flag.MIXED][:_CARDS]
     shares = labels.subcenter_shares(run.verdicts, run.class_report)
@@ -82,22 +87,15 @@ def report_values(run: RunTables) -> dict[str, Any]:
         "classes": [{**row, "shares": shares.of(row["label"]) if shares else []} for row in classes],
         "flags": labels.flag_counts(run.class_report),
         "flag_meanings": labels.FLAG_MEANINGS,
-        "mixed_in_all": len(labels.mixed_labels(run.class_report)),
-        "merges_in_all": len(labels.merge_proposals(run.class_report)),
+        "mixed_in_all": len(mixed),
+        "mixed_open": sum(not row["settled"] for row in mixed),
+        "merges_in_all": len(merges),
         **faces,
         "cards": label_pictures(run, faces["cards"]),
         **settings,
         **pictures,
         "sweep_data": script_data(settings["sweeps"], pictures["axis"]),
         **_verification(run.evaluation),
-    }
-
-
-def _structure(run: RunTables) -> dict[str, list[dict[str, Any]]]:
-    return {
-        "mixed": labels.mixed_labels(run.class_report)[:_MIXED],
-        "merges": labels.merge_proposals(run.class_report)[:_MERGES],
-        "confused": labels.confused_pairs(run.verdicts, most=_CONFUSED),
     }
 
 

@@ -84,14 +84,25 @@ def flag_counts(report: pa.Table) -> dict[str, int]:
     return {flag: n for flag, n in sorted(found.items()) if flag != Flag.OK.value}
 
 
-def mixed_labels(report: pa.Table) -> list[dict[str, Any]]:
+def mixed_labels(report: pa.Table, verdicts: pa.Table) -> list[dict[str, Any]]:
     """Labels that stand for several people: ``label``, ``n`` and ``groups`` of sample ids, the largest group first.
 
-    The labels with the largest smaller groups come first: they hold most images of somebody else.
+    A label is ``settled`` when a person has decided on each image of its smaller groups. Open ones come first, those
+    with the largest smaller groups before others: they hold most images of somebody else.
     """
+    reviewed = set(verdicts.filter(pc.equal(verdicts["reason"], Reason.REVIEWED.value))["sample_id"].to_pylist())
     rows = report.select(["label", "n", "split"]).filter(report["split"].is_valid()).to_pylist()
-    found = [{"label": row["label"], "n": row["n"], "groups": row["split"]} for row in rows if len(row["split"]) > 1]
-    found.sort(key=lambda row: (-sum(map(len, row["groups"][1:])), row["label"]))
+    found = [
+        {
+            "label": row["label"],
+            "n": row["n"],
+            "groups": row["split"],
+            "settled": all(reviewed.issuperset(group) for group in row["split"][1:]),
+        }
+        for row in rows
+        if len(row["split"]) > 1
+    ]
+    found.sort(key=lambda row: (row["settled"], -sum(map(len, row["groups"][1:])), row["label"]))
     return found
 
 

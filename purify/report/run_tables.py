@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from purify.manifest.io import read_json, read_table
+from purify.manifest.reviews import override_verdicts, read_reviews
 from purify.manifest.schema import CLASS_REPORT, MANIFEST, VERDICTS
 from purify.run_folder import RunFolder
 
@@ -25,7 +26,7 @@ class RunTables:
     name
         Of its folder.
     manifest, verdicts, class_report
-        As in the files of the run's last round.
+        As in the files of the run's last round; the verdicts as the run's reviews left them.
     info
         ``run.json``; empty where there is none yet.
     evaluation
@@ -66,10 +67,13 @@ def read_run(folder: Path | str, *, round_number: int | None = None) -> RunTable
     run = RunFolder(Path(folder))
     judged = run.last_round if round_number is None else run.round(round_number)
     name = run.root.resolve().name
+    verdicts = read_table(judged.verdicts, VERDICTS)
+    if run.given_reviews is not None:
+        verdicts = override_verdicts(verdicts, read_reviews(run.given_reviews))
     return RunTables(
         name=name if round_number is None else f"{name}, round {round_number}",
         manifest=read_table(run.manifest, MANIFEST),
-        verdicts=read_table(judged.verdicts, VERDICTS),
+        verdicts=verdicts,
         class_report=read_table(judged.class_report, CLASS_REPORT),
         info=read_json(run.info) if run.info.exists() else {},
         evaluation=read_json(run.evaluation) if run.evaluation.exists() else None,

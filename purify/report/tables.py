@@ -41,6 +41,7 @@ REASON_MEANINGS = {
     Reason.DUPLICATE_OF: "its label is another spelling of the new one",
     Reason.UNCERTAIN: "doubtful: kept, or left to a person, as asked",
     Reason.TOO_FEW_TO_JUDGE: "its label has too few images to judge",
+    Reason.REVIEWED: "decided by a person",
 }
 #: Figures of `score_verdicts` that are shown: key -> name, meaning.
 _TRUTH_MEANINGS = {
@@ -58,7 +59,8 @@ _TRUTH_MEANINGS = {
 def counts(manifest: pa.Table, verdicts: pa.Table) -> dict[str, int]:
     """Rows that came in, and what became of them: ``images`` = ``not usable`` + ``kept`` + ``removed``.
 
-    ``kept`` counts the ``relabeled``, ``removed`` those left to a person (``review``).
+    ``kept`` counts the ``relabeled``, ``removed`` those left to a person (``review``); ``reviewed`` is what a person
+    has decided.
     """
     kept = pc.sum(pc.is_in(verdicts["decision"], _KEPT)).as_py() or 0
     found = {entry["values"]: entry["counts"] for entry in verdicts["decision"].value_counts().to_pylist()}
@@ -70,6 +72,7 @@ def counts(manifest: pa.Table, verdicts: pa.Table) -> dict[str, int]:
         "relabeled": found.get(Decision.RELABEL.value, 0),
         "removed": len(verdicts) - kept,
         "review": found.get(Decision.REVIEW.value, 0),
+        "reviewed": pc.sum(pc.equal(verdicts["reason"], Reason.REVIEWED.value)).as_py() or 0,
     }
 
 
@@ -196,11 +199,18 @@ def label_truth(manifest: pa.Table, verdicts: pa.Table) -> Truth | None:
 
 
 def noise_of(verdicts: pa.Table, *, calibrated: bool) -> NoiseEstimate | None:
-    """Estimated share of wrong labels; of a rule without probabilities what it did not keep stands for them."""
+    """Estimated share of wrong labels; of a rule without probabilities what it did not keep stands for them.
+
+    What a person decided is certain.
+    """
+    kept = (verdicts["decision"].to_numpy() == Decision.KEEP.value).astype(np.float64)
+    p_clean = kept
     if calibrated:
-        p_clean = verdicts["p_clean"].to_numpy().astype(np.float64)
-    else:
-        p_clean = (verdicts["decision"].to_numpy() == Decision.KEEP.value).astype(np.float64)
+        decided = pc.and_(
+            pc.equal(verdicts["reason"], Reason.REVIEWED.value),
+            pc.not_equal(verdicts["decision"], Decision.REVIEW.value),
+        )
+        p_clean = np.where(_mask(decided), kept, verdicts["p_clean"].to_numpy().astype(np.float64))
     return estimate_noise(p_clean, label_numbers(verdicts))
 
 

@@ -59,8 +59,7 @@ def test_each_notebook_runs_from_its_first_cell_to_its_last(
 ) -> None:
     (path,) = [path for path in notebooks if path.stem == name]
     notebook = _execute(path, small_run, monkeypatch)
-    committed = nbformat.read(path, as_version=4)
-    assert len(_figures(notebook)) >= len(_figures(committed)) - 2  # a smaller run has fewer sub-centers to show
+    assert len(_figures(notebook)) >= 5
     assert "demo-small" in str(notebook.cells[1]["outputs"])
 
 

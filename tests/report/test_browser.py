@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,19 +11,11 @@ from purify.manifest.schema import Reason
 from purify.report.html import write_report
 from tests.report.sample_run import Sample, build_run
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 pytestmark = pytest.mark.slow
 
-_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE_NAMES = [
     "<script>window.hacked=1</script>",
     "\"><img src=x onerror='window.hacked=1'>",
@@ -37,17 +27,6 @@ HOSTILE_NAMES = [
     "x" * 300,
     "tab\tand\nnew line and \x07 bell",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
-    if _CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +50,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(run.root)
 
 
-def _open(browser: Any, path: Path, **settings: Any) -> tuple[Any, list[str]]:
+def _open(browser: Browser, path: Path, **settings: Any) -> tuple[Page, list[str]]:
     page = browser.new_context(**settings).new_page()
     troubles: list[str] = []
     page.on("console", lambda message: troubles.append(message.text))
@@ -83,7 +62,7 @@ def _open(browser: Any, path: Path, **settings: Any) -> tuple[Any, list[str]]:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_hostile_names_are_text_and_break_nothing(browser: Any, report: Path, width: int) -> None:
+def test_hostile_names_are_text_and_break_nothing(browser: Browser, report: Path, width: int) -> None:
     page, troubles = _open(browser, report, viewport={"width": width, "height": 800})
     assert troubles == []
     assert page.evaluate("window.hacked") is None
@@ -97,7 +76,7 @@ def test_hostile_names_are_text_and_break_nothing(browser: Any, report: Path, wi
     page.context.close()
 
 
-def test_the_sliders_work_by_keyboard_and_say_what_they_found(browser: Any, report: Path) -> None:
+def test_the_sliders_work_by_keyboard_and_say_what_they_found(browser: Browser, report: Path) -> None:
     page, troubles = _open(browser, report)
     page.focus("#angle")
     said = page.text_content("#angle-said")
@@ -115,7 +94,7 @@ def test_the_sliders_work_by_keyboard_and_say_what_they_found(browser: Any, repo
     page.context.close()
 
 
-def test_without_scripts_the_page_says_all(browser: Any, report: Path) -> None:
+def test_without_scripts_the_page_says_all(browser: Browser, report: Path) -> None:
     page, _ = _open(browser, report, java_script_enabled=False)
     assert not page.locator("#angle").is_visible()
     assert "official, 75\u00b0" in page.locator("#settings").text_content()
@@ -123,7 +102,7 @@ def test_without_scripts_the_page_says_all(browser: Any, report: Path) -> None:
     page.context.close()
 
 
-def test_dark_and_print_are_readable(browser: Any, report: Path) -> None:
+def test_dark_and_print_are_readable(browser: Browser, report: Path) -> None:
     page, _ = _open(browser, report, color_scheme="dark")
     colors = "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
     assert page.evaluate(colors) == ["rgb(230, 233, 237)", "rgb(20, 24, 29)"]

@@ -9,16 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from purify.errors import InputError
 from purify.evaluation.detection import score_verdicts
-from purify.manifest.io import read_json, read_table, write_json
-from purify.manifest.schema import MANIFEST, VERDICTS
+from purify.manifest.io import read_json, read_table, write_json, write_table
+from purify.manifest.schema import MANIFEST, REVIEWS, VERDICTS
 from purify.report.html import write_report
+from purify.report.run_tables import read_run
+from purify.report.tables import noise_of
 from purify.run_folder import RunFolder
-from tests.report.sample_run import HOSTILE, SAMPLES, Page, build_run, evaluation, parse
+from tests.report.sample_run import HOSTILE, SAMPLES, Page, build_run, evaluation, parse, structured_run
 
 
 def test_counts_add_up_to_the_tables(page: Page) -> None:
@@ -171,6 +174,25 @@ def test_mixed_labels_and_merges_are_proposed_side_by_side(structured: RunFolder
     assert "b__2" not in [row[0] for row in page.rows["worst"]]  # it is told of as a merge
     assert page.rows["confused"][1] == ["a", "b", "2", "2", "0"]
     assert "1 label stands for two people" in page.text("look")
+
+
+def test_what_a_person_decided_counts_and_settles_a_mixed_label(tmp_path: Path) -> None:
+    run = structured_run(tmp_path)
+    before = noise_of(read_run(run.root).verdicts, calibrated=True)
+    rows = [
+        {"sample_id": "c/3.png", "decision": "relabel", "new_label": "a", "reviewer": "me"},
+        {"sample_id": "c/4.png", "decision": "drop", "reviewer": "me"},
+    ]
+    write_table(pa.Table.from_pylist(rows, schema=REVIEWS), run.reviews)
+    page = parse(write_report(run.root))
+    assert page.text("mixed-1") == "c, 4 images: settled"
+    assert "label stands for two people" not in page.text("look")
+    assert "2 images were decided by a person" in page.text("look")
+    assert ["relabel", "reviewed", "1", "7.7\u00a0%", "decided by a person"] in page.rows["reasons"]
+    after = noise_of(read_run(run.root).verdicts, calibrated=True)
+    assert before is not None
+    assert after is not None
+    assert after.share == pytest.approx(before.share + 2 * 0.35 / 13)  # both were wrong, with 0.65 before
 
 
 def test_the_noise_estimate_has_an_interval_and_says_how_it_was_made(structured: RunFolder) -> None:
