@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.analysis.search import cosines_to, unit
-from purify.analysis.subcenter_sweep import SubcenterCount, sweep_subcenters
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
 from purify.manifest.schema import Flag
 from purify.report.run_tables import RunTables
 from purify.report.selection import by_ids
+from purify.report.subcenter_sweep import SubcenterCount, sweep_subcenters
 from purify.report.tables import label_numbers, label_truth
 from purify.run_folder import RunFolder
 
