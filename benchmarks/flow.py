@@ -160,7 +160,8 @@ def run_stages(folder: Path) -> None:
 
 
 def _train(config: PurifyConfig, table: Path, folder: Path, *, subcenters: int) -> None:
-    from purify.training.job import TrainJob, compute_threads, run_job
+    from purify.training.job import TrainJob
+    from purify.training.launch import compute_threads, run_job
 
     threads = compute_threads(config.train.parallel)
     model, train = config.model.model_dump(), config.train.model_dump()

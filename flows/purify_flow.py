@@ -31,6 +31,7 @@ from flows.tasks import (
     apply_task,
     embed_task,
     evaluate_task,
+    extractor_of,
     ingest_task,
     report_task,
     train_round_task,
@@ -38,13 +39,14 @@ from flows.tasks import (
 )
 from purify import __version__, stages
 from purify.config import Place, PurifyConfig
+from purify.embedding.extractors import open_extractor
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError, PurifyError
 from purify.manifest.io import PARTIAL_PREFIX, read_table, sha256_file
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import MANIFEST
 from purify.run_folder import RunFolder
-from purify.training.job import stop_running_jobs
+from purify.training.launch import stop_running_jobs
 
 DEFAULT_CONFIG = PurifyConfig()
 
@@ -118,9 +120,10 @@ def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Path 
     early = [name for name in models if name in ("raw", "oracle")]
     trainings: list[PrefectFuture[None]] = []
     if embeddings is None:
-        first = train_round_task.submit(run, 1, config)
+        first = None if extractor_of(1, config) else train_round_task.submit(run, 1, config)
         trainings = [train_task.submit(run, name, config) for name in early]
-        first.result()
+        if first is not None:
+            first.result()
         embed_task(run, 1, config)
     analyze_task(run, 1, config, embeddings=embeddings)
     purify_again(run, config, images=images)
@@ -160,10 +163,14 @@ def models_to_compare(run: RunFolder, config: PurifyConfig, images: list[str]) -
 
 
 def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Path | None, images: list[str]) -> None:
-    """Refuse bad pairs and embeddings now, not after the training."""
+    """Refuse bad pairs, embeddings and extractors now, not after the training."""
     manifest = read_table(run.manifest, MANIFEST)
+    if embeddings is not None and config.extractor.file is not None:
+        raise InputError("both --embeddings and extractor.file are given; leave one out")
     if embeddings is not None:
         read_embeddings(embeddings, stages.ok_rows(manifest)["sample_id"].to_pylist())
+    elif (file := extractor_of(1, config)) is not None:
+        open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
     if config.evaluate.pairs and images:
         roots = ImageRoots([Path(root) for root in images])
         stages.usable_pairs(Path(config.evaluate.pairs), roots, manifest, config.evaluate)
@@ -174,7 +181,8 @@ def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | 
         partial.unlink()
     if config.apply.reviews is not None:
         stages.adopt_reviews(Path(config.apply.reviews), run.reviews)
-    files = (source, embeddings, config.evaluate.pairs, config.apply.reviews, *config.ingest.images)
+    optional = (embeddings, config.extractor.file, config.evaluate.pairs, config.apply.reviews)
+    files = (source, *optional, *config.ingest.images)
     inputs = [Path(p) for p in files if p]
     run.update_info(
         source=source,

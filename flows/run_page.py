@@ -18,13 +18,16 @@ from purify.manifest.schema import CLASS_REPORT, MANIFEST, VERDICTS
 from purify.report import tables
 from purify.report.figures import data_url, png_bytes
 from purify.report.html import run_histogram
-from purify.report.thumbnails import Face, faces
+from purify.report.labels import worst_labels
+from purify.report.selection import surest_removed
+from purify.report.thumbnails import Face, face_sheets
 from purify.run_folder import RunFolder
 
 REPORTS_URL = "PURIFY_REPORTS_URL"
 """Environment variable: where a web server shows the folder that holds the runs. A browser opens no ``file://``
 link of a page that came over HTTP."""
 
+_WORST = 12
 _FACES = 24
 _FACES_A_ROW = 6
 
@@ -47,7 +50,7 @@ def worst_classes(run: RunFolder) -> list[dict[str, Any]]:
             "estimated wrong": _percent(row["noise_rate"]),
             "flag": row["flag"],
         }
-        for row in tables.worst_classes(read_table(run.class_report, CLASS_REPORT))
+        for row in worst_labels(read_table(run.class_report, CLASS_REPORT), most=_WORST)
     ]
 
 
@@ -111,7 +114,7 @@ def _verification(evaluation: Mapping[str, Any] | None) -> list[str]:
 
 
 def _removed(manifest: pa.Table, verdicts: pa.Table) -> str:
-    shown = faces(manifest, tables.surest_removed(verdicts, most=_FACES))
+    shown = face_sheets(manifest, {"removed": surest_removed(verdicts, most=_FACES)})["removed"]
     return contact_sheet(shown) if shown else "None, or their images are not at hand."
 
 
@@ -122,8 +125,13 @@ def contact_sheet(shown: Sequence[Face]) -> str:
         row = shown[start : start + _FACES_A_ROW]
         blank = [""] * (_FACES_A_ROW - len(row))
         lines.append([*(picture(face.label, face.picture) for face in row), *blank])
-        lines.append([*(markdown_text(f"{face.label}: {face.caption}") for face in row), *blank])
+        lines.append([*(markdown_text(f"{face.label}: {_said_of(face)}") for face in row), *blank])
     return markdown_table(lines)
+
+
+def _said_of(face: Face) -> str:
+    angle = "no angle" if face.angle is None else f"{face.angle:.1f}\u00b0"
+    return f"{angle}, {face.reason.replace('_', ' ')}"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

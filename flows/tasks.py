@@ -15,13 +15,15 @@ from flows.retries import STAGE_RETRIES
 from purify import stages
 from purify.analysis.rounds import RoundSummary, compare_rounds
 from purify.config import PurifyConfig
+from purify.embedding.extractors import model_file
 from purify.errors import PurifyError
 from purify.manifest.ingest import load_manifest
 from purify.manifest.io import read_table, write_table
 from purify.manifest.schema import MANIFEST, VERDICTS
 from purify.report.html import truth_figures, write_report
 from purify.run_folder import RunFolder
-from purify.training.job import TrainJob, compute_threads, run_job
+from purify.training.job import TrainJob
+from purify.training.launch import compute_threads, run_job
 
 _MODEL = "model.safetensors"
 
@@ -111,15 +113,17 @@ def _training_table(run: RunFolder, name: str, config: PurifyConfig) -> Path:
 
 @task(name="embed", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
-    """``manifest.parquet`` + checkpoint of a round -> its ``embeddings.parquet``, of all rows in every round."""
+    """``manifest.parquet`` + checkpoint of a round (or the extractor) -> its ``embeddings.parquet``, of all rows."""
     folder, stage = run.round(number), _stage("embed", number)
+    model = extractor_of(number, config) or folder.checkpoint
 
     def work() -> None:
         stages.embed_manifest(
             read_table(run.manifest, MANIFEST),
-            folder.checkpoint,
+            model,
             folder.embeddings,
             config.embed,
+            extractor_config=config.extractor,
             precision=config.train.precision,
             workers=config.train.workers,
             progress=progress_for(stage),
@@ -127,11 +131,17 @@ def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
 
     inputs = {
         "manifest": run.manifest,
-        "checkpoint": folder.checkpoint / _MODEL,
+        "checkpoint": model_file(model),
         "config": config.embed.model_dump(),
+        "extractor": config.extractor.model_dump(exclude={"file"}),
         "precision": config.train.precision,
     }
     run.run_stage(stage, inputs, [folder.embeddings], work)
+
+
+def extractor_of(number: int, config: PurifyConfig) -> Path | None:
+    """The user's own model that embeds in a round: in the first one, if there is one."""
+    return Path(config.extractor.file) if number == 1 and config.extractor.file else None
 
 
 @task(name="analyze", cache_policy=NO_CACHE, **STAGE_RETRIES)
@@ -143,7 +153,8 @@ def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embedding
     """
     folder = run.round(number)
     vectors = embeddings or folder.embeddings
-    checkpoint = folder.checkpoint if number == 1 and embeddings is None else None
+    trained = embeddings is None and extractor_of(number, config) is None
+    checkpoint = folder.checkpoint if number == 1 and trained else None
 
     def work() -> None:
         analysis = stages.analyze_manifest(

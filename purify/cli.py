@@ -29,6 +29,7 @@ from purify.commands.options import (
     json_option,
     out_option,
 )
+from purify.commands.review import review_command
 from purify.config import load_config
 from purify.errors import PurifyError
 
@@ -176,7 +177,8 @@ def train_command(
 ) -> None:
     """MANIFEST -> OUT/checkpoint. Interrupted, the same command goes on where it was."""
     from purify.progress import progress_board
-    from purify.training.job import TrainJob, compute_threads, run_job
+    from purify.training.job import TrainJob
+    from purify.training.launch import compute_threads, run_job
 
     config = load_config(config_file, overrides)
     job = TrainJob(
@@ -195,7 +197,9 @@ def train_command(
 
 @main.command("embed")
 @click.argument("manifest", type=FILE)
-@click.option("--checkpoint", type=EXISTING, required=True, help="Checkpoint folder.")
+@click.option(
+    "--checkpoint", type=EXISTING, required=True, help="Checkpoint folder; or an ONNX file, or weights of a backbone."
+)
 @out_option
 @config_options
 def embed_command(
@@ -215,6 +219,7 @@ def embed_command(
             checkpoint,
             path,
             config.embed,
+            extractor_config=config.extractor,
             precision=config.train.precision,
             workers=config.train.workers,
             progress=board.stage("embed"),
@@ -361,6 +366,9 @@ def report_command(run: Path) -> None:
     from purify.report.html import write_report
 
     answer({"report": str(write_report(run))}, as_json=False)
+
+
+main.add_command(review_command)
 
 
 @main.command("demo-data")

@@ -83,7 +83,8 @@ def test_numerical_packages_know_no_orchestration_and_no_stage_after_them() -> N
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    declared = {requirement_name(requirement) for requirement in PROJECT["dependencies"]}
+    extras = [PROJECT["optional-dependencies"][extra] for extra in ("onnx",)]
+    declared = {requirement_name(requirement) for group in (PROJECT["dependencies"], *extras) for requirement in group}
     importable = {IMPORT_NAMES.get(name, name) for name in declared} | set(PACKAGES)
     undeclared = {
         f"{path.relative_to(REPOSITORY)} imports {module}"

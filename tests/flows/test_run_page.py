@@ -51,11 +51,26 @@ def test_the_link_follows_the_web_server_of_the_runs(run: RunFolder, monkeypatch
 
 
 def test_a_contact_sheet_has_whole_rows() -> None:
-    faces = [Face(f"data:image/jpeg;base64,{i}", f"p{i}", f"{i}.0 degrees", None) for i in range(8)]
+    faces = [
+        Face(
+            picture=f"data:image/jpeg;base64,{i}",
+            sample_id=f"p{i}/1.jpg",
+            label=f"p{i}",
+            angle=float(i),
+            p_clean=0.1,
+            decision="drop",
+            reason="open_set",
+            new_label=None,
+            other_label=None,
+            angle_other=None,
+            truth=None,
+        )
+        for i in range(8)
+    ]
     lines = contact_sheet(faces).splitlines()
     assert len(lines) == 5  # pictures, rule of the head, captions; pictures, captions
     assert {line.count("|") for line in lines} == {7}
-    assert "p7: 7.0 degrees" in lines[-1]
+    assert "p7: 7.0\u00b0, open set" in lines[-1]
 
 
 @pytest.mark.parametrize(
