@@ -105,6 +105,11 @@ def resumed_request(run: Path) -> FlowRequest:
     )
 
 
+def _load_flow() -> None:
+    """Import the flow, and torch with it, which takes as long as a temporary server's start on the other core."""
+    import flows.purify_flow  # noqa: F401
+
+
 def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
     """Run the flow and return its summary.
 
@@ -112,7 +117,7 @@ def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
     """
     run = RunFolder(Path(request.run_folder))
     try:
-        with prefect_api(), progress_board(quiet=quiet) as board, show_on(board):
+        with prefect_api(meanwhile=_load_flow), progress_board(quiet=quiet) as board, show_on(board):
             from prefect import tags
 
             from flows.purify_flow import purify_flow
