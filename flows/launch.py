@@ -96,9 +96,11 @@ def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
     run = RunFolder(Path(request.run_folder))
     try:
         with prefect_api(), progress_board(quiet=quiet) as board, show_on(board):
-            from flows.purify_flow import with_runner
+            from flows.purify_flow import purify_flow
+            from flows.runners import with_runner
 
-            with_runner(request.config)(request.source, request.run_folder, request.config, request.embeddings)
+            run_flow = with_runner(purify_flow, request.config)
+            run_flow(request.source, request.run_folder, request.config, request.embeddings)
     except InputError:
         if not run.manifest.exists():
             shutil.rmtree(run.root, ignore_errors=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 from prefect import flow
 from prefect.futures import PrefectFuture, wait
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.reporting import publish_summary
 from flows.rounds import purify_again
+from flows.runners import require_runner
 from flows.tasks import (
     analyze_task,
     apply_task,
@@ -66,6 +66,7 @@ def purify_flow(
         Path of the report.
     """
     run = RunFolder(Path(run_folder))
+    require_runner(config.scale)
     with run.lock():
         _start(run, source, config, embeddings)
         try:
@@ -174,9 +175,3 @@ def _git_revision() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()
-
-
-def with_runner(config: PurifyConfig) -> Any:
-    """The flow with as many trainings at once as configured."""
-    runner: Any = ThreadPoolTaskRunner(max_workers=config.train.parallel)
-    return purify_flow.with_options(task_runner=runner)

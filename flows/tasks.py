@@ -11,6 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.reporting import progress_for
+from flows.runners import fan_out, neighbor_search
 from purify import stages
 from purify.analysis.rounds import RoundSummary, compare_rounds
 from purify.config import PurifyConfig
@@ -121,6 +122,7 @@ def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
             config.embed,
             precision=config.train.precision,
             workers=config.train.workers,
+            run_blocks=fan_out(config.scale),
             progress=progress_for(stage),
         )
 
@@ -150,6 +152,7 @@ def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embedding
             vectors,
             config,
             checkpoint_folder=checkpoint,
+            search=neighbor_search(config.scale, folder.verdicts),
         )
         write_table(analysis.verdicts, folder.verdicts)
         write_table(analysis.class_report, folder.class_report)

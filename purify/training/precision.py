@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
@@ -32,6 +32,11 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
         return torch.bfloat16
     return torch.float32
+
+
+def precision_here(precision: Precision) -> Precision:
+    """`precision`, where ``auto`` gives way to the name of what it means on this machine."""
+    return cast(Precision, str(resolve_precision(precision, default_device())).removeprefix("torch."))
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
