@@ -6,6 +6,7 @@ threads and one block at a time, there is nothing to distribute, and no task run
 
 from __future__ import annotations
 
+import contextvars
 import importlib.util
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from prefect import Flow, task
@@ -130,11 +131,26 @@ def block_runner(scale: ScaleConfig, workers: int) -> TaskRunner[Any]:
         case "threads":
             return ThreadPoolTaskRunner(max_workers=workers)
         case "processes":
-            return ProcessPoolTaskRunner(max_workers=workers, initializer=_prepare_worker_process)
+            return _ProcessRunner(max_workers=workers, initializer=_prepare_worker_process)
         case "dask":
             return _dask_runner(scale.address, workers)
         case "ray":
             return _ray_runner(scale.address, workers)
+
+
+class _ProcessRunner(ProcessPoolTaskRunner):
+    """The process pool, which reports to the run's server also what its workers tell it.
+
+    Prefect passes that on in a new thread, which doesn't see the settings of the thread that started the runner, and
+    so would start a server that outlives the run.
+    """
+
+    def __enter__(self) -> Self:
+        self._settings = contextvars.copy_context()
+        return super().__enter__()
+
+    def _forward_subprocess_messages(self) -> None:
+        self._settings.run(super()._forward_subprocess_messages)
 
 
 def _dask_runner(address: str | None, workers: int) -> TaskRunner[Any]:

@@ -44,7 +44,9 @@ def folder(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> 
     return place
 
 
-def _embed(folder: Path, paths: list[Path], shards: Path, run_blocks: RunBlocks = run_here, **config: int) -> np.ndarray:
+def _embed(
+    folder: Path, paths: list[Path], shards: Path, run_blocks: RunBlocks = run_here, **config: int
+) -> np.ndarray:
     ids, uris = [p.name for p in paths], [p.as_uri() for p in paths]
     parts = embed_images(
         folder, ids, uris, EmbedConfig(**config), shards=shards, precision="float32", run_blocks=run_blocks
