@@ -238,6 +238,15 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Puri
             raise InputError(f"{path}: can't read the configuration: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a TOML file: {error}") from error
+    return _validated(data, overrides)
+
+
+def with_overrides(config: PurifyConfig, overrides: Iterable[str]) -> PurifyConfig:
+    """`config` with ``section.key=value`` overrides; InputError if a key or value is not one of the model's."""
+    return _validated(config.model_dump(mode="json"), overrides)
+
+
+def _validated(data: dict[str, Any], overrides: Iterable[str]) -> PurifyConfig:
     for text in overrides:
         _override(data, text)
     try:

@@ -15,11 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from flows.launch import resumed_request
 from flows.runners import fan_out, require_runner
 from purify import stages
 from purify.analysis.neighbors import Neighbors, find_neighbors
 from purify.blocks import run_here
+from purify.cli import main
 from purify.config import PurifyConfig, ScaleConfig, load_config
 from purify.errors import InputError, PurifyError
 from purify.manifest.io import read_table
@@ -299,3 +302,14 @@ def test_a_cluster_that_is_not_there_is_refused_before_the_training(
 def test_an_address_without_a_cluster_runner_is_a_mistake() -> None:
     with pytest.raises(InputError, match=r"scale: .*an address needs runner dask or ray, not threads"):
         load_config(overrides=["scale.address=tcp://127.0.0.1:8786"])
+
+
+def test_a_run_can_go_on_with_another_runner_but_not_with_another_recipe(begun: Begun, tmp_path: Path) -> None:
+    run = begun.copy(tmp_path / "run")
+    run.update_info(source=str(begun.source), embeddings=None, config=CONFIG.model_dump(mode="json"))
+    resumed = resumed_request(run.root, ["scale.runner=processes", "scale.workers=2"])
+    assert resumed.config.scale == ScaleConfig(runner="processes", workers=2)
+    assert resumed.config.model_copy(update={"scale": ScaleConfig()}) == CONFIG
+    refused = CliRunner().invoke(main, ["run-flow", "--resume", str(run.root), "--set", "train.epochs=2"])
+    assert refused.exit_code == 2
+    assert "--set scale.*" in refused.output
