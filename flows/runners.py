@@ -164,6 +164,7 @@ def _dask_runner(address: str | None, workers: int) -> TaskRunner[Any]:
             "threads_per_worker": 1,
             "host": _HOST,
             "dashboard_address": None,
+            "scheduler_kwargs": {"dashboard_address": f"{_HOST}:0"},  # its HTTP server stays: on a port of its own
             "memory_limit": None,  # it would end a worker for the pixels that it holds
         }
     )
