@@ -37,6 +37,8 @@ from purify.progress import Progress
 
 _HOST = "127.0.0.1"
 _CONNECT_SECONDS = 10
+#: After this time without any worker a Dask cluster of our own gives up, instead of waiting for ever.
+_LONELY = "5 minutes"
 #: Runners that are packages of their own.
 _PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 
@@ -154,10 +156,12 @@ class _ProcessRunner(ProcessPoolTaskRunner):
 
 
 def _dask_runner(address: str | None, workers: int) -> TaskRunner[Any]:
+    import dask.config
     from prefect_dask.task_runners import DaskTaskRunner
 
     if address is not None:
         return DaskTaskRunner(address=address)
+    dask.config.set({"distributed.scheduler.no-workers-timeout": _LONELY})
     return DaskTaskRunner(
         cluster_kwargs={
             "n_workers": workers,
@@ -165,6 +169,8 @@ def _dask_runner(address: str | None, workers: int) -> TaskRunner[Any]:
             "host": _HOST,
             "dashboard_address": None,
             "scheduler_kwargs": {"dashboard_address": f"{_HOST}:0"},  # its HTTP server stays: on a port of its own
+            # Before a worker takes part: its loop must answer, and would not while it imports PyTorch for a block.
+            "preload": ["flows.purify_flow"],
             "memory_limit": None,  # it would end a worker for the pixels that it holds
         }
     )
@@ -251,9 +257,9 @@ def _losses(scale: ScaleConfig) -> tuple[type[BaseException], ...]:
             return (BrokenProcessPool,)
         case "dask":
             from distributed.client import FutureCancelledError
-            from distributed.scheduler import KilledWorker
+            from distributed.scheduler import KilledWorker, NoValidWorkerError
 
-            return (OSError, KilledWorker, FutureCancelledError)
+            return (OSError, KilledWorker, NoValidWorkerError, FutureCancelledError)
         case "ray":
             from ray.exceptions import RayError
 

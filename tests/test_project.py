@@ -84,7 +84,7 @@ def test_numerical_packages_know_no_orchestration_and_no_stage_after_them() -> N
 def test_every_import_is_a_declared_dependency() -> None:
     extras = [PROJECT["optional-dependencies"][extra] for extra in ("dask", "ray")]
     declared = {requirement_name(requirement) for group in (PROJECT["dependencies"], *extras) for requirement in group}
-    importable = {IMPORT_NAMES.get(name, name) for name in declared} | set(PACKAGES) | {"distributed", "ray"}
+    importable = {IMPORT_NAMES.get(name, name) for name in declared} | set(PACKAGES) | {"dask", "distributed", "ray"}
     undeclared = {
         f"{path.relative_to(REPOSITORY)} imports {module}"
         for path in SOURCES

@@ -147,7 +147,12 @@ def scheduler() -> Iterator[str]:
     """A Dask cluster that knows nothing of the run: its workers are there already."""
     distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        preload=["flows.purify_flow"],
     ) as cluster:
         yield cluster.scheduler_address
 
