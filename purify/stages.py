@@ -18,8 +18,9 @@ from purify.analysis.neighbors import SearchBlocks, search_here
 from purify.analysis.projection import fit_subcenters
 from purify.analysis.verdicts import Analysis, analyze
 from purify.blocks import RunBlocks, run_here
-from purify.config import EmbedConfig, EvaluateConfig, IngestConfig, PurifyConfig
+from purify.config import EmbedConfig, EvaluateConfig, ExtractorConfig, IngestConfig, PurifyConfig
 from purify.embedding.extract import embed_images
+from purify.embedding.extractors import open_extractor
 from purify.embedding.store import EmbeddingWriter, read_embeddings
 from purify.errors import InputError
 from purify.evaluation.gain import compare_models
@@ -49,36 +50,40 @@ def ok_rows(manifest: pa.Table) -> pa.Table:
 
 def embed_manifest(
     manifest: pa.Table,
-    checkpoint_folder: Path,
+    model: Path,
     out: Path,
     config: EmbedConfig,
     *,
+    extractor_config: ExtractorConfig | None = None,
     precision: Precision = "auto",
     workers: int = 0,
     run_blocks: RunBlocks = run_here,
     progress: Progress = silent,
 ) -> None:
-    """Embed the ok rows of `manifest` with a checkpoint; writes the Parquet file `out`.
+    """Embed the ok rows of `manifest` with a checkpoint's folder or an extractor's file; writes the Parquet file `out`.
 
-    `run_blocks` decides who does it, and never what comes out.
+    `extractor_config` says what a file leaves open; `run_blocks` decides who does it, and never what comes out.
     """
     rows = ok_rows(manifest)
     if rows["uri"].null_count:
         raise InputError("the manifest has rows without a uri; run `purify ingest` with the --images roots first")
+    extractor_config = extractor_config or ExtractorConfig()
+    extractor = open_extractor(model, extractor_config, precision=precision, flip=config.flip)
     sample_ids = rows["sample_id"].to_pylist()
     vectors = embed_images(
-        checkpoint_folder,
+        model,
         sample_ids,
         rows["uri"].to_pylist(),
         config,
         shards=out.with_name(f"{out.stem}.shards"),
         contents=rows["sha256"].to_pylist(),
-        precision=precision,
+        extractor=extractor_config,
+        precision=extractor.precision,
         decoders=workers,
         run_blocks=run_blocks,
         progress=progress,
     )
-    with EmbeddingWriter(out, load_checkpoint(checkpoint_folder).embedding_dim) as writer:
+    with EmbeddingWriter(out, extractor.dim) as writer:
         start = 0
         for part in vectors:
             writer.write(sample_ids[start : start + len(part)], part)
@@ -202,13 +207,17 @@ def pair_scores(
     missing = [name for name, uri in zip(names, uris, strict=True) if uri is None]
     if missing:
         raise InputError(f"pairs: {len(missing)} images are in no image root, such as {missing[0]}")
+    extractor = ExtractorConfig()
     parts = embed_images(
         checkpoint_folder,
         names,
         [u for u in uris if u],
         config.embed,
         shards=shards,
-        precision=config.train.precision,
+        extractor=extractor,
+        precision=open_extractor(
+            checkpoint_folder, extractor, precision=config.train.precision, flip=config.embed.flip
+        ).precision,
     )
     vectors = np.concatenate(list(parts)).astype(np.float64)
     position = {name: i for i, name in enumerate(names)}

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +19,33 @@ import torch
 from torch import nn
 
 from purify.blocks import RunBlocks, load_result, run_here, run_pending, save_array
-from purify.config import EmbedConfig
+from purify.config import EmbedConfig, ExtractorConfig
 from purify.errors import CheckpointError
 from purify.faces.augment import to_input
 from purify.manifest.io import sha256_file
 from purify.manifest.loading import ImageLoader
-from purify.models.checkpoint import Checkpoint, load_checkpoint
+from purify.models.checkpoint import Checkpoint
 from purify.progress import Progress, silent
-from purify.training.precision import Precision, autocast, default_device, precision_here, resolve_precision
+from purify.training.precision import Precision, autocast, default_device, resolve_precision
 
 Vectors = npt.NDArray[np.float32]
 
 #: Rows that a CPU's thread computes at a time.
 _PIECE_ROWS = 32
+
+
+class PixelExtractor(Protocol):
+    """``pixels[N, 3, S, S]`` uint8 RGB -> unit embeddings float32[N, D]; S is `input_size`, D is `dim`.
+
+    `precision` is settled: not ``auto``, unless the model's file alone decides.
+    """
+
+    input_size: int
+    dim: int
+    precision: Precision
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
+        """Embed a batch."""
 
 
 class Extractor:
@@ -48,13 +63,14 @@ class Extractor:
 
     def __init__(self, checkpoint: Checkpoint, *, precision: Precision = "auto", flip: bool = True) -> None:
         self._device = default_device()
-        self._dtype = resolve_precision(precision, self._device)
+        self._dtype = resolve_precision(precision, self._device, backbone=checkpoint.backbone_name)
         backbone, _ = checkpoint.build()
         backbone = backbone.eval().to(self._device)
         self._backbone: nn.Module = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._flip = flip
         self.input_size = checkpoint.input_size
         self.dim = checkpoint.embedding_dim
+        self.precision = cast(Precision, str(self._dtype).removeprefix("torch."))
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
         """``pixels[N, 3, S, S]`` uint8 -> unit embeddings float32[N, D]: normalized f(x) + f(mirror x).
@@ -88,9 +104,9 @@ class EmbedBlock:
 
     Attributes
     ----------
-    checkpoint, model
-        Folder of the checkpoint, and the SHA-256 of its model: a worker that holds another one under that path
-        loads it anew.
+    model, digest, extractor
+        Folder of a checkpoint or file of an extractor; the SHA-256 of its file, lest a worker hold another one under
+        that path; and what the file leaves open.
     sample_ids, uris
         One of each a row.
     start
@@ -103,8 +119,9 @@ class EmbedBlock:
         The ``.npy`` file, float32 [rows, D].
     """
 
-    checkpoint: str
     model: str
+    digest: str
+    extractor: ExtractorConfig
     sample_ids: tuple[str, ...]
     uris: tuple[str, ...]
     start: int
@@ -126,7 +143,7 @@ class EmbedBlock:
 
     def run(self, progress: Progress = silent) -> None:
         """Embed the rows in batches, always the same ones."""
-        extractor = _extractor(self.checkpoint, self.model, self.precision, self.flip)
+        extractor = _extractor(self.model, self.digest, self.extractor, self.precision, self.flip)
         rows = np.arange(self.rows)
         batches = (rows[i : i + self.batch_size] for i in range(0, self.rows, self.batch_size))
         parts = []
@@ -140,34 +157,34 @@ class EmbedBlock:
 _loading = threading.Lock()
 
 
-def _extractor(checkpoint: str, model: str, precision: Precision, flip: bool) -> Extractor:
+def _extractor(model: str, digest: str, config: ExtractorConfig, precision: Precision, flip: bool) -> PixelExtractor:
     """The extractor that this process used last, if it is the one; the lock keeps threads from loading it twice."""
     with _loading:
-        return _load_extractor(checkpoint, model, precision, flip)
+        return _load_extractor(model, digest, config, precision, flip)
 
 
 @lru_cache(maxsize=1)
-def _load_extractor(checkpoint: str, model: str, precision: Precision, flip: bool) -> Extractor:
-    folder = Path(checkpoint)
-    if model_digest(folder) != model:
-        raise CheckpointError(f"{folder}: not the model that the run is embedding with; share the run's folder")
-    return Extractor(load_checkpoint(folder), precision=precision, flip=flip)
+def _load_extractor(
+    model: str, digest: str, config: ExtractorConfig, precision: Precision, flip: bool
+) -> PixelExtractor:
+    from purify.embedding.extractors import model_file, open_extractor  # it imports this module
 
-
-def model_digest(checkpoint: Path) -> str:
-    """SHA-256 of a checkpoint's model."""
-    return sha256_file(checkpoint / "model.safetensors")
+    path = Path(model)
+    if sha256_file(model_file(path)) != digest:
+        raise CheckpointError(f"{path}: not the model that the run is embedding with; share the run's folder")
+    return open_extractor(path, config, precision=precision, flip=flip)
 
 
 def embed_images(
-    checkpoint: Path,
+    model: Path,
     sample_ids: Sequence[str],
     uris: Sequence[str],
     config: EmbedConfig,
     *,
     shards: Path,
     contents: Sequence[str] = (),
-    precision: Precision = "auto",
+    extractor: ExtractorConfig,
+    precision: Precision,
     decoders: int = 0,
     run_blocks: RunBlocks = run_here,
     progress: Progress = silent,
@@ -180,24 +197,29 @@ def embed_images(
 
     Parameters
     ----------
-    checkpoint
-        Folder of the checkpoint.
+    model, extractor
+        Folder of a checkpoint or file of an extractor, and what the file leaves open.
     sample_ids, uris, contents
         One of each a row; `contents` are hashes of the images' bytes, where they are known.
+    precision
+        That of an opened extractor: ``auto`` would mean what each worker's device likes best.
     run_blocks
         Who does the blocks.
     """
-    model = model_digest(checkpoint)
-    precision = precision_here(precision)
-    decides = [model, precision, config.model_dump(), list(sample_ids), list(uris), list(contents)]
+    from purify.embedding.extractors import model_file  # it imports this module
+
+    weights = sha256_file(model_file(model))
+    settings = [precision, config.model_dump(), extractor.model_dump(exclude={"file"})]
+    decides = [weights, settings, list(sample_ids), list(uris), list(contents)]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     folder = shards.with_name(f"{shards.name}-{digest[:16]}")
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(sample_ids), config.shard_size)
     blocks = [
         EmbedBlock(
-            checkpoint=str(checkpoint.resolve()),
-            model=model,
+            model=str(model.resolve()),
+            digest=weights,
+            extractor=extractor,
             sample_ids=tuple(sample_ids[start : start + config.shard_size]),
             uris=tuple(uris[start : start + config.shard_size]),
             start=start,

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from purify.blocks import Block, RunBlocks, run_here
-from purify.config import BackboneName, EmbedConfig
+from purify.config import BackboneName, EmbedConfig, ExtractorConfig
 from purify.embedding.extract import EmbedBlock, Extractor, embed_images
 from purify.errors import CheckpointError, PurifyError
 from purify.models.backbones import build_backbone
@@ -49,7 +49,14 @@ def _embed(
 ) -> np.ndarray:
     ids, uris = [p.name for p in paths], [p.as_uri() for p in paths]
     parts = embed_images(
-        folder, ids, uris, EmbedConfig(**config), shards=shards, precision="float32", run_blocks=run_blocks
+        folder,
+        ids,
+        uris,
+        EmbedConfig(**config),
+        shards=shards,
+        extractor=ExtractorConfig(),
+        precision="float32",
+        run_blocks=run_blocks,
     )
     return np.concatenate(list(parts))
 
@@ -152,7 +159,7 @@ def test_a_worker_with_another_model_refuses(folder: Path, pictures: list[Path],
     def with_another(blocks: Sequence[Block], progress: Progress) -> None:
         block = blocks[0]
         assert isinstance(block, EmbedBlock)
-        replace(block, model="0" * 64).run()
+        replace(block, digest="0" * 64).run()
 
     with pytest.raises(CheckpointError, match="not the model"):
         _embed(folder, pictures, tmp_path / "s", with_another, shard_size=4, batch_size=3)
@@ -172,6 +179,7 @@ def test_progress_counts_rows_of_all_shards_also_of_those_done_before(
         uris,
         config,
         shards=tmp_path / "s",
+        extractor=ExtractorConfig(),
         precision="float32",
         progress=lambda done, total, detail="": seen.append((done, total)),
     )
