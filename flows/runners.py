@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from prefect import Flow, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.settings import get_current_settings
@@ -29,7 +29,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 
 from purify.analysis.neighbors import SearchBlocks, search_here
 from purify.blocks import Block, RunBlocks, run_here
-from purify.config import PurifyConfig, ScaleConfig
+from purify.config import ScaleConfig
 from purify.errors import InputError, PurifyError
 from purify.manifest.loading import resolve_workers
 from purify.neighbor_blocks import search_in_blocks
@@ -41,12 +41,6 @@ _CONNECT_SECONDS = 10
 _LONELY = "5 minutes"
 #: Runners that are packages of their own.
 _PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
-
-
-def with_runner(flow: Flow[..., Any], config: PurifyConfig) -> Flow[..., Any]:
-    """The flow with as many trainings at once as configured."""
-    runner: Any = ThreadPoolTaskRunner(max_workers=config.train.parallel)
-    return flow.with_options(task_runner=runner)
 
 
 def require_runner(scale: ScaleConfig) -> None:
