@@ -12,7 +12,10 @@ from flows.prefect_api import prefect_api
 from flows.reporting import run_summary, show_on
 from purify.config import PurifyConfig
 from purify.errors import InputError
-from purify.manifest.io import read_json
+from purify.manifest import remote
+from purify.manifest.io import local_file, read_json
+from purify.manifest.uris import Location, Url, absolute
+from purify.mirror import Mirror
 from purify.progress import progress_board
 from purify.run_folder import RunFolder
 
@@ -30,7 +33,7 @@ class FlowRequest:
     embeddings: str | None = None
 
 
-def new_run_folder(out: Path, name: str) -> Path:
+def new_run_folder(out: Location, name: str) -> Location:
     """Folder of a run that is not there yet.
 
     Raises
@@ -40,8 +43,9 @@ def new_run_folder(out: Path, name: str) -> Path:
     """
     if not name or Path(name).name != name:
         raise InputError(f"--name {name!r}: expected a plain folder name")
-    folder = (out / name).resolve()
-    if folder.exists() and any(folder.iterdir()):
+    folder = (out / name).resolve() if isinstance(out, Path) else out / name
+    root = RunFolder.at(folder).root
+    if (root.exists() and any(root.iterdir())) or (isinstance(folder, Url) and remote.list_files(folder)):
         raise InputError(f"{folder}: there is a run already; go on with --resume {folder}, or give another --name")
     return folder
 
@@ -51,13 +55,14 @@ def default_name(source: str) -> str:
     return f"{source}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def demo_request(out: Path, name: str | None, config: PurifyConfig, *, quiet: bool) -> FlowRequest:
+def demo_request(out: Location, name: str | None, config: PurifyConfig, *, quiet: bool) -> FlowRequest:
     """A run on the built-in demo set, drawn to ``OUT/demo-data-SEED`` if it is not there."""
     from purify.faces.demo import write_demo
 
     folder = new_run_folder(out, name or default_name("demo"))
     with progress_board(quiet=quiet) as board:
-        place = out.resolve() / f"demo-data-{config.seed}"
+        shared = out.resolve() if isinstance(out, Path) else Mirror.of(out).folder
+        place = shared / f"demo-data-{config.seed}"
         demo = write_demo(place, seed=config.seed, progress=board.stage("draw"))
     config = config.model_copy(
         update={
@@ -68,21 +73,24 @@ def demo_request(out: Path, name: str | None, config: PurifyConfig, *, quiet: bo
     return FlowRequest(source=str(demo.table), run_folder=str(folder), config=config)
 
 
-def resumed_request(run: Path) -> FlowRequest:
-    """The request that `run` was started with.
+def resumed_request(place: Location) -> FlowRequest:
+    """The request that the run at `place` was started with.
 
     Raises
     ------
     InputError
         If the folder is not a run.
     """
-    info = RunFolder(run.resolve()).info
+    run = RunFolder.at(absolute(place))
+    info = run.info
+    if not info.exists() and run.url is not None and remote.exists(run.url / info.name):
+        info = local_file(run.url / info.name)
     if not info.exists():
-        raise InputError(f"{run}: no run.json in this folder, so there is nothing to resume; start a new run")
+        raise InputError(f"{place}: no run.json in this folder, so there is nothing to resume; start a new run")
     values = read_json(info)
     return FlowRequest(
         source=values["source"],
-        run_folder=str(run.resolve()),
+        run_folder=absolute(place),
         config=PurifyConfig.model_validate(values["config"]),
         embeddings=values["embeddings"],
     )
@@ -93,7 +101,7 @@ def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
 
     A run whose input was refused before anything was written leaves no folder behind.
     """
-    run = RunFolder(Path(request.run_folder))
+    run = RunFolder.at(request.run_folder)
     try:
         with prefect_api(), progress_board(quiet=quiet) as board, show_on(board):
             from flows.purify_flow import with_runner

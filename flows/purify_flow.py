@@ -31,9 +31,12 @@ from flows.tasks import (
 from purify import __version__, stages
 from purify.config import PurifyConfig
 from purify.embedding.store import read_embeddings
+from purify.manifest import remote
 from purify.manifest.io import PARTIAL_PREFIX, read_table, sha256_file
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import MANIFEST
+from purify.manifest.tables import is_table
+from purify.manifest.uris import Location, Url, to_location
 from purify.run_folder import RunFolder
 from purify.training.job import stop_running_jobs
 
@@ -52,9 +55,10 @@ def purify_flow(
     Parameters
     ----------
     source
-        Folder, ``.tar``, or Parquet/CSV table.
+        Folder, ``.tar``, or Parquet/CSV table; a path, or a URL of a store.
     run_folder
-        Folder of the run. Stages that it holds already, from the same inputs, are not done again.
+        Folder of the run. Stages that it holds already, from the same inputs, are not done again. If it is a URL,
+        the work is done in a local folder, and each finished stage published.
     config
         Everything that decides the result.
     embeddings
@@ -63,20 +67,22 @@ def purify_flow(
     Returns
     -------
     str
-        Path of the report.
+        Path or URL of the report.
     """
-    run = RunFolder(Path(run_folder))
+    run = RunFolder.at(run_folder)
     with run.lock():
+        run.pull()
         _start(run, source, config, embeddings)
         try:
-            _purify(run, source, config, Path(embeddings) if embeddings else None)
+            _purify(run, source, config, to_location(embeddings) if embeddings else None)
         finally:
             stop_running_jobs()
         publish_summary(run)
-    return str(run.report)
+        run.publish()
+    return run.shown(run.report)
 
 
-def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Path | None) -> None:
+def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Location | None) -> None:
     images = image_roots(source, config, given_embeddings=embeddings is not None)
     ingest_task(run, source, config, decode=bool(images))
     _check_inputs(run, config, embeddings, images)
@@ -109,10 +115,10 @@ def image_roots(source: str, config: PurifyConfig, *, given_embeddings: bool) ->
     """
     if config.ingest.images:
         return list(config.ingest.images)
-    path = Path(source)
-    if path.is_dir() or path.suffix == ".tar":
+    place = to_location(source)
+    if not is_table(place) or (isinstance(place, Path) and place.is_dir()):
         return [source]
-    return [] if given_embeddings else [str(path.parent)]
+    return [] if given_embeddings else [str(place.parent)]
 
 
 def models_to_compare(run: RunFolder, config: PurifyConfig, images: list[str]) -> list[str]:
@@ -125,20 +131,20 @@ def models_to_compare(run: RunFolder, config: PurifyConfig, images: list[str]) -
     return ["purified", *(name for name in config.evaluate.baselines if name != "oracle" or truth)]
 
 
-def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Path | None, images: list[str]) -> None:
+def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: list[str]) -> None:
     """Refuse bad pairs and embeddings now, not after the training."""
     manifest = read_table(run.manifest, MANIFEST)
     if embeddings is not None:
         read_embeddings(embeddings, stages.ok_rows(manifest)["sample_id"].to_pylist())
     if config.evaluate.pairs and images:
-        roots = ImageRoots([Path(root) for root in images])
-        stages.usable_pairs(Path(config.evaluate.pairs), roots, manifest, config.evaluate)
+        roots = ImageRoots([to_location(root) for root in images])
+        stages.usable_pairs(to_location(config.evaluate.pairs), roots, manifest, config.evaluate)
 
 
 def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | None) -> None:
     for partial in run.root.rglob(f"{PARTIAL_PREFIX}*"):  # left by a process that was killed while it wrote
         partial.unlink()
-    inputs = [Path(p) for p in (source, embeddings, config.evaluate.pairs, *config.ingest.images) if p]
+    inputs = [to_location(p) for p in (source, embeddings, config.evaluate.pairs, *config.ingest.images) if p]
     run.update_info(
         source=source,
         embeddings=embeddings,
@@ -146,8 +152,15 @@ def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | 
         seed=config.seed,
         versions=_versions(),
         git_revision=_git_revision(),
-        input_hashes={str(path): sha256_file(path) for path in inputs if path.is_file()},
+        input_hashes={str(place): digest for place in inputs if (digest := _input_hash(place))},
     )
+
+
+def _input_hash(place: Location) -> str | None:
+    """SHA-256 of a file; on a store, what it says of its version, since it need not be read whole; None of a folder."""
+    if isinstance(place, Url):
+        return None if remote.is_folder(place) else f"version {remote.version(place)}"
+    return sha256_file(place) if place.is_file() else None
 
 
 def _versions() -> dict[str, Any]:

@@ -50,7 +50,7 @@ def progress_for(stage: str) -> Progress:
 def run_summary(run: RunFolder) -> dict[str, Any]:
     """What a run ended with, for people and programs."""
     info = read_json(run.info)
-    values: dict[str, Any] = {"run": str(run.root), **info["counts"]}
+    values: dict[str, Any] = {"run": run.shown(run.root), **info["counts"]}
     if run.evaluation.exists():
         evaluation = read_json(run.evaluation)
         values |= {f"auc_{name}": model["auc"] for name, model in evaluation["models"].items()}
@@ -60,7 +60,7 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
     values |= _round_figures(info)
     truth = info.get("truth", {})
     values |= {f"noise_{key}": truth[key] for key in _TRUTH_FIGURES if key in truth}
-    return {**values, "report": str(run.report)}
+    return {**values, "report": run.shown(run.report)}
 
 
 def _round_figures(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,13 +28,14 @@ from purify.manifest.ingest import ingest
 from purify.manifest.io import read_table, sha256_file, write_json, write_table
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import CLEANED, REMOVED, VERDICTS, Status
+from purify.manifest.uris import Location
 from purify.models.checkpoint import Checkpoint, load_checkpoint, require_labels
 from purify.progress import Progress, silent
 from purify.training.precision import Precision
 
 
 def ingest_source(
-    source: Path, images: Sequence[Path], manifest: Path, config: IngestConfig, *, progress: Progress = silent
+    source: Location, images: Sequence[Location], manifest: Path, config: IngestConfig, *, progress: Progress = silent
 ) -> None:
     """Read `source` into the manifest file."""
     write_table(ingest(source, images, config, progress=progress), manifest)
@@ -82,7 +83,7 @@ def embed_manifest(
 
 
 def analyze_manifest(
-    manifest: pa.Table, embeddings: Path, config: PurifyConfig, *, checkpoint_folder: Path | None = None
+    manifest: pa.Table, embeddings: Location, config: PurifyConfig, *, checkpoint_folder: Path | None = None
 ) -> Analysis:
     """Verdicts and class report of the ok rows.
 
@@ -129,7 +130,7 @@ def kept_rows(manifest: pa.Table, verdicts: Path) -> pa.Table:
     return apply_verdicts(manifest, read_table(verdicts, VERDICTS)).cleaned
 
 
-def apply_files(manifest: pa.Table, verdicts: Path, out: Path) -> None:
+def apply_files(manifest: pa.Table, verdicts: Location, out: Path) -> None:
     """Write ``cleaned``, ``removed`` and ``labels`` tables to the folder `out`."""
     purified = apply_verdicts(manifest, read_table(verdicts, VERDICTS))
     out.mkdir(parents=True, exist_ok=True)
@@ -160,7 +161,7 @@ def has_truth(manifest: pa.Table) -> bool:
 
 
 def usable_pairs(
-    pairs_file: Path, roots: ImageRoots, manifest: pa.Table, config: EvaluateConfig
+    pairs_file: Location, roots: ImageRoots, manifest: pa.Table, config: EvaluateConfig
 ) -> tuple[Pairs, dict[str, Any]]:
     """Verification pairs of people that training did not see, and how many were left out."""
     pairs = read_pairs(pairs_file, roots.names(), prefix=config.pairs_prefix)
@@ -192,8 +193,8 @@ def pair_scores(
 
 def evaluate_models(
     models: Mapping[str, Path],
-    pairs_file: Path,
-    images: Sequence[Path],
+    pairs_file: Location,
+    images: Sequence[Location],
     manifest: pa.Table,
     config: PurifyConfig,
     out: Path,
