@@ -29,7 +29,7 @@ class IngestConfig(Section):
     """Reading the source."""
 
     images: list[str] = Field(
-        [], title="Image roots", description="Folders or tars that a table's paths are looked up in."
+        [], title="Image roots", description="Folders or tars, or their URLs, that a table's paths are looked up in."
     )
     min_size: int = Field(16, ge=1, description="Images whose shorter side is below this many pixels are 'too_small'.")
     max_pixels: int = Field(
@@ -160,7 +160,7 @@ class RetrainConfig(Section):
 class EvaluateConfig(Section):
     """Proof of the gain."""
 
-    pairs: str | None = Field(None, description="Pairs file (LFW text form, or CSV/Parquet with a,b,same).")
+    pairs: str | None = Field(None, description="Pairs file or its URL (LFW text form, or CSV/Parquet with a,b,same).")
     pairs_prefix: str | None = Field(
         None, description="Folder inside the image roots that the pairs' people are in; none: found."
     )

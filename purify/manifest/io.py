@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,15 +165,13 @@ def local_file(place: Location) -> Path:
     """
     if isinstance(place, Path):
         return place
-    copy = remote.cache_path("files", place)
-    copied = copy.with_name(f"{copy.name}.version")
-    version = remote.version(place)
-    if not copy.exists() or not copied.exists() or copied.read_text(encoding="utf-8") != version:
+    versions = remote.cache_path("files", place).parent
+    copy = versions / hashlib.sha256(remote.version(place).encode()).hexdigest()[:16] / place.name
+    if not copy.exists():
         with atomic_path(copy) as temporary:
             remote.download(place, temporary)
-            copied.unlink(missing_ok=True)
-        with atomic_path(copied) as temporary:
-            temporary.write_text(version, encoding="utf-8")
+        for former in set(versions.iterdir()) - {copy.parent}:
+            shutil.rmtree(former, ignore_errors=True)
     return copy
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Bytes that are read at once where a file is read from front to back.
 _BLOCK = 4 << 20
-#: Protocol -> extra of this project that brings the store's package.
-_EXTRAS = {"s3": "s3", "s3a": "s3"}
 #: What tells two contents of one name apart, the best first: stores differ in what they say of a file.
 _VERSION_KEYS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 _CREDENTIALS = (
@@ -200,9 +198,7 @@ def _open_store(url: Url) -> tuple[AbstractFileSystem, str]:
         try:
             store, path = fsspec.core.url_to_fs(str(url))
         except ImportError as error:
-            extra = _EXTRAS.get(url.protocol)
-            remedy = f"pip install 'purify[{extra}]'" if extra else str(error)
-            raise InputError(f"{url}: {url.protocol}:// needs a package that is not installed: {remedy}") from error
+            raise InputError(f"{url}: {url.protocol}:// needs a package that is not installed: {error}") from error
         except ValueError as error:
             raise InputError(f"{url}: {url.protocol}:// is no store that fsspec knows ({error})") from error
         if store.async_impl:
