@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format clean
+.PHONY: help install run browser test lint format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -27,6 +27,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 run: $(INSTALLED) ## Purify the built-in demo set; prints where the report is
 	$(BIN)/purify run-flow --out '$(OUT)'
+
+browser: ## Install Chromium for the browser tests, where there is none (as root on Debian)
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		if command -v $$name >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo 'Installing Chromium'; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium && exit 0; \
+	fi; \
+	echo 'No Chromium: the browser tests will be skipped'
 
 test: $(INSTALLED) ## Run the whole test suite, slow tests included
 	$(BIN)/python -m pytest -m ''

@@ -144,7 +144,10 @@ def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | N
 def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | None) -> None:
     for partial in run.root.rglob(f"{PARTIAL_PREFIX}*"):  # left by a process that was killed while it wrote
         partial.unlink()
-    inputs = [to_location(p) for p in (source, embeddings, config.evaluate.pairs, *config.ingest.images) if p]
+    if config.apply.reviews is not None:
+        stages.adopt_reviews(to_location(config.apply.reviews), run.reviews)
+    files = (source, embeddings, config.evaluate.pairs, config.apply.reviews, *config.ingest.images)
+    inputs = [to_location(p) for p in files if p]
     run.update_info(
         source=source,
         embeddings=embeddings,

@@ -72,7 +72,8 @@ def train_round_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
     folder = run.round(number)
     table = run.manifest if number == 1 else folder.training_table
     if number > 1:
-        write_table(stages.kept_rows(read_table(run.manifest, MANIFEST), run.round(number - 1).verdicts), table)
+        verdicts = run.round(number - 1).verdicts
+        write_table(stages.kept_rows(read_table(run.manifest, MANIFEST), verdicts, run.given_reviews), table)
     _train(run, f"round-{number}", table, folder.root, config, subcenters=config.train.subcenters)
 
 
@@ -192,14 +193,15 @@ def _stage(name: str, number: int) -> str:
 
 @task(name="apply", cache_policy=NO_CACHE)
 def apply_task(run: RunFolder) -> None:
-    """Verdicts -> ``cleaned``, ``removed`` and ``labels`` tables."""
+    """Verdicts, and the reviews of the run -> ``cleaned``, ``removed`` and ``labels`` tables."""
+    manifest, reviews = read_table(run.manifest, MANIFEST), run.given_reviews
     run.run_stage(
         "apply",
-        {"manifest": run.manifest, "verdicts": run.verdicts},
+        {"manifest": run.manifest, "verdicts": run.verdicts} | ({"reviews": reviews} if reviews else {}),
         [run.cleaned, run.removed, run.labels],
-        lambda: stages.apply_files(read_table(run.manifest, MANIFEST), run.verdicts, run.root),
+        lambda: stages.apply_files(manifest, run.verdicts, run.root, reviews=reviews),
     )
-    run.update_info(counts=stages.run_counts(read_table(run.manifest, MANIFEST), run.cleaned, run.removed))
+    run.update_info(counts=stages.run_counts(manifest, run.cleaned, run.removed, reviews=reviews))
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)

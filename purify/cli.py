@@ -71,6 +71,9 @@ def main() -> None:
 @images_option
 @click.option("--pairs", type=FILE_AT, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same).")
 @click.option("--embeddings", type=FILE_AT, help="Your own embeddings: skips the first training.")
+@click.option(
+    "--reviews", type=FILE_AT, help="Reviews of an earlier run (reviews.parquet), which hold in this one too."
+)
 @decision_options
 @click.option("--rounds", type=click.IntRange(1), metavar="N", help="Purify up to N times; overrides rounds.most.")
 @click.option("--out", type=FOLDER_AT, default=Path("runs"), show_default=True, help="Folder or URL of the runs.")
@@ -88,6 +91,7 @@ def run_flow(
     images: tuple[Location, ...],
     pairs: Location | None,
     embeddings: Location | None,
+    reviews: Location | None,
     rule: str | None,
     precision: float | None,
     review_budget: int | None,
@@ -113,7 +117,7 @@ def run_flow(
 
     if resume is not None:
         decisions = decision_settings(rule, precision, review_budget, keep_hard)
-        given = [source, images, pairs, embeddings, decisions, rounds, name, config_file, overrides]
+        given = [source, images, pairs, embeddings, reviews, decisions, rounds, name, config_file, overrides]
         if any(given):
             raise click.UsageError("--resume goes on with the run's own source and configuration; give it alone")
         request = resumed_request(resume)
@@ -122,6 +126,7 @@ def run_flow(
         for key, value in (
             ("ingest.images", [absolute(place) for place in images] or None),
             ("evaluate.pairs", absolute(pairs) if pairs else None),
+            ("apply.reviews", absolute(reviews) if reviews else None),
             ("rounds.most", rounds),
         ):
             if value is not None:
@@ -271,16 +276,17 @@ def analyze_command(
 @main.command("apply")
 @click.argument("manifest", type=FILE_AT)
 @click.option("--verdicts", type=FILE_AT, required=True)
+@click.option("--reviews", type=FILE_AT, help="What people decided (reviews.parquet); it overrides the verdicts.")
 @out_option
 @json_option
-def apply_command(manifest: Location, verdicts: Location, out: Path, as_json: bool) -> None:
-    """MANIFEST + verdicts -> OUT/cleaned.parquet, removed.parquet and labels.parquet."""
+def apply_command(manifest: Location, verdicts: Location, reviews: Location | None, out: Path, as_json: bool) -> None:
+    """MANIFEST + verdicts (+ reviews) -> OUT/cleaned.parquet, removed.parquet and labels.parquet."""
     from purify import stages
     from purify.manifest.ingest import load_manifest
 
     table = load_manifest(manifest)
-    stages.apply_files(table, verdicts, out)
-    counts = stages.run_counts(table, out / "cleaned.parquet", out / "removed.parquet")
+    stages.apply_files(table, verdicts, out, reviews=reviews)
+    counts = stages.run_counts(table, out / "cleaned.parquet", out / "removed.parquet", reviews=reviews)
     answer({"cleaned_table": str(out / "cleaned.parquet"), **counts}, as_json=as_json)
 
 

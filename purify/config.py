@@ -151,6 +151,14 @@ class RoundsConfig(Section):
     )
 
 
+class ApplyConfig(Section):
+    """What becomes of the verdicts."""
+
+    reviews: str | None = Field(
+        None, description="Reviews of an earlier run (reviews.parquet): they hold in this run too."
+    )
+
+
 class RetrainConfig(Section):
     """Training on the purified set."""
 
@@ -180,6 +188,7 @@ class PurifyConfig(Section):
     embed: EmbedConfig = EmbedConfig()
     analyze: AnalyzeConfig = AnalyzeConfig()
     rounds: RoundsConfig = RoundsConfig()
+    apply: ApplyConfig = ApplyConfig()
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 

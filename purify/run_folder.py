@@ -130,6 +130,16 @@ class RunFolder:
         return self.root / "labels.parquet"
 
     @property
+    def reviews(self) -> Path:
+        """``reviews.parquet``: what people decided; there is none before the first review."""
+        return self.root / "reviews.parquet"
+
+    @property
+    def given_reviews(self) -> Path | None:
+        """``reviews.parquet`` if it is there."""
+        return self.reviews if self.reviews.exists() else None
+
+    @property
     def evaluation(self) -> Path:
         """``evaluation.json``."""
         return self.root / "evaluation.json"

@@ -23,9 +23,10 @@ from purify.embedding.store import EmbeddingWriter, read_embeddings
 from purify.errors import InputError
 from purify.evaluation.gain import compare_models
 from purify.evaluation.pairs import Pairs, exclude_training, read_pairs
-from purify.manifest.apply import apply_verdicts
+from purify.manifest.apply import Purified, apply_verdicts
 from purify.manifest.ingest import ingest
 from purify.manifest.io import read_table, sha256_file, write_json, write_table
+from purify.manifest.reviews import count_reviews, merge_reviews, read_reviews, update_reviews
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import CLEANED, REMOVED, VERDICTS, Status
 from purify.manifest.uris import Location
@@ -125,17 +126,28 @@ def analyze_manifest(
     )
 
 
-def kept_rows(manifest: pa.Table, verdicts: Path) -> pa.Table:
-    """What a verdicts file keeps, under the final labels (schema `CLEANED`)."""
-    return apply_verdicts(manifest, read_table(verdicts, VERDICTS)).cleaned
+def adopt_reviews(given: Location, reviews: Path) -> None:
+    """Merge the reviews in the file `given` into the file `reviews`, which needn't be there yet."""
+    earlier = read_reviews(given)
+    update_reviews(reviews, lambda present: merge_reviews(earlier, present))
 
 
-def apply_files(manifest: pa.Table, verdicts: Location, out: Path) -> None:
+def kept_rows(manifest: pa.Table, verdicts: Path, reviews: Path | None = None) -> pa.Table:
+    """What a verdicts file keeps, after the reviews, under the final labels (schema `CLEANED`)."""
+    return _purify(manifest, verdicts, reviews).cleaned
+
+
+def apply_files(manifest: pa.Table, verdicts: Location, out: Path, *, reviews: Location | None = None) -> None:
     """Write ``cleaned``, ``removed`` and ``labels`` tables to the folder `out`."""
-    purified = apply_verdicts(manifest, read_table(verdicts, VERDICTS))
+    purified = _purify(manifest, verdicts, reviews)
     out.mkdir(parents=True, exist_ok=True)
     for name in ("cleaned", "removed", "labels"):
         write_table(getattr(purified, name), out / f"{name}.parquet")
+
+
+def _purify(manifest: pa.Table, verdicts: Location, reviews: Location | None) -> Purified:
+    decided = None if reviews is None else read_reviews(reviews)
+    return apply_verdicts(manifest, read_table(verdicts, VERDICTS), decided)
 
 
 def baseline_table(manifest: pa.Table, name: str, *, kept: int, seed: int) -> pa.Table:
@@ -218,9 +230,13 @@ def evaluate_models(
     progress(len(models), len(models))
 
 
-def run_counts(manifest: pa.Table, cleaned: Path, removed: Path) -> dict[str, int]:
-    """Rows of each kind; they add up."""
-    ok = len(ok_rows(manifest))
+def run_counts(manifest: pa.Table, cleaned: Path, removed: Path, *, reviews: Location | None = None) -> dict[str, int]:
+    """Rows of each kind; they add up. With reviews, also how many samples these decided and how many are gone."""
+    rows = ok_rows(manifest)
+    ok = len(rows)
     kept = read_table(cleaned, CLEANED, columns=["sample_id"]).num_rows
     gone = read_table(removed, REMOVED, columns=["sample_id"]).num_rows
-    return {"rows": len(manifest), "ok": ok, "not_ok": len(manifest) - ok, "cleaned": kept, "removed": gone}
+    counts = {"rows": len(manifest), "ok": ok, "not_ok": len(manifest) - ok, "cleaned": kept, "removed": gone}
+    if reviews is not None:
+        counts |= count_reviews(read_reviews(reviews), rows["sample_id"])
+    return counts

@@ -13,11 +13,15 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 _PREFECT_HOME = tempfile.mkdtemp(prefix="purify-tests-prefect-")
 _CACHE = tempfile.mkdtemp(prefix="purify-tests-cache-")
@@ -102,6 +106,37 @@ def s3_bucket(s3_server: str) -> str:
     name = f"test-{secrets.token_hex(6)}"
     s3fs.S3FileSystem().mkdir(name)
     return f"s3://{name}"
+
+
+_CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_CHROMIUM_FLAGS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium that reaches the loopback interface and files only; skips where there is none.
+
+    It lives as long as a module: while it does, this thread has a running event loop, which Prefect refuses.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
+    program = next(filter(None, map(shutil.which, _CHROMIUM_NAMES)), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine; `make browser` installs it on Debian")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=program,
+            args=[*_CHROMIUM_FLAGS, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"],
+            chromium_sandbox=False,  # CI runs as root in a container, where it can't be had
+        )
+        yield chromium
+        chromium.close()
 
 
 DrawStripes = Callable[[Path, float, np.random.Generator], None]

@@ -20,7 +20,7 @@ import torch
 
 from purify.analysis.class_sums import class_sums
 from purify.analysis.coordinates import Coordinates
-from purify.analysis.likeness import TRUSTED, Measures, Pairs, Reference
+from purify.analysis.likeness import COSINE, NEAREST, TRUSTED, Measures, Pairs, Reference
 from purify.analysis.logistic import LARGEST_LOGIT, fit_logistic, sigmoid
 from purify.analysis.modes import densest, distinct, scale_of
 from purify.analysis.search import Ids, unit
@@ -39,6 +39,10 @@ _LEAVE_OUT_STEPS = 2
 _DISTRUSTED = 1e-3
 #: Less trusted weight than this is that of a single image.
 _SEVERAL = 1.5
+#: Labels whose images are no nearer to each other than this share of wrong labels is to theirs stand for nobody.
+_NOBODY = 0.95
+#: ... if they have at least so many: of fewer that differ, one may well be right.
+_SEVERAL_IMAGES = 4
 #: The noise share is read off below the score that this share of the wrong labels stays under.
 _ANCHOR = 0.9
 #: Concentrations of the classes' noise rates around the mean that are tried, in images.
@@ -219,6 +223,8 @@ def _probabilities(
     wrong = np.concatenate([flips, strangers])
     model = fit_logistic(given.features, belief, wrong, wrong_weights)
     score, wrong_score = model.log_odds(given.features), model.log_odds(wrong)
+    nobody = _stands_for_nobody(given, score, wrong, wrong_weights, label_index, classes)[label_index]
+    score = np.where(nobody, _absolute_log_odds(given, belief, wrong, wrong_weights), score)
     bound = _weighted_quantile(wrong_score, simulated.weights(flip_share, by_class), _ANCHOR)
     rates, noise_share = _class_rates(score < bound, label_index, classes)
     rate = rates[label_index]
@@ -228,6 +234,28 @@ def _probabilities(
     # Nothing to compare with: the label is as probable as labels of the class are.
     ratio = np.where(given.trusted < TRUSTED, 1.0, ratio)
     return sigmoid(np.log((1 - rate) / rate) + np.log(ratio)), noise_share
+
+
+def _stands_for_nobody(
+    given: Measures, score: Floats, wrong: Floats, wrong_weights: Floats, label_index: Ids, classes: int
+) -> npt.NDArray[np.bool_]:
+    """Mask [C] of labels that no person stands behind: of an empty search, say, which found anybody.
+
+    Their mean is the average face. Everybody is nearer to it than to the person of another label, so that the
+    measures against competitors take all of their images for right ones. That they are not near each other tells.
+    """
+    likely = sigmoid(score)
+    images = np.maximum(np.bincount(label_index, weights=likely, minlength=classes), np.finfo(np.float32).tiny)
+    cosine = np.bincount(label_index, weights=likely * given.features[:, COSINE], minlength=classes) / images
+    several = np.bincount(label_index, minlength=classes) >= _SEVERAL_IMAGES
+    return several & (cosine < _weighted_quantile(wrong[:, COSINE], wrong_weights, _NOBODY))
+
+
+def _absolute_log_odds(given: Measures, belief: Floats, wrong: Floats, wrong_weights: Floats) -> Floats:
+    """Log odds [N] of the measures that know no competitor."""
+    columns = [COSINE, NEAREST]
+    model = fit_logistic(given.features[:, columns], belief, wrong[:, columns], wrong_weights)
+    return model.log_odds(given.features[:, columns])
 
 
 def _class_rates(caught: npt.NDArray[np.bool_], label_index: Ids, classes: int) -> tuple[Floats, float]:

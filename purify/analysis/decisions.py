@@ -104,8 +104,8 @@ def judge(embeddings: Vectors, label_index: Ids, *, classes: int, config: Analyz
 
 
 def can_judge(label_index: Ids) -> bool:
-    """Whether there are classes enough to measure what a wrong label looks like."""
-    return len(np.unique(label_index)) >= LEAST_CLASSES
+    """Whether there are classes enough, of two images or more, to measure what right and wrong labels look like."""
+    return int((np.bincount(label_index) > 1).sum()) >= LEAST_CLASSES
 
 
 def _understand(

@@ -34,6 +34,8 @@ _CHUNK = 1024
 _RATIO_UNIT = 50.0
 #: Images with at least this weight are trusted.
 TRUSTED = 0.5
+#: Columns of `Measures.features`: cosine to the label's center, and to the nearest of its trusted images.
+COSINE, NEAREST = 0, 6
 _WORTHLESS = -2.0
 
 

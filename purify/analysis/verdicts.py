@@ -46,8 +46,8 @@ def analyze(
     """Judge every sample by the rule that `config` names.
 
     Work is done in the order of the sample ids, so a sample's verdict doesn't depend on where its row stands.
-    With fewer than three labels nothing tells what a wrong one looks like: `calibrated` then gives way to
-    `official`, and the ``rule`` column says so.
+    With fewer than three labels of two images or more nothing tells what a wrong one looks like: `calibrated` then
+    gives way to `official`, and the ``rule`` column says so.
 
     Parameters
     ----------

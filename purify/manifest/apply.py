@@ -1,4 +1,4 @@
-"""Manifest + verdicts -> what is kept, what is removed, and what becomes of each label. Pure functions."""
+"""Manifest + verdicts (+ reviews) -> what is kept, what is removed, and what becomes of each label. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.errors import InputError
+from purify.manifest.decisions import check_decisions
+from purify.manifest.reviews import override_verdicts
 from purify.manifest.schema import CLEANED, LABELS, REMOVED, Decision, Status
 from purify.manifest.tables import first_row
 
@@ -37,17 +39,22 @@ class Purified:
     labels: pa.Table
 
 
-def apply_verdicts(manifest: pa.Table, verdicts: pa.Table) -> Purified:
+def apply_verdicts(manifest: pa.Table, verdicts: pa.Table, reviews: pa.Table | None = None) -> Purified:
     """Split `manifest` (schema `MANIFEST`) by `verdicts` (schema `VERDICTS`, one for each ok row, any order).
+
+    A review (schema `REVIEWS`) overrides the verdict on its sample; one of no ok row has no effect.
 
     Raises
     ------
     InputError
-        If a verdict is missing, double, of no ok row, of another label, or not to be followed.
+        If a verdict is missing, double, of no ok row, of another label, or not to be followed, or a review is not
+        to be followed.
     """
     rows = manifest.filter(pc.equal(manifest["status"], Status.OK.value))
     verdicts = _aligned(rows, verdicts)
-    _check_decisions(verdicts)
+    check_decisions("verdicts", verdicts)
+    if reviews is not None:
+        verdicts = override_verdicts(verdicts, reviews)
     final = final_labels(verdicts)
     kept = final.is_valid()
     final = final.filter(kept)
@@ -91,19 +98,6 @@ def _aligned(rows: pa.Table, verdicts: pa.Table) -> pa.Table:
             f"{rows['label'][row - 1]}; analyze the manifest again"
         )
     return aligned
-
-
-def _check_decisions(verdicts: pa.Table) -> None:
-    known = pc.is_in(verdicts["decision"], pa.array([decision.value for decision in Decision]))
-    if row := first_row(pc.invert(known)):
-        raise InputError(
-            f"verdicts: {verdicts['sample_id'][row - 1]}: unknown decision {verdicts['decision'][row - 1]}; "
-            f"there are {', '.join(Decision)}"
-        )
-    nameless = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(verdicts["new_label"], "")), "")
-    relabeled = pc.equal(verdicts["decision"], Decision.RELABEL.value)
-    if row := first_row(pc.and_(relabeled, nameless)):
-        raise InputError(f"verdicts: {verdicts['sample_id'][row - 1]}: relabel without a new_label; give one")
 
 
 def _removed(rows: pa.Table, verdicts: pa.Table, gone: pa.ChunkedArray) -> pa.Table:

@@ -56,6 +56,22 @@ def write_table(table: pa.Table, path: Path) -> None:
         pq.write_table(whole, stream, compression="zstd", row_group_size=_ROW_GROUP_ROWS, version="2.6")
 
 
+def write_durable_table(table: pa.Table, path: Path) -> None:
+    """As `write_table`; when it returns, the file also outlives a loss of power."""
+    with atomic_path(path) as temporary:
+        write_table(table, temporary)
+        _sync(temporary)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file as `schema`, or only `columns` of it.
 
@@ -69,7 +85,7 @@ def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | No
     """
     wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
     with open_parquet(path) as file:
-        _check_kind(path, file.schema_arrow, schema)
+        require_kind(path, file.schema_arrow, schema)
         require_columns(path, file.schema_arrow.names, wanted.names)
         table = read_columns(path, file, wanted.names)
     return cast_table(path, table, wanted)
@@ -119,6 +135,13 @@ def cast_table(path: Location, table: pa.Table, schema: pa.Schema) -> pa.Table:
             found = table.schema.field(field.name).type
             raise InputError(f"{path}: column {field.name!r} is {found}, expected {field.type}") from error
     return pa.table(columns, schema=schema)
+
+
+def require_kind(path: Location, found: pa.Schema, wanted: pa.Schema) -> None:
+    """InputError if `found` says that it is another of the project's tables than `wanted`."""
+    here, there = table_kind(found), table_kind(wanted)
+    if here and there and here != there:
+        raise InputError(f"{path}: holds {here}, expected {there}; give the file of that name")
 
 
 def require_columns(path: Location, present: Sequence[str], wanted: Sequence[str]) -> None:
@@ -184,12 +207,6 @@ def readable(path: Location) -> Iterator[None]:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
-
-
-def _check_kind(path: Location, found: pa.Schema, wanted: pa.Schema) -> None:
-    here, there = table_kind(found), table_kind(wanted)
-    if here and there and here != there:
-        raise InputError(f"{path}: holds {here}, expected {there}; give the file of that name")
 
 
 def table_kind(schema: pa.Schema) -> str | None:

@@ -44,6 +44,7 @@ class Reason(enum.StrEnum):
     DUPLICATE_OF = "duplicate_of"
     UNCERTAIN = "uncertain"
     TOO_FEW_TO_JUDGE = "too_few_to_judge"
+    REVIEWED = "reviewed"
 
 
 class Flag(enum.StrEnum):
@@ -141,6 +142,17 @@ CHANGES = _schema(
         pa.field("p_clean", pa.float32()),
         pa.field("reason_before", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
+    ],
+)
+#: What people decided, oldest first; of several rows of a sample the last one holds.
+REVIEWS = _schema(
+    "reviews",
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("decision", pa.string(), nullable=False),
+        pa.field("new_label", pa.string()),
+        pa.field("reviewer", pa.string()),
+        pa.field("at", pa.timestamp("us", tz="UTC")),
     ],
 )
 LABELS = _schema(
