@@ -173,16 +173,6 @@ def upload(path: Path, url: Url) -> str:
     return version(url)
 
 
-def delete(url: Url) -> None:
-    """Remove a file of the store, if it is there."""
-    store, path = _open_store(url)
-    with explained(url):
-        try:
-            store.rm_file(path)
-        except FileNotFoundError:
-            return
-
-
 def _open_store(url: Url) -> tuple[AbstractFileSystem, str]:
     """The file system of `url`, and its path in it.
 

@@ -83,8 +83,11 @@ class RemoteBlobs:
     def _fetch(self, url: Url, offset: int, size: int, kept: Path | None) -> bytes:
         content = remote.read_range(url, offset, size)
         if kept is not None and content:
-            with atomic_path(kept) as temporary:
-                temporary.write_bytes(content)
+            try:
+                with atomic_path(kept) as temporary:
+                    temporary.write_bytes(content)
+            except PurifyError as error:
+                raise PurifyError(f"{error}; set {KEEP_IMAGES}=0 to keep no images") from error
         return content
 
     def _place(self, *key: str) -> Path | None:
@@ -97,5 +100,5 @@ class RemoteBlobs:
 def _kept(path: Path | None) -> bytes | None:
     try:
         return path.read_bytes() if path else None
-    except FileNotFoundError:
+    except OSError:
         return None

@@ -118,6 +118,8 @@ def test_source_and_output_on_s3_give_the_same_bytes_and_resume_on_another_machi
     again = _download(url, tmp_path / "again")
     assert {path.name: path.read_bytes() for path in (again / "stages").iterdir()} == stages
     _assert_same(tmp_path / "local", again, equal)
+    answer = _purify("report", url)
+    assert (answer.exit_code, answer.stdout.split()) == (0, ["report", f"{url}/report.html"])
 
 
 @pytest.mark.slow

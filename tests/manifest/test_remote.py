@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import secrets
 import tarfile
 from collections.abc import Callable, Mapping
@@ -135,7 +136,9 @@ def test_many_threads_read_at_once(store: Url) -> None:
             assert list(pool.map(reader.read, uris)) == [content for content in contents.values() for _ in range(2)]
 
 
-def test_an_image_is_fetched_once_and_again_when_it_changed(memory: Url, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_fetched_once_and_again_when_it_changed(
+    memory: Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fetched: list[str] = []
     read_range = remote.read_range
 
@@ -155,6 +158,11 @@ def test_an_image_is_fetched_once_and_again_when_it_changed(memory: Url, monkeyp
     assert fetched == ["a.bin", "set.tar"]
     _put(memory, {"a.bin": b"other", "set.tar": _tar({"m": b"another"})})
     assert read_all() == [b"other", b"another"]
+    (Path(os.environ["PURIFY_CACHE"]) / "images").rename(tmp_path / "gone")
+    (Path(os.environ["PURIFY_CACHE"]) / "images").write_text("in the way")
+    with pytest.raises(PurifyError, match="PURIFY_CACHE_IMAGES=0"):
+        read_all()
+    fetched.pop()
     monkeypatch.setenv("PURIFY_CACHE_IMAGES", "0")
     assert read_all() == [b"other", b"another"]
     assert fetched == ["a.bin", "set.tar"] * 3
