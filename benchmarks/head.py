@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from purify.models.heads import Margin, SubcenterHead
 from purify.models.sampling import competing
+from purify.models.softmax import cross_entropy
+from purify.models.world import ALONE
 
 #: ArcFace's scale and margin; pytorch-metric-learning takes the margin in degrees, and its default is this.
 _SCALE, _MARGIN, _MARGIN_DEGREES = 64.0, 0.5, 28.6
@@ -68,8 +70,9 @@ def _ours(case: HeadCase, rate: float) -> _Rival:
     )
 
     def step(x: Tensor, labels: Tensor, optimizer: torch.optim.SGD, update: Callable[[], Any]) -> None:
-        with competing(head, optimizer, labels, rate=rate, generator=generator) as (part, targets):
-            nn.functional.cross_entropy(part(x, targets), targets).backward()
+        drawn = competing(head, optimizer, labels, classes=ALONE.part(case.classes), rate=rate, generator=generator)
+        with drawn as (part, targets):
+            cross_entropy(part(x, targets), targets).backward()
             update()
 
     return _Rival(head.weight, step)
@@ -106,21 +109,21 @@ def measure(case: HeadCase) -> dict[str, Any]:
     Returns
     -------
     dict
-        The case's fields, and: ``gradient_seconds`` of forward and backward, ``gradient_peak_bytes`` by then;
-        ``update_seconds`` of a whole step with SGD (momentum, weight decay), ``update_peak_bytes`` by then.
+        The case's fields, and: ``gradient_seconds`` of forward and backward, ``gradientpeak_bytes`` by then;
+        ``update_seconds`` of a whole step with SGD (momentum, weight decay), ``updatepeak_bytes`` by then.
         The sampled head's times include the draw, and the copies of its rows there and back.
     """
     torch.set_num_threads(case.threads)
     torch.manual_seed(case.seed)
     rival = HEADS[case.head](case)
     gradient_seconds = _seconds(case, rival, torch.optim.SGD([rival.weight], lr=0.1), _nothing)
-    gradient_peak = _peak_bytes()
+    gradient_peak = peak_bytes()
     optimizer = torch.optim.SGD([rival.weight], lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
     return asdict(case) | {
         "gradient_seconds": gradient_seconds,
-        "gradient_peak_bytes": gradient_peak,
+        "gradientpeak_bytes": gradient_peak,
         "update_seconds": _seconds(case, rival, optimizer, optimizer.step),
-        "update_peak_bytes": _peak_bytes(),
+        "updatepeak_bytes": peak_bytes(),
     }
 
 
@@ -141,7 +144,7 @@ def _seconds(case: HeadCase, rival: _Rival, optimizer: torch.optim.SGD, update: 
     return statistics.median(seconds[1:])
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

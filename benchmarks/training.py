@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.head import HEADS, HeadCase
+from benchmarks.input import InputCase, input_table, run_input
+from benchmarks.ranks import ranks_table, run_ranks
 from purify import __version__
 from purify.errors import PurifyError
 from purify.manifest.io import write_json
@@ -29,6 +31,7 @@ _RIVAL, _RIVAL_MODULE = "pytorch-metric-learning", "pytorch_metric_learning"
 _MEASURES = ("gradient_seconds", "gradient_peak_bytes", "update_seconds", "update_peak_bytes")
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _WIDTH = 120
+_HEAD_STEPS, _INPUT_STEPS = 3, 12
 
 
 def run_heads(case: HeadCase) -> dict[str, Any]:
@@ -98,30 +101,67 @@ def _cells(measures: Mapping[str, float], *, gib: int) -> Sequence[str]:
     return [f"{measures[key] / (gib if key.endswith('bytes') else 1):.2f}" for key in _MEASURES]
 
 
+def _head_part(
+    source: Path | None, rounds: int, steps: int | None, sizes: dict[str, Any]
+) -> tuple[dict[str, Any], Table]:
+    answer = run_heads(HeadCase(head="", steps=steps or _HEAD_STEPS, **sizes))
+    return answer, head_table(answer)
+
+
+def _input_part(
+    source: Path | None, rounds: int, steps: int | None, sizes: dict[str, Any]
+) -> tuple[dict[str, Any], Table]:
+    case = InputCase(steps=steps or _INPUT_STEPS, rounds=rounds, threads=sizes["threads"], seed=sizes["seed"])
+    answer = run_input(case, source)
+    return answer, input_table(answer)
+
+
+def _ranks_part(
+    source: Path | None, rounds: int, steps: int | None, sizes: dict[str, Any]
+) -> tuple[dict[str, Any], Table]:
+    answer = run_ranks(HeadCase(head="dense", steps=steps or _HEAD_STEPS, **sizes))
+    return answer, ranks_table(answer)
+
+
+_PARTS = {"head": _head_part, "input": _input_part, "ranks": _ranks_part}
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--part", type=click.Choice(["head"]), default="head", show_default=True, help="What to measure.")
-@click.option("--classes", type=click.IntRange(2), default=100_000, show_default=True)
-@click.option("--subcenters", type=click.IntRange(1), default=3, show_default=True, help="K.")
-@click.option("--dim", type=click.IntRange(1), default=512, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=128, show_default=True)
-@click.option("--rate", type=click.FloatRange(0, 1, min_open=True), default=0.1, show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=3, show_default=True, help="Timed steps; the median counts.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--part", type=click.Choice(list(_PARTS)), default="head", show_default=True, help="What to measure.")
+@click.option("--classes", type=click.IntRange(2), default=100_000, show_default=True, help="Of the head.")
+@click.option("--subcenters", type=click.IntRange(1), default=3, show_default=True, help="K of the head.")
+@click.option("--dim", type=click.IntRange(1), default=512, show_default=True, help="Of the head.")
+@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Of the head.")
+@click.option(
+    "--rate", type=click.FloatRange(0, 1, min_open=True), default=0.1, show_default=True, help="Of the sampled head."
+)
+@click.option(
+    "--source",
+    type=click.Path(exists=True, path_type=Path),
+    help="Of the input: folder or tar of label/image; default: the demo set.",
+)
+@click.option("--rounds", type=click.IntRange(1), default=8, show_default=True, help="Of the input; the median counts.")
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help=f"Timed steps (default: head {_HEAD_STEPS}, of which the median counts; input {_INPUT_STEPS} a round).",
+)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="That compute.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the JSON; else it is printed."
 )
-def main(part: str, out: Path | None, **sizes: Any) -> None:
-    """Time and peak memory of a training step."""
+def main(part: str, source: Path | None, rounds: int, steps: int | None, out: Path | None, **sizes: Any) -> None:
+    """Time of a training step: of its head (and its peak memory; ranks: divided over processes), or of its input."""
     try:
-        answer = run_heads(HeadCase(head="", **sizes))
+        answer, table = _PARTS[part](source, rounds, steps, sizes)
     except PurifyError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(error.exit_code) from error
     console = Console()
     if not console.is_terminal:  # a file has no width that the table would have to fit in
         console = Console(width=_WIDTH)
-    console.print(head_table(answer))
+    console.print(table)
     if out is None:
         click.echo(json.dumps({"part": part} | answer))
     else:

@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.prefect_api import prefect_api
 from flows.reporting import run_summary, show_on
-from purify.config import PurifyConfig
+from purify.config import PurifyConfig, without_credentials
 from purify.errors import InputError
 from purify.manifest import remote
 from purify.manifest.io import local_file, read_json
@@ -32,6 +32,26 @@ class FlowRequest:
     config: PurifyConfig
     embeddings: str | None = None
 
+    def __post_init__(self) -> None:
+        for place in (self.source, self.run_folder, self.embeddings):
+            try:
+                without_credentials(place or "")
+            except ValueError as error:
+                raise InputError(str(error)) from error
+
+
+def run_folder(out: Location, name: str) -> Location:
+    """Folder of the run `name`, as a full path.
+
+    Raises
+    ------
+    InputError
+        If `name` is not a plain name.
+    """
+    if not name or Path(name).name != name:
+        raise InputError(f"--name {name!r}: expected a plain folder name")
+    return (out / name).resolve() if isinstance(out, Path) else out / name
+
 
 def new_run_folder(out: Location, name: str) -> Location:
     """Folder of a run that is not there yet.
@@ -41,9 +61,7 @@ def new_run_folder(out: Location, name: str) -> Location:
     InputError
         If `name` is not a plain name, or the run exists.
     """
-    if not name or Path(name).name != name:
-        raise InputError(f"--name {name!r}: expected a plain folder name")
-    folder = (out / name).resolve() if isinstance(out, Path) else out / name
+    folder = run_folder(out, name)
     root = RunFolder.at(folder).root
     if (root.exists() and any(root.iterdir())) or (isinstance(folder, Url) and remote.list_files(folder)):
         raise InputError(f"{folder}: there is a run already; go on with --resume {folder}, or give another --name")
@@ -55,14 +73,13 @@ def default_name(source: str) -> str:
     return f"{source}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def demo_request(out: Location, name: str | None, config: PurifyConfig, *, quiet: bool) -> FlowRequest:
-    """A run on the built-in demo set, drawn to ``OUT/demo-data-SEED`` if it is not there."""
+def demo_request(folder: Location, config: PurifyConfig, *, quiet: bool) -> FlowRequest:
+    """A run in `folder` on the built-in demo set, drawn to ``demo-data-SEED`` beside it if it is not there."""
     from purify.faces.demo import write_demo
 
-    folder = new_run_folder(out, name or default_name("demo"))
     with progress_board(quiet=quiet) as board:
-        shared = out.resolve() if isinstance(out, Path) else Mirror.of(out).folder
-        place = shared / f"demo-data-{config.seed}"
+        beside = Mirror.of(folder.parent).folder if isinstance(folder, Url) else folder.parent
+        place = beside / f"demo-data-{config.seed}"
         demo = write_demo(place, seed=config.seed, progress=board.stage("draw"))
     config = config.model_copy(
         update={
@@ -104,9 +121,12 @@ def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
     run = RunFolder.at(request.run_folder)
     try:
         with prefect_api(), progress_board(quiet=quiet) as board, show_on(board):
-            from flows.purify_flow import with_runner
+            from prefect import tags
 
-            with_runner(request.config)(request.source, request.run_folder, request.config, request.embeddings)
+            from flows.purify_flow import purify_flow
+
+            with tags("purify", run.root.name):
+                purify_flow(request.source, request.run_folder, request.config, request.embeddings)
     except InputError:
         if not run.manifest.exists():
             shutil.rmtree(run.root, ignore_errors=True)

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 
 from flows.temporary_server import HOST, TemporaryServer, start_server
-from purify.errors import PurifyError
+from purify.errors import InputError, PurifyError
 
-START_SECONDS = 90.0
-"""Longest wait for a temporary server: two slow cores that also create the database need 20."""
+START_SECONDS = 180.0
+"""Longest wait for a temporary server. Two slow cores that also create the database need 20; busy ones, more."""
 
 _temporary: TemporaryServer | None = None
 
@@ -47,14 +47,45 @@ def prefect_api() -> Iterator[str]:
         yield url
 
 
+def require_server() -> str:
+    """The URL of the server that the user configured, for what outlives this process.
+
+    What Prefect logs on the terminal is left there: it is all that a service shows. Call it before a module that
+    imports Prefect is imported.
+
+    Raises
+    ------
+    InputError
+        If no server is configured.
+    PurifyError
+        If it doesn't answer.
+    """
+    send_no_telemetry()
+    from prefect.settings import get_current_settings
+
+    configured = get_current_settings().api.url
+    if not configured:
+        raise InputError(
+            "no Prefect server is configured, and a schedule needs one that stays: start it (`prefect server start`),"
+            " then set PREFECT_API_URL=http://127.0.0.1:4200/api, here and for the worker"
+        )
+    _require_healthy(configured)
+    return configured
+
+
+def send_no_telemetry() -> None:
+    """Set Prefect's environment to no telemetry; it has an effect only while Prefect has not been imported."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+
 def be_quiet() -> None:
     """Set Prefect's environment to no telemetry and no log on the terminal, unless the user chose a level.
 
     The server still gets a run's whole log, for its pages. Errors reach the user as exceptions; on the
     terminal Prefect would print their tracebacks a second time.
     """
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    send_no_telemetry()
     if "PREFECT_LOGGING_LEVEL" not in os.environ:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 

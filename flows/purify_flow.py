@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from prefect import flow
+from prefect import State, flow
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
+from prefect.logging import get_run_logger
+from prefect.runtime import deployment
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
+from flows.failures import failed
+from flows.lost_runs import take_over
 from flows.reporting import publish_summary
 from flows.rounds import purify_again
 from flows.tasks import (
@@ -23,33 +31,45 @@ from flows.tasks import (
     apply_task,
     embed_task,
     evaluate_task,
+    extractor_of,
     ingest_task,
     report_task,
     train_round_task,
     train_task,
 )
 from purify import __version__, stages
-from purify.config import PurifyConfig
+from purify.config import Place, PurifyConfig
+from purify.embedding.extractors import open_extractor
 from purify.embedding.store import read_embeddings
+from purify.errors import InputError, PurifyError
 from purify.manifest import remote
 from purify.manifest.io import PARTIAL_PREFIX, read_table, sha256_file
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import MANIFEST
 from purify.manifest.tables import is_table
-from purify.manifest.uris import Location, Url, to_location
+from purify.manifest.uris import Location, Url, is_url, to_location
 from purify.run_folder import RunFolder
-from purify.training.job import stop_running_jobs
+from purify.training.launch import stop_running_jobs
 
 DEFAULT_CONFIG = PurifyConfig()
 
 
+def _help(title: str, description: str) -> Any:
+    """What the form in the Prefect UI says of a parameter; its own title and description are overwritten there."""
+    return Field(json_schema_extra={"title": title, "description": description})
+
+
 @flow(name="purify", validate_parameters=True)
 def purify_flow(
-    source: str,
-    run_folder: str,
-    config: PurifyConfig = DEFAULT_CONFIG,
-    embeddings: str | None = None,
-) -> str:
+    source: Annotated[Place, _help("Source", "Folder, .tar, or Parquet/CSV table with path and label; in full.")],
+    run_folder: Annotated[
+        Place, _help("Run folder", "Folder of the run, in full. What it holds already of the same inputs is kept.")
+    ],
+    config: Annotated[PurifyConfig, _help("Configuration", "Everything that decides the result.")] = DEFAULT_CONFIG,
+    embeddings: Annotated[
+        Place | None, _help("Embeddings", "Embeddings of another extractor, instead of a first training.")
+    ] = None,
+) -> str | State[Any]:
     """Purify `source` into `run_folder`.
 
     Parameters
@@ -67,19 +87,35 @@ def purify_flow(
     Returns
     -------
     str
-        Path or URL of the report.
+        Path or URL of the report; or the state of a run that failed, whose message is the error's own.
     """
+    log = get_run_logger()
+    scheduled = deployment.get_id() is not None
     run = RunFolder.at(run_folder)
-    with run.lock():
-        run.pull()
-        _start(run, source, config, embeddings)
-        try:
-            _purify(run, source, config, to_location(embeddings) if embeddings else None)
-        finally:
-            stop_running_jobs()
-        publish_summary(run)
-        run.publish()
+    try:
+        if scheduled:
+            _require_full_paths(run_folder, source, embeddings)
+        with run.lock(when_busy=(lambda busy: log.warning("%s; waiting for its end", busy)) if scheduled else None):
+            run.pull()
+            take_over(run)
+            _start(run, source, config, embeddings)
+            with trainings_at_once(config.train.parallel):
+                try:
+                    _purify(run, source, config, to_location(embeddings) if embeddings else None)
+                finally:
+                    stop_running_jobs()  # before the places are closed, which waits for those at work
+            publish_summary(run, config.show)
+            run.publish()
+    except (PurifyError, OSError) as error:
+        return failed(error)
     return run.shown(run.report)
+
+
+def _require_full_paths(*paths: str | None) -> None:
+    """A worker's child runs in a folder that is deleted afterwards: what a relative path names there is lost."""
+    for path in paths:
+        if path is not None and not is_url(path) and not Path(path).is_absolute():
+            raise InputError(f"{path}: a scheduled run needs full paths, such as /data/faces; give it so")
 
 
 def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Location | None) -> None:
@@ -90,9 +126,10 @@ def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Locat
     early = [name for name in models if name in ("raw", "oracle")]
     trainings: list[PrefectFuture[None]] = []
     if embeddings is None:
-        first = train_round_task.submit(run, 1, config)
+        first = None if extractor_of(1, config) else train_round_task.submit(run, 1, config)
         trainings = [train_task.submit(run, name, config) for name in early]
-        first.result()
+        if first is not None:
+            first.result()
         embed_task(run, 1, config)
     analyze_task(run, 1, config, embeddings=embeddings)
     purify_again(run, config, images=images)
@@ -132,10 +169,14 @@ def models_to_compare(run: RunFolder, config: PurifyConfig, images: list[str]) -
 
 
 def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: list[str]) -> None:
-    """Refuse bad pairs and embeddings now, not after the training."""
+    """Refuse bad pairs, embeddings and extractors now, not after the training."""
     manifest = read_table(run.manifest, MANIFEST)
+    if embeddings is not None and config.extractor.file is not None:
+        raise InputError("both --embeddings and extractor.file are given; leave one out")
     if embeddings is not None:
         read_embeddings(embeddings, stages.ok_rows(manifest)["sample_id"].to_pylist())
+    elif (file := extractor_of(1, config)) is not None:
+        open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
     if config.evaluate.pairs and images:
         roots = ImageRoots([to_location(root) for root in images])
         stages.usable_pairs(to_location(config.evaluate.pairs), roots, manifest, config.evaluate)
@@ -146,7 +187,8 @@ def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | 
         partial.unlink()
     if config.apply.reviews is not None:
         stages.adopt_reviews(to_location(config.apply.reviews), run.reviews)
-    files = (source, embeddings, config.evaluate.pairs, config.apply.reviews, *config.ingest.images)
+    optional = (embeddings, config.extractor.file, config.evaluate.pairs, config.apply.reviews)
+    files = (source, *optional, *config.ingest.images)
     inputs = [to_location(p) for p in files if p]
     run.update_info(
         source=source,
@@ -189,7 +231,15 @@ def _git_revision() -> str | None:
     return answer.stdout.strip()
 
 
-def with_runner(config: PurifyConfig) -> Any:
-    """The flow with as many trainings at once as configured."""
-    runner: Any = ThreadPoolTaskRunner(max_workers=config.train.parallel)
-    return purify_flow.with_options(task_runner=runner)
+@contextmanager
+def trainings_at_once(count: int) -> Iterator[None]:
+    """Give the running flow so many places for its trainings.
+
+    Not by ``purify_flow.with_options``: a deployment's flow is loaded before its parameters are known.
+    """
+    context = FlowRunContext.get()
+    if context is None:
+        raise RuntimeError("to be called in a flow run")
+    runner: Any = ThreadPoolTaskRunner(max_workers=count)
+    with runner, context.model_copy(update={"task_runner": runner}):
+        yield

@@ -11,18 +11,21 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.reporting import progress_for
+from flows.retries import STAGE_RETRIES
 from purify import stages
 from purify.analysis.rounds import RoundSummary, compare_rounds
 from purify.config import PurifyConfig
+from purify.embedding.extractors import model_file
 from purify.errors import PurifyError
 from purify.manifest import remote
 from purify.manifest.ingest import load_manifest
-from purify.manifest.io import read_table, write_table
+from purify.manifest.io import local_file, read_table, write_table
 from purify.manifest.schema import MANIFEST, VERDICTS
 from purify.manifest.uris import Location, Url, to_location
 from purify.report.html import truth_figures, write_report
 from purify.run_folder import RunFolder
-from purify.training.job import TrainJob, compute_threads, run_job
+from purify.training.job import TrainJob
+from purify.training.launch import compute_threads, run_job
 
 _MODEL = "model.safetensors"
 
@@ -38,7 +41,7 @@ def _source_state(path: str) -> Any:
     return str(source.resolve())
 
 
-@task(name="ingest", cache_policy=NO_CACHE)
+@task(name="ingest", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def ingest_task(run: RunFolder, source: str, config: PurifyConfig, *, decode: bool) -> None:
     """Source -> ``manifest.parquet``. Without `decode` the table is taken as it is: its images are not at hand."""
 
@@ -60,13 +63,13 @@ def ingest_task(run: RunFolder, source: str, config: PurifyConfig, *, decode: bo
     run.run_stage("ingest", inputs, [run.manifest], work)
 
 
-@task(name="train", task_run_name="train-{name}", cache_policy=NO_CACHE)
+@task(name="train", task_run_name="train-{name}", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def train_task(run: RunFolder, name: str, config: PurifyConfig) -> None:
     """Train the K = 1 model `name`: ``purified`` or a baseline."""
     _train(run, name, _training_table(run, name, config), run.model(name), config, subcenters=1)
 
 
-@task(name="train-round", task_run_name="train-round-{number}", cache_policy=NO_CACHE)
+@task(name="train-round", task_run_name="train-round-{number}", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def train_round_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
     """Train the model of a round (K sub-centers): the first on all rows, a later one on what the last one kept."""
     folder = run.round(number)
@@ -114,17 +117,19 @@ def _training_table(run: RunFolder, name: str, config: PurifyConfig) -> Path:
     return path
 
 
-@task(name="embed", cache_policy=NO_CACHE)
+@task(name="embed", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
-    """``manifest.parquet`` + checkpoint of a round -> its ``embeddings.parquet``, of all rows in every round."""
+    """``manifest.parquet`` + checkpoint of a round (or the extractor) -> its ``embeddings.parquet``, of all rows."""
     folder, stage = run.round(number), _stage("embed", number)
+    model = extractor_of(number, config) or folder.checkpoint
 
     def work() -> None:
         stages.embed_manifest(
             read_table(run.manifest, MANIFEST),
-            folder.checkpoint,
+            model,
             folder.embeddings,
             config.embed,
+            extractor_config=config.extractor,
             precision=config.train.precision,
             workers=config.train.workers,
             progress=progress_for(stage),
@@ -132,14 +137,20 @@ def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
 
     inputs = {
         "manifest": run.manifest,
-        "checkpoint": folder.checkpoint / _MODEL,
+        "checkpoint": model_file(model),
         "config": config.embed.model_dump(),
+        "extractor": config.extractor.model_dump(exclude={"file"}),
         "precision": config.train.precision,
     }
     run.run_stage(stage, inputs, [folder.embeddings], work)
 
 
-@task(name="analyze", cache_policy=NO_CACHE)
+def extractor_of(number: int, config: PurifyConfig) -> Path | None:
+    """The user's own model that embeds in a round: in the first one, if there is one."""
+    return local_file(to_location(config.extractor.file)) if number == 1 and config.extractor.file else None
+
+
+@task(name="analyze", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Location | None) -> None:
     """Embeddings + sub-centers -> ``verdicts.parquet`` and ``class_report.parquet`` of a round.
 
@@ -148,7 +159,8 @@ def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embedding
     """
     folder = run.round(number)
     vectors = embeddings or folder.embeddings
-    checkpoint = folder.checkpoint if number == 1 and embeddings is None else None
+    trained = embeddings is None and extractor_of(number, config) is None
+    checkpoint = folder.checkpoint if number == 1 and trained else None
 
     def work() -> None:
         analysis = stages.analyze_manifest(
@@ -171,7 +183,7 @@ def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embedding
     run.run_stage(_stage("analyze", number), inputs, [folder.verdicts, folder.class_report], work)
 
 
-@task(name="compare", task_run_name="compare-round-{number}", cache_policy=NO_CACHE)
+@task(name="compare", task_run_name="compare-round-{number}", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def compare_task(run: RunFolder, number: int, config: PurifyConfig) -> RoundSummary:
     """Verdicts of a round and of the one before -> its ``changes.parquet``, and whether it is the last."""
     before, verdicts = run.round(number - 1).verdicts, run.round(number).verdicts
@@ -191,7 +203,7 @@ def _stage(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-round-{number}"
 
 
-@task(name="apply", cache_policy=NO_CACHE)
+@task(name="apply", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def apply_task(run: RunFolder) -> None:
     """Verdicts, and the reviews of the run -> ``cleaned``, ``removed`` and ``labels`` tables."""
     manifest, reviews = read_table(run.manifest, MANIFEST), run.given_reviews
@@ -204,7 +216,7 @@ def apply_task(run: RunFolder) -> None:
     run.update_info(counts=stages.run_counts(manifest, run.cleaned, run.removed, reviews=reviews))
 
 
-@task(name="evaluate", cache_policy=NO_CACHE)
+@task(name="evaluate", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def evaluate_task(run: RunFolder, models: Sequence[str], config: PurifyConfig, *, images: Sequence[str]) -> None:
     """Checkpoints + pairs -> ``evaluation.json``."""
     if config.evaluate.pairs is None:
@@ -233,7 +245,7 @@ def evaluate_task(run: RunFolder, models: Sequence[str], config: PurifyConfig, *
     run.run_stage("evaluate", inputs, [run.evaluation], work)
 
 
-@task(name="report", cache_policy=NO_CACHE)
+@task(name="report", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def report_task(run: RunFolder) -> None:
     """The run folder -> ``report.html``; always written anew."""
     run.update_info(

@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import click
 
 from purify import __version__
+from purify.commands.deployment import deploy_command, serve_command
 from purify.commands.options import (
     ANYTHING_AT,
     CHECKPOINT_AT,
@@ -26,10 +27,12 @@ from purify.commands.options import (
     decision_settings,
     image_roots,
     images_option,
+    input_settings,
     json_option,
-    local_folder,
+    local_copy,
     out_option,
 )
+from purify.commands.review import review_command
 from purify.config import load_config
 from purify.errors import PurifyError
 from purify.manifest.uris import Location, absolute, is_url, to_location
@@ -122,19 +125,15 @@ def run_flow(
             raise click.UsageError("--resume goes on with the run's own source and configuration; give it alone")
         request = resumed_request(resume)
     else:
-        settings = list(overrides)
-        for key, value in (
-            ("ingest.images", [absolute(place) for place in images] or None),
-            ("evaluate.pairs", absolute(pairs) if pairs else None),
-            ("apply.reviews", absolute(reviews) if reviews else None),
-            ("rounds.most", rounds),
-        ):
-            if value is not None:
-                settings.append(f"{key}={json.dumps(value)}")
-        settings += decision_settings(rule, precision, review_budget, keep_hard)
+        settings = [
+            *overrides,
+            *input_settings(images, pairs, reviews, rounds),
+            *decision_settings(rule, precision, review_budget, keep_hard),
+        ]
         if source is None:
             short = () if config_file else DEMO_SETTINGS
-            request = demo_request(out, name, load_config(config_file, [*short, *settings]), quiet=as_json)
+            folder = new_run_folder(out, name or default_name("demo"))
+            request = demo_request(folder, load_config(config_file, [*short, *settings]), quiet=as_json)
         else:
             request = FlowRequest(
                 source=absolute(source),
@@ -185,7 +184,8 @@ def train_command(
     """MANIFEST -> OUT/checkpoint. Interrupted, the same command goes on where it was."""
     from purify.manifest.io import local_file
     from purify.progress import progress_board
-    from purify.training.job import TrainJob, compute_threads, run_job
+    from purify.training.job import TrainJob
+    from purify.training.launch import compute_threads, run_job
 
     config = load_config(config_file, overrides)
     job = TrainJob(
@@ -204,7 +204,12 @@ def train_command(
 
 @main.command("embed")
 @click.argument("manifest", type=FILE_AT)
-@click.option("--checkpoint", type=CHECKPOINT_AT, required=True, help="Checkpoint folder.")
+@click.option(
+    "--checkpoint",
+    type=CHECKPOINT_AT,
+    required=True,
+    help="Checkpoint folder; or an ONNX file or weights.",
+)
 @out_option
 @config_options
 def embed_command(
@@ -224,6 +229,7 @@ def embed_command(
             checkpoint,
             path,
             config.embed,
+            extractor_config=config.extractor,
             precision=config.train.precision,
             workers=config.train.workers,
             progress=board.stage("embed"),
@@ -296,7 +302,7 @@ def _named_checkpoints(_: click.Context, __: click.Parameter, values: tuple[str,
         name, equals, folder = value.partition("=")
         if not equals or not (is_url(folder) or Path(folder).is_dir()):
             raise click.BadParameter(f"{value!r}: expected NAME=CHECKPOINT_FOLDER, such as raw=runs/a/checkpoint")
-        models[name] = local_folder(to_location(folder))
+        models[name] = local_copy(to_location(folder))
     return models
 
 
@@ -377,6 +383,9 @@ def report_command(run: Location) -> None:
     answer({"report": folder.shown(path)}, as_json=False)
 
 
+main.add_command(review_command)
+
+
 @main.command("demo-data")
 @out_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
@@ -407,6 +416,9 @@ def config_command(config_file: Path | None, overrides: tuple[str, ...]) -> None
 
     click.echo(to_toml(load_config(config_file, overrides)))
 
+
+main.add_command(serve_command)
+main.add_command(deploy_command)
 
 if __name__ == "__main__":
     main()

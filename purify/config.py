@@ -7,28 +7,60 @@ that the Prefect UI shows.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from purify.errors import InputError
 
 BackboneName = Literal["iresnet_small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet"]
 
 
+_CREDENTIALS = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*@"
+
+
+def without_credentials(place: str) -> str:
+    """`place`, a path or URL, if it holds no user name or password.
+
+    Raises
+    ------
+    ValueError
+        If it does: parameters are kept in ``run.json`` and on the Prefect server, for anyone to read there.
+    """
+    if re.match(_CREDENTIALS, place):
+        scheme = place.partition("://")[0]
+        raise ValueError(
+            f"a user name or password in a {scheme}:// URL would be stored in clear; leave it out, and give it to the "
+            "process in its environment (such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+        )
+    return place
+
+
+#: A path or URL. The pattern has the Prefect server refuse credentials too, before a run exists.
+Place = Annotated[
+    str, AfterValidator(without_credentials), Field(json_schema_extra={"pattern": f"^(?!{_CREDENTIALS[1:]})"})
+]
+
+
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values don't change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        model_title_generator=lambda section: section.__name__.removesuffix("Config"),
+        field_title_generator=lambda name, _: name.replace("_", " ").capitalize(),
+    )
 
 
 class IngestConfig(Section):
     """Reading the source."""
 
-    images: list[str] = Field(
+    images: list[Place] = Field(
         [], title="Image roots", description="Folders or tars, or their URLs, that a table's paths are looked up in."
     )
     min_size: int = Field(16, ge=1, description="Images whose shorter side is below this many pixels are 'too_small'.")
@@ -42,9 +74,9 @@ class ModelConfig(Section):
     """The backbone."""
 
     backbone: BackboneName = Field("iresnet_small", description="iresnet_small is the CPU default.")
-    embedding_dim: int = Field(128, ge=8, le=4096)
+    embedding_dim: int = Field(128, ge=8, le=4096, description="Numbers an image is described by.")
     input_size: int = Field(48, ge=32, le=448, description="Side of the square input in pixels.")
-    weights: str | None = Field(
+    weights: Place | None = Field(
         None,
         description="Backbone weights to start from (safetensors or an InsightFace-style .pth state dict).",
     )
@@ -53,15 +85,39 @@ class ModelConfig(Section):
 class TrainConfig(Section):
     """Training on the noisy set (K sub-centers) and, with K = 1, on the purified one."""
 
-    epochs: int = Field(24, ge=1)
+    epochs: int = Field(24, ge=1, description="Passes over the training images.")
     min_steps: int = Field(
         600, ge=0, description="Small sets are repeated for more epochs until this many steps are reached."
     )
-    batch_size: int = Field(64, ge=2)
-    learning_rate: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
-    subcenters: int = Field(3, ge=1, le=16, title="Sub-centers K")
+    batch_size: int = Field(64, ge=2, description="Images a batch.")
+    accumulate: int = Field(1, ge=1, description="Batches whose gradients make one step.")
+    learning_rate: float = Field(0.1, gt=0, description="Of SGD, at its highest.")
+    schedule: Literal["cosine", "step", "polynomial"] = Field(
+        "cosine", description="How the learning rate falls: to zero (cosine, polynomial) or in drops (step)."
+    )
+    warmup_epochs: float = Field(0.5, ge=0, description="Epochs over which the learning rate first rises.")
+    warmup_steps: int | None = Field(None, ge=0, description="Steps of the same; overrides warmup_epochs.")
+    drop_epochs: list[float] = Field(
+        [8.0, 14.0], description="Schedule step: drops of the rate, in epochs; stretched where min_steps adds epochs."
+    )
+    drop_factor: float = Field(0.1, gt=0, lt=1, description="Schedule step: the rate after a drop, of that before.")
+    power: float = Field(2.0, gt=0, description="Schedule polynomial: (1 - share of the steps) to this power.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD.")
+    nesterov: bool = Field(True, description="Nesterov's form of the momentum.")
+    weight_decay: float = Field(5e-4, ge=0, description="Of SGD.")
+    clip_norm: float | None = Field(
+        None, gt=0, description="Largest norm of a step's gradient, of the backbone and of the head each; none: any."
+    )
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="Decay of a running mean of the weights, which is what is saved; none: the last."
+    )
+    subcenters: int = Field(
+        3,
+        ge=1,
+        le=16,
+        title="Sub-centers K",
+        description="Centers a class on the noisy set; wrong faces gather at others.",
+    )
     head: Literal["arcface", "cosface", "combined"] = Field(
         "arcface", description="Margin: arcface adds an angle, cosface subtracts from the cosine."
     )
@@ -71,7 +127,11 @@ class TrainConfig(Section):
     )
     scale: float | None = Field(None, gt=0, description="Logit scale s; none: from the number of classes.")
     warmup_share: float = Field(
-        0.5, ge=0, le=1, description="Share of the steps trained without margin and with one center a class."
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the steps trained without margin and with one center a class; 0: K random centers from "
+        "the start.",
     )
     ramp_share: float = Field(0.25, ge=0, le=1, description="Share of the steps over which the margin then grows.")
     sample_rate: float = Field(
@@ -80,24 +140,63 @@ class TrainConfig(Section):
     negative_filter: float | None = Field(
         None, gt=0, le=1, description="Other classes with a larger cosine are ignored; none: none are."
     )
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Of the backbone; auto: what the device computes in hardware."
+    precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = Field(
+        "auto",
+        description="Of the backbone; auto: what the device computes in hardware; float64 (of the head too): slow, to "
+        "compare trainings whose sums are taken in another order.",
+    )
+    freeze_backbone: bool = Field(
+        False, description="Train the head only, on a backbone that stays as model.weights has it."
+    )
+    mask_probability: float = Field(
+        0.0, ge=0, le=1, description="Share of the views with a synthetic mask drawn over the lower face."
+    )
+    compile: bool = Field(False, description="Compile the backbone with torch.compile (needs a C++ compiler).")
+    sync_batchnorm: bool = Field(
+        True, description="With more processes: batch statistics of all of them together, not of each one's share."
+    )
+    processes: int = Field(
+        1, ge=1, description="Processes (ranks) of a training on this machine, which share batches and classes."
+    )
+    nodes: int = Field(1, ge=1, description="Machines of a training, each with as many processes.")
+    address: str | None = Field(
+        None, pattern=r"^\[?[\w.:-]+\]?:\d+$", description="HOST:PORT of the first machine, where nodes > 1."
     )
     workers: int = Field(0, ge=0, description="Decoding threads; 0: one a core.")
+    cache_mb: int = Field(
+        512, ge=0, description="Megabytes of decoded images that each training keeps in memory; 0: decode every time."
+    )
     parallel: int = Field(
         2, ge=1, description="Trainings at once, each with its share of the cores (1 on a single GPU)."
     )
     checkpoint_seconds: float = Field(20.0, ge=0, description="Least time between two resume points.")
 
     def recipe(self) -> dict[str, Any]:
-        """What decides the weights: all settings but those that say how fast the training runs."""
-        return self.model_dump(exclude={"workers", "parallel", "checkpoint_seconds"})
+        """What decides the weights: all settings but those that say how fast, and where, the training runs."""
+        where = {"workers", "cache_mb", "parallel", "checkpoint_seconds", "processes", "nodes", "address"}
+        return self.model_dump(exclude=where)
+
+
+class ExtractorConfig(Section):
+    """A model of your own in place of the first round's: nothing is trained for it."""
+
+    file: Place | None = Field(
+        None,
+        title="Extractor",
+        description="ONNX file, or weights of one of the backbones (safetensors or an InsightFace-style .pth).",
+    )
+    input_size: int | None = Field(
+        None, ge=1, description="Side of its input in pixels; none: as the file says (ONNX), or 112."
+    )
+    color: Literal["RGB", "BGR"] = Field("RGB", description="Of an ONNX file that does not say it.")
+    mean: float = Field(127.5, description="Subtracted from pixels in 0..255, for an ONNX file that does not say it.")
+    std: float = Field(127.5, gt=0, description="What they are then divided by.")
 
 
 class EmbedConfig(Section):
     """Extraction of embeddings."""
 
-    batch_size: int = Field(256, ge=1)
+    batch_size: int = Field(256, ge=1, description="Images at once.")
     flip: bool = Field(True, description="Average the embeddings of the image and its mirror image.")
     shard_size: int = Field(4096, ge=1, description="Rows between two resume points.")
 
@@ -154,7 +253,7 @@ class RoundsConfig(Section):
 class ApplyConfig(Section):
     """What becomes of the verdicts."""
 
-    reviews: str | None = Field(
+    reviews: Place | None = Field(
         None, description="Reviews of an earlier run (reviews.parquet): they hold in this run too."
     )
 
@@ -165,10 +264,20 @@ class RetrainConfig(Section):
     enabled: bool = Field(True, description="Off: stop after the cleaned tables.")
 
 
+class ShowConfig(Section):
+    """What a run shows in the Prefect UI; nothing of it changes a result."""
+
+    faces: Literal["loopback", "always", "never"] = Field(
+        "loopback",
+        description="Thumbnails of removed images go into the Prefect server's database: only where it is on this "
+        "machine (loopback), always, or never.",
+    )
+
+
 class EvaluateConfig(Section):
     """Proof of the gain."""
 
-    pairs: str | None = Field(None, description="Pairs file or its URL (LFW text form, or CSV/Parquet with a,b,same).")
+    pairs: Place | None = Field(None, description="Pairs file or its URL (LFW text form, or CSV/Parquet: a,b,same).")
     pairs_prefix: str | None = Field(
         None, description="Folder inside the image roots that the pairs' people are in; none: found."
     )
@@ -185,12 +294,20 @@ class PurifyConfig(Section):
     ingest: IngestConfig = IngestConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    extractor: ExtractorConfig = ExtractorConfig()
     embed: EmbedConfig = EmbedConfig()
     analyze: AnalyzeConfig = AnalyzeConfig()
     rounds: RoundsConfig = RoundsConfig()
     apply: ApplyConfig = ApplyConfig()
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    show: ShowConfig = ShowConfig()
+
+    @model_validator(mode="after")
+    def _frozen_weights_are_given(self) -> PurifyConfig:
+        if self.train.freeze_backbone and self.model.weights is None:
+            raise ValueError("train.freeze_backbone: without model.weights it would freeze random ones")
+        return self
 
 
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> PurifyConfig:
@@ -258,5 +375,5 @@ def _literal(raw: str) -> Any:
 
 
 def _explain(error: ValidationError) -> str:
-    lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+    lines = [": ".join(filter(None, [".".join(str(p) for p in e["loc"]), e["msg"]])) for e in error.errors()]
     return "configuration: " + "; ".join(lines) + " (see `purify config`)"

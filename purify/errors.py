@@ -25,3 +25,7 @@ class CheckpointError(InputError):
 
 class TrainingCollapsedError(PurifyError):
     """Training ended in a state from which no verdict may be drawn."""
+
+
+class RankLostError(PurifyError):
+    """One of the processes of a training ended, so the others can't go on."""

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from purify.analysis.projection import fit_subcenters
 from purify.analysis.verdicts import Analysis, analyze
-from purify.config import EmbedConfig, EvaluateConfig, IngestConfig, PurifyConfig
+from purify.config import EmbedConfig, EvaluateConfig, ExtractorConfig, IngestConfig, PurifyConfig
 from purify.embedding.extract import Extractor, embed_images
+from purify.embedding.extractors import model_file, open_extractor
 from purify.embedding.store import EmbeddingWriter, read_embeddings
 from purify.errors import InputError
 from purify.evaluation.gain import compare_models
@@ -49,22 +50,25 @@ def ok_rows(manifest: pa.Table) -> pa.Table:
 
 def embed_manifest(
     manifest: pa.Table,
-    checkpoint_folder: Path,
+    model: Path,
     out: Path,
     config: EmbedConfig,
     *,
+    extractor_config: ExtractorConfig | None = None,
     precision: Precision = "auto",
     workers: int = 0,
     progress: Progress = silent,
 ) -> None:
-    """Embed the ok rows of `manifest` with a checkpoint; writes the Parquet file `out`."""
+    """Embed the ok rows of `manifest` with a checkpoint's folder or an extractor's file; writes the Parquet file `out`.
+
+    `extractor_config` says what a file leaves open.
+    """
     rows = ok_rows(manifest)
     if rows["uri"].null_count:
         raise InputError("the manifest has rows without a uri; run `purify ingest` with the --images roots first")
-    checkpoint = load_checkpoint(checkpoint_folder)
-    extractor = Extractor(checkpoint, precision=precision, flip=config.flip)
-    model = sha256_file(checkpoint_folder / "model.safetensors")
-    shards = out.with_name(f"{out.stem}.shards-{model[:16]}-{config.shard_size}")
+    extractor = open_extractor(model, extractor_config or ExtractorConfig(), precision=precision, flip=config.flip)
+    digest = sha256_file(model_file(model))
+    shards = out.with_name(f"{out.stem}.shards-{digest[:16]}-{config.shard_size}")
     sample_ids = rows["sample_id"].to_pylist()
     vectors = embed_images(
         extractor,

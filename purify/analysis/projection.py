@@ -164,7 +164,8 @@ def _train(
     optimizer = _optimizer(projection, head)
     for step, rows in enumerate(_batches(len(labels), batch, steps, generator)):
         if step == grow_step:
-            head.grow(subcenters, spread=_SPREAD, generator=generator)
+            noise = torch.randn(classes, subcenters - 1, projection.out_features, generator=generator)
+            head.grow(noise, spread=_SPREAD)
             optimizer = _optimizer(projection, head)
         _set_rates(optimizer, step, steps)
         head.margin = Margin(m2=_MARGIN * min(1.0, max(0.0, (step - grow_step) / (_RAMP_SHARE * steps))))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from purify.config import PurifyConfig
-from purify.manifest.uris import Location, Url, to_location
+from purify.manifest.uris import Location, Url, absolute, to_location
 
 if TYPE_CHECKING:
     from purify.mirror import Mirror
@@ -33,32 +33,33 @@ class PathOrUrl(click.Path):
         return place if isinstance(place, Url) else super().convert(place, param, ctx)
 
 
-class LocalFolder(PathOrUrl):
-    """A folder of which a URL gives a local copy."""
+class LocalCopy(PathOrUrl):
+    """A file or folder, of which a URL gives a local copy."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Path of the folder or of its copy."""
-        return local_folder(super().convert(value, param, ctx))
+        """Path of it or of its copy."""
+        return local_copy(super().convert(value, param, ctx))
 
 
 ANYTHING_AT = PathOrUrl(exists=True, path_type=Path)
 FILE_AT = PathOrUrl(exists=True, dir_okay=False, path_type=Path)
 FOLDER_AT = PathOrUrl(file_okay=False, path_type=Path)
 RUN_AT = PathOrUrl(exists=True, file_okay=False, path_type=Path)
-CHECKPOINT_AT = LocalFolder(exists=True, path_type=Path)
+CHECKPOINT_AT = LocalCopy(exists=True, path_type=Path)
 
 _PUBLISHED = f"{__name__}.published"
 
 
-def local_folder(place: Location) -> Path:
-    """`place` itself, or a copy of the folder at a URL."""
+def local_copy(place: Location) -> Path:
+    """`place` itself, or a copy of the file or folder at a URL."""
     if isinstance(place, Path):
         return place
+    from purify.manifest.io import local_file
     from purify.manifest.remote import is_folder
     from purify.mirror import Mirror
 
     if not is_folder(place):
-        raise click.BadParameter(f"{place}: a file, expected a folder")
+        return local_file(place)
     mirror = Mirror.of(place)
     mirror.pull()
     return mirror.folder
@@ -114,6 +115,19 @@ def images_option(command: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         help="Folder or .tar that paths are looked up in. Repeatable.",
     )(command)
+
+
+def input_settings(
+    images: tuple[Location, ...], pairs: Location | None, reviews: Location | None, rounds: int | None
+) -> list[str]:
+    """Overrides of the options of a run that were given; paths in full, since a worker runs elsewhere."""
+    given = {
+        "ingest.images": [absolute(place) for place in images] or None,
+        "evaluate.pairs": absolute(pairs) if pairs else None,
+        "apply.reviews": absolute(reviews) if reviews else None,
+        "rounds.most": rounds,
+    }
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
 def image_roots(images: tuple[Location, ...], config: PurifyConfig) -> list[Location]:

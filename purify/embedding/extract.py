@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,16 @@ from purify.training.precision import Precision, autocast, default_device, resol
 Vectors = npt.NDArray[np.float32]
 
 
+class PixelExtractor(Protocol):
+    """``pixels[N, 3, S, S]`` uint8 RGB -> unit embeddings float32[N, D]; S is `input_size`, D is `dim`."""
+
+    input_size: int
+    dim: int
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
+        """Embed a batch."""
+
+
 class Extractor:
     """A checkpoint's backbone, ready to embed.
 
@@ -36,7 +47,7 @@ class Extractor:
 
     def __init__(self, checkpoint: Checkpoint, *, precision: Precision = "auto", flip: bool = True) -> None:
         self._device = default_device()
-        self._dtype = resolve_precision(precision, self._device)
+        self._dtype = resolve_precision(precision, self._device, backbone=checkpoint.backbone_name)
         backbone, _ = checkpoint.build()
         backbone = backbone.eval().to(self._device)
         self._backbone: nn.Module = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -56,7 +67,7 @@ class Extractor:
 
 
 def embed_images(
-    extractor: Extractor,
+    extractor: PixelExtractor,
     sample_ids: Sequence[str],
     uris: Sequence[str],
     config: EmbedConfig,
@@ -85,7 +96,7 @@ def embed_images(
 
 
 def _embed_rows(
-    extractor: Extractor,
+    extractor: PixelExtractor,
     loader: ImageLoader,
     rows: npt.NDArray[np.int64],
     batch_size: int,

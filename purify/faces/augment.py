@@ -1,7 +1,7 @@
-"""Random views of a training batch: mirror, small similarity transform, light and gray.
+"""Random views of a training batch: mirror, small similarity transform, light, gray, and masks over the lower face.
 
-Everything is vectorized over the batch and drawn from one generator, so that a step's batch is a function of
-the seed and the step alone.
+Everything is vectorized over the batch. The draws of an image depend on the seed, the step and its row alone: not on
+the thread or the process that makes the view, nor on the other images of the batch.
 """
 
 from __future__ import annotations
@@ -9,9 +9,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from purify.faces.masks import MASK_DRAWS, cover_lower_face
+
+#: Uniform numbers that a view is drawn from; the first of them, then those of its mask.
+_VIEW_DRAWS = 9
+_DRAWS = _VIEW_DRAWS + MASK_DRAWS
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class Augmentation:
         Largest change of brightness (share of the value range) and of contrast (relative).
     gray
         Probability of a gray image.
+    mask
+        Probability of a synthetic mask over the lower face.
     """
 
     flip: float = 0.5
@@ -40,6 +50,7 @@ class Augmentation:
     rotate: float = 10.0
     light: float = 0.25
     gray: float = 0.15
+    mask: float = 0.0
 
 
 def to_input(images: Tensor) -> Tensor:
@@ -47,7 +58,40 @@ def to_input(images: Tensor) -> Tensor:
     return ((images.float() - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
 
 
-def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+def random_views(
+    pixels: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    step: int,
+    device: torch.device,
+) -> Tensor:
+    """``pixels[N, 3, S, S]`` of the images `rows` -> input of a backbone on `device`, a random view of each.
+
+    Copies to a GPU don't wait for what it computes at the time.
+    """
+    images, draws = torch.from_numpy(pixels), torch.from_numpy(view_draws(rows, seed=seed, step=step))
+    if device.type == "cuda":
+        images, draws = images.pin_memory(), draws.pin_memory()
+    views = augment(images.to(device, non_blocking=True), augmentation, draws.to(device, non_blocking=True))
+    return to_input(views)
+
+
+def view_draws(rows: npt.NDArray[np.int64], *, seed: int, step: int) -> npt.NDArray[np.float32]:
+    """Uniform numbers in [0, 1), a line for each of the images `rows`: what `augment` takes.
+
+    Philox (Salmon et al., SC 2011) is a function of a key and a counter, so an image's draws need no others before.
+    """
+    key = np.random.SeedSequence([seed, step]).generate_state(2, np.uint64)
+    draws = np.empty((len(rows), _DRAWS), np.float32)
+    for line, row in zip(draws, rows.tolist(), strict=True):
+        generator = np.random.Philox(key=key, counter=[0, 0, row, 0])
+        np.random.Generator(generator).random(dtype=np.float32, out=line)
+    return draws
+
+
+def augment(images: Tensor, augmentation: Augmentation, draws: Tensor) -> Tensor:
     """``images[N, 3, S, S]`` uint8 -> random views, float in 0..255.
 
     Parameters
@@ -56,27 +100,30 @@ def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generat
         uint8, on the CPU or on the device of the model.
     augmentation
         Strengths.
-    generator
-        A CPU generator; the draws are moved to the images' device, so a seed means the same views everywhere.
+    draws
+        float32 on the device of the images, see `view_draws`.
     """
-    n, device = len(images), images.device
-
-    def draw() -> Tensor:
-        return torch.rand(n, generator=generator).to(device) * 2 - 1
-
-    def chance(probability: float) -> Tensor:
-        return torch.rand(n, generator=generator).to(device) < probability
-
+    n = len(images)
+    flip, zoom, turn, right, down, contrast, brightness, gray, mask = draws[:, :_VIEW_DRAWS].unbind(dim=1)
     views = images.float()
-    flip = torch.where(chance(augmentation.flip), -1.0, 1.0)
-    zoom, angle = 1 + draw() * augmentation.zoom, draw() * math.radians(augmentation.rotate)
-    move = torch.stack([draw(), draw()], dim=1) * (2 * augmentation.shift)
-    views = _warp(views, flip=flip, zoom=zoom, angle=angle, move=move)
-    contrast = (1 + draw() * augmentation.light).view(n, 1, 1, 1)
-    brightness = (draw() * augmentation.light * 127.5).view(n, 1, 1, 1)
-    views = (views - 127.5) * contrast + 127.5 + brightness
-    gray = chance(augmentation.gray).view(n, 1, 1, 1)
-    return torch.where(gray, views.mean(dim=1, keepdim=True), views)
+    if augmentation.mask:
+        covered = (mask < augmentation.mask).nonzero().squeeze(1)  # before the warp: a mask moves with its face
+        views[covered] = cover_lower_face(views[covered], draws[covered, _VIEW_DRAWS:])
+    views = _warp(
+        views,
+        flip=torch.where(flip < augmentation.flip, -1.0, 1.0),
+        zoom=1 + _signed(zoom) * augmentation.zoom,
+        angle=_signed(turn) * math.radians(augmentation.rotate),
+        move=torch.stack([_signed(right), _signed(down)], dim=1) * (2 * augmentation.shift),
+    )
+    factor = (1 + _signed(contrast) * augmentation.light).view(n, 1, 1, 1)
+    offset = (_signed(brightness) * augmentation.light * 127.5).view(n, 1, 1, 1)
+    views = (views - 127.5) * factor + 127.5 + offset
+    return torch.where((gray < augmentation.gray).view(n, 1, 1, 1), views.mean(dim=1, keepdim=True), views)
+
+
+def _signed(draws: Tensor) -> Tensor:
+    return draws * 2 - 1
 
 
 def _warp(images: Tensor, *, flip: Tensor, zoom: Tensor, angle: Tensor, move: Tensor) -> Tensor:

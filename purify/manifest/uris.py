@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote_to_bytes
 
+from purify.config import without_credentials
 from purify.errors import InputError
 
 _FILE, _TAR, _SEPARATOR = "file://", "tar://", "::"
@@ -84,12 +85,12 @@ def to_location(text: str) -> Location:
     protocol, path = match["protocol"], match["path"].rstrip("/")
     if protocol in _LOCAL_PROTOCOLS:
         return Path(path or "/")
-    user, at, _ = path.partition("/")[0].rpartition("@")
-    if (at and ":" in user) or (protocol in ("http", "https") and "?" in path):
-        raise InputError(
-            f"a {protocol}:// URL with credentials in it; take them out, and give them by the environment or "
-            "fsspec's configuration"
-        )
+    try:
+        without_credentials(text)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if protocol in ("http", "https") and "?" in path:
+        raise InputError(f"a {protocol}:// URL with a query, which often holds credentials; give one without")
     if not path.strip("/"):
         raise InputError(f"{text}: names no bucket or folder; expected {protocol}://BUCKET/PATH")
     if _SEPARATOR in path or protocol == "tar":

@@ -72,7 +72,7 @@ class Checkpoint:
         labels: Sequence[str],
         extra: dict[str, Any],
     ) -> Checkpoint:
-        """Take the weights of a trained backbone and head to the CPU."""
+        """Take the weights of a trained backbone and head to the CPU; those that are there already are shared."""
         return cls(
             backbone_name=backbone_name,
             embedding_dim=head.weight.shape[2],
@@ -108,7 +108,9 @@ def preprocessing(input_size: int) -> dict[str, Any]:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True).contiguous(memory_format=torch.contiguous_format)
+    """On the CPU, and in float32 if it was trained in more; shares the memory where it can."""
+    dtype = torch.float32 if tensor.dtype is torch.float64 else tensor.dtype
+    return tensor.detach().to("cpu", dtype).contiguous(memory_format=torch.contiguous_format)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

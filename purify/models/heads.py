@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from purify.models.nearest import nearest_cosines, subcenter_cosines
 
-_INIT_STD = 0.01
+#: Standard deviation of a fresh head's numbers.
+INIT_STD = 0.01
 #: Cosines are held this far from +-1, where the derivative of acos is infinite.
 _ACOS_GUARD = 1e-6
 
@@ -60,6 +61,9 @@ class SubcenterHead(nn.Module):
     generator
         Of the initial weights.
 
+    A head may be one of several that share the classes among them (`purify.models.world`): labels are then -1 where
+    the class is another head's.
+
     Attributes
     ----------
     weight
@@ -78,7 +82,7 @@ class SubcenterHead(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(classes, subcenters, dim, generator=generator) * _INIT_STD)
+        self.weight = nn.Parameter(torch.randn(classes, subcenters, dim, generator=generator) * INIT_STD)
         self.scale = scale
         self.margin = margin
         self.negative_filter = negative_filter
@@ -100,42 +104,45 @@ class SubcenterHead(nn.Module):
         """Scaled logits, with the margin on the true class; float32 also under autocast. Filtered ones are -inf."""
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = self.cosines(embeddings.to(self.weight.dtype))
-            own = labels[:, None]
-            target = self.margin.apply(cosines.gather(1, own))
+            rows = (labels >= 0).nonzero().squeeze(1)
+            own = (rows, labels[rows])
+            target = self.margin.apply(cosines[own])
             if self.negative_filter is not None:
                 cosines = cosines.masked_fill(cosines > self.negative_filter, -math.inf)
-            return self.scale * cosines.scatter(1, own, target)
+            return self.scale * cosines.index_put(own, target)
 
-    def part(self, classes: Tensor) -> SubcenterHead:
-        """A head of ``classes[S]`` (int64) alone, in this order, with copies of their rows."""
-        part = SubcenterHead(
+    def with_rows(self, rows: Tensor) -> SubcenterHead:
+        """A head with the same settings, and ``rows[S, K, D]`` as its weight."""
+        head = SubcenterHead(
             0,  # no draw of weights that are replaced at once
             self.weight.shape[2],
-            subcenters=self.subcenters,
             scale=self.scale,
             margin=self.margin,
             negative_filter=self.negative_filter,
         )
-        part.weight = nn.Parameter(self.weight.detach().index_select(0, classes))
-        return part
+        head.weight = nn.Parameter(rows)
+        return head
 
-    def grow(self, subcenters: int, *, spread: float, generator: torch.Generator) -> None:
-        """From one center a class to `subcenters`: the center itself and perturbed copies of it.
+    def grow(self, noise: Tensor, *, spread: float) -> None:
+        """From one center a class to more: the center itself, and perturbed copies of it.
 
         Each copy is the unit center plus `spread` times a random unit vector, with the norm of the old row.
+
+        Parameters
+        ----------
+        noise
+            [C, K - 1, D]; its rows are normalized.
 
         Raises
         ------
         ValueError
-            If the head has more than one center a class already, or `subcenters` is less than 1.
+            If the head has more than one center a class already.
         """
-        if self.subcenters != 1 or subcenters < 1:
-            raise ValueError(f"a head grows from K = 1 to K >= 1, not from {self.subcenters} to {subcenters}")
+        if self.subcenters != 1:
+            raise ValueError(f"a head grows from one center a class, not from {self.subcenters}")
         with torch.no_grad():
-            center = F.normalize(self.weight[:, :1], dim=2)
-            classes, _, dim = center.shape
-            noise = torch.randn(classes, subcenters - 1, dim, generator=generator).to(center)
-            copies = center + spread * F.normalize(noise, dim=2)
+            center = F.normalize(self.weight, dim=2)
+            copies = center + spread * F.normalize(noise.to(center), dim=2)
             rows = F.normalize(torch.cat([center, copies], dim=1), dim=2)
-            grown = rows * self.weight[:, :1].norm(dim=2, keepdim=True)
+            grown = rows * self.weight.norm(dim=2, keepdim=True)
         self.weight = nn.Parameter(grown)

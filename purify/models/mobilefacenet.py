@@ -64,4 +64,4 @@ class MobileFaceNet(nn.Module):
         """Under autocast the trunk runs in low precision, the last layer in float32."""
         x = torch.flatten(self.pool(self.widen(self.blocks(self.stem(images)))), 1)
         with torch.autocast(x.device.type, enabled=False):
-            return self.features(self.fc(x.float()))
+            return self.features(self.fc(x.to(self.fc.weight.dtype)))

@@ -24,7 +24,7 @@ def subcenter_cosines(embeddings: Tensor, centers: Tensor) -> Tensor:
     """``embeddings[N, D]``, ``centers[C, K, D]`` -> cosines [N, C, K] to every sub-center."""
     classes, subcenters, dim = centers.shape
     directions = F.normalize(centers.reshape(classes * subcenters, dim), dim=1)
-    return F.linear(F.normalize(embeddings, dim=1), directions).view(-1, classes, subcenters)
+    return F.linear(F.normalize(embeddings, dim=1), directions).view(len(embeddings), classes, subcenters)
 
 
 def nearest_cosines(embeddings: Tensor, centers: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 The classes of the batch compete with a random share of the others, each class with all of its K sub-centers. Time
 and memory of a step fall with the share, and so does the chance that a wrong label's true class is pushed away.
+Where ranks share the classes, all of them draw the same sample of the whole, and each takes its own classes from it:
+the draw does not depend on the number of ranks.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from purify.models.heads import SubcenterHead
+from purify.models.world import Part
 
 _MOMENTUM = "momentum_buffer"
 
@@ -27,11 +30,18 @@ class ClassSample:
     classes
         int64[S], ascending, without repeats.
     targets
-        int64[N]; the place of each label in `classes`.
+        int64[N]; the place of each label in `classes`, -1 where it is not there.
     """
 
     classes: Tensor
     targets: Tensor
+
+    def within(self, part: Part) -> ClassSample:
+        """Those of the sample that are in `part`, numbered from its start."""
+        bounds = torch.tensor([part.start, part.stop], device=self.classes.device)
+        start, stop = torch.searchsorted(self.classes, bounds).tolist()
+        place = Part(start, stop, len(self.classes))
+        return ClassSample(self.classes[place.slice] - part.start, place.local(self.targets))
 
 
 def sample_classes(labels: Tensor, classes: int, *, rate: float, generator: torch.Generator) -> ClassSample:
@@ -50,16 +60,31 @@ def sample_classes(labels: Tensor, classes: int, *, rate: float, generator: torc
 
 @contextmanager
 def competing(
-    head: SubcenterHead, optimizer: torch.optim.SGD, labels: Tensor, *, rate: float, generator: torch.Generator
+    head: SubcenterHead,
+    optimizer: torch.optim.SGD,
+    labels: Tensor,
+    *,
+    classes: Part,
+    rate: float,
+    generator: torch.Generator,
 ) -> Iterator[tuple[SubcenterHead, Tensor]]:
-    """Head and targets of one step: `head` and ``labels[N]`` themselves at rate 1, else those of drawn classes.
+    """Head and targets of one step: `head` itself at rate 1, else one of drawn classes.
 
-    The optimizer must be stepped inside.
+    Parameters
+    ----------
+    head, optimizer
+        The optimizer must be stepped inside.
+    labels
+        int64[N] into all classes.
+    classes
+        Those that `head` has; targets are -1 for labels that are not among them.
+    rate, generator
+        As in `sample_classes`; every rank needs a generator in the same state.
     """
     if rate == 1:
-        yield head, labels
+        yield head, classes.local(labels)
         return
-    sample = sample_classes(labels, len(head.weight), rate=rate, generator=generator)
+    sample = sample_classes(labels, classes.total, rate=rate, generator=generator).within(classes)
     with lent_rows(head, optimizer, sample.classes) as part:
         yield part, sample.targets
 
@@ -79,7 +104,7 @@ def lent_rows(head: SubcenterHead, optimizer: torch.optim.SGD, classes: Tensor) 
         int64[S], without repeats.
     """
     group = next(group for group in optimizer.param_groups if any(p is head.weight for p in group["params"]))
-    part = head.part(classes)
+    part = head.with_rows(head.weight.detach().index_select(0, classes))
     lent = [(head.weight, part.weight)]
     if group["momentum"]:
         state = optimizer.state[head.weight]

@@ -10,24 +10,27 @@ import torch
 from torch import Tensor
 
 from purify.errors import TrainingCollapsedError
+from purify.models.world import ALONE, World
 
 #: Least separation of a network that verdicts are drawn from. With a share q of wrong labels that are not
 #: memorized, a perfect network has about 1 - q / 2; chance is 0.5.
 MIN_SEPARATION = 0.65
 
 
-def separation(cosines: Tensor, labels: Tensor) -> float:
+def separation(cosines: Tensor, labels: Tensor, world: World = ALONE) -> float:
     """``cosines[N, C]``, ``labels[N]`` -> share of other classes whose center is farther than the own one.
 
-    1 when each image is nearest to its own class, 0.5 for a network that knows nothing, at any class count.
+    1 when each image is nearest to its own class, 0.5 for a network that knows nothing, at any class count. Where
+    ranks share the classes, a label is -1 on all ranks but the one that has it.
     """
-    classes = cosines.shape[1]
-    if classes < 2:
-        return 1.0
-    own = cosines.gather(1, labels[:, None])
-    farther = (cosines < own).sum(dim=1, dtype=torch.float32)
-    level = (cosines == own).sum(dim=1, dtype=torch.float32) - 1
-    return float(((farther + level / 2) / (classes - 1)).mean())
+    rows = (labels >= 0).nonzero().squeeze(1)
+    own = torch.zeros_like(labels, dtype=cosines.dtype)
+    own[rows] = cosines[rows, labels[rows]]
+    own = world.add(own)[:, None]
+    farther, level = (cosines < own).sum(dim=1), (cosines == own).sum(dim=1)
+    classes = torch.full_like(level, cosines.shape[1])
+    farther, level, classes = world.add(torch.stack([farther, level, classes])).float()
+    return float(((farther + (level - 1) / 2) / (classes - 1).clamp_min(1)).mean()) if classes[0] > 1 else 1.0
 
 
 def check_not_collapsed(value: float, loss: float, *, epochs: int) -> None:

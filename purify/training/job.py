@@ -1,32 +1,25 @@
-"""A training as a process of its own: several run side by side, each with its share of the cores.
+"""A training as processes of its own: several run side by side, each with its share of the cores.
 
-The parent starts ``python -m purify.training.job JOB.json`` and reads progress as JSON lines. The child ends
-itself when its parent is gone, so nothing goes on computing after a kill.
+The parent (`purify.training.launch`) starts ``python -m purify.training.job JOB.json`` for each rank, and reads
+progress as JSON lines. A child ends itself when its parent is gone, so nothing goes on computing after a kill.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from purify.config import ModelConfig, TrainConfig
-from purify.errors import CheckpointError, InputError, PurifyError, TrainingCollapsedError
-from purify.manifest.loading import resolve_workers
+from purify.errors import PurifyError
 from purify.progress import Progress, silent
 
-_ERRORS: dict[str, type[PurifyError]] = {
-    kind.__name__: kind for kind in (PurifyError, InputError, CheckpointError, TrainingCollapsedError)
-}
 _REPORT_SECONDS = 0.5
-_running: set[subprocess.Popen[str]] = set()
 
 
 @dataclass(frozen=True)
@@ -46,7 +39,7 @@ class TrainJob:
     seed
         Of every draw.
     threads
-        Compute threads.
+        Compute threads, of all its processes on this machine together.
     """
 
     table: str
@@ -57,73 +50,15 @@ class TrainJob:
     seed: int
     threads: int
 
+    @property
+    def recipe(self) -> TrainConfig:
+        """The section of the configuration."""
+        return TrainConfig.model_validate(self.train)
 
-def compute_threads(parallel: int) -> int:
-    """Threads of each of `parallel` trainings at once on this machine."""
-    return max(1, resolve_workers(0) // parallel)
-
-
-def run_job(job: TrainJob, progress: Progress = silent) -> None:
-    """Run `job` in a child process and wait for it.
-
-    Raises
-    ------
-    PurifyError
-        The child's own error, or that it was killed.
-    """
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.threads)}
-    with tempfile.TemporaryDirectory(prefix="purify-job-") as folder:
-        path = Path(folder) / "job.json"
-        path.write_text(json.dumps(asdict(job)), encoding="utf-8")
-        child = subprocess.Popen(
-            [sys.executable, "-m", "purify.training.job", str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        _running.add(child)
-        try:
-            failure = _follow(child, progress)
-            code = child.wait()
-        finally:
-            _stop(child)
-            _running.discard(child)
-    if failure is not None:
-        raise _ERRORS.get(failure["kind"], PurifyError)(failure["message"])
-    if code != 0:
-        raise PurifyError(
-            f"the training of {job.folder} ended with exit code {code} (negative: killed by that signal; "
-            "9 is often the system running out of memory); run again with --resume to go on"
-        )
-
-
-def stop_running_jobs() -> None:
-    """End the children of this process, when the work that needs them has failed."""
-    for child in list(_running):
-        _stop(child)
-
-
-def _stop(child: subprocess.Popen[str]) -> None:
-    if child.poll() is None:
-        child.kill()
-        child.wait()
-
-
-def _follow(child: subprocess.Popen[str], progress: Progress) -> dict[str, str] | None:
-    """Relay progress; returns the error that the child reported, if any."""
-    assert child.stdout is not None
-    failure = None
-    for line in child.stdout:
-        try:
-            message = json.loads(line)
-        except ValueError:
-            continue
-        if "error" in message:
-            failure = message["error"]
-        elif "done" in message:
-            progress(message["done"], message["total"], message["detail"])
-    return failure
+    @property
+    def threads_per_rank(self) -> int:
+        """Compute threads of each process."""
+        return max(1, self.threads // self.recipe.processes)
 
 
 class _LineProgress:
@@ -155,12 +90,12 @@ def execute(job: TrainJob, progress: Progress = silent) -> None:
 
     from purify.training.stage import train_table
 
-    torch.set_num_threads(job.threads)
+    torch.set_num_threads(job.threads_per_rank)
     train_table(
         Path(job.table),
         Path(job.folder),
         ModelConfig.model_validate(job.model),
-        TrainConfig.model_validate(job.train),
+        job.recipe,
         subcenters=job.subcenters,
         seed=job.seed,
         progress=progress,
@@ -175,7 +110,8 @@ def main() -> int:
         execute(job, _LineProgress())
     except PurifyError as error:
         print(json.dumps({"error": {"kind": type(error).__name__, "message": str(error)}}), flush=True)
-        return error.exit_code
+        # At once: a process group that lost a rank may wait for it when it is taken down.
+        os._exit(error.exit_code)
     return 0
 
 

@@ -5,74 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError
-from purify.faces.augment import Augmentation, augment, to_input
-from purify.manifest.loading import ImageLoader
-from purify.models.backbones import build_backbone, load_backbone_weights
+from purify.manifest.loading import resolve_workers
 from purify.models.checkpoint import Checkpoint
-from purify.models.heads import SubcenterHead
-from purify.models.sampling import competing
+from purify.models.world import ALONE, World
 from purify.progress import Progress, silent
-from purify.training.collapse import check_not_collapsed, separation
-from purify.training.precision import autocast, default_device, resolve_precision
-from purify.training.schedule import Schedule, default_scale, make_schedule
-from purify.training.state import ResumePoint, load_resume_point, save_resume_point
-
-#: Length of the random step from a class's center to each of its new sub-centers (which are unit vectors).
-GROW_SPREAD = 0.1
-_LOSS_SCALER = "loss_scaler"
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """Images and the labels to learn.
-
-    Attributes
-    ----------
-    sample_ids, uris
-        One of each an image.
-    labels
-        Class names; their order is the order of the head's rows.
-    label_index
-        int64[N] into `labels`.
-    """
-
-    sample_ids: Sequence[str]
-    uris: Sequence[str]
-    labels: tuple[str, ...]
-    label_index: npt.NDArray[np.int64]
-
-    @classmethod
-    def from_columns(cls, sample_ids: Sequence[str], uris: Sequence[str], labels: Sequence[str]) -> TrainingSet:
-        """Class order is the sorted order of the labels, so it does not depend on the order of the rows."""
-        names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-        return cls(sample_ids, uris, tuple(names.tolist()), index.astype(np.int64))
-
-
-@dataclass
-class _Learner:
-    """What a step changes."""
-
-    backbone: nn.Module
-    head: SubcenterHead
-    optimizer: torch.optim.SGD
-    loss_scaler: torch.amp.GradScaler
-    device: torch.device
-    dtype: torch.dtype
-    step: int = 0
-    loss_sum: float = 0.0
-    separation_sum: float = 0.0
+from purify.training.collapse import check_not_collapsed
+from purify.training.data import TrainingSet
+from purify.training.inputs import input_batches
+from purify.training.learner import Learner, new_learner
+from purify.training.precision import default_device
+from purify.training.resume import capture, restore
+from purify.training.sampler import Sampler
+from purify.training.schedule import make_schedule
+from purify.training.state import load_resume_point, save_resume_point
+from purify.training.update import Plan, update
 
 
 def train(
@@ -85,7 +40,7 @@ def train(
     resume_path: Path | None = None,
     progress: Progress = silent,
 ) -> Checkpoint:
-    """Train a backbone and a head with `subcenters` centers a class on `data`.
+    """Train a backbone and a head with `subcenters` centers a class on `data`, in this process alone.
 
     Parameters
     ----------
@@ -110,172 +65,146 @@ def train(
     TrainingCollapsedError
         If the network learned nothing.
     """
-    _check(data)
-    schedule = make_schedule(config, samples=len(data.sample_ids))
-    learner = _new_learner(data, model, config, seed=seed)
-    fingerprint = _fingerprint(data, model, config, subcenters=subcenters, seed=seed, learner=learner)
-    if resume_path is not None and (point := load_resume_point(resume_path, fingerprint)):
-        _restore(learner, point)
-    batch_size = min(config.batch_size, len(data.sample_ids))
-    with ImageLoader(data.sample_ids, data.uris, size=model.input_size, workers=config.workers) as loader:
-        order = _order(len(data.sample_ids), batch_size, schedule, seed=seed, start=learner.step)
-        saved, began, first = time.monotonic(), time.monotonic(), learner.step
-        for rows, pixels in loader.batches(order):
-            loss = _step(
-                learner,
-                torch.from_numpy(pixels),
-                torch.from_numpy(data.label_index[rows]),
-                schedule,
-                subcenters=subcenters,
-                sample_rate=config.sample_rate,
-                seed=seed,
-            )
-            rate = (learner.step - first) * batch_size / (time.monotonic() - began)
-            progress(learner.step, schedule.total_steps, f"loss {loss:.3f}, {rate:.0f} images/s")
-            if resume_path is not None and time.monotonic() - saved >= config.checkpoint_seconds:
-                save_resume_point(resume_path, _resume_point(learner, fingerprint))
-                saved = time.monotonic()
-    last = schedule.steps_per_epoch
-    check_not_collapsed(learner.separation_sum / last, learner.loss_sum / last, epochs=schedule.epochs)
+    checkpoint = train_rank(
+        data,
+        model,
+        config,
+        subcenters=subcenters,
+        seed=seed,
+        resume_path=resume_path,
+        progress=progress,
+        device=default_device(),
+        world=ALONE,
+    )
+    assert checkpoint is not None
+    return checkpoint
+
+
+def train_rank(
+    data: TrainingSet,
+    model: ModelConfig,
+    config: TrainConfig,
+    *,
+    subcenters: int,
+    seed: int,
+    resume_path: Path | None,
+    progress: Progress,
+    device: torch.device,
+    world: World,
+) -> Checkpoint | None:
+    """`train` as one of the ranks of `world`, all of which call this; the first one gets the checkpoint."""
+    sampler = _sampler(data, config, seed=seed, world=world)
+    schedule = sampler.schedule
+    learner = new_learner(
+        model,
+        config,
+        classes=len(data.labels),
+        subcenters=1 if schedule.grow_step else subcenters,
+        seed=seed,
+        device=device,
+        world=world,
+    )
+    keeper = _Keeper(
+        resume_path,
+        config.checkpoint_seconds,
+        learner,
+        _fingerprint(data, model, config, subcenters=subcenters, seed=seed, learner=learner),
+    )
+    keeper.go_back()
+    plan = Plan(schedule, subcenters, config.sample_rate, config.clip_norm, seed)
+    first, began = learner.step, time.monotonic()
+    batches = input_batches(
+        data,
+        sampler.own_batches(first, world),
+        model,
+        config,
+        seed=seed,
+        first=first * config.accumulate,
+        device=device,
+        workers=max(1, resolve_workers(config.workers) // config.processes),
+    )
+    with closing(batches):
+        for rows in sampler.steps(first):
+            labels = torch.from_numpy(data.label_index[rows])
+            loss = update(learner, plan, labels, islice(batches, config.accumulate))
+            rate = (learner.step - first) * rows.size / (time.monotonic() - began)
+            progress(learner.step, schedule.total_steps, f"loss {loss:.4f}, {rate:.0f} images/s")
+            keeper.save_if_due()
+    check_not_collapsed(learner.separation, learner.epoch_losses[-1], epochs=schedule.epochs)
     return _checkpoint(learner, data, model, seed=seed)
 
 
-def _check(data: TrainingSet) -> None:
-    if len(data.sample_ids) < 2 or len(data.labels) < 2:
+def _sampler(data: TrainingSet, config: TrainConfig, *, seed: int, world: World) -> Sampler:
+    samples = len(data.sample_ids)
+    if samples < 2 or len(data.labels) < 2:
         raise InputError(
-            f"training needs at least two images and two labels; this set has {len(data.sample_ids)} readable "
+            f"training needs at least two images and two labels; this set has {samples} readable "
             f"images of {len(data.labels)} labels"
         )
+    batch_size = min(config.batch_size, samples // config.accumulate)
+    if batch_size < max(2, world.size):
+        raise InputError(
+            f"batches of {batch_size} images ({samples} images, train.batch_size={config.batch_size}, "
+            f"train.accumulate={config.accumulate}) are too small for {world.size} processes; a batch needs an "
+            "image for each process, and two at least"
+        )
+    return Sampler(samples, batch_size, config.accumulate, make_schedule(config, samples=samples), seed)
 
 
-def _new_learner(data: TrainingSet, model: ModelConfig, config: TrainConfig, *, seed: int) -> _Learner:
-    device = default_device()
-    torch.manual_seed(seed)
-    backbone = build_backbone(model.backbone, embedding_dim=model.embedding_dim, input_size=model.input_size)
-    if model.weights:
-        load_backbone_weights(backbone, Path(model.weights))
-    head = SubcenterHead(
-        len(data.labels),
-        model.embedding_dim,
-        scale=config.scale or default_scale(len(data.labels)),
-        negative_filter=config.negative_filter,
-        generator=torch.Generator().manual_seed(seed),
-    )
-    backbone = backbone.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    head = head.to(device)
-    trainable = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(
-        [{"params": trainable}, {"params": [head.weight]}],
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        nesterov=config.momentum > 0,
-    )
-    dtype = resolve_precision(config.precision, device)
-    loss_scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
-    return _Learner(backbone, head, optimizer, loss_scaler, device, dtype)
+@dataclass
+class _Keeper:
+    """Writes resume points now and then, and reads the last one."""
+
+    path: Path | None
+    seconds: float
+    learner: Learner
+    fingerprint: str
+    saved: float = field(default_factory=time.monotonic)
+
+    def go_back(self) -> None:
+        """Continue where an interrupted training was saved."""
+        if self.path is None:
+            return
+        learner, world = self.learner, self.learner.world
+        if point := load_resume_point(self.path, self.fingerprint, classes=learner.classes):
+            restore(learner, point)
+        steps = world.stack(torch.tensor([learner.step], device=learner.device)).flatten().tolist()
+        if len(set(steps)) > 1:
+            raise InputError(
+                f"{self.path}: the ranks found resume points of steps {steps}; the folder has to be on a file system "
+                "that all machines share"
+            )
+
+    def save_if_due(self) -> None:
+        """The first rank's clock decides for all."""
+        if self.path is None:
+            return
+        learner = self.learner
+        due = learner.world.rank == 0 and time.monotonic() - self.saved >= self.seconds
+        if learner.world.largest(torch.tensor([int(due)], device=learner.device)).item():
+            save_resume_point(
+                self.path, capture(learner, self.fingerprint), classes=learner.classes, world=learner.world
+            )
+            self.saved = time.monotonic()
 
 
-def _order(
-    samples: int, batch_size: int, schedule: Schedule, *, seed: int, start: int
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Batches from step `start` on; an epoch's order depends on the seed and the epoch alone."""
-    first_epoch, skip = divmod(start, schedule.steps_per_epoch)
-    for epoch in range(first_epoch, schedule.epochs):
-        rows = np.random.default_rng([seed, epoch]).permutation(samples)
-        for step in range(skip, schedule.steps_per_epoch):
-            yield rows[step * batch_size : (step + 1) * batch_size]
-        skip = 0
-
-
-def _step(
-    learner: _Learner,
-    pixels: Tensor,
-    labels: Tensor,
-    schedule: Schedule,
-    *,
-    subcenters: int,
-    sample_rate: float,
-    seed: int,
-) -> float:
-    """One update; returns the loss."""
-    step = learner.step
-    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
-    torch.manual_seed(seed + step)  # dropout draws from the global generator
-    if step == schedule.grow_step and subcenters > 1:
-        _grow(learner, subcenters, generator)
-    learner.head.margin = schedule.margin_at(step)
-    for group in learner.optimizer.param_groups:
-        group["lr"] = schedule.learning_rate_at(step)
-    learner.backbone.train()
-    images = to_input(augment(pixels.to(learner.device), Augmentation(), generator))
-    labels = labels.to(learner.device)
-    with autocast(learner.device, learner.dtype):
-        embeddings = learner.backbone(images)
-    drawn = competing(learner.head, learner.optimizer, labels, rate=sample_rate, generator=generator)
-    with drawn as (head, targets):
-        loss = F.cross_entropy(head(embeddings.float(), targets), targets)
-        learner.optimizer.zero_grad(set_to_none=True)
-        learner.loss_scaler.scale(loss).backward()
-        learner.loss_scaler.step(learner.optimizer)
-        learner.loss_scaler.update()
-        learner.step += 1
-        value = float(loss.detach())
-        if learner.step > schedule.total_steps - schedule.steps_per_epoch:
-            with torch.no_grad():
-                learner.separation_sum += separation(head.cosines(embeddings.detach().float()), targets)
-            learner.loss_sum += value
-    return value
-
-
-def _grow(learner: _Learner, subcenters: int, generator: torch.Generator) -> None:
-    """K sub-centers from one; the new rows start without momentum."""
-    learner.optimizer.state.pop(learner.head.weight, None)
-    learner.head.grow(subcenters, spread=GROW_SPREAD, generator=generator)
-    learner.optimizer.param_groups[1]["params"] = [learner.head.weight]
-
-
-def _momentum_names(learner: _Learner) -> list[tuple[str, nn.Parameter]]:
-    named = [(f"backbone.{name}", parameter) for name, parameter in learner.backbone.named_parameters()]
-    return [*[(name, p) for name, p in named if p.requires_grad], ("head.weight", learner.head.weight)]
-
-
-def _resume_point(learner: _Learner, fingerprint: str) -> ResumePoint:
-    tensors = {f"backbone.{name}": tensor for name, tensor in learner.backbone.state_dict().items()}
-    tensors["head.weight"] = learner.head.weight
-    for name, parameter in _momentum_names(learner):
-        if (momentum := learner.optimizer.state[parameter].get("momentum_buffer")) is not None:
-            tensors[f"momentum.{name}"] = momentum
-    extra = {
-        "loss_sum": learner.loss_sum,
-        "separation_sum": learner.separation_sum,
-        _LOSS_SCALER: learner.loss_scaler.state_dict(),
-    }
-    return ResumePoint(fingerprint=fingerprint, step=learner.step, tensors=tensors, extra=extra)
-
-
-def _restore(learner: _Learner, point: ResumePoint) -> None:
-    backbone = {n.removeprefix("backbone."): t for n, t in point.tensors.items() if n.startswith("backbone.")}
-    learner.backbone.load_state_dict(backbone)
-    learner.head.weight = nn.Parameter(point.tensors["head.weight"].to(learner.device))
-    learner.optimizer.param_groups[1]["params"] = [learner.head.weight]
-    for name, parameter in _momentum_names(learner):
-        if (momentum := point.tensors.get(f"momentum.{name}")) is not None:
-            saved = torch.empty_like(parameter)
-            learner.optimizer.state[parameter]["momentum_buffer"] = saved.copy_(momentum)
-    learner.loss_scaler.load_state_dict(point.extra[_LOSS_SCALER])
-    learner.step = point.step
-    learner.loss_sum, learner.separation_sum = point.extra["loss_sum"], point.extra["separation_sum"]
-
-
-def _checkpoint(learner: _Learner, data: TrainingSet, model: ModelConfig, *, seed: int) -> Checkpoint:
+def _checkpoint(learner: Learner, data: TrainingSet, model: ModelConfig, *, seed: int) -> Checkpoint | None:
+    """On the first rank: the last weights or, if asked for, their mean."""
+    if learner.average is not None:
+        learner.average.apply(learner.backbone, learner.head)
+    learner.optimizer.zero_grad(set_to_none=True)
+    learner.optimizer.state.clear()  # the whole head needs its room
+    rows, world = learner.head.weight.detach(), learner.world
+    if world.rank > 0:
+        world.send(rows)
+        return None
     return Checkpoint.of(
         learner.backbone,
-        learner.head,
+        learner.head.with_rows(torch.cat([part.cpu() for part in world.received(rows, learner.classes.total)])),
         backbone_name=model.backbone,
         input_size=model.input_size,
         labels=data.labels,
-        extra={"seed": seed, "images": len(data.sample_ids)},
+        extra={"seed": seed, "images": len(data.sample_ids), "epoch_losses": learner.epoch_losses},
     )
 
 
@@ -286,7 +215,7 @@ def _fingerprint(
     *,
     subcenters: int,
     seed: int,
-    learner: _Learner,
+    learner: Learner,
 ) -> str:
     """Hash of all that decides the weights; a resume point of anything else is not continued."""
     recipe = {

@@ -7,7 +7,13 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+from purify.models.iresnet import IRESNETS
+
+#: Channels of the first stage from which on a network is wide.
+_WIDE_CHANNELS = 64
+_WIDE = frozenset(name for name, spec in IRESNETS.items() if spec.channels[0] >= _WIDE_CHANNELS)
+
+Precision = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 
 
 def default_device() -> torch.device:
@@ -19,21 +25,25 @@ def default_device() -> torch.device:
     return torch.device("cpu")
 
 
-def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """The dtype that ``auto`` means on `device`.
+def resolve_precision(precision: Precision, device: torch.device, *, backbone: str) -> torch.dtype:
+    """The dtype that ``auto`` means for a backbone on `device`.
 
-    On a CPU bfloat16 pays only where it is computed in hardware (AMX tiles); emulated it is slower than float32.
-    On CUDA it is bfloat16, or float16 (with loss scaling) where the card has no bfloat16.
+    On a CPU bfloat16 pays only where it is computed in hardware: emulated it is slower than float32. With AMX tiles
+    that holds for all backbones. With AVX512-BF16 the wide IResNets gain (a step of IResNet-50 took 0.57 of the
+    time), the narrow ones don't (`iresnet_small` at 48 pixels 1.06, MobileFaceNet 1.03 of the time), where float32
+    is the better number. On CUDA it is bfloat16, or float16 (with loss scaling) where the card has no bfloat16.
     """
     if precision != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+        return getattr(torch, precision)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+        return torch.bfloat16
+    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() and backbone in _WIDE:
         return torch.bfloat16
     return torch.float32
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
-    """Autocast to `dtype`; does nothing for float32."""
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+    """Autocast to `dtype`, if it is one of lower precision than the weights."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype in (torch.bfloat16, torch.float16))

@@ -48,10 +48,7 @@ class Schedule:
 
     steps_per_epoch: int
     epochs: int
-    learning_rate: float
-    warmup_share: float
-    ramp_share: float
-    margin: Margin
+    config: TrainConfig
 
     @property
     def total_steps(self) -> int:
@@ -61,30 +58,45 @@ class Schedule:
     @property
     def grow_step(self) -> int:
         """First step that is trained with all sub-centers."""
-        return round(self.warmup_share * self.total_steps)
+        return round(self.config.warmup_share * self.total_steps)
+
+    @property
+    def last_epoch(self) -> range:
+        """Its steps."""
+        return range(self.total_steps - self.steps_per_epoch, self.total_steps)
 
     def learning_rate_at(self, step: int) -> float:
-        """Half an epoch of linear warm-up, then half a cosine down to zero."""
-        warm = min(1.0, (step + 1) / max(1.0, self.steps_per_epoch / 2))
-        return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / self.total_steps))
+        """A linear warm-up, times the decay that is configured."""
+        config = self.config
+        epochs = config.warmup_epochs * self.steps_per_epoch
+        warmup = epochs if config.warmup_steps is None else config.warmup_steps
+        return config.learning_rate * min(1.0, (step + 1) / max(1.0, warmup)) * self._decay_at(step)
+
+    def _decay_at(self, step: int) -> float:
+        """What is left of the learning rate, as a share."""
+        config, done = self.config, step / self.total_steps
+        match config.schedule:
+            case "cosine":
+                return 0.5 * (1 + math.cos(math.pi * done))
+            case "polynomial":
+                return float((1 - done) ** config.power)
+            case "step":
+                steps = self.total_steps / config.epochs
+                return float(config.drop_factor ** sum(step >= round(epoch * steps) for epoch in config.drop_epochs))
 
     def margin_at(self, step: int) -> Margin:
         """No margin before `grow_step`, then a linear ramp to the full one."""
-        ramp = max(1.0, self.ramp_share * self.total_steps)
-        share = min(1.0, max(0.0, (step - self.grow_step) / ramp))
-        full = self.margin
+        ramp = self.config.ramp_share * self.total_steps
+        share = min(1.0, max(0.0, (step - self.grow_step) / ramp)) if ramp else float(step >= self.grow_step)
+        full = target_margin(self.config)
         return Margin(m1=1 + (full.m1 - 1) * share, m2=full.m2 * share, m3=full.m3 * share)
 
 
 def make_schedule(config: TrainConfig, *, samples: int) -> Schedule:
     """Schedule of a training on `samples` images; small sets are repeated until `min_steps` are reached."""
-    steps = max(1, samples // config.batch_size)
-    epochs = max(config.epochs, math.ceil(config.min_steps / steps))
+    steps = max(1, samples // (config.batch_size * config.accumulate))
     return Schedule(
         steps_per_epoch=steps,
-        epochs=epochs,
-        learning_rate=config.learning_rate,
-        warmup_share=config.warmup_share,
-        ramp_share=config.ramp_share,
-        margin=target_margin(config),
+        epochs=max(config.epochs, math.ceil(config.min_steps / steps)),
+        config=config,
     )

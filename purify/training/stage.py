@@ -13,7 +13,9 @@ from purify.manifest.ingest import load_manifest
 from purify.manifest.schema import Status
 from purify.models.checkpoint import save_checkpoint
 from purify.progress import Progress, silent
-from purify.training.loop import TrainingSet, train
+from purify.training.data import TrainingSet
+from purify.training.distributed import connected, rank_device
+from purify.training.loop import train_rank
 
 
 def train_table(
@@ -28,22 +30,29 @@ def train_table(
 ) -> None:
     """Train on the ``ok`` rows of the Parquet file `table`; writes ``folder/checkpoint/model.safetensors``.
 
-    A training that was cut off before goes on at its last resume point, ``folder/resume.safetensors``.
+    A training that was cut off before goes on at its last resume point, ``folder/resume.safetensors``. A process that
+    was started as one of several ranks trains its part, and the first one writes.
     """
     data = training_set(load_manifest(table), name=str(table))
-    folder.mkdir(parents=True, exist_ok=True)
     resume_path = folder / "resume.safetensors"
-    checkpoint = train(
-        data,
-        model,
-        config,
-        subcenters=subcenters,
-        seed=seed,
-        resume_path=resume_path,
-        progress=progress,
-    )
-    save_checkpoint(folder / "checkpoint", checkpoint)
-    resume_path.unlink(missing_ok=True)
+    device = rank_device()
+    with connected(device) as world:
+        if world.rank == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+        checkpoint = train_rank(
+            data,
+            model,
+            config,
+            subcenters=subcenters,
+            seed=seed,
+            resume_path=resume_path,
+            progress=progress,
+            device=device,
+            world=world,
+        )
+        if checkpoint is not None:
+            save_checkpoint(folder / "checkpoint", checkpoint)
+            resume_path.unlink(missing_ok=True)
 
 
 def training_set(table: pa.Table, *, name: str) -> TrainingSet:

@@ -183,7 +183,7 @@ def test_mistakes_with_urls_are_told_in_one_message(s3_bucket: str, tmp_path: Pa
         (("ingest", table, "--out", "s3://no-such-bucket/out"), "s3://no-such-bucket/out: no such"),
         (("embed", table, "--checkpoint", f"{s3_bucket}/none", "--out", out), f"{s3_bucket}/none: no such"),
         (("run-flow", "--resume", f"{s3_bucket}/runs/x"), "nothing to resume"),
-        (("ingest", "s3://K:PASSWORD@b/t.csv", "--out", out), "credentials"),
+        (("ingest", "s3://K:PASSWORD@b/t.csv", "--out", out), "stored in clear"),
     ]
     for arguments, message in cases:
         answer = _purify(*arguments)

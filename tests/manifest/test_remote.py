@@ -238,12 +238,12 @@ def test_urls_that_cannot_be(text: str, words: str, config: IngestConfig) -> Non
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["s3://KEY:SECRET@bucket/a", "https://host/a.tar?Signature=SECRET"])
+@pytest.mark.parametrize("text", ["s3://MYNAME:MYSECRET@bucket/a", "https://host/a.tar?Signature=MYSECRET"])
 def test_credentials_in_a_url_are_refused_and_not_shown(text: str) -> None:
-    with pytest.raises(InputError, match="credentials") as caught:
+    with pytest.raises(InputError, match=r"stored in clear|credentials") as caught:
         to_location(text)
-    assert "SECRET" not in str(caught.value)
-    assert "KEY" not in str(caught.value)
+    assert "MYSECRET" not in str(caught.value)
+    assert "MYNAME" not in str(caught.value)
 
 
 def test_file_urls_are_local_paths(tmp_path: Path) -> None:

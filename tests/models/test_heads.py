@@ -138,10 +138,14 @@ def test_negatives_are_pushed_from_their_nearest_sub_center() -> None:
     torch.testing.assert_close(logits, torch.tensor([[1.0, 0.6]]))
 
 
+def _noise(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
 def test_growth_keeps_the_center_and_its_norm() -> None:
     head, (x, y) = _head(1), _batch()
     center, before = head.weight.detach().clone(), head(x, y)
-    head.grow(3, spread=0.0, generator=torch.Generator().manual_seed(0))
+    head.grow(_noise(7, 2, 5), spread=0.0)
     assert head.weight.shape == (7, 3, 5)
     assert torch.allclose(head(x, y), before, atol=1e-5)
     assert torch.allclose(head.weight.norm(dim=2), center.norm(dim=2).expand(7, 3), atol=1e-6)
@@ -149,17 +153,27 @@ def test_growth_keeps_the_center_and_its_norm() -> None:
 
 def test_growth_perturbs_by_the_spread() -> None:
     head = _head(1, dim=64)
-    head.grow(3, spread=0.1, generator=torch.Generator().manual_seed(0))
+    head.grow(_noise(7, 2, 64), spread=0.1)
     unit = torch.nn.functional.normalize(head.weight.detach(), dim=2)
     angles = torch.rad2deg(torch.acos((unit[:, 1:] * unit[:, :1]).sum(2)))
     assert angles.min() > 4
     assert angles.max() < 7
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 0), (3, 2), (3, 5)])
-def test_growth_starts_from_one_center(before: int, after: int) -> None:
-    with pytest.raises(ValueError, match=f"from {before} to {after}"):
-        _head(before).grow(after, spread=0.1, generator=torch.Generator())
+def test_growth_starts_from_one_center() -> None:
+    with pytest.raises(ValueError, match="not from 3"):
+        _head(3).grow(_noise(7, 1, 5), spread=0.1)
+
+
+def test_labels_of_other_heads_get_no_margin() -> None:
+    head, (x, y) = _head(3, margin=Margin(m2=0.5)), _batch()
+    elsewhere = y.masked_fill(y < 4, -1)
+    logits, plain = head(x, elsewhere), head.scale * head.cosines(x)
+    here = elsewhere >= 0
+    assert here.any()
+    assert not here.all()
+    assert torch.equal(logits[here], head(x, y)[here])
+    assert torch.equal(logits[~here], plain[~here])
 
 
 def test_logits_are_float32_under_autocast() -> None:

@@ -10,8 +10,10 @@ from torch.nn.functional import cross_entropy
 
 from purify.models.heads import Margin, SubcenterHead
 from purify.models.sampling import competing, lent_rows, sample_classes
+from purify.models.world import ALONE, World
 
 CLASSES, DIM = 12, 5
+ALL = ALONE.part(CLASSES)
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -61,6 +63,25 @@ def test_positives_are_always_in_and_the_share_is_of_the_others(
     assert len(sample.classes) - len(own) == min(others, max(1, round(rate * others)))
 
 
+@given(st.integers(2, 60), st.integers(1, 9), st.floats(0.01, 1), st.integers(1, 5), st.integers(0, 2**31))
+def test_the_ranks_have_the_sample_of_one_process_among_them(
+    classes: int, batch: int, rate: float, ranks: int, seed: int
+) -> None:
+    labels = torch.randint(classes, (batch,), generator=_generator(seed))
+    whole = sample_classes(labels, classes, rate=rate, generator=_generator(seed))
+    parts = [World(rank, ranks).part(classes) for rank in range(ranks)]
+    own = [whole.within(part) for part in parts]
+    found = torch.cat([sample.classes + part.start for sample, part in zip(own, parts, strict=True)])
+    assert torch.equal(found, whole.classes)
+    for i, label in enumerate(labels.tolist()):
+        placed = [
+            int(sample.classes[sample.targets[i]]) + part.start
+            for sample, part in zip(own, parts, strict=True)
+            if sample.targets[i] >= 0
+        ]
+        assert placed == [label]
+
+
 def test_a_seed_decides_the_draw() -> None:
     labels = torch.tensor([3, 500])
     first, again, other = (sample_classes(labels, 1000, rate=0.1, generator=_generator(s)).classes for s in (1, 1, 2))
@@ -95,7 +116,7 @@ def test_steps_on_all_rows_equal_dense_steps_to_the_bit(k: int, momentum: float)
 def test_loss_and_gradient_are_those_of_a_softmax_over_the_drawn_classes() -> None:
     head, (x, labels) = _head(), _batch(1)
     sample = sample_classes(labels, CLASSES, rate=0.3, generator=_generator())
-    part = head.part(sample.classes)
+    part = head.with_rows(head.weight.detach()[sample.classes])
     loss = cross_entropy(part(x, sample.targets), sample.targets)
     absent = torch.ones(CLASSES, dtype=torch.bool).index_fill_(0, sample.classes, False)
     expected = cross_entropy(head(x, labels).masked_fill(absent, -math.inf), labels)
@@ -114,7 +135,8 @@ def test_rows_that_were_not_drawn_stay_and_keep_their_momentum() -> None:
         x, labels = _batch(step)
         before = head.weight.detach().clone()
         state = optimizer.state[head.weight].get("momentum_buffer", torch.zeros_like(before)).clone()
-        with competing(head, optimizer, labels, rate=0.2, generator=_generator(step)) as (part, targets):
+        drawn_head = competing(head, optimizer, labels, classes=ALL, rate=0.2, generator=_generator(step))
+        with drawn_head as (part, targets):
             _update(part, optimizer, x, targets)
         drawn = sample_classes(labels, CLASSES, rate=0.2, generator=_generator(step)).classes
         rest = torch.ones(CLASSES, dtype=torch.bool).index_fill_(0, drawn, False)
@@ -128,7 +150,7 @@ def test_rows_that_were_not_drawn_stay_and_keep_their_momentum() -> None:
 def test_momentum_of_a_row_goes_on_where_it_was_when_drawn_again() -> None:
     """A class that is drawn in steps 0 and 2 moves as a head of this class alone, updated twice."""
     head, drawn, others = _head(), torch.tensor([2, 7]), torch.tensor([1, 4])
-    alone = head.part(drawn)
+    alone = head.with_rows(head.weight.detach()[drawn])
     optimizer, reference = _optimizer(head), _optimizer(alone)
     for step, classes in enumerate((drawn, others, drawn)):
         x, targets = torch.randn(4, DIM, generator=_generator(step)), torch.tensor([0, 1, 1, 0])
@@ -152,16 +174,17 @@ def test_the_optimizer_has_the_whole_head_back_also_after_an_error() -> None:
 def test_rate_one_is_the_head_itself_and_draws_nothing() -> None:
     head, (_, labels), generator = _head(), _batch(0), _generator()
     before = generator.get_state()
-    with competing(head, _optimizer(head), labels, rate=1.0, generator=generator) as (same, targets):
+    with competing(head, _optimizer(head), labels, classes=ALL, rate=1.0, generator=generator) as (same, targets):
         assert same is head
-        assert targets is labels
+        assert torch.equal(targets, labels)
     assert torch.equal(generator.get_state(), before)
 
 
 def test_a_part_has_the_settings_of_its_head() -> None:
     head = SubcenterHead(9, 4, subcenters=2, scale=11.0, margin=Margin(m3=0.2), negative_filter=0.4)
     state = torch.random.get_rng_state()
-    part = head.part(torch.tensor([5, 0]))
-    assert torch.equal(part.weight, head.weight[[5, 0]])
+    rows = head.weight.detach()[[5, 0]]
+    part = head.with_rows(rows)
+    assert torch.equal(part.weight, rows)
     assert (part.scale, part.margin, part.negative_filter, part.subcenters) == (11.0, Margin(m3=0.2), 0.4, 2)
     assert torch.equal(torch.random.get_rng_state(), state)

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,8 +18,10 @@ from safetensors import safe_open
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError, PurifyError, TrainingCollapsedError
 from purify.models.checkpoint import Checkpoint, load_checkpoint
-from purify.training.job import TrainJob, run_job
-from purify.training.loop import TrainingSet, train
+from purify.training.data import TrainingSet
+from purify.training.job import TrainJob
+from purify.training.launch import run_job
+from purify.training.loop import train
 from purify.training.stage import train_table, training_set
 
 
@@ -86,6 +89,32 @@ def test_interrupted_before_and_after_growth_ends_in_the_same_bits(
     assert _equal(undisturbed, resumed)
 
 
+def test_order_of_rows_and_names_of_labels_change_no_weight(
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig
+) -> None:
+    table = pq.read_table(pattern_table)
+    order = np.random.default_rng(0).permutation(len(table))
+    renamed = [f"{9 - int(label.split()[1])} was" for label in table["label"].to_pylist()]  # sorts the other way round
+    other = table.set_column(table.column_names.index("label"), "label", [renamed]).take(order)
+    first, second = (
+        train(training_set(rows, name="table"), model, recipe, subcenters=3, seed=1) for rows in (table, other)
+    )
+    assert _equal(first, second)
+    assert second.labels == tuple(f"{9 - int(label.split()[1])} was" for label in first.labels)
+
+
+def test_the_mean_of_the_weights_is_saved(pattern_table: Path, model: ModelConfig, recipe: TrainConfig) -> None:
+    data = _set(pattern_table)
+    plain, short, long = (
+        train(data, model, recipe.model_copy(update={"ema": ema}), subcenters=2, seed=1) for ema in (None, 1e-9, 0.99)
+    )
+    assert torch.allclose(plain.head_weight, short.head_weight, atol=1e-6)  # a mean of the last step alone
+    assert not torch.allclose(plain.head_weight, long.head_weight, atol=1e-3)
+    assert (
+        plain.extra["epoch_losses"] == long.extra["epoch_losses"]
+    )  # it follows the training, and changes nothing in it
+
+
 @pytest.fixture
 def sampled(recipe: TrainConfig) -> TrainConfig:
     """Some of the six classes are not in a batch of eight; one of those competes."""
@@ -122,7 +151,7 @@ def test_the_negative_filter_reaches_the_head(pattern_table: Path, model: ModelC
     data = _set(pattern_table)
     plain, idle, filtered = (
         train(data, model, recipe.model_copy(update={"negative_filter": value}), subcenters=2, seed=1)
-        for value in (None, 1.0, 0.3)
+        for value in (None, 1.0, 0.5)
     )
     assert _equal(plain, idle)
     assert not _equal(plain, filtered)
@@ -174,24 +203,37 @@ def _job(table: Path, folder: Path, model: ModelConfig, recipe: TrainConfig) -> 
     return TrainJob(str(table), str(folder), model.model_dump(), recipe.model_dump(), subcenters=3, seed=2, threads=1)
 
 
-def test_killed_job_resumes_to_the_same_file(
-    pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"accumulate": 2, "batch_size": 4, "ema": 0.9, "clip_norm": 1.0, "sample_rate": 0.2, "schedule": "polynomial"},
+    ],
+    ids=["default", "all options"],
+)
+@pytest.mark.slow
+def test_killed_at_random_steps_a_job_resumes_to_the_same_file(
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    recipe = recipe.model_copy(update={"min_steps": 120})
+    recipe = recipe.model_copy(update={"min_steps": 120, **options})
     train_job = _job(pattern_table, tmp_path / "killed", model, recipe)
     spec = tmp_path / "job.json"
     spec.write_text(json.dumps(asdict(train_job)))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "purify.training.job", str(spec)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
     resume = tmp_path / "killed" / "resume.safetensors"
-    while not resume.exists():
-        assert child.poll() is None
-        time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    rng = np.random.default_rng(4)
+    for _ in range(3):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "purify.training.job", str(spec)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        before = resume.stat().st_mtime_ns if resume.exists() else 0
+        while not (resume.exists() and resume.stat().st_mtime_ns > before):
+            assert child.poll() is None
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.2))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
     assert not (tmp_path / "killed" / "checkpoint").exists()
     run_job(train_job)
     run_job(_job(pattern_table, tmp_path / "whole", model, recipe))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -47,5 +48,48 @@ def test_small_sets_are_repeated() -> None:
 def test_learning_rate_warms_up_and_ends_near_zero(samples: int, epochs: int, batch: int) -> None:
     schedule = make_schedule(TrainConfig(epochs=epochs, min_steps=50, batch_size=batch), samples=samples)
     rates = [schedule.learning_rate_at(step) for step in range(schedule.total_steps)]
-    assert all(0 < rate <= schedule.learning_rate for rate in rates)
-    assert rates[-1] < 0.01 * schedule.learning_rate or schedule.total_steps < 60
+    assert all(0 < rate <= 0.1 for rate in rates)
+    assert rates[-1] < 0.01 * 0.1 or schedule.total_steps < 60
+
+
+def _rates(**settings: Any) -> list[float]:
+    config = TrainConfig(batch_size=10, min_steps=0, learning_rate=1.0, **settings)
+    schedule = make_schedule(config, samples=100)
+    return [schedule.learning_rate_at(step) for step in range(schedule.total_steps)]
+
+
+def test_the_papers_rate_drops_at_the_start_of_epochs_8_and_14() -> None:
+    rates = _rates(epochs=18, schedule="step", drop_epochs=[8, 14], warmup_epochs=0)
+    assert rates == pytest.approx([1.0] * 80 + [0.1] * 60 + [0.01] * 40)
+
+
+def test_drops_are_stretched_with_the_epochs() -> None:
+    config = TrainConfig(
+        batch_size=10, min_steps=360, epochs=18, schedule="step", drop_epochs=[9], drop_factor=0.5, warmup_steps=0
+    )
+    schedule = make_schedule(config, samples=100)
+    assert schedule.total_steps == 360
+    assert [schedule.learning_rate_at(step) for step in (179, 180)] == pytest.approx([0.1, 0.05])
+
+
+def test_polynomial_falls_with_its_power_to_zero() -> None:
+    rates = _rates(epochs=10, schedule="polynomial", power=3, warmup_epochs=0)
+    assert rates == pytest.approx([(1 - step / 100) ** 3 for step in range(100)])
+
+
+@pytest.mark.parametrize(
+    "warmup", [{"warmup_epochs": 2.0}, {"warmup_steps": 20}, {"warmup_steps": 20, "warmup_epochs": 9}]
+)
+def test_warm_up_is_linear_in_epochs_or_steps(warmup: dict[str, float]) -> None:
+    rates = _rates(epochs=10, schedule="step", drop_epochs=[], **warmup)
+    assert rates == pytest.approx([min(1.0, (step + 1) / 20) for step in range(100)])
+
+
+def test_a_step_takes_all_batches_that_it_accumulates() -> None:
+    assert make_schedule(TrainConfig(batch_size=10, accumulate=4), samples=100).steps_per_epoch == 2
+
+
+def test_without_warm_up_and_ramp_the_full_margin_holds_from_the_start() -> None:
+    schedule = make_schedule(TrainConfig(warmup_share=0, ramp_share=0, margin=0.5), samples=100)
+    assert schedule.grow_step == 0
+    assert schedule.margin_at(0) == Margin(m2=0.5)

@@ -1,0 +1,169 @@
+"""Whether input keeps the device busy: training that decodes every image, beside the same with images in memory."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Condition
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from purify.config import IngestConfig, ModelConfig, TrainConfig
+from purify.errors import InputError
+from purify.faces.demo import write_demo
+from purify.manifest.ingest import ingest
+from purify.manifest.loading import AHEAD
+from purify.training.data import TrainingSet
+from purify.training.loop import train
+from purify.training.stage import training_set
+
+_MEGABYTE = 1 << 20
+#: The CPU default: backbone, size and batch are these.
+_MODEL, _TRAIN = ModelConfig(), TrainConfig()
+#: Decode every image each time it is needed; keep all of them.
+_DECODED, _IN_MEMORY = "decoded", "in_memory"
+
+
+@dataclass(frozen=True)
+class InputCase:
+    """Blocks of `steps` steps are timed, `rounds` of each kind, with `threads` that compute."""
+
+    steps: int
+    rounds: int
+    threads: int
+    seed: int
+
+    @property
+    def block(self) -> int:
+        """Steps of a turn. What was read in advance meanwhile is used up in the first, which are not timed."""
+        return AHEAD + self.steps
+
+
+class _Finished(Exception):
+    """The way out of a training that has run long enough."""
+
+
+@dataclass
+class _Turns:
+    """Lets two trainings take turns, block by block: what else the machine does in a while meets both."""
+
+    case: InputCase
+    kinds: tuple[str, str] = (_DECODED, _IN_MEMORY)
+    turn: int = 0
+    changed: Condition = field(default_factory=Condition)
+    blocks: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def run(self, data: TrainingSet, kind: str) -> None:
+        """Train until the blocks of `kind` are timed: (wall, CPU) seconds of each."""
+        enough = len(data.uris) * 3 * _MODEL.input_size**2 // _MEGABYTE + 1
+        values = {"epochs": 2 + self.case.rounds, "min_steps": 0, "cache_mb": enough if kind == _IN_MEMORY else 0}
+        config = _TRAIN.model_copy(update=values)
+        began = (0.0, 0.0)
+
+        def progress(done: int, total: int, detail: str = "") -> None:
+            nonlocal began
+            number, step = divmod(done, self.case.block)
+            now = (time.perf_counter(), time.process_time())
+            if step == AHEAD:
+                began = now
+            elif step == 0:
+                if number > 1:  # the first block reads the images into memory
+                    self.blocks.setdefault(kind, []).append((now[0] - began[0], now[1] - began[1]))
+                self._hand_over()
+                if number > self.case.rounds:
+                    raise _Finished
+                self._wait_for(kind)
+
+        self._wait_for(kind)
+        with suppress(_Finished):
+            train(data, _MODEL, config, subcenters=config.subcenters, seed=self.case.seed, progress=progress)
+
+    def _hand_over(self) -> None:
+        with self.changed:
+            self.turn = 1 - self.turn
+            self.changed.notify_all()
+
+    def _wait_for(self, kind: str) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: self.kinds[self.turn] == kind)
+
+
+def run_input(case: InputCase, source: Path | None) -> dict[str, Any]:
+    """Train by turns with a cache of nothing and with one of everything.
+
+    Parameters
+    ----------
+    case
+        Sizes.
+    source
+        Folder or tar of ``label/image``; None: the demo set, drawn first.
+
+    Returns
+    -------
+    dict
+        ``case``; ``source``; ``images_per_second`` (median of the blocks) and ``cpu_seconds_per_step`` (median; all
+        threads) when every image is ``decoded`` and with all of them ``in_memory``; ``ratios``: of the two
+        throughputs, of each two blocks that follow each other, and ``ratio``, their median: 1 when decoding costs
+        no time.
+
+    Raises
+    ------
+    InputError
+        If the source has too few images.
+    """
+    torch.set_num_threads(case.threads)
+    turns = _Turns(case)
+    with _images(source, case) as data, ThreadPoolExecutor(len(turns.kinds)) as pool:
+        for done in [pool.submit(turns.run, data, kind) for kind in turns.kinds]:
+            done.result()
+    images = _TRAIN.batch_size * case.steps
+    pairs = zip(turns.blocks[_DECODED], turns.blocks[_IN_MEMORY], strict=True)
+    ratios = [memory[0] / decoded[0] for decoded, memory in pairs]
+    return {
+        "case": asdict(case),
+        "source": "demo set" if source is None else source.name,
+        "images_per_second": {
+            kind: statistics.median(images / wall for wall, _ in blocks) for kind, blocks in turns.blocks.items()
+        },
+        "cpu_seconds_per_step": {
+            kind: statistics.median(cpu / case.steps for _, cpu in blocks) for kind, blocks in turns.blocks.items()
+        },
+        "ratios": ratios,
+        "ratio": statistics.median(ratios),
+    }
+
+
+@contextmanager
+def _images(source: Path | None, case: InputCase) -> Iterator[TrainingSet]:
+    """As many images as a block of steps reads."""
+    wanted = _TRAIN.batch_size * case.block
+    with tempfile.TemporaryDirectory() as folder:
+        place = write_demo(Path(folder) / "demo", seed=case.seed).images if source is None else source
+        data = training_set(ingest(place, [], IngestConfig()), name=str(place))
+        if len(data.uris) < wanted:
+            raise InputError(f"{place}: {len(data.uris)} images, fewer than {wanted}; fewer --steps read fewer")
+        between = len(data.uris) // wanted  # the rows are sorted by label: take some of each
+        rows = slice(0, wanted * between, between)
+        yield TrainingSet(data.sample_ids[rows], data.uris[rows], data.labels, data.label_index[rows])
+
+
+def input_table(answer: dict[str, Any]) -> Table:
+    """The figures of `run_input`."""
+    title = f"{answer['source']}, {_MODEL.backbone}, {_MODEL.input_size} px, batch {_TRAIN.batch_size}"
+    table = Table(title=f"{title}, threads: {answer['case']['threads']}", title_justify="left")
+    table.add_column("images", no_wrap=True)
+    for name in ("images/s", "CPU s a step"):
+        table.add_column(name, justify="right")
+    for kind in (_DECODED, _IN_MEMORY):
+        speed, cpu = answer["images_per_second"][kind], answer["cpu_seconds_per_step"][kind]
+        table.add_row(kind.replace("_", " "), f"{speed:.0f}", f"{cpu:.3f}")
+    table.add_row("ratio of throughputs", f"{answer['ratio']:.3f}", "")
+    return table

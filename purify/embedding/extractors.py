@@ -1,0 +1,48 @@
+"""What embeds images: a checkpoint of ours, or a file from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from purify.config import ExtractorConfig
+from purify.embedding.extract import Extractor, PixelExtractor
+from purify.errors import InputError
+from purify.models.backbones import BACKBONES, build_backbone, identify_backbone, load_backbone_weights
+from purify.models.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
+from purify.models.heads import SubcenterHead
+from purify.models.weights import read_state_dict
+from purify.training.precision import Precision
+
+
+def model_file(model: Path) -> Path:
+    """The file with the weights of a checkpoint's folder, or `model` itself."""
+    return model / FILE_NAME if model.is_dir() else model
+
+
+def open_extractor(model: Path, config: ExtractorConfig, *, precision: Precision, flip: bool) -> PixelExtractor:
+    """A checkpoint's folder, an ONNX file, or weights of one of the backbones (safetensors, ``.pth``), ready to embed.
+
+    Raises
+    ------
+    InputError
+        If it is none of them.
+    """
+    if model.suffix == ".onnx":
+        from purify.embedding.onnx import OnnxExtractor
+
+        return OnnxExtractor(model, config, flip=flip)
+    checkpoint = load_checkpoint(model) if model.is_dir() else _without_head(model, config.input_size)
+    return Extractor(checkpoint, precision=precision, flip=flip)
+
+
+def _without_head(path: Path, input_size: int | None) -> Checkpoint:
+    """Weights of a backbone as a checkpoint that knows no labels."""
+    found = identify_backbone(read_state_dict(path))
+    if found is None:
+        raise InputError(f"{path}: these weights fit none of {', '.join(BACKBONES)}; export the model to ONNX")
+    name, dim, largest = found
+    size = input_size or largest
+    backbone = build_backbone(name, embedding_dim=dim, input_size=size)
+    load_backbone_weights(backbone, path)
+    head = SubcenterHead(0, dim)
+    return Checkpoint.of(backbone, head, backbone_name=name, input_size=size, labels=(), extra={})

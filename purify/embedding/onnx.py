@@ -1,0 +1,146 @@
+"""ONNX models as frozen extractors, run by ONNX Runtime (the extra ``onnx``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from purify.config import ExtractorConfig
+from purify.errors import InputError
+from purify.manifest.loading import resolve_workers
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+Vectors = npt.NDArray[np.float32]
+
+#: Entry of a model's metadata that says what it expects: JSON with ``color``, ``mean`` and ``std``.
+METADATA_KEY = "purify.preprocessing"
+_CHANNELS = 3
+
+
+class OnnxExtractor:
+    """An ONNX file, ready to embed: one image input [N, 3, S, S], of whose outputs the first, [N, D], counts.
+
+    Parameters
+    ----------
+    path
+        The model.
+    config
+        Size and normalization of its input, where the file does not say them.
+    flip
+        Add the embedding of the mirror image.
+
+    Attributes
+    ----------
+    input_size
+        S.
+    dim
+        D.
+
+    Raises
+    ------
+    InputError
+        If ONNX Runtime is not installed, or the file is no such model.
+    """
+
+    def __init__(self, path: Path, config: ExtractorConfig, *, flip: bool = True) -> None:
+        self._path = path
+        self._session = _open(path)
+        self.input_size = _input_size(path, self._session, config)
+        self._input = self._session.get_inputs()[0]
+        config = _declared(path, self._session.get_modelmeta().custom_metadata_map, config)
+        self._color, self._mean, self._std = config.color, np.float32(config.mean), np.float32(config.std)
+        self._flip = flip
+        self.dim = self._run(np.zeros((1, _CHANNELS, self.input_size, self.input_size), np.float32)).shape[1]
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
+        """``pixels[N, 3, S, S]`` uint8 RGB -> unit embeddings float32[N, D]: normalized f(x) + f(mirror x)."""
+        images = (pixels.astype(np.float32) - self._mean) / self._std
+        if self._color == "BGR":
+            images = images[:, ::-1]
+        embeddings = self._run(images)
+        if self._flip:
+            embeddings = embeddings + self._run(images[..., ::-1])
+        norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        return embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
+
+    def _run(self, images: npt.NDArray[np.float32]) -> Vectors:
+        """Raw outputs [N, D]; a model with a fixed batch gets it, filled up with zeros."""
+        batch = self._input.shape[0] if isinstance(self._input.shape[0], int) else len(images)
+        parts = []
+        for start in range(0, len(images), batch):
+            part = np.zeros((batch, *images.shape[1:]), np.float16 if "float16" in self._input.type else np.float32)
+            some = images[start : start + batch]
+            part[: len(some)] = some
+            output = self._infer(part)
+            if output.ndim != 2 or len(output) != batch:
+                raise InputError(f"{self._path}: its first output is {list(output.shape)}; [N, D] is expected")
+            parts.append(output[: len(some)].astype(np.float32))
+        return np.concatenate(parts)
+
+    def _infer(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        try:
+            return np.asarray(self._session.run(None, {self._input.name: images})[0])
+        except Exception as error:  # the runtime raises kinds of its own
+            raise InputError(
+                f"{self._path}: can't be run on images {list(images.shape)} ({_first_line(error)})"
+            ) from error
+
+
+def _input_size(path: Path, session: InferenceSession, config: ExtractorConfig) -> int:
+    """Side of the square images that the model takes, or as configured where any would do."""
+    entries = session.get_inputs()
+    shape = entries[0].shape if len(entries) == 1 else []
+    if len(shape) != 4 or shape[1] != _CHANNELS or "float" not in entries[0].type:
+        given = ", ".join(f"{entry.type} {entry.shape}" for entry in entries)
+        raise InputError(f"{path}: takes {given}; one input of floats [N, 3, S, S] is expected")
+    sides = {side for side in shape[2:] if isinstance(side, int)}
+    if config.input_size is not None:
+        sides.add(config.input_size)
+    if not sides:
+        raise InputError(f"{path}: does not say how large its images are; set extractor.input_size")
+    if len(sides) > 1:
+        raise InputError(
+            f"{path}: takes images of {shape[2:]} pixels, where {config.input_size or 'a square'} is wanted"
+        )
+    return sides.pop()
+
+
+def _open(path: Path) -> InferenceSession:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(f"{path}: ONNX models need ONNX Runtime; pip install 'purify[onnx]'") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = resolve_workers(0)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=providers)
+    except Exception as error:  # the runtime raises kinds of its own
+        raise InputError(f"{path}: can't be read as an ONNX model ({_first_line(error)})") from error
+
+
+def _declared(path: Path, metadata: Mapping[str, str], config: ExtractorConfig) -> ExtractorConfig:
+    """`config`, with what the file itself says of its input."""
+    if METADATA_KEY not in metadata:
+        return config
+    try:
+        said = json.loads(metadata[METADATA_KEY])
+        return ExtractorConfig.model_validate(
+            config.model_dump() | {key: said[key] for key in ("color", "mean", "std")}
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its metadata {METADATA_KEY} are not understood ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,52 @@
+"""A running mean of the weights (EMA): smoother than the last ones, which still jump with each batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from purify.models.heads import SubcenterHead
+
+
+class WeightAverage:
+    """Exponential moving average of a backbone's parameters and buffers, and of a head's rows.
+
+    In the first steps the mean is shorter than `decay` asks, ``(1 + t) / (10 + t)``: it would otherwise remember the
+    random start.
+
+    Attributes
+    ----------
+    backbone
+        State dict.
+    head
+        [C, K, D].
+    """
+
+    def __init__(self, decay: float, backbone: nn.Module, head: SubcenterHead) -> None:
+        self._decay = decay
+        self.backbone = {name: tensor.detach().clone() for name, tensor in backbone.state_dict().items()}
+        self.head = head.weight.detach().clone()
+
+    def restart_head(self, head: SubcenterHead) -> None:
+        """After growth: rows that did not exist have no mean."""
+        self.head = head.weight.detach().clone()
+
+    def follow(self, backbone: nn.Module, head: SubcenterHead, *, step: int) -> None:
+        """Move towards the weights after step number `step`, counted from 0."""
+        weight = 1 - min(self._decay, (1 + step) / (10 + step))
+        for name, tensor in backbone.state_dict().items():
+            _move(self.backbone[name], tensor, weight)
+        _move(self.head, head.weight.detach(), weight)
+
+    def apply(self, backbone: nn.Module, head: SubcenterHead) -> None:
+        """Replace the weights by their means."""
+        backbone.load_state_dict(self.backbone)
+        head.weight = nn.Parameter(self.head)
+
+
+def _move(mean: Tensor, tensor: Tensor, weight: float) -> None:
+    with torch.no_grad():
+        if mean.is_floating_point():
+            mean.lerp_(tensor, weight)
+        else:
+            mean.copy_(tensor)

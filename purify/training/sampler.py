@@ -1,0 +1,52 @@
+"""Which images make which step: a function of the seed and the epoch alone, for any number of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from purify.models.world import World
+from purify.training.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Shuffles the images anew in each epoch; what does not fill a step is left out of that epoch.
+
+    Attributes
+    ----------
+    samples
+        Number of images.
+    batch_size
+        Images of all ranks together that are computed at once.
+    accumulate
+        Batches a step.
+    schedule
+        Steps and epochs.
+    seed
+        Of the order.
+    """
+
+    samples: int
+    batch_size: int
+    accumulate: int
+    schedule: Schedule
+    seed: int
+
+    def steps(self, start: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Rows [accumulate, batch_size] of each step from step `start` on."""
+        size = self.batch_size * self.accumulate
+        first_epoch, skip = divmod(start, self.schedule.steps_per_epoch)
+        for epoch in range(first_epoch, self.schedule.epochs):
+            rows = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
+            for step in range(skip, self.schedule.steps_per_epoch):
+                yield rows[step * size : (step + 1) * size].reshape(self.accumulate, self.batch_size)
+            skip = 0
+
+    def own_batches(self, start: int, world: World) -> Iterator[npt.NDArray[np.int64]]:
+        """The rank's part of each batch, from step `start` on: what it has to read and decode."""
+        own = world.part(self.batch_size).slice
+        return (batch[own] for rows in self.steps(start) for batch in rows)

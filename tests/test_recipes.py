@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from purify.cli import main
+from purify.config import PurifyConfig, load_config
+from purify.models.heads import Margin
+from purify.training.schedule import make_schedule
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+FILES = sorted(RECIPES.glob("*.toml"))
+
+
+def test_there_are_the_cpu_default_and_the_papers() -> None:
+    assert {"cpu", "ms1mv0-iresnet50", "ms1mv0-iresnet100"} <= {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_config_reads_each(path: Path) -> None:
+    config = load_config(path)
+    assert config.train.batch_size > 1
+    printed = CliRunner().invoke(main, ["config", "--config", str(path)], catch_exceptions=False)
+    assert printed.exit_code == 0
+    assert f'backbone = "{config.model.backbone}"' in printed.output
+
+
+def test_the_cpu_recipe_is_the_default() -> None:
+    assert load_config(RECIPES / "cpu.toml") == PurifyConfig()
+
+
+@pytest.mark.parametrize("depth", [50, 100])
+def test_the_papers_recipe_is_the_papers(depth: int) -> None:
+    config = load_config(RECIPES / f"ms1mv0-iresnet{depth}.toml")
+    train, images = config.train, 10_000_000
+    assert config.model.backbone == f"iresnet{depth}"
+    assert (train.batch_size, train.subcenters, train.scale) == (512, 3, 64)
+    schedule = make_schedule(train, samples=images)
+    assert (schedule.epochs, schedule.grow_step, schedule.margin_at(0)) == (18, 0, Margin(m2=0.5))
+    epoch = schedule.steps_per_epoch
+    rates = [schedule.learning_rate_at(step) for step in (0, 8 * epoch - 1, 8 * epoch, 14 * epoch - 1, 14 * epoch)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
