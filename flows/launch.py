@@ -13,7 +13,10 @@ from flows.prefect_api import prefect_api
 from flows.reporting import run_summary, show_on
 from purify.config import PurifyConfig, with_overrides, without_credentials
 from purify.errors import InputError
-from purify.manifest.io import read_json
+from purify.manifest import remote
+from purify.manifest.io import local_file, read_json
+from purify.manifest.uris import Location, Url, absolute
+from purify.mirror import Mirror
 from purify.progress import progress_board
 from purify.run_folder import RunFolder
 
@@ -38,7 +41,7 @@ class FlowRequest:
                 raise InputError(str(error)) from error
 
 
-def run_folder(out: Path, name: str) -> Path:
+def run_folder(out: Location, name: str) -> Location:
     """Folder of the run `name`, as a full path.
 
     Raises
@@ -48,10 +51,10 @@ def run_folder(out: Path, name: str) -> Path:
     """
     if not name or Path(name).name != name:
         raise InputError(f"--name {name!r}: expected a plain folder name")
-    return (out / name).resolve()
+    return (out / name).resolve() if isinstance(out, Path) else out / name
 
 
-def new_run_folder(out: Path, name: str) -> Path:
+def new_run_folder(out: Location, name: str) -> Location:
     """Folder of a run that is not there yet.
 
     Raises
@@ -60,7 +63,8 @@ def new_run_folder(out: Path, name: str) -> Path:
         If `name` is not a plain name, or the run exists.
     """
     folder = run_folder(out, name)
-    if folder.exists() and any(folder.iterdir()):
+    root = RunFolder.at(folder).root
+    if (root.exists() and any(root.iterdir())) or (isinstance(folder, Url) and remote.list_files(folder)):
         raise InputError(f"{folder}: there is a run already; go on with --resume {folder}, or give another --name")
     return folder
 
@@ -70,12 +74,13 @@ def default_name(source: str) -> str:
     return f"{source}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def demo_request(folder: Path, config: PurifyConfig, *, quiet: bool) -> FlowRequest:
+def demo_request(folder: Location, config: PurifyConfig, *, quiet: bool) -> FlowRequest:
     """A run in `folder` on the built-in demo set, drawn to ``demo-data-SEED`` beside it if it is not there."""
     from purify.faces.demo import write_demo
 
     with progress_board(quiet=quiet) as board:
-        place = folder.parent / f"demo-data-{config.seed}"
+        beside = Mirror.of(folder.parent).folder if isinstance(folder, Url) else folder.parent
+        place = beside / f"demo-data-{config.seed}"
         demo = write_demo(place, seed=config.seed, progress=board.stage("draw"))
     config = config.model_copy(
         update={
@@ -86,21 +91,24 @@ def demo_request(folder: Path, config: PurifyConfig, *, quiet: bool) -> FlowRequ
     return FlowRequest(source=str(demo.table), run_folder=str(folder), config=config)
 
 
-def resumed_request(run: Path, overrides: Iterable[str] = ()) -> FlowRequest:
-    """The request that `run` was started with, but for `overrides`, which must not change a result.
+def resumed_request(place: Location, overrides: Iterable[str] = ()) -> FlowRequest:
+    """The request that the run at `place` was started with, but for `overrides`, which must not change a result.
 
     Raises
     ------
     InputError
         If the folder is not a run, or a setting is none.
     """
-    info = RunFolder(run.resolve()).info
+    run = RunFolder.at(absolute(place))
+    info = run.info
+    if not info.exists() and run.url is not None and remote.exists(run.url / info.name):
+        info = local_file(run.url / info.name)
     if not info.exists():
-        raise InputError(f"{run}: no run.json in this folder, so there is nothing to resume; start a new run")
+        raise InputError(f"{place}: no run.json in this folder, so there is nothing to resume; start a new run")
     values = read_json(info)
     return FlowRequest(
         source=values["source"],
-        run_folder=str(run.resolve()),
+        run_folder=absolute(place),
         config=with_overrides(PurifyConfig.model_validate(values["config"]), overrides),
         embeddings=values["embeddings"],
     )
@@ -116,7 +124,7 @@ def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
 
     A run whose input was refused before anything was written leaves no folder behind.
     """
-    run = RunFolder(Path(request.run_folder))
+    run = RunFolder.at(request.run_folder)
     try:
         with prefect_api(meanwhile=_load_flow), progress_board(quiet=quiet) as board, show_on(board):
             from prefect import tags

@@ -43,9 +43,12 @@ from purify.config import Place, PurifyConfig
 from purify.embedding.extractors import open_extractor
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError, PurifyError
+from purify.manifest import remote
 from purify.manifest.io import PARTIAL_PREFIX, read_table, sha256_file
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import MANIFEST
+from purify.manifest.tables import is_table
+from purify.manifest.uris import Location, Url, is_url, to_location
 from purify.run_folder import RunFolder
 from purify.training.launch import stop_running_jobs
 
@@ -73,9 +76,10 @@ def purify_flow(
     Parameters
     ----------
     source
-        Folder, ``.tar``, or Parquet/CSV table.
+        Folder, ``.tar``, or Parquet/CSV table; a path, or a URL of a store.
     run_folder
-        Folder of the run. Stages that it holds already, from the same inputs, are not done again.
+        Folder of the run. Stages that it holds already, from the same inputs, are not done again. If it is a URL,
+        the work is done in a local folder, and each finished stage published.
     config
         Everything that decides the result.
     embeddings
@@ -84,37 +88,39 @@ def purify_flow(
     Returns
     -------
     str
-        Path of the report; or the state of a run that failed, whose message is the error's own.
+        Path or URL of the report; or the state of a run that failed, whose message is the error's own.
     """
     log = get_run_logger()
     scheduled = deployment.get_id() is not None
-    run = RunFolder(Path(run_folder))
+    run = RunFolder.at(run_folder)
     try:
         if scheduled:
             _require_full_paths(run_folder, source, embeddings)
         require_runner(config.scale)
         with run.lock(when_busy=(lambda busy: log.warning("%s; waiting for its end", busy)) if scheduled else None):
+            run.pull()
             take_over(run)
             _start(run, source, config, embeddings)
             with trainings_at_once(config.train.parallel):
                 try:
-                    _purify(run, source, config, Path(embeddings) if embeddings else None)
+                    _purify(run, source, config, to_location(embeddings) if embeddings else None)
                 finally:
                     stop_running_jobs()  # before the places are closed, which waits for those at work
             publish_summary(run, config.show)
+            run.publish()
     except (PurifyError, OSError) as error:
         return failed(error)
-    return str(run.report)
+    return run.shown(run.report)
 
 
 def _require_full_paths(*paths: str | None) -> None:
     """A worker's child runs in a folder that is deleted afterwards: what a relative path names there is lost."""
     for path in paths:
-        if path is not None and not Path(path).is_absolute():
+        if path is not None and not is_url(path) and not Path(path).is_absolute():
             raise InputError(f"{path}: a scheduled run needs full paths, such as /data/faces; give it so")
 
 
-def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Path | None) -> None:
+def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Location | None) -> None:
     images = image_roots(source, config, given_embeddings=embeddings is not None)
     ingest_task(run, source, config, decode=bool(images))
     _check_inputs(run, config, embeddings, images)
@@ -148,10 +154,10 @@ def image_roots(source: str, config: PurifyConfig, *, given_embeddings: bool) ->
     """
     if config.ingest.images:
         return list(config.ingest.images)
-    path = Path(source)
-    if path.is_dir() or path.suffix == ".tar":
+    place = to_location(source)
+    if not is_table(place) or (isinstance(place, Path) and place.is_dir()):
         return [source]
-    return [] if given_embeddings else [str(path.parent)]
+    return [] if given_embeddings else [str(place.parent)]
 
 
 def models_to_compare(run: RunFolder, config: PurifyConfig, images: list[str]) -> list[str]:
@@ -164,7 +170,7 @@ def models_to_compare(run: RunFolder, config: PurifyConfig, images: list[str]) -
     return ["purified", *(name for name in config.evaluate.baselines if name != "oracle" or truth)]
 
 
-def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Path | None, images: list[str]) -> None:
+def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: list[str]) -> None:
     """Refuse bad pairs, embeddings and extractors now, not after the training."""
     manifest = read_table(run.manifest, MANIFEST)
     if embeddings is not None and config.extractor.file is not None:
@@ -174,18 +180,18 @@ def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Path | None,
     elif (file := extractor_of(1, config)) is not None:
         open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
     if config.evaluate.pairs and images:
-        roots = ImageRoots([Path(root) for root in images])
-        stages.usable_pairs(Path(config.evaluate.pairs), roots, manifest, config.evaluate)
+        roots = ImageRoots([to_location(root) for root in images])
+        stages.usable_pairs(to_location(config.evaluate.pairs), roots, manifest, config.evaluate)
 
 
 def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | None) -> None:
     for partial in run.root.rglob(f"{PARTIAL_PREFIX}*"):  # left by a process that was killed while it wrote
         partial.unlink()
     if config.apply.reviews is not None:
-        stages.adopt_reviews(Path(config.apply.reviews), run.reviews)
+        stages.adopt_reviews(to_location(config.apply.reviews), run.reviews)
     optional = (embeddings, config.extractor.file, config.evaluate.pairs, config.apply.reviews)
     files = (source, *optional, *config.ingest.images)
-    inputs = [Path(p) for p in files if p]
+    inputs = [to_location(p) for p in files if p]
     run.update_info(
         source=source,
         embeddings=embeddings,
@@ -193,8 +199,15 @@ def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | 
         seed=config.seed,
         versions=_versions(),
         git_revision=_git_revision(),
-        input_hashes={str(path): sha256_file(path) for path in inputs if path.is_file()},
+        input_hashes={str(place): digest for place in inputs if (digest := _input_hash(place))},
     )
+
+
+def _input_hash(place: Location) -> str | None:
+    """SHA-256 of a file; on a store, what it says of its version, since it need not be read whole; None of a folder."""
+    if isinstance(place, Url):
+        return None if remote.is_folder(place) else f"version {remote.version(place)}"
+    return sha256_file(place) if place.is_file() else None
 
 
 def _versions() -> dict[str, Any]:

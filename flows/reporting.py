@@ -51,7 +51,7 @@ def progress_for(stage: str) -> Progress:
 def run_summary(run: RunFolder) -> dict[str, Any]:
     """What a run ended with, for people and programs."""
     info = read_json(run.info)
-    values: dict[str, Any] = {"run": str(run.root), **info["counts"]}
+    values: dict[str, Any] = {"run": run.shown(run.root), **info["counts"]}
     if (noise := noise_estimate(info)) is not None:
         values["noise_estimate"] = noise
     if run.evaluation.exists():
@@ -63,7 +63,7 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
     values |= _round_figures(info)
     truth = info.get("truth", {})
     values |= {f"noise_{key}": truth[key] for key in _TRUTH_FIGURES if key in truth}
-    return {**values, "report": str(run.report)}
+    return {**values, "report": run.shown(run.report)}
 
 
 def _round_figures(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +89,9 @@ def publish_summary(run: RunFolder, show: ShowConfig) -> None:
         publish_table(worst, key="purify-worst-labels", description=f"Labels of {name} with the most wrong images")
     page = run_page(run, figures, with_faces=_faces_may_be_shown(show))
     publish_page(page, key="purify-report", description=f"What became of {name}")
-    publish_link(report_link(run), key="purify-report-file", text=str(run.report), description=f"Report of {name}")
+    publish_link(
+        report_link(run), key="purify-report-file", text=run.shown(run.report), description=f"Report of {name}"
+    )
 
 
 def _faces_may_be_shown(show: ShowConfig) -> bool:

@@ -36,7 +36,7 @@ def report_link(run: RunFolder) -> str:
     """Address of the run's report."""
     base = os.environ.get(REPORTS_URL)
     if not base:
-        return run.report.absolute().as_uri()
+        return run.report.absolute().as_uri() if run.url is None else run.shown(run.report)
     return f"{base.rstrip('/')}/{quote(run.root.name)}/{run.report.name}"
 
 

@@ -18,9 +18,11 @@ from purify.analysis.rounds import RoundSummary, compare_rounds
 from purify.config import PurifyConfig
 from purify.embedding.extractors import model_file
 from purify.errors import PurifyError
+from purify.manifest import remote
 from purify.manifest.ingest import load_manifest
-from purify.manifest.io import read_table, write_table
+from purify.manifest.io import local_file, read_table, write_table
 from purify.manifest.schema import MANIFEST, VERDICTS
+from purify.manifest.uris import Location, Url, to_location
 from purify.report.html import truth_figures, write_report
 from purify.run_folder import RunFolder
 from purify.training.job import TrainJob
@@ -31,7 +33,9 @@ _MODEL = "model.safetensors"
 
 def _source_state(path: str) -> Any:
     """What tells whether a source changed: size and time of a file; a folder is read anew only by a new run."""
-    source = Path(path)
+    source = to_location(path)
+    if isinstance(source, Url):
+        return [str(source), "folder" if remote.is_folder(source) else remote.version(source)]
     if source.is_file():
         stat = source.stat()
         return [str(source.resolve()), stat.st_size, stat.st_mtime_ns]
@@ -43,11 +47,13 @@ def ingest_task(run: RunFolder, source: str, config: PurifyConfig, *, decode: bo
     """Source -> ``manifest.parquet``. Without `decode` the table is taken as it is: its images are not at hand."""
 
     def work() -> None:
-        images = [Path(root) for root in config.ingest.images]
+        images = [to_location(root) for root in config.ingest.images]
         if decode:
-            stages.ingest_source(Path(source), images, run.manifest, config.ingest, progress=progress_for("ingest"))
+            stages.ingest_source(
+                to_location(source), images, run.manifest, config.ingest, progress=progress_for("ingest")
+            )
         else:
-            write_table(load_manifest(Path(source)), run.manifest)
+            write_table(load_manifest(to_location(source)), run.manifest)
 
     inputs = {
         "source": _source_state(source),
@@ -143,11 +149,11 @@ def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
 
 def extractor_of(number: int, config: PurifyConfig) -> Path | None:
     """The user's own model that embeds in a round: in the first one, if there is one."""
-    return Path(config.extractor.file) if number == 1 and config.extractor.file else None
+    return local_file(to_location(config.extractor.file)) if number == 1 and config.extractor.file else None
 
 
 @task(name="analyze", cache_policy=NO_CACHE, **STAGE_RETRIES)
-def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Path | None) -> None:
+def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Location | None) -> None:
     """Embeddings + sub-centers -> ``verdicts.parquet`` and ``class_report.parquet`` of a round.
 
     All rows are judged under their given labels in every round. A later round's head may lack some of these,
@@ -218,14 +224,14 @@ def evaluate_task(run: RunFolder, models: Sequence[str], config: PurifyConfig, *
     """Checkpoints + pairs -> ``evaluation.json``."""
     if config.evaluate.pairs is None:
         raise PurifyError("evaluate needs a pairs file")
-    pairs = Path(config.evaluate.pairs)
+    pairs = to_location(config.evaluate.pairs)
     folders = {name: run.model(name) / "checkpoint" for name in models}
 
     def work() -> None:
         stages.evaluate_models(
             folders,
             pairs,
-            [Path(root) for root in images],
+            [to_location(root) for root in images],
             read_table(run.manifest, MANIFEST),
             config,
             run.evaluation,

@@ -16,9 +16,11 @@ import click
 from purify import __version__
 from purify.commands.deployment import deploy_command, serve_command
 from purify.commands.options import (
-    EXISTING,
-    FILE,
-    FOLDER,
+    ANYTHING_AT,
+    CHECKPOINT_AT,
+    FILE_AT,
+    FOLDER_AT,
+    RUN_AT,
     answer,
     config_options,
     decision_options,
@@ -27,11 +29,13 @@ from purify.commands.options import (
     images_option,
     input_settings,
     json_option,
+    local_copy,
     out_option,
 )
 from purify.commands.review import review_command
 from purify.config import load_config
 from purify.errors import PurifyError
+from purify.manifest.uris import Location, absolute, is_url, to_location
 
 
 class _Group(click.Group):
@@ -66,37 +70,39 @@ def main() -> None:
 
 
 @main.command("run-flow")
-@click.argument("source", type=EXISTING, required=False)
+@click.argument("source", type=ANYTHING_AT, required=False)
 @images_option
-@click.option("--pairs", type=FILE, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same).")
-@click.option("--embeddings", type=FILE, help="Your own embeddings: skips the first training.")
-@click.option("--reviews", type=FILE, help="Reviews of an earlier run (reviews.parquet), which hold in this one too.")
+@click.option("--pairs", type=FILE_AT, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same).")
+@click.option("--embeddings", type=FILE_AT, help="Your own embeddings: skips the first training.")
+@click.option(
+    "--reviews", type=FILE_AT, help="Reviews of an earlier run (reviews.parquet), which hold in this one too."
+)
 @decision_options
 @click.option("--rounds", type=click.IntRange(1), metavar="N", help="Purify up to N times; overrides rounds.most.")
-@click.option("--out", type=FOLDER, default=Path("runs"), show_default=True, help="Folder that holds the runs.")
+@click.option("--out", type=FOLDER_AT, default=Path("runs"), show_default=True, help="Folder or URL of the runs.")
 @click.option("--name", help="Name of the run's folder; default: source and time.")
 @click.option(
     "--resume",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=RUN_AT,
     metavar="RUN",
-    help="Go on with the run in this folder.",
+    help="Go on with the run in this folder, or at this URL.",
 )
 @config_options
 @json_option
 def run_flow(
-    source: Path | None,
-    images: tuple[Path, ...],
-    pairs: Path | None,
-    embeddings: Path | None,
-    reviews: Path | None,
+    source: Location | None,
+    images: tuple[Location, ...],
+    pairs: Location | None,
+    embeddings: Location | None,
+    reviews: Location | None,
     rule: str | None,
     precision: float | None,
     review_budget: int | None,
     keep_hard: bool | None,
     rounds: int | None,
-    out: Path,
+    out: Location,
     name: str | None,
-    resume: Path | None,
+    resume: Location | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -133,23 +139,23 @@ def run_flow(
             request = demo_request(folder, load_config(config_file, [*short, *settings]), quiet=as_json)
         else:
             request = FlowRequest(
-                source=str(source.resolve()),
+                source=absolute(source),
                 run_folder=str(new_run_folder(out, name or default_name(source.stem))),
                 config=load_config(config_file, settings),
-                embeddings=str(embeddings.resolve()) if embeddings else None,
+                embeddings=absolute(embeddings) if embeddings else None,
             )
     answer(run_request(request, quiet=as_json), as_json=as_json)
 
 
 @main.command("ingest")
-@click.argument("source", type=EXISTING)
+@click.argument("source", type=ANYTHING_AT)
 @images_option
 @out_option
 @config_options
 @json_option
 def ingest_command(
-    source: Path,
-    images: tuple[Path, ...],
+    source: Location,
+    images: tuple[Location, ...],
     out: Path,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -171,21 +177,22 @@ def ingest_command(
 
 
 @main.command("train")
-@click.argument("manifest", type=FILE)
+@click.argument("manifest", type=FILE_AT)
 @out_option
 @click.option("--subcenters", "-k", type=click.IntRange(1, 16), help="K; default: train.subcenters.")
 @config_options
 def train_command(
-    manifest: Path, out: Path, subcenters: int | None, config_file: Path | None, overrides: tuple[str, ...]
+    manifest: Location, out: Path, subcenters: int | None, config_file: Path | None, overrides: tuple[str, ...]
 ) -> None:
     """MANIFEST -> OUT/checkpoint. Interrupted, the same command goes on where it was."""
+    from purify.manifest.io import local_file
     from purify.progress import progress_board
     from purify.training.job import TrainJob
     from purify.training.launch import compute_threads, run_job
 
     config = load_config(config_file, overrides)
     job = TrainJob(
-        table=str(manifest),
+        table=str(local_file(manifest)),
         folder=str(out),
         model=config.model.model_dump(),
         train=config.train.model_dump(),
@@ -199,14 +206,17 @@ def train_command(
 
 
 @main.command("embed")
-@click.argument("manifest", type=FILE)
+@click.argument("manifest", type=FILE_AT)
 @click.option(
-    "--checkpoint", type=EXISTING, required=True, help="Checkpoint folder; or an ONNX file, or weights of a backbone."
+    "--checkpoint",
+    type=CHECKPOINT_AT,
+    required=True,
+    help="Checkpoint folder; or an ONNX file or weights.",
 )
 @out_option
 @config_options
 def embed_command(
-    manifest: Path, checkpoint: Path, out: Path, config_file: Path | None, overrides: tuple[str, ...]
+    manifest: Location, checkpoint: Path, out: Path, config_file: Path | None, overrides: tuple[str, ...]
 ) -> None:
     """MANIFEST + checkpoint -> OUT/embeddings.parquet."""
     from purify import stages
@@ -231,16 +241,16 @@ def embed_command(
 
 
 @main.command("analyze")
-@click.argument("manifest", type=FILE)
-@click.option("--embeddings", type=FILE, required=True, help="Parquet with sample_id (or path) and embedding.")
-@click.option("--checkpoint", type=EXISTING, help="Judge by this checkpoint's sub-centers; none: fit them here.")
+@click.argument("manifest", type=FILE_AT)
+@click.option("--embeddings", type=FILE_AT, required=True, help="Parquet with sample_id (or path) and embedding.")
+@click.option("--checkpoint", type=CHECKPOINT_AT, help="Judge by this checkpoint's sub-centers; none: fit them here.")
 @out_option
 @decision_options
 @config_options
 @json_option
 def analyze_command(
-    manifest: Path,
-    embeddings: Path,
+    manifest: Location,
+    embeddings: Location,
     checkpoint: Path | None,
     out: Path,
     rule: str | None,
@@ -273,12 +283,12 @@ def analyze_command(
 
 
 @main.command("apply")
-@click.argument("manifest", type=FILE)
-@click.option("--verdicts", type=FILE, required=True)
-@click.option("--reviews", type=FILE, help="What people decided (reviews.parquet); it overrides the verdicts.")
+@click.argument("manifest", type=FILE_AT)
+@click.option("--verdicts", type=FILE_AT, required=True)
+@click.option("--reviews", type=FILE_AT, help="What people decided (reviews.parquet); it overrides the verdicts.")
 @out_option
 @json_option
-def apply_command(manifest: Path, verdicts: Path, reviews: Path | None, out: Path, as_json: bool) -> None:
+def apply_command(manifest: Location, verdicts: Location, reviews: Location | None, out: Path, as_json: bool) -> None:
     """MANIFEST + verdicts (+ reviews) -> OUT/cleaned.parquet, removed.parquet and labels.parquet."""
     from purify import stages
     from purify.manifest.ingest import load_manifest
@@ -293,14 +303,14 @@ def _named_checkpoints(_: click.Context, __: click.Parameter, values: tuple[str,
     models = {}
     for value in values:
         name, equals, folder = value.partition("=")
-        if not equals or not Path(folder).is_dir():
+        if not equals or not (is_url(folder) or Path(folder).is_dir()):
             raise click.BadParameter(f"{value!r}: expected NAME=CHECKPOINT_FOLDER, such as raw=runs/a/checkpoint")
-        models[name] = Path(folder)
+        models[name] = local_copy(to_location(folder))
     return models
 
 
 @main.command("evaluate")
-@click.argument("manifest", type=FILE)
+@click.argument("manifest", type=FILE_AT)
 @click.option(
     "--model",
     "models",
@@ -310,16 +320,16 @@ def _named_checkpoints(_: click.Context, __: click.Parameter, values: tuple[str,
     metavar="NAME=FOLDER",
     help="A checkpoint to measure; names raw, random, purified and oracle are compared. Repeatable.",
 )
-@click.option("--pairs", type=FILE, required=True, help="Verification pairs.")
+@click.option("--pairs", type=FILE_AT, required=True, help="Verification pairs.")
 @images_option
 @out_option
 @config_options
 @json_option
 def evaluate_command(
-    manifest: Path,
+    manifest: Location,
     models: dict[str, Path],
-    pairs: Path,
-    images: tuple[Path, ...],
+    pairs: Location,
+    images: tuple[Location, ...],
     out: Path,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -350,9 +360,9 @@ def evaluate_command(
 
 
 @main.command("score")
-@click.argument("verdicts", type=FILE)
-@click.option("--truth", type=FILE, required=True, help="Table with path (or sample_id) and true_label.")
-def score_command(verdicts: Path, truth: Path) -> None:
+@click.argument("verdicts", type=FILE_AT)
+@click.option("--truth", type=FILE_AT, required=True, help="Table with path (or sample_id) and true_label.")
+def score_command(verdicts: Location, truth: Location) -> None:
     """Noise-detection figures of VERDICTS as JSON (an empty true_label belongs to no class)."""
     from purify.evaluation.detection import score_verdicts
     from purify.manifest.ingest import load_truth
@@ -363,12 +373,17 @@ def score_command(verdicts: Path, truth: Path) -> None:
 
 
 @main.command("report")
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def report_command(run: Path) -> None:
+@click.argument("run", type=RUN_AT)
+def report_command(run: Location) -> None:
     """Write RUN/report.html anew."""
     from purify.report.html import write_report
+    from purify.run_folder import RunFolder
 
-    answer({"report": str(write_report(run))}, as_json=False)
+    folder = RunFolder.at(run)
+    folder.pull()
+    path = write_report(folder.root)
+    folder.publish()
+    answer({"report": folder.shown(path)}, as_json=False)
 
 
 main.add_command(review_command)

@@ -61,7 +61,7 @@ class IngestConfig(Section):
     """Reading the source."""
 
     images: list[Place] = Field(
-        [], title="Image roots", description="Folders or tars that a table's paths are looked up in."
+        [], title="Image roots", description="Folders or tars, or their URLs, that a table's paths are looked up in."
     )
     min_size: int = Field(16, ge=1, description="Images whose shorter side is below this many pixels are 'too_small'.")
     max_pixels: int = Field(
@@ -277,7 +277,7 @@ class ShowConfig(Section):
 class EvaluateConfig(Section):
     """Proof of the gain."""
 
-    pairs: Place | None = Field(None, description="Pairs file (LFW text form, or CSV/Parquet with a,b,same).")
+    pairs: Place | None = Field(None, description="Pairs file or its URL (LFW text form, or CSV/Parquet: a,b,same).")
     pairs_prefix: str | None = Field(
         None, description="Folder inside the image roots that the pairs' people are in; none: found."
     )

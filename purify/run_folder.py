@@ -19,6 +19,8 @@ from typing import Any
 from purify.code_version import code_version
 from purify.errors import InputError
 from purify.manifest.io import read_json, sha256_file, write_json
+from purify.manifest.uris import Location, Url, to_location
+from purify.mirror import Mirror
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,26 @@ class RoundFolder:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run."""
+    """Paths of one run.
+
+    Attributes
+    ----------
+    root
+        The folder that it is worked in.
+    url
+        Where each finished stage is published to, for a run that belongs on a store.
+    """
 
     root: Path
+    url: Url | None = None
+
+    @classmethod
+    def at(cls, place: str | Location) -> RunFolder:
+        """The run at a path, or at a URL: that one is worked on in this machine's cache."""
+        location = to_location(place) if isinstance(place, str) else place
+        if isinstance(location, Url):
+            return cls(Mirror.of(location).folder, location)
+        return cls(location)
 
     @property
     def info(self) -> Path:
@@ -139,6 +158,20 @@ class RunFolder:
         """Folder of a K = 1 model: ``purified`` is the product, the others are what it is compared with."""
         return self.root / "retrain" if name == "purified" else self.root / "baselines" / name
 
+    def pull(self) -> None:
+        """Fetch what another machine published of this run."""
+        if self.url is not None:
+            Mirror(self.root, self.url).pull()
+
+    def publish(self) -> None:
+        """Upload what is finished and not yet published."""
+        if self.url is not None:
+            Mirror(self.root, self.url).publish()
+
+    def shown(self, path: Path) -> str:
+        """Where others find a file of the run: its path, or its URL."""
+        return str(path) if self.url is None else Mirror(self.root, self.url).shown(path)
+
     @contextmanager
     def lock(self, *, when_busy: Callable[[str], object] | None = None) -> Iterator[None]:
         """Hold the run for this process; the kernel frees it when the process dies.
@@ -192,7 +225,8 @@ class RunFolder:
     ) -> None:
         """Do `work` unless it is done.
 
-        `inputs` are JSON values; a Path among them stands for the content of that file.
+        `inputs` are JSON values; a Path or Url among them stands for the content of that file. A run at a URL is
+        published afterwards.
         """
         if self.stage_done(stage, inputs):
             return
@@ -202,6 +236,7 @@ class RunFolder:
         digests = {path.relative_to(self.root).as_posix(): sha256_file(path) for path in outputs}
         record = {"inputs": fingerprint(inputs), "code": code_version(stage), "outputs": digests, "seconds": seconds}
         write_json(self._record(stage), record)
+        self.publish()
 
     def stage_seconds(self) -> dict[str, float]:
         """Seconds of each finished stage."""
@@ -213,6 +248,8 @@ class RunFolder:
 
 
 def fingerprint(inputs: Mapping[str, Any]) -> str:
-    """Hash of a stage's inputs; a Path is hashed by its file's content."""
-    plain = {key: f"sha256:{sha256_file(value)}" if isinstance(value, Path) else value for key, value in inputs.items()}
+    """Hash of a stage's inputs; a Path or Url is hashed by its file's content."""
+    plain = {
+        key: f"sha256:{sha256_file(value)}" if isinstance(value, Location) else value for key, value in inputs.items()
+    }
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

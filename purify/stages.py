@@ -31,13 +31,14 @@ from purify.manifest.io import read_table, write_json, write_table
 from purify.manifest.reviews import count_reviews, merge_reviews, read_reviews, update_reviews
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import CLEANED, REMOVED, VERDICTS, Status
+from purify.manifest.uris import Location
 from purify.models.checkpoint import load_checkpoint, require_labels
 from purify.progress import Progress, silent
 from purify.training.precision import Precision
 
 
 def ingest_source(
-    source: Path, images: Sequence[Path], manifest: Path, config: IngestConfig, *, progress: Progress = silent
+    source: Location, images: Sequence[Location], manifest: Path, config: IngestConfig, *, progress: Progress = silent
 ) -> None:
     """Read `source` into the manifest file."""
     write_table(ingest(source, images, config, progress=progress), manifest)
@@ -92,7 +93,7 @@ def embed_manifest(
 
 def analyze_manifest(
     manifest: pa.Table,
-    embeddings: Path,
+    embeddings: Location,
     config: PurifyConfig,
     *,
     checkpoint_folder: Path | None = None,
@@ -140,7 +141,7 @@ def analyze_manifest(
     )
 
 
-def adopt_reviews(given: Path, reviews: Path) -> None:
+def adopt_reviews(given: Location, reviews: Path) -> None:
     """Merge the reviews in the file `given` into the file `reviews`, which needn't be there yet."""
     earlier = read_reviews(given)
     update_reviews(reviews, lambda present: merge_reviews(earlier, present))
@@ -151,7 +152,7 @@ def kept_rows(manifest: pa.Table, verdicts: Path, reviews: Path | None = None) -
     return _purify(manifest, verdicts, reviews).cleaned
 
 
-def apply_files(manifest: pa.Table, verdicts: Path, out: Path, *, reviews: Path | None = None) -> None:
+def apply_files(manifest: pa.Table, verdicts: Location, out: Path, *, reviews: Location | None = None) -> None:
     """Write ``cleaned``, ``removed`` and ``labels`` tables to the folder `out`."""
     purified = _purify(manifest, verdicts, reviews)
     out.mkdir(parents=True, exist_ok=True)
@@ -159,7 +160,7 @@ def apply_files(manifest: pa.Table, verdicts: Path, out: Path, *, reviews: Path 
         write_table(getattr(purified, name), out / f"{name}.parquet")
 
 
-def _purify(manifest: pa.Table, verdicts: Path, reviews: Path | None) -> Purified:
+def _purify(manifest: pa.Table, verdicts: Location, reviews: Location | None) -> Purified:
     decided = None if reviews is None else read_reviews(reviews)
     return apply_verdicts(manifest, read_table(verdicts, VERDICTS), decided)
 
@@ -187,7 +188,7 @@ def has_truth(manifest: pa.Table) -> bool:
 
 
 def usable_pairs(
-    pairs_file: Path, roots: ImageRoots, manifest: pa.Table, config: EvaluateConfig
+    pairs_file: Location, roots: ImageRoots, manifest: pa.Table, config: EvaluateConfig
 ) -> tuple[Pairs, dict[str, Any]]:
     """Verification pairs of people that training did not see, and how many were left out."""
     pairs = read_pairs(pairs_file, roots.names(), prefix=config.pairs_prefix)
@@ -228,8 +229,8 @@ def pair_scores(
 
 def evaluate_models(
     models: Mapping[str, Path],
-    pairs_file: Path,
-    images: Sequence[Path],
+    pairs_file: Location,
+    images: Sequence[Location],
     manifest: pa.Table,
     config: PurifyConfig,
     out: Path,
@@ -251,7 +252,7 @@ def evaluate_models(
     progress(len(models), len(models))
 
 
-def run_counts(manifest: pa.Table, cleaned: Path, removed: Path, *, reviews: Path | None = None) -> dict[str, int]:
+def run_counts(manifest: pa.Table, cleaned: Path, removed: Path, *, reviews: Location | None = None) -> dict[str, int]:
     """Rows of each kind; they add up. With reviews, also how many samples these decided and how many are gone."""
     rows = ok_rows(manifest)
     ok = len(rows)

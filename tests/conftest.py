@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
+import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +24,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 _PREFECT_HOME = tempfile.mkdtemp(prefix="purify-tests-prefect-")
-atexit.register(shutil.rmtree, _PREFECT_HOME, ignore_errors=True)
+_CACHE = tempfile.mkdtemp(prefix="purify-tests-cache-")
+for _folder in (_PREFECT_HOME, _CACHE):
+    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 
 for _name in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_LOGGING_LEVEL"):
     os.environ.pop(_name, None)  # no test may reach a developer's own server
@@ -29,6 +36,7 @@ os.environ |= {
     "OMP_WAIT_POLICY": "PASSIVE",
     "PREFECT_HOME": _PREFECT_HOME,
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PURIFY_CACHE": _CACHE,
 }
 # One thread: sums in the same order on every machine, and no contention between processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -62,6 +70,42 @@ def prefect_server() -> Iterator[str]:
 
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             yield url
+
+
+SECRET = "never-to-be-shown"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3-compatible server of its own process; its address, which the environment names to every client."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stderr is not None
+        address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+        threading.Thread(target=server.stderr.read, daemon=True).start()  # or the pipe fills up
+        with pytest.MonkeyPatch.context() as environment:
+            for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "FSSPEC_S3_ENDPOINT_URL"):
+                environment.delenv(name, raising=False)
+            environment.setenv("AWS_ENDPOINT_URL", address)
+            environment.setenv("AWS_ACCESS_KEY_ID", "tester")
+            environment.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+            environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+            yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str) -> str:
+    """URL of a new, empty bucket."""
+    import s3fs
+
+    name = f"test-{secrets.token_hex(6)}"
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}"
 
 
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

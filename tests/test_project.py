@@ -68,6 +68,10 @@ def test_the_library_does_not_know_the_flow() -> None:
     assert importers({"click"}, among=library) <= {"purify/cli.py", *commands}
 
 
+def test_stores_are_known_in_one_place() -> None:
+    assert importers({"fsspec"}, among=SOURCES) == {"purify/manifest/remote.py"}
+
+
 def test_numerical_packages_know_no_orchestration_and_no_stage_after_them() -> None:
     order = ("manifest", "models", "training", "embedding", "analysis", "evaluation", "report")
     upward = [

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from purify.commands.options import (
-    EXISTING,
+    ANYTHING_AT,
     FILE,
-    FOLDER,
+    FILE_AT,
+    FOLDER_AT,
     answer,
     config_options,
     images_option,
@@ -21,6 +22,7 @@ from purify.commands.options import (
     json_option,
 )
 from purify.config import load_config
+from purify.manifest.uris import Location, absolute
 
 if TYPE_CHECKING:
     from flows.deployment import Timetable
@@ -42,14 +44,14 @@ def _deployment_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What is purified, into which folder, and when."""
     for option in reversed(
         (
-            click.argument("source", type=EXISTING, required=False),
+            click.argument("source", type=ANYTHING_AT, required=False),
             images_option,
-            click.option("--pairs", type=FILE, help="Verification pairs (LFW text form, or CSV/Parquet)."),
-            click.option("--embeddings", type=FILE, help="Your own embeddings: skips the first training."),
-            click.option("--reviews", type=FILE, help="Reviews of an earlier run (reviews.parquet)."),
+            click.option("--pairs", type=FILE_AT, help="Verification pairs (LFW text form, or CSV/Parquet)."),
+            click.option("--embeddings", type=FILE_AT, help="Your own embeddings: skips the first training."),
+            click.option("--reviews", type=FILE_AT, help="Reviews of an earlier run (reviews.parquet)."),
             click.option("--rounds", type=click.IntRange(1), metavar="N", help="Purify up to N times."),
             click.option(
-                "--out", type=FOLDER, default=Path("runs"), show_default=True, help="Folder that holds the runs."
+                "--out", type=FOLDER_AT, default=Path("runs"), show_default=True, help="Folder or URL of the runs."
             ),
             click.option("--name", help="Name of the deployment and of its run's folder; default: that of the source."),
             click.option("--cron", help='When to run, such as "0 2 * * *": each night at two.'),
@@ -137,13 +139,13 @@ def _timetable(cron: str | None, interval: timedelta | None, timezone: str) -> T
 
 def _request(
     *,
-    source: Path | None,
-    images: tuple[Path, ...],
-    pairs: Path | None,
-    embeddings: Path | None,
-    reviews: Path | None,
+    source: Location | None,
+    images: tuple[Location, ...],
+    pairs: Location | None,
+    embeddings: Location | None,
+    reviews: Location | None,
     rounds: int | None,
-    out: Path,
+    out: Location,
     name: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -159,9 +161,9 @@ def _request(
         short = () if config_file else DEMO_SETTINGS
         return demo_request(folder, load_config(config_file, [*short, *settings]), quiet=quiet), name
     request = FlowRequest(
-        source=str(source.resolve()),
+        source=absolute(source),
         run_folder=str(folder),
         config=load_config(config_file, settings),
-        embeddings=str(embeddings.resolve()) if embeddings else None,
+        embeddings=absolute(embeddings) if embeddings else None,
     )
     return request, name

@@ -2,18 +2,67 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from purify.config import PurifyConfig
+from purify.manifest.uris import Location, Url, absolute, to_location
+
+if TYPE_CHECKING:
+    from purify.mirror import Mirror
 
 EXISTING = click.Path(exists=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class PathOrUrl(click.Path):
+    """A path, or the URL of a store; what is at a URL is looked at when it is used."""
+
+    name = "path or URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Path or Url."""
+        place = to_location(os.fspath(value)) if isinstance(value, str | os.PathLike) else value
+        return place if isinstance(place, Url) else super().convert(place, param, ctx)
+
+
+class LocalCopy(PathOrUrl):
+    """A file or folder, of which a URL gives a local copy."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Path of it or of its copy."""
+        return local_copy(super().convert(value, param, ctx))
+
+
+ANYTHING_AT = PathOrUrl(exists=True, path_type=Path)
+FILE_AT = PathOrUrl(exists=True, dir_okay=False, path_type=Path)
+FOLDER_AT = PathOrUrl(file_okay=False, path_type=Path)
+RUN_AT = PathOrUrl(exists=True, file_okay=False, path_type=Path)
+CHECKPOINT_AT = LocalCopy(exists=True, path_type=Path)
+
+_PUBLISHED = f"{__name__}.published"
+
+
+def local_copy(place: Location) -> Path:
+    """`place` itself, or a copy of the file or folder at a URL."""
+    if isinstance(place, Path):
+        return place
+    from purify.manifest.io import local_file
+    from purify.manifest.remote import is_folder
+    from purify.mirror import Mirror
+
+    if not is_folder(place):
+        return local_file(place)
+    mirror = Mirror.of(place)
+    mirror.pull()
+    return mirror.folder
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,31 +111,48 @@ def images_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--images``."""
     return click.option(
         "--images",
-        type=EXISTING,
+        type=ANYTHING_AT,
         multiple=True,
         help="Folder or .tar that paths are looked up in. Repeatable.",
     )(command)
 
 
-def input_settings(images: tuple[Path, ...], pairs: Path | None, reviews: Path | None, rounds: int | None) -> list[str]:
+def input_settings(
+    images: tuple[Location, ...], pairs: Location | None, reviews: Location | None, rounds: int | None
+) -> list[str]:
     """Overrides of the options of a run that were given; paths in full, since a worker runs elsewhere."""
     given = {
-        "ingest.images": [str(path.resolve()) for path in images] or None,
-        "evaluate.pairs": str(pairs.resolve()) if pairs else None,
-        "apply.reviews": str(reviews.resolve()) if reviews else None,
+        "ingest.images": [absolute(place) for place in images] or None,
+        "evaluate.pairs": absolute(pairs) if pairs else None,
+        "apply.reviews": absolute(reviews) if reviews else None,
         "rounds.most": rounds,
     }
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
-def image_roots(images: tuple[Path, ...], config: PurifyConfig) -> list[Path]:
+def image_roots(images: tuple[Location, ...], config: PurifyConfig) -> list[Location]:
     """The image roots of the command line, else those of the configuration."""
-    return list(images) or [Path(root) for root in config.ingest.images]
+    return list(images) or [to_location(root) for root in config.ingest.images]
 
 
 def out_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--out``: a folder."""
-    return click.option("--out", type=FOLDER, required=True, help="Folder to write to.")(command)
+    """``--out``: a folder. Of a URL the command gets a local folder, which is published when it has ended well."""
+
+    @functools.wraps(command)
+    def with_local_folder(*args: Any, out: Location, **values: Any) -> Any:
+        if isinstance(out, Path):
+            return command(*args, out=out, **values)
+        from purify.manifest.remote import list_files
+        from purify.mirror import Mirror
+
+        mirror = Mirror.of(out)
+        list_files(out)  # a URL that can't be used is refused before the work
+        click.get_current_context().meta[_PUBLISHED] = mirror
+        result = command(*args, out=mirror.folder, **values)
+        mirror.publish()
+        return result
+
+    return click.option("--out", type=FOLDER_AT, required=True, help="Folder or URL to write to.")(with_local_folder)
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,7 +161,11 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def answer(values: dict[str, Any], *, as_json: bool) -> None:
-    """Print `values`, a line each or as JSON."""
+    """Print `values`, a line each or as JSON; files of a folder that is published, then and by their URLs."""
+    mirror = click.get_current_context().meta.get(_PUBLISHED)
+    if mirror is not None:
+        mirror.publish()
+        values = {key: _published(mirror, value) for key, value in values.items()}
     if as_json:
         click.echo(json.dumps(values, indent=2, sort_keys=True))
         return
@@ -103,3 +173,8 @@ def answer(values: dict[str, Any], *, as_json: bool) -> None:
     for key, value in values.items():
         text = f"{value:.4f}" if isinstance(value, float) else value
         click.echo(f"{key:<{width}}  {text}")
+
+
+def _published(mirror: Mirror, value: Any) -> Any:
+    is_file = isinstance(value, str) and Path(value).is_relative_to(mirror.folder)
+    return mirror.shown(Path(value)) if is_file else value

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from purify.errors import InputError
 from purify.manifest.io import atomic_path, open_parquet, require_columns
 from purify.manifest.schema import embeddings_schema
+from purify.manifest.uris import Location
 
 Vectors = npt.NDArray[np.float32]
 
@@ -27,7 +28,7 @@ _ROWS = 16_384
 _SHOWN = 3
 
 
-def read_embeddings(path: Path, sample_ids: Sequence[str]) -> Vectors:
+def read_embeddings(path: Location, sample_ids: Sequence[str]) -> Vectors:
     """Read the embeddings of `sample_ids` -> float32[N, D] in their order.
 
     Rows of the file may be in any order; those of other samples are passed over. It is read a batch at a time.
@@ -101,7 +102,7 @@ class EmbeddingWriter:
 class _Gathering:
     """Embeddings that are being put in the order of the wanted ids."""
 
-    def __init__(self, path: Path, sample_ids: Sequence[str]) -> None:
+    def __init__(self, path: Location, sample_ids: Sequence[str]) -> None:
         self._path = path
         self._wanted = pa.array(sample_ids, pa.string())
         self._row = np.zeros(len(sample_ids), np.int64)  # 1-based row of the file; 0: not seen yet
@@ -165,7 +166,7 @@ class _Gathering:
             raise InputError(f"{self._path}: row {rows[int(np.argmax(bad))]}: {what}{more}; mend it or leave it out")
 
 
-def _check_columns(path: Path, schema: pa.Schema) -> str:
+def _check_columns(path: Location, schema: pa.Schema) -> str:
     """Name of the id column; InputError unless the columns are there and of the right types."""
     id_column = "sample_id" if "sample_id" in schema.names else "path"
     require_columns(path, schema.names, [id_column, "embedding"])

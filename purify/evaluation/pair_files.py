@@ -7,11 +7,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from purify.errors import InputError
-from purify.manifest.io import open_parquet, read_columns, readable, require_columns
+from purify.manifest.io import local_file, open_parquet, read_columns, readable, require_columns
+from purify.manifest.uris import Location
 
 _COLUMNS = ("a", "b", "same")
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -33,7 +33,7 @@ class PairList:
     fold: Sequence[int] | None
 
 
-def read_pair_list(path: Path, names: set[str], *, prefix: str | None) -> PairList:
+def read_pair_list(path: Location, names: set[str], *, prefix: str | None) -> PairList:
     """Read a pairs file of any known form; see `purify.evaluation.pairs.read_pairs`."""
     suffix = path.suffix.lower()
     if suffix in _TABLE_READERS:
@@ -41,7 +41,7 @@ def read_pair_list(path: Path, names: set[str], *, prefix: str | None) -> PairLi
     return _read_lfw(path, names, prefix)
 
 
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
+def _read_parquet(path: Location) -> list[dict[str, Any]]:
     with open_parquet(path) as file:
         columns = file.schema_arrow.names
         require_columns(path, columns, _COLUMNS)
@@ -49,8 +49,8 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
         return read_columns(path, file, wanted).to_pylist()
 
 
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    with readable(path), path.open(encoding="utf-8-sig", newline="") as stream:
+def _read_csv(path: Location) -> list[dict[str, Any]]:
+    with readable(path), local_file(path).open(encoding="utf-8-sig", newline="") as stream:
         try:
             lines = csv.reader(stream, strict=True)
             header = next(lines, [])
@@ -67,7 +67,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 _TABLE_READERS = {".csv": _read_csv, ".parquet": _read_parquet}
 
 
-def _from_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> PairList:
+def _from_rows(path: Location, rows: Sequence[Mapping[str, Any]]) -> PairList:
     if not rows:
         raise InputError(f"{path}: no pairs")
     numbered = list(enumerate(rows, start=1))
@@ -83,23 +83,23 @@ def _from_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> PairList:
     )
 
 
-def _truth(path: Path, row: int, value: object) -> bool:
+def _truth(path: Location, row: int, value: object) -> bool:
     text = str(value).lower()
     if text not in _TRUTHS:
         raise InputError(f"{path}: row {row}: same is {value!r}, expected 1/0 or true/false")
     return _TRUTHS[text]
 
 
-def _fold(path: Path, row: int, value: object) -> int:
+def _fold(path: Location, row: int, value: object) -> int:
     if not _NUMBER.fullmatch(str(value)):
         raise InputError(f"{path}: row {row}: fold is {value!r}, expected a number; or leave out the column")
     return int(str(value))
 
 
-def _read_lfw(path: Path, names: set[str], prefix: str | None) -> PairList:
+def _read_lfw(path: Location, names: set[str], prefix: str | None) -> PairList:
     with readable(path):
         try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
+            lines = local_file(path).read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: neither LFW's text form nor a .csv or .parquet table") from error
     header = lines[0].split()
@@ -119,7 +119,7 @@ def _read_lfw(path: Path, names: set[str], prefix: str | None) -> PairList:
     )
 
 
-def _lfw_rows(path: Path, lines: Sequence[str], *, first: int) -> Iterator[tuple[Side, Side, bool]]:
+def _lfw_rows(path: Location, lines: Sequence[str], *, first: int) -> Iterator[tuple[Side, Side, bool]]:
     for number, line in enumerate(lines[first:], start=first + 1):
         match line.rstrip().split("\t") if "\t" in line else line.split():
             case [person, i, j] if _NUMBER.fullmatch(i) and _NUMBER.fullmatch(j):
@@ -132,7 +132,7 @@ def _lfw_rows(path: Path, lines: Sequence[str], *, first: int) -> Iterator[tuple
                 raise InputError(f"{path}: line {number}: {line[:60]!r}: expected `name i j` or `name i name j`")
 
 
-def _lfw_folds(path: Path, header: Sequence[str], count: int) -> list[int]:
+def _lfw_folds(path: Location, header: Sequence[str], count: int) -> list[int]:
     """View 2: the header's first number is that of the folds, its second that of the pairs of each kind in one."""
     folds, per_kind = map(int, header)
     if folds * 2 * per_kind != count:
@@ -155,7 +155,7 @@ def _images_by_folder(names: set[str]) -> dict[str, dict[Side, str]]:
 
 
 def _choose_folder(
-    path: Path, pairs: Sequence[tuple[Side, Side]], folders: Mapping[str, Mapping[Side, str]], prefix: str | None
+    path: Location, pairs: Sequence[tuple[Side, Side]], folders: Mapping[str, Mapping[Side, str]], prefix: str | None
 ) -> str:
     """The folder called `prefix`; without one, the folder that holds the most pairs."""
     wanted = ", ".join(dict.fromkeys(_lfw_name(side) for pair in pairs[:_SHOWN] for side in pair))

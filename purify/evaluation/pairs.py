@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from purify.errors import InputError
 from purify.evaluation.pair_files import read_pair_list
+from purify.manifest.uris import Location
 
 _FOLDS = 10
 _SHOWN = 3
@@ -63,7 +63,7 @@ class Pairs:
         )
 
 
-def read_pairs(path: Path, names: Iterable[str], *, prefix: str | None = None) -> Pairs:
+def read_pairs(path: Location, names: Iterable[str], *, prefix: str | None = None) -> Pairs:
     """Read a pairs file.
 
     Forms: LFW's text (``name i j`` for a same pair, ``name i name j`` for a different one, separated by tabs;

@@ -1,4 +1,4 @@
-"""Bytes of images by uri: files, and members of uncompressed tars, from any number of threads."""
+"""Bytes of images by uri: files, and members of uncompressed tars, here or on a store, from any number of threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from types import TracebackType
 from purify.errors import InputError
 from purify.manifest.archives import TarIndex, index_tar
 from purify.manifest.io import readable
-from purify.manifest.uris import as_text, split_uri
+from purify.manifest.remote_blobs import RemoteBlobs
+from purify.manifest.uris import Url, as_text, split_uri
 
 #: No photo is larger; reading such a file whole could end the process.
 MAX_BYTES = 1 << 30
@@ -24,11 +25,12 @@ class BlobReader:
     """Reads the bytes behind uris; thread safe.
 
     A tar is indexed at its first use and stays open until `close`; its members are read by position, so threads
-    share the descriptor without waiting for each other.
+    share the descriptor without waiting for each other. Of what lies on a store each image is one request, once.
     """
 
     def __init__(self) -> None:
         self._archives: dict[Path, tuple[int, TarIndex]] = {}
+        self._remote = RemoteBlobs()
         self._lock = Lock()
 
     def __enter__(self) -> BlobReader:
@@ -45,6 +47,7 @@ class BlobReader:
             for descriptor, _ in self._archives.values():
                 os.close(descriptor)
             self._archives.clear()
+            self._remote = RemoteBlobs()
 
     def read(self, uri: str) -> bytes:
         """All bytes behind `uri`.
@@ -54,10 +57,23 @@ class BlobReader:
         OSError
             If the file is missing, can't be read, is no plain file, or is larger than `MAX_BYTES`.
         InputError
-            If `uri` has no known form, or its archive is damaged or doesn't hold the member.
+            If `uri` has no known form, or its archive is damaged or doesn't hold the member, or a store gives no
+            access: that says nothing about the image.
+        PurifyError
+            If a store doesn't answer.
         """
-        path, member = split_uri(uri)
-        return _read_file(path) if member is None else self._read_member(path, member)
+        place, member = split_uri(uri)
+        if isinstance(place, Url):
+            return self._read_remote(place, member)
+        return _read_file(place) if member is None else self._read_member(place, member)
+
+    def _read_remote(self, url: Url, member: str | None) -> bytes:
+        if member is None:
+            content = self._remote.read_file(url, most=MAX_BYTES + 1)
+            _refuse_huge(len(content))
+            return content
+        _refuse_huge(self._remote.position(url, member)[1])
+        return self._remote.read_member(url, member)
 
     def _read_member(self, path: Path, member: str) -> bytes:
         descriptor, index = self._archive(path)

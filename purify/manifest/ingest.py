@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +21,7 @@ from purify.manifest.loading import resolve_workers
 from purify.manifest.schema import MANIFEST, Status
 from purify.manifest.sources import Listing, open_source
 from purify.manifest.tables import first_row, read_samples
+from purify.manifest.uris import Location
 from purify.progress import Progress, silent
 
 _CHUNK_ROWS = 64
@@ -36,7 +36,9 @@ class _Row:
     sha256: str | None = None
 
 
-def ingest(source: Path, images: Sequence[Path], config: IngestConfig, *, progress: Progress = silent) -> pa.Table:
+def ingest(
+    source: Location, images: Sequence[Location], config: IngestConfig, *, progress: Progress = silent
+) -> pa.Table:
     """Read a source into a manifest (schema `MANIFEST`), in the order of the source.
 
     Parameters
@@ -63,7 +65,7 @@ def ingest(source: Path, images: Sequence[Path], config: IngestConfig, *, progre
     return manifest
 
 
-def load_manifest(path: Path) -> pa.Table:
+def load_manifest(path: Location) -> pa.Table:
     """A manifest file, or a user's table of ``path,label`` as a manifest (all rows ok, no uri).
 
     Raises
@@ -85,7 +87,7 @@ def load_manifest(path: Path) -> pa.Table:
     return manifest
 
 
-def load_truth(path: Path) -> pa.Table:
+def load_truth(path: Location) -> pa.Table:
     """``sample_id`` and ``true_label`` (null: not known; empty: belongs to no class) of a table of samples.
 
     A benchmark's ``kind`` of noise is read too, if there is one.
@@ -98,7 +100,7 @@ def load_truth(path: Path) -> pa.Table:
     return read_samples(path, required=("true_label",), optional=("kind",))
 
 
-def _further_columns(path: Path) -> dict[str, pa.ChunkedArray]:
+def _further_columns(path: Location) -> dict[str, pa.ChunkedArray]:
     """What a manifest has and a user's table has not; ``uri`` and ``status`` together tell them apart."""
     if path.suffix.lower() != ".parquet":
         return {}
@@ -161,7 +163,7 @@ def _manifest(listing: Listing, rows: Sequence[_Row]) -> pa.Table:
     return pa.table(columns, schema=MANIFEST)
 
 
-def _require_usable(source: Path, manifest: pa.Table) -> None:
+def _require_usable(source: Location, manifest: pa.Table) -> None:
     if Status.OK.value in manifest["status"].unique().to_pylist():
         return
     codes = Counter(str(reason).partition(":")[0] for reason in manifest["status_reason"].to_pylist())

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from purify.errors import InputError, PurifyError
+from purify.manifest import remote
 from purify.manifest.schema import SCHEMA_KEY
+from purify.manifest.uris import Location
 
 #: A file whose name starts so was being written when its process died; it may be deleted.
 PARTIAL_PREFIX = ".partial-"
@@ -69,7 +72,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def read_table(path: Path, schema: pa.Schema, *, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file as `schema`, or only `columns` of it.
 
     Columns are taken by name and cast; those that the schema doesn't know are left out.
@@ -89,7 +92,7 @@ def read_table(path: Path, schema: pa.Schema, *, columns: Sequence[str] | None =
 
 
 @contextmanager
-def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: Location) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file.
 
     The file is opened here, not by the reader, which would take parts of the path for partition columns; and as a
@@ -100,7 +103,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     InputError
         If it is missing, can't be read, or is no Parquet file.
     """
-    with readable(path), pa.OSFile(os.fspath(path), "rb") as stream:
+    with readable(path), pa.OSFile(os.fspath(local_file(path)), "rb") as stream:
         try:
             file = pq.ParquetFile(stream)
         except pa.ArrowException as error:
@@ -108,7 +111,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-def read_columns(path: Path, file: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
+def read_columns(path: Location, file: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
     """Read `columns` of an open Parquet file, in that order, and check that its text is UTF-8."""
     try:
         table = file.read(columns=list(columns)).select(list(columns))
@@ -118,7 +121,7 @@ def read_columns(path: Path, file: pq.ParquetFile, columns: Sequence[str]) -> pa
     return table
 
 
-def cast_table(path: Path, table: pa.Table, schema: pa.Schema) -> pa.Table:
+def cast_table(path: Location, table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast `table` (columns as in `schema`); InputError naming the column where that can't be."""
     for field in schema:
         if not field.nullable and (nulls := table[field.name].null_count):
@@ -134,14 +137,14 @@ def cast_table(path: Path, table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def require_kind(path: Path, found: pa.Schema, wanted: pa.Schema) -> None:
+def require_kind(path: Location, found: pa.Schema, wanted: pa.Schema) -> None:
     """InputError if `found` says that it is another of the project's tables than `wanted`."""
     here, there = table_kind(found), table_kind(wanted)
     if here and there and here != there:
         raise InputError(f"{path}: holds {here}, expected {there}; give the file of that name")
 
 
-def require_columns(path: Path, present: Sequence[str], wanted: Sequence[str]) -> None:
+def require_columns(path: Location, present: Sequence[str], wanted: Sequence[str]) -> None:
     """InputError unless `present` holds each of `wanted` once."""
     if missing := [name for name in wanted if name not in present]:
         raise InputError(
@@ -159,24 +162,44 @@ def write_json(path: Path, obj: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Location) -> Any:
     """Read a JSON file; InputError where there is none or it is damaged."""
     with readable(path):
-        content = path.read_bytes()
+        content = local_file(path).read_bytes()
     try:
         return json.loads(content)
     except ValueError as error:
         raise InputError(f"{path}: not a JSON file, or a damaged one: {error}") from error
 
 
-def sha256_file(path: Path) -> str:
+def sha256_file(path: Location) -> str:
     """Hex SHA-256 of a file's bytes; InputError when it can't be read."""
-    with readable(path), path.open("rb") as file:
+    with readable(path), local_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def local_file(place: Location) -> Path:
+    """`place` itself, or a copy of the file at a URL; the copy is kept until the file on the store changes.
+
+    Raises
+    ------
+    InputError
+        If there is no file at the URL, or it may not be read.
+    """
+    if isinstance(place, Path):
+        return place
+    versions = remote.cache_path("files", place).parent
+    copy = versions / hashlib.sha256(remote.version(place).encode()).hexdigest()[:16] / place.name
+    if not copy.exists():
+        with atomic_path(copy) as temporary:
+            remote.download(place, temporary)
+        for former in set(versions.iterdir()) - {copy.parent}:
+            shutil.rmtree(former, ignore_errors=True)
+    return copy
+
+
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Location) -> Iterator[None]:
     """Turn what the operating system says about reading `path` into an InputError."""
     try:
         yield

@@ -22,11 +22,12 @@ from purify.manifest.io import (
     write_durable_table,
 )
 from purify.manifest.schema import REVIEWS, Decision, Reason
+from purify.manifest.uris import Location
 
 _AT = REVIEWS.field("at").type
 
 
-def read_reviews(path: Path) -> pa.Table:
+def read_reviews(path: Location) -> pa.Table:
     """Read a table of reviews (schema `REVIEWS`), oldest first.
 
     Only ``sample_id`` and ``decision`` must be there, and ``new_label`` for a relabel. Times without a zone are

@@ -1,4 +1,4 @@
-"""Image roots: folders and tars in which relative paths are looked up, and whose images can be listed."""
+"""Image roots: folders and tars, here or on a store, in which paths are looked up and whose images are listed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
 from purify.errors import InputError
+from purify.manifest import remote
 from purify.manifest.archives import index_tar
 from purify.manifest.defects import Defect, UnreadableImageError
 from purify.manifest.io import readable
-from purify.manifest.uris import as_text, file_uri, inner_path, is_hidden, tar_uri
+from purify.manifest.uris import Location, Url, as_text, file_uri, inner_path, is_hidden, is_url, tar_uri
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class Entry:
 class Root(Protocol):
     """A place that holds images by relative name."""
 
-    path: Path
+    @property
+    def path(self) -> Location:
+        """Where it is."""
 
     def find(self, name: str) -> Entry | None:
         """The file of that normalized name, or None; InputError if it leads out of the root."""
@@ -38,8 +41,10 @@ class Root(Protocol):
         """All files but hidden ones, in an order that depends on their names or the archive alone."""
 
 
-def open_root(path: Path) -> Root:
+def open_root(path: Location) -> Root:
     """A folder or an uncompressed tar as a root; InputError if it is neither."""
+    if isinstance(path, Url):
+        return RemoteFolderRoot(path) if remote.is_folder(path) else TarRoot(path)
     with readable(path):
         mode = path.stat().st_mode
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
@@ -50,8 +55,8 @@ def open_root(path: Path) -> Root:
 class TarRoot:
     """An uncompressed tar."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+    def __init__(self, path: Location) -> None:
+        self.path = path.resolve() if isinstance(path, Path) else path
         self._index = index_tar(self.path)
 
     def find(self, name: str) -> Entry | None:
@@ -120,6 +125,27 @@ class FolderRoot:
         return Path(os.path.realpath(path)).is_relative_to(self.path)
 
 
+class RemoteFolderRoot:
+    """A folder on a store; it is listed once, since to ask for each name would take a request each."""
+
+    def __init__(self, url: Url) -> None:
+        self.path = url
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(remote.list_files(self.path))
+
+    def find(self, name: str) -> Entry | None:
+        """See `Root`."""
+        return Entry(name, file_uri(self.path / name)) if name in self._names else None
+
+    def entries(self) -> Iterator[Entry]:
+        """See `Root`."""
+        for name in sorted(self._names):
+            if not is_hidden(name):
+                yield Entry(name, file_uri(self.path / name))
+
+
 class ImageRoots:
     """Several roots, searched in the order given.
 
@@ -134,13 +160,13 @@ class ImageRoots:
         If one is missing, can't be read, or is neither.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Location]) -> None:
         self.roots = tuple(open_root(path) for path in paths)
         # Absolute paths may name a root as the user did, or as its links resolve.
         self._prefixes = [
             (f"{prefix}/", root)
             for path, root in zip(paths, self.roots, strict=True)
-            for prefix in (path.absolute(), root.path)
+            for prefix in (path.absolute() if isinstance(path, Path) else path, root.path)
         ]
 
     def __str__(self) -> str:
@@ -156,7 +182,7 @@ class ImageRoots:
                     yield entry.name
 
     def resolve(self, path: str) -> str | None:
-        """Uri of the image at a relative path (or an absolute one inside a root), None where there is none.
+        """Uri of the image at a relative path (or an absolute one, or a URL, inside a root), None where there is none.
 
         Raises
         ------
@@ -168,7 +194,7 @@ class ImageRoots:
 
     def find(self, path: str) -> Entry | None:
         """Like `resolve`, with the problem of what is there but can't be read."""
-        if path.startswith("/"):
+        if path.startswith("/") or is_url(path):
             return self._find_absolute(path)
         name = inner_path(path)
         return next((entry for root in self.roots if (entry := root.find(name))), None)

@@ -1,4 +1,4 @@
-"""What can be purified: a folder of images, a tar of one, or a table of paths with image roots."""
+"""What can be purified: a folder of images, a tar of one, or a table of paths with image roots; here or on a store."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from purify.errors import InputError
+from purify.manifest import remote
 from purify.manifest.defects import Defect, UnreadableImageError
 from purify.manifest.io import readable
 from purify.manifest.roots import Entry, ImageRoots, Root, open_root
 from purify.manifest.tables import TABLE_READERS, is_table, read_samples
-from purify.manifest.uris import as_text
+from purify.manifest.uris import Location, as_text
 
 _SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif .jp2".split()  # noqa: SIM905
@@ -109,7 +110,7 @@ class TableSource:
     ``path`` says where an image is, else ``sample_id``. Rows keep their order; other columns are ignored.
     """
 
-    path: Path
+    path: Location
     roots: ImageRoots
 
     def listing(self) -> Listing:
@@ -140,16 +141,17 @@ class TableSource:
             raise InputError(f"{self.path}: row {row}: {error}") from error
 
 
-def open_source(source: Path, images: Sequence[Path]) -> Source:
-    """The source at a path; `images` are the roots of a table (none: the table's folder).
+def open_source(source: Location, images: Sequence[Location]) -> Source:
+    """The source at a path or URL; `images` are the roots of a table (none: the table's folder).
 
     Raises
     ------
     InputError
         If there is nothing, it is of no known kind, or a root can't be read.
     """
-    with readable(source):
-        source.stat()
+    if isinstance(source, Path):
+        with readable(source):
+            source.stat()
     for matches, make in _KINDS.items():
         if matches(source):
             return make(source, images)
@@ -159,22 +161,27 @@ def open_source(source: Path, images: Sequence[Path]) -> Source:
     )
 
 
-def _tree(source: Path, _images: Sequence[Path]) -> Source:
+def _tree(source: Location, _images: Sequence[Location]) -> Source:
     return TreeSource(open_root(source))
 
 
-def _table(source: Path, images: Sequence[Path]) -> Source:
-    return TableSource(source, ImageRoots(images or [source.resolve().parent]))
+def _table(source: Location, images: Sequence[Location]) -> Source:
+    folder = source.resolve().parent if isinstance(source, Path) else source.parent
+    return TableSource(source, ImageRoots(images or [folder]))
 
 
-def _is_archive(source: Path) -> bool:
+def _is_folder(source: Location) -> bool:
+    return source.is_dir() if isinstance(source, Path) else remote.is_folder(source)
+
+
+def _is_archive(source: Location) -> bool:
     """Compressed ones too: opening them says what to do."""
     return ".tar" in (suffix.lower() for suffix in source.suffixes[-2:]) or source.suffix.lower() == ".tgz"
 
 
 #: Test of a path -> source; the kinds there are.
-_KINDS: Mapping[Callable[[Path], bool], Callable[[Path, Sequence[Path]], Source]] = {
-    Path.is_dir: _tree,
+_KINDS: Mapping[Callable[[Location], bool], Callable[[Location, Sequence[Location]], Source]] = {
+    _is_folder: _tree,
     is_table: _table,
     _is_archive: _tree,
 }

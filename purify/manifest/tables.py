@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.errors import InputError
-from purify.manifest.io import open_parquet, read_columns, readable, require_columns, table_kind
+from purify.manifest.io import local_file, open_parquet, read_columns, readable, require_columns, table_kind
+from purify.manifest.uris import Location
 
 #: Of the project's own tables, those whose rows are samples with a label.
 _SAMPLE_TABLES = ("manifest/", "cleaned/")
 
 
-def read_samples(path: Path, *, required: Sequence[str] = ("label",), optional: Sequence[str] = ()) -> pa.Table:
+def read_samples(path: Location, *, required: Sequence[str] = ("label",), optional: Sequence[str] = ()) -> pa.Table:
     """Read a table of samples: ``sample_id``, then the `required` columns, and the `optional` ones it has.
 
     ``sample_id`` is the column of that name, else ``path``. Text stays exactly as it is in the file: there are
@@ -40,7 +40,7 @@ def read_samples(path: Path, *, required: Sequence[str] = ("label",), optional: 
     return table
 
 
-def is_table(path: Path) -> bool:
+def is_table(path: Location) -> bool:
     """Whether the name's suffix is that of a table."""
     return _reader_of(path) is not None
 
@@ -51,7 +51,7 @@ def first_row(mask: pa.ChunkedArray) -> int | None:
     return None if index < 0 else int(index) + 1
 
 
-def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
+def _read_parquet(path: Location, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
     with open_parquet(path) as file:
         kind = table_kind(file.schema_arrow)
         if kind and not kind.startswith(_SAMPLE_TABLES):
@@ -61,8 +61,8 @@ def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str]) 
     return pa.table({name: _to_text(path, table[column], column) for name, column in columns.items()})
 
 
-def _read_csv(path: Path, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
-    with readable(path), path.open(encoding="utf-8-sig", newline="") as stream:
+def _read_csv(path: Location, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
+    with readable(path), local_file(path).open(encoding="utf-8-sig", newline="") as stream:
         try:
             rows = csv.reader(stream, strict=True)
             header = next(rows, [])
@@ -75,7 +75,7 @@ def _read_csv(path: Path, required: Sequence[str], optional: Sequence[str]) -> p
 
 
 def _csv_columns(
-    path: Path, rows: Iterator[list[str]], positions: Mapping[str, int], *, width: int
+    path: Location, rows: Iterator[list[str]], positions: Mapping[str, int], *, width: int
 ) -> dict[str, list[str]]:
     values: dict[str, list[str]] = {name: [] for name in positions}
     filled = (row for row in rows if row)
@@ -88,17 +88,17 @@ def _csv_columns(
 
 
 #: Suffix -> reader; the kinds of table there are.
-TABLE_READERS: Mapping[str, Callable[[Path, Sequence[str], Sequence[str]], pa.Table]] = {
+TABLE_READERS: Mapping[str, Callable[[Location, Sequence[str], Sequence[str]], pa.Table]] = {
     ".parquet": _read_parquet,
     ".csv": _read_csv,
 }
 
 
-def _reader_of(path: Path) -> Callable[[Path, Sequence[str], Sequence[str]], pa.Table] | None:
+def _reader_of(path: Location) -> Callable[[Location, Sequence[str], Sequence[str]], pa.Table] | None:
     return TABLE_READERS.get(path.suffix.lower())
 
 
-def _choose(path: Path, present: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
+def _choose(path: Location, present: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
     """Column of the result -> column of the file."""
     present = list(present)
     id_column = "sample_id" if "sample_id" in present else "path"
@@ -108,7 +108,7 @@ def _choose(path: Path, present: Sequence[str], required: Sequence[str], optiona
     return columns
 
 
-def _to_text(path: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def _to_text(path: Location, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
@@ -118,7 +118,7 @@ def _to_text(path: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
-def _check_ids(path: Path, ids: pa.ChunkedArray) -> None:
+def _check_ids(path: Location, ids: pa.ChunkedArray) -> None:
     _check_filled(path, ids, "path (or sample_id)", "name the image or leave the row out")
     if len(ids.unique()) == len(ids):
         return
@@ -129,7 +129,7 @@ def _check_ids(path: Path, ids: pa.ChunkedArray) -> None:
         first[sample_id] = row
 
 
-def _check_filled(path: Path, column: pa.ChunkedArray, name: str, remedy: str) -> None:
+def _check_filled(path: Location, column: pa.ChunkedArray, name: str, remedy: str) -> None:
     empty = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(column, "")), "")
     if row := first_row(empty):
         raise InputError(f"{path}: row {row}: the {name} is empty; {remedy}")

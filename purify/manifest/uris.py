@@ -1,34 +1,122 @@
 """Names of images: where their bytes lie (``uri``), and paths inside a root.
 
-``file:///folder/image.jpg`` is a file; ``tar://label/image.jpg::file:///folder/set.tar`` is a member of an
-uncompressed tar. Both parts are percent-encoded bytes, so every file name has a uri, UTF-8 or not, and ``::``
-is never part of a member's name.
+``file:///folder/image.jpg`` is a file, ``s3://bucket/image.jpg`` one on a store that fsspec knows;
+``tar://label/image.jpg::file:///folder/set.tar`` is a member of an uncompressed tar. The parts of a uri are
+percent-encoded bytes, so every file name has a uri, UTF-8 or not, and ``::`` is never part of a member's name.
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
-from pathlib import Path
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote_to_bytes
 
+from purify.config import without_credentials
 from purify.errors import InputError
 
 _FILE, _TAR, _SEPARATOR = "file://", "tar://", "::"
+_URL = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]*)://(?P<path>.*)", re.DOTALL)
+_LOCAL_PROTOCOLS = frozenset({"file", "local"})
 
 
-def file_uri(path: str | Path) -> str:
-    """Uri of the file at an absolute path."""
-    return _FILE + quote(os.fsencode(path))
+@dataclass(frozen=True)
+class Url:
+    """A file or folder on a store that fsspec knows, such as ``s3://bucket/folder``; nothing in it is encoded."""
+
+    protocol: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.protocol}://{self.path}"
+
+    def __truediv__(self, name: str) -> Url:
+        return Url(self.protocol, f"{self.path}/{name}")
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return PurePosixPath(self.path).stem
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the name, with its dot."""
+        return PurePosixPath(self.path).suffix
+
+    @property
+    def suffixes(self) -> list[str]:
+        """All suffixes of the name."""
+        return PurePosixPath(self.path).suffixes
+
+    @property
+    def parent(self) -> Url:
+        """The folder that holds it."""
+        return Url(self.protocol, self.path.rpartition("/")[0])
 
 
-def tar_uri(member: str, archive: str | Path) -> str:
+#: Where data lies: on this machine, or on a store.
+Location = Path | Url
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` names a store, not a path of this machine."""
+    match = _URL.fullmatch(text)
+    return match is not None and match["protocol"] not in _LOCAL_PROTOCOLS
+
+
+def to_location(text: str) -> Location:
+    """A path, or the URL of a store; ``file://`` is the machine's own paths.
+
+    Raises
+    ------
+    InputError
+        If a URL has no path, is chained by ``::``, or holds credentials: these never go into tables and logs.
+    """
+    match = _URL.fullmatch(text)
+    if match is None:
+        return Path(text)
+    protocol, path = match["protocol"], match["path"].rstrip("/")
+    if protocol in _LOCAL_PROTOCOLS:
+        return Path(path or "/")
+    try:
+        without_credentials(text)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if protocol in ("http", "https") and "?" in path:
+        raise InputError(f"a {protocol}:// URL with a query, which often holds credentials; give one without")
+    if not path.strip("/"):
+        raise InputError(f"{text}: names no bucket or folder; expected {protocol}://BUCKET/PATH")
+    if _SEPARATOR in path or protocol == "tar":
+        raise InputError(f"{text}: chained URLs are not known; give the URL of a folder or file alone")
+    return Url(protocol, path)
+
+
+def absolute(place: Location) -> str:
+    """`place` in a form that holds in any working folder."""
+    return str(place.resolve() if isinstance(place, Path) else place)
+
+
+def file_uri(place: str | Location) -> str:
+    """Uri of the file at an absolute path or a URL."""
+    if isinstance(place, Url):
+        return f"{place.protocol}://{quote(_encode(place.path))}"
+    return _FILE + quote(os.fsencode(place))
+
+
+def tar_uri(member: str, archive: str | Location) -> str:
     """Uri of a member of a tar."""
     return f"{_TAR}{quote(_encode(member))}{_SEPARATOR}{file_uri(archive)}"
 
 
-def split_uri(uri: str) -> tuple[Path, str | None]:
-    """Path of the file and, in a tar, the member's name.
+def split_uri(uri: str) -> tuple[Location, str | None]:
+    """Location of the file and, in a tar, the member's name.
 
     Raises
     ------
@@ -37,10 +125,19 @@ def split_uri(uri: str) -> tuple[Path, str | None]:
     """
     member, separator, file = uri.rpartition(_SEPARATOR)
     in_tar = bool(separator) and member.startswith(_TAR)
-    if not file.startswith(f"{_FILE}/") or bool(separator) != in_tar:
-        raise InputError(f"{uri}: not a uri of an image; expected file:///PATH or tar://MEMBER::file:///ARCHIVE")
-    path = Path(os.fsdecode(unquote_to_bytes(file.removeprefix(_FILE))))
-    return path, _decode(unquote_to_bytes(member.removeprefix(_TAR))) if in_tar else None
+    match = _URL.fullmatch(file)
+    if match is None or bool(separator) != in_tar or not _is_file(match["protocol"], match["path"]):
+        raise InputError(
+            f"{uri}: not a uri of an image; expected file:///PATH, a URL such as s3://BUCKET/PATH, "
+            "or tar://MEMBER::file:///ARCHIVE"
+        )
+    path = unquote_to_bytes(match["path"])
+    place = Path(os.fsdecode(path)) if match["protocol"] == "file" else Url(match["protocol"], _decode(path))
+    return place, _decode(unquote_to_bytes(member.removeprefix(_TAR))) if in_tar else None
+
+
+def _is_file(protocol: str, path: str) -> bool:
+    return path.startswith("/") if protocol == "file" else bool(path) and protocol not in ("tar", "local")
 
 
 def inner_path(path: str) -> str:

@@ -16,7 +16,7 @@ from purify.errors import InputError
 from purify.manifest import blobs
 from purify.manifest.archives import index_tar
 from purify.manifest.blobs import BlobReader
-from purify.manifest.uris import as_text, file_uri, inner_path, split_uri, tar_uri
+from purify.manifest.uris import Url, as_text, file_uri, inner_path, split_uri, tar_uri
 
 WriteTar = Callable[[Path, Mapping[str, bytes]], Path]
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1)
@@ -27,14 +27,21 @@ def test_uris_come_apart_as_they_were_put_together(member: str, file: str) -> No
     archive = Path("/") / file.strip("/")
     assert split_uri(tar_uri(member, archive)) == (archive, member)
     assert split_uri(file_uri(archive)) == (archive, None)
+    if file.strip("/"):
+        url = Url("s3", f"bucket/{file.strip('/')}")
+        assert split_uri(tar_uri(member, url)) == (url, member)
+        assert split_uri(file_uri(url)) == (url, None)
 
 
 def test_uris_of_ordinary_names_read_well() -> None:
     assert file_uri("/data/a b.jpg") == "file:///data/a%20b.jpg" == Path("/data/a b.jpg").as_uri()
     assert tar_uri("x/1.jpg", "/d/s.tar") == "tar://x/1.jpg::file:///d/s.tar"
+    assert tar_uri("x/1.jpg", Url("s3", "b/s.tar")) == "tar://x/1.jpg::s3://b/s.tar"
 
 
-@pytest.mark.parametrize("uri", ["", "/a.jpg", "http://a/b.jpg", "file://host/a", "tar://x", "zip://x::file:///a.zip"])
+@pytest.mark.parametrize(
+    "uri", ["", "/a.jpg", "s3://", "local:///a.jpg", "file://host/a", "tar://x", "zip://x::file:///a.zip"]
+)
 def test_other_uris_are_refused(uri: str) -> None:
     with pytest.raises(InputError, match="not a uri of an image"):
         split_uri(uri)
