@@ -173,7 +173,7 @@ def _unseen_auc(manifest: pa.Table, inputs: Inputs, config: PurifyConfig, folder
 
 def _manifest(scenario: str, inputs: Inputs, config: PurifyConfig, out: Path) -> Path:
     """The manifest of a scenario, ingested once; every row has to be a usable image with known truth."""
-    table = inputs.scenarios / f"{scenario}.parquet"
+    table = next(inputs.scenarios.glob(f"{scenario}.*"), inputs.scenarios / f"{scenario}.parquet")
     path = out / f"{scenario}-{sha256_file(table)[:8]}.parquet"
     if not path.is_file():
         stages.ingest_source(table, inputs.images, path, config.ingest)

@@ -1,4 +1,4 @@
-"""What a run shows in the Prefect UI: a table, a page with pictures, and the progress of its stages.
+"""How something is shown in the Prefect UI: as a table, a page with pictures, a link, or the progress of a stage.
 
 The builders are plain functions of plain values. Only the publishing functions import Prefect, and they
 have to be called inside a flow or task run.
@@ -6,13 +6,13 @@ have to be called inside a flow or task run.
 
 from __future__ import annotations
 
-import base64
 import contextvars
+import html
 import logging
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -59,35 +59,54 @@ def summary_table(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"figure": name, "value": plain(value)} for name, value in values.items()]
 
 
-def summary_markdown(title: str, values: Mapping[str, Any], *, pictures: Mapping[str, bytes] | None = None) -> str:
-    """Page of a markdown artifact: a heading, a table of figures, and PNG pictures under their captions.
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """A table of `lines` of cells in Markdown, the first of which is its head."""
+    head, *rest = lines
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rest))
 
-    The pictures are inside the text, as data URLs: they show offline, and after the run folder has gone.
-    """
-    lines = [f"# {title}", "", "| figure | value |", "| --- | --- |"]
-    lines += [f"| {_cell(name)} | {_cell(plain(value))} |" for name, value in values.items()]
-    for caption, png in (pictures or {}).items():
-        url = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
-        lines += ["", f"## {caption}", "", f"![{caption}]({url})"]
-    return "\n".join(lines) + "\n"
+
+def markdown_records(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table of `rows`, at least one; the keys of the first are the head."""
+    lines = [list(rows[0]), *([row[key] for key in rows[0]] for row in rows)]
+    return markdown_table([[_cell(plain(value)) for value in line] for line in lines])
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return markdown_text(f"{value:.4g}" if isinstance(value, float) else str(value))
 
 
-def publish_summary_artifacts(
-    title: str, values: Mapping[str, Any], *, pictures: Mapping[str, bytes] | None = None
-) -> None:
-    """Publish the table ``<title>-summary`` and the page ``<title>-report`` of the running flow."""
-    from prefect.artifacts import create_markdown_artifact, create_table_artifact
+def markdown_text(text: str) -> str:
+    """`text` as it is read, in one line: names of people and files must not become markup of a page."""
+    one_line = " ".join(text.split())
+    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", html.escape(one_line, quote=False))
 
-    create_table_artifact(summary_table(values), key=artifact_key(title, "summary"), description=title)
-    page = summary_markdown(title, values, pictures=pictures)
-    create_markdown_artifact(page, key=artifact_key(title, "report"), description=title)
+
+def picture(caption: str, url: str) -> str:
+    """A picture whose content is in its `url` (``data:...``): it shows offline, and after the run folder has gone."""
+    return f"![{markdown_text(caption)}]({url})"
+
+
+def publish_table(rows: Sequence[Mapping[str, Any]], *, key: str, description: str) -> None:
+    """Publish `rows` as a table of the running flow."""
+    from prefect.artifacts import create_table_artifact
+
+    create_table_artifact([plain(row) for row in rows], key=artifact_key(key), description=description)
+
+
+def publish_page(page: str, *, key: str, description: str) -> None:
+    """Publish a page in Markdown of the running flow."""
+    from prefect.artifacts import create_markdown_artifact
+
+    create_markdown_artifact(page, key=artifact_key(key), description=description)
+
+
+def publish_link(url: str, *, key: str, text: str, description: str) -> None:
+    """Publish a link of the running flow."""
+    from prefect.artifacts import create_link_artifact
+
+    create_link_artifact(url, key=artifact_key(key), link_text=text, description=description)
 
 
 def task_progress(stage: str, *, seconds: float = PROGRESS_SECONDS) -> Progress:

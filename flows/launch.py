@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.prefect_api import prefect_api
 from flows.reporting import run_summary, show_on
-from purify.config import PurifyConfig
+from purify.config import PurifyConfig, without_credentials
 from purify.errors import InputError
 from purify.manifest.io import read_json
 from purify.progress import progress_board
@@ -29,6 +29,26 @@ class FlowRequest:
     config: PurifyConfig
     embeddings: str | None = None
 
+    def __post_init__(self) -> None:
+        for place in (self.source, self.run_folder, self.embeddings):
+            try:
+                without_credentials(place or "")
+            except ValueError as error:
+                raise InputError(str(error)) from error
+
+
+def run_folder(out: Path, name: str) -> Path:
+    """Folder of the run `name`, as a full path.
+
+    Raises
+    ------
+    InputError
+        If `name` is not a plain name.
+    """
+    if not name or Path(name).name != name:
+        raise InputError(f"--name {name!r}: expected a plain folder name")
+    return (out / name).resolve()
+
 
 def new_run_folder(out: Path, name: str) -> Path:
     """Folder of a run that is not there yet.
@@ -38,9 +58,7 @@ def new_run_folder(out: Path, name: str) -> Path:
     InputError
         If `name` is not a plain name, or the run exists.
     """
-    if not name or Path(name).name != name:
-        raise InputError(f"--name {name!r}: expected a plain folder name")
-    folder = (out / name).resolve()
+    folder = run_folder(out, name)
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: there is a run already; go on with --resume {folder}, or give another --name")
     return folder
@@ -51,13 +69,12 @@ def default_name(source: str) -> str:
     return f"{source}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def demo_request(out: Path, name: str | None, config: PurifyConfig, *, quiet: bool) -> FlowRequest:
-    """A run on the built-in demo set, drawn to ``OUT/demo-data-SEED`` if it is not there."""
+def demo_request(folder: Path, config: PurifyConfig, *, quiet: bool) -> FlowRequest:
+    """A run in `folder` on the built-in demo set, drawn to ``demo-data-SEED`` beside it if it is not there."""
     from purify.faces.demo import write_demo
 
-    folder = new_run_folder(out, name or default_name("demo"))
     with progress_board(quiet=quiet) as board:
-        place = out.resolve() / f"demo-data-{config.seed}"
+        place = folder.parent / f"demo-data-{config.seed}"
         demo = write_demo(place, seed=config.seed, progress=board.stage("draw"))
     config = config.model_copy(
         update={
@@ -88,6 +105,11 @@ def resumed_request(run: Path) -> FlowRequest:
     )
 
 
+def _load_flow() -> None:
+    """Import the flow, and torch with it, which takes as long as a temporary server's start on the other core."""
+    import flows.purify_flow  # noqa: F401
+
+
 def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
     """Run the flow and return its summary.
 
@@ -95,10 +117,13 @@ def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
     """
     run = RunFolder(Path(request.run_folder))
     try:
-        with prefect_api(), progress_board(quiet=quiet) as board, show_on(board):
-            from flows.purify_flow import with_runner
+        with prefect_api(meanwhile=_load_flow), progress_board(quiet=quiet) as board, show_on(board):
+            from prefect import tags
 
-            with_runner(request.config)(request.source, request.run_folder, request.config, request.embeddings)
+            from flows.purify_flow import purify_flow
+
+            with tags("purify", run.root.name):
+                purify_flow(request.source, request.run_folder, request.config, request.embeddings)
     except InputError:
         if not run.manifest.exists():
             shutil.rmtree(run.root, ignore_errors=True)

@@ -6,19 +6,19 @@ import atexit
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flows.temporary_server import HOST, TemporaryServer, start_server
-from purify.errors import PurifyError
+from purify.errors import InputError, PurifyError
 
-START_SECONDS = 90.0
-"""Longest wait for a temporary server: two slow cores that also create the database need 20."""
+START_SECONDS = 180.0
+"""Longest wait for a temporary server. Two slow cores that also create the database need 20; busy ones, more."""
 
 _temporary: TemporaryServer | None = None
 
 
 @contextlib.contextmanager
-def prefect_api() -> Iterator[str]:
+def prefect_api(*, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
     """Give a Prefect API for the flows that are run inside; yields its URL.
 
     A server that the user configured (``PREFECT_API_URL``, a profile, or ``prefect.toml``) is used as it
@@ -28,6 +28,11 @@ def prefect_api() -> Iterator[str]:
 
     Quiet, offline, without telemetry: see `be_quiet`, which has an effect only while Prefect has not
     been imported, so enter this before importing a module that does.
+
+    Parameters
+    ----------
+    meanwhile
+        Done while a temporary server starts, if one is.
 
     Raises
     ------
@@ -42,9 +47,41 @@ def prefect_api() -> Iterator[str]:
         _require_healthy(configured)
         yield configured
         return
-    url = _temporary_server().api_url
+    url = _temporary_server(meanwhile).api_url
     with temporary_settings({PREFECT_API_URL: url}):
         yield url
+
+
+def require_server() -> str:
+    """The URL of the server that the user configured, for what outlives this process.
+
+    What Prefect logs on the terminal is left there: it is all that a service shows. Call it before a module that
+    imports Prefect is imported.
+
+    Raises
+    ------
+    InputError
+        If no server is configured.
+    PurifyError
+        If it doesn't answer.
+    """
+    send_no_telemetry()
+    from prefect.settings import get_current_settings
+
+    configured = get_current_settings().api.url
+    if not configured:
+        raise InputError(
+            "no Prefect server is configured, and a schedule needs one that stays: start it (`prefect server start`),"
+            " then set PREFECT_API_URL=http://127.0.0.1:4200/api, here and for the worker"
+        )
+    _require_healthy(configured)
+    return configured
+
+
+def send_no_telemetry() -> None:
+    """Set Prefect's environment to no telemetry; it has an effect only while Prefect has not been imported."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 
 def be_quiet() -> None:
@@ -53,8 +90,7 @@ def be_quiet() -> None:
     The server still gets a run's whole log, for its pages. Errors reach the user as exceptions; on the
     terminal Prefect would print their tracebacks a second time.
     """
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    send_no_telemetry()
     if "PREFECT_LOGGING_LEVEL" not in os.environ:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
@@ -76,14 +112,14 @@ def _require_healthy(url: str) -> None:
         ) from problem
 
 
-def _temporary_server() -> TemporaryServer:
+def _temporary_server(meanwhile: Callable[[], object]) -> TemporaryServer:
     global _temporary  # noqa: PLW0603 - one server a process
     if _temporary is None or not _temporary.is_running():
         from prefect.settings import get_current_settings
 
         _bypass_proxy(HOST)
         settings = get_current_settings().to_environment_variables(exclude_unset=True)
-        _temporary = start_server({**os.environ, **settings}, timeout=START_SECONDS)
+        _temporary = start_server({**os.environ, **settings}, timeout=START_SECONDS, meanwhile=meanwhile)
         atexit.register(_temporary.stop)
     return _temporary
 

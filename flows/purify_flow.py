@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from prefect import flow
+from prefect import State, flow
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
+from prefect.logging import get_run_logger
+from prefect.runtime import deployment
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
+from flows.failures import failed
+from flows.lost_runs import take_over
 from flows.reporting import publish_summary
 from flows.rounds import purify_again
 from flows.tasks import (
@@ -30,10 +38,10 @@ from flows.tasks import (
     train_task,
 )
 from purify import __version__, stages
-from purify.config import PurifyConfig
+from purify.config import Place, PurifyConfig
 from purify.embedding.extractors import open_extractor
 from purify.embedding.store import read_embeddings
-from purify.errors import InputError
+from purify.errors import InputError, PurifyError
 from purify.manifest.io import PARTIAL_PREFIX, read_table, sha256_file
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import MANIFEST
@@ -43,13 +51,22 @@ from purify.training.launch import stop_running_jobs
 DEFAULT_CONFIG = PurifyConfig()
 
 
+def _help(title: str, description: str) -> Any:
+    """What the form in the Prefect UI says of a parameter; its own title and description are overwritten there."""
+    return Field(json_schema_extra={"title": title, "description": description})
+
+
 @flow(name="purify", validate_parameters=True)
 def purify_flow(
-    source: str,
-    run_folder: str,
-    config: PurifyConfig = DEFAULT_CONFIG,
-    embeddings: str | None = None,
-) -> str:
+    source: Annotated[Place, _help("Source", "Folder, .tar, or Parquet/CSV table with path and label; in full.")],
+    run_folder: Annotated[
+        Place, _help("Run folder", "Folder of the run, in full. What it holds already of the same inputs is kept.")
+    ],
+    config: Annotated[PurifyConfig, _help("Configuration", "Everything that decides the result.")] = DEFAULT_CONFIG,
+    embeddings: Annotated[
+        Place | None, _help("Embeddings", "Embeddings of another extractor, instead of a first training.")
+    ] = None,
+) -> str | State[Any]:
     """Purify `source` into `run_folder`.
 
     Parameters
@@ -66,17 +83,33 @@ def purify_flow(
     Returns
     -------
     str
-        Path of the report.
+        Path of the report; or the state of a run that failed, whose message is the error's own.
     """
+    log = get_run_logger()
+    scheduled = deployment.get_id() is not None
     run = RunFolder(Path(run_folder))
-    with run.lock():
-        _start(run, source, config, embeddings)
-        try:
-            _purify(run, source, config, Path(embeddings) if embeddings else None)
-        finally:
-            stop_running_jobs()
-        publish_summary(run)
+    try:
+        if scheduled:
+            _require_full_paths(run_folder, source, embeddings)
+        with run.lock(when_busy=(lambda busy: log.warning("%s; waiting for its end", busy)) if scheduled else None):
+            take_over(run)
+            _start(run, source, config, embeddings)
+            with trainings_at_once(config.train.parallel):
+                try:
+                    _purify(run, source, config, Path(embeddings) if embeddings else None)
+                finally:
+                    stop_running_jobs()  # before the places are closed, which waits for those at work
+            publish_summary(run, config.show)
+    except (PurifyError, OSError) as error:
+        return failed(error)
     return str(run.report)
+
+
+def _require_full_paths(*paths: str | None) -> None:
+    """A worker's child runs in a folder that is deleted afterwards: what a relative path names there is lost."""
+    for path in paths:
+        if path is not None and not Path(path).is_absolute():
+            raise InputError(f"{path}: a scheduled run needs full paths, such as /data/faces; give it so")
 
 
 def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Path | None) -> None:
@@ -185,7 +218,15 @@ def _git_revision() -> str | None:
     return answer.stdout.strip()
 
 
-def with_runner(config: PurifyConfig) -> Any:
-    """The flow with as many trainings at once as configured."""
-    runner: Any = ThreadPoolTaskRunner(max_workers=config.train.parallel)
-    return purify_flow.with_options(task_runner=runner)
+@contextmanager
+def trainings_at_once(count: int) -> Iterator[None]:
+    """Give the running flow so many places for its trainings.
+
+    Not by ``purify_flow.with_options``: a deployment's flow is loaded before its parameters are known.
+    """
+    context = FlowRunContext.get()
+    if context is None:
+        raise RuntimeError("to be called in a flow run")
+    runner: Any = ThreadPoolTaskRunner(max_workers=count)
+    with runner, context.model_copy(update={"task_runner": runner}):
+        yield

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
-from flows.artifacts import publish_summary_artifacts, task_progress
-from purify.manifest.io import read_json, read_table
-from purify.manifest.schema import MANIFEST, VERDICTS
+from flows.artifacts import publish_link, publish_page, publish_table, summary_table, task_progress
+from flows.run_page import noise_estimate, report_link, run_page, worst_classes
+from purify.config import ShowConfig
+from purify.manifest.io import read_json
 from purify.progress import Progress, ProgressBoard
-from purify.report.figures import png_bytes
-from purify.report.html import run_histogram
 from purify.report.tables import rounds
 from purify.run_folder import RunFolder
 
@@ -51,6 +52,8 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
     """What a run ended with, for people and programs."""
     info = read_json(run.info)
     values: dict[str, Any] = {"run": str(run.root), **info["counts"]}
+    if (noise := noise_estimate(info)) is not None:
+        values["noise_estimate"] = noise
     if run.evaluation.exists():
         evaluation = read_json(run.evaluation)
         values |= {f"auc_{name}": model["auc"] for name, model in evaluation["models"].items()}
@@ -76,8 +79,26 @@ def _round_figures(info: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "rounds_stopped_because": f"{rows[-1]['stopped_because']}: {rows[-1]['why_last']}"}
 
 
-def publish_summary(run: RunFolder) -> None:
-    """Show the run's figures and angles as artifacts of the running flow."""
-    manifest, verdicts = read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)
-    angles = png_bytes(run_histogram(manifest, verdicts, read_json(run.info)))
-    publish_summary_artifacts("purify", run_summary(run), pictures={"Angles to the dominant sub-center": angles})
+def publish_summary(run: RunFolder, show: ShowConfig) -> None:
+    """Show how the run ended as artifacts of the running flow: its figures, worst labels, page, and report."""
+    name = run.root.name
+    figures = summary_table(run_summary(run))
+    publish_table(figures, key="purify-summary", description=f"Figures of {name}")
+    worst = worst_classes(run)
+    if worst:
+        publish_table(worst, key="purify-worst-labels", description=f"Labels of {name} with the most wrong images")
+    page = run_page(run, figures, with_faces=_faces_may_be_shown(show))
+    publish_page(page, key="purify-report", description=f"What became of {name}")
+    publish_link(report_link(run), key="purify-report-file", text=str(run.report), description=f"Report of {name}")
+
+
+def _faces_may_be_shown(show: ShowConfig) -> bool:
+    if show.faces != "loopback":
+        return show.faces == "always"
+    from prefect.settings import get_current_settings
+
+    host = urlsplit(get_current_settings().api.url or "").hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -11,6 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.reporting import progress_for
+from flows.retries import STAGE_RETRIES
 from purify import stages
 from purify.analysis.rounds import RoundSummary, compare_rounds
 from purify.config import PurifyConfig
@@ -36,7 +37,7 @@ def _source_state(path: str) -> Any:
     return str(source.resolve())
 
 
-@task(name="ingest", cache_policy=NO_CACHE)
+@task(name="ingest", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def ingest_task(run: RunFolder, source: str, config: PurifyConfig, *, decode: bool) -> None:
     """Source -> ``manifest.parquet``. Without `decode` the table is taken as it is: its images are not at hand."""
 
@@ -56,13 +57,13 @@ def ingest_task(run: RunFolder, source: str, config: PurifyConfig, *, decode: bo
     run.run_stage("ingest", inputs, [run.manifest], work)
 
 
-@task(name="train", task_run_name="train-{name}", cache_policy=NO_CACHE)
+@task(name="train", task_run_name="train-{name}", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def train_task(run: RunFolder, name: str, config: PurifyConfig) -> None:
     """Train the K = 1 model `name`: ``purified`` or a baseline."""
     _train(run, name, _training_table(run, name, config), run.model(name), config, subcenters=1)
 
 
-@task(name="train-round", task_run_name="train-round-{number}", cache_policy=NO_CACHE)
+@task(name="train-round", task_run_name="train-round-{number}", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def train_round_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
     """Train the model of a round (K sub-centers): the first on all rows, a later one on what the last one kept."""
     folder = run.round(number)
@@ -110,7 +111,7 @@ def _training_table(run: RunFolder, name: str, config: PurifyConfig) -> Path:
     return path
 
 
-@task(name="embed", cache_policy=NO_CACHE)
+@task(name="embed", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
     """``manifest.parquet`` + checkpoint of a round (or the extractor) -> its ``embeddings.parquet``, of all rows."""
     folder, stage = run.round(number), _stage("embed", number)
@@ -143,7 +144,7 @@ def extractor_of(number: int, config: PurifyConfig) -> Path | None:
     return Path(config.extractor.file) if number == 1 and config.extractor.file else None
 
 
-@task(name="analyze", cache_policy=NO_CACHE)
+@task(name="analyze", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Path | None) -> None:
     """Embeddings + sub-centers -> ``verdicts.parquet`` and ``class_report.parquet`` of a round.
 
@@ -176,7 +177,7 @@ def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embedding
     run.run_stage(_stage("analyze", number), inputs, [folder.verdicts, folder.class_report], work)
 
 
-@task(name="compare", task_run_name="compare-round-{number}", cache_policy=NO_CACHE)
+@task(name="compare", task_run_name="compare-round-{number}", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def compare_task(run: RunFolder, number: int, config: PurifyConfig) -> RoundSummary:
     """Verdicts of a round and of the one before -> its ``changes.parquet``, and whether it is the last."""
     before, verdicts = run.round(number - 1).verdicts, run.round(number).verdicts
@@ -196,7 +197,7 @@ def _stage(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-round-{number}"
 
 
-@task(name="apply", cache_policy=NO_CACHE)
+@task(name="apply", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def apply_task(run: RunFolder) -> None:
     """Verdicts, and the reviews of the run -> ``cleaned``, ``removed`` and ``labels`` tables."""
     manifest, reviews = read_table(run.manifest, MANIFEST), run.given_reviews
@@ -209,7 +210,7 @@ def apply_task(run: RunFolder) -> None:
     run.update_info(counts=stages.run_counts(manifest, run.cleaned, run.removed, reviews=reviews))
 
 
-@task(name="evaluate", cache_policy=NO_CACHE)
+@task(name="evaluate", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def evaluate_task(run: RunFolder, models: Sequence[str], config: PurifyConfig, *, images: Sequence[str]) -> None:
     """Checkpoints + pairs -> ``evaluation.json``."""
     if config.evaluate.pairs is None:
@@ -238,7 +239,7 @@ def evaluate_task(run: RunFolder, models: Sequence[str], config: PurifyConfig, *
     run.run_stage("evaluate", inputs, [run.evaluation], work)
 
 
-@task(name="report", cache_policy=NO_CACHE)
+@task(name="report", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def report_task(run: RunFolder) -> None:
     """The run folder -> ``report.html``; always written anew."""
     run.update_info(

@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import click
 
 from purify import __version__
+from purify.commands.deployment import deploy_command, serve_command
 from purify.commands.options import (
     EXISTING,
     FILE,
@@ -24,9 +25,11 @@ from purify.commands.options import (
     decision_settings,
     image_roots,
     images_option,
+    input_settings,
     json_option,
     out_option,
 )
+from purify.commands.review import review_command
 from purify.config import load_config
 from purify.errors import PurifyError
 
@@ -116,19 +119,15 @@ def run_flow(
             raise click.UsageError("--resume goes on with the run's own source and configuration; give it alone")
         request = resumed_request(resume)
     else:
-        settings = list(overrides)
-        for key, value in (
-            ("ingest.images", [str(path.resolve()) for path in images] or None),
-            ("evaluate.pairs", str(pairs.resolve()) if pairs else None),
-            ("apply.reviews", str(reviews.resolve()) if reviews else None),
-            ("rounds.most", rounds),
-        ):
-            if value is not None:
-                settings.append(f"{key}={json.dumps(value)}")
-        settings += decision_settings(rule, precision, review_budget, keep_hard)
+        settings = [
+            *overrides,
+            *input_settings(images, pairs, reviews, rounds),
+            *decision_settings(rule, precision, review_budget, keep_hard),
+        ]
         if source is None:
             short = () if config_file else DEMO_SETTINGS
-            request = demo_request(out, name, load_config(config_file, [*short, *settings]), quiet=as_json)
+            folder = new_run_folder(out, name or default_name("demo"))
+            request = demo_request(folder, load_config(config_file, [*short, *settings]), quiet=as_json)
         else:
             request = FlowRequest(
                 source=str(source.resolve()),
@@ -369,6 +368,9 @@ def report_command(run: Path) -> None:
     answer({"report": str(write_report(run))}, as_json=False)
 
 
+main.add_command(review_command)
+
+
 @main.command("demo-data")
 @out_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
@@ -399,6 +401,9 @@ def config_command(config_file: Path | None, overrides: tuple[str, ...]) -> None
 
     click.echo(to_toml(load_config(config_file, overrides)))
 
+
+main.add_command(serve_command)
+main.add_command(deploy_command)
 
 if __name__ == "__main__":
     main()

@@ -7,28 +7,60 @@ that the Prefect UI shows.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from purify.errors import InputError
 
 BackboneName = Literal["iresnet_small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet"]
 
 
+_CREDENTIALS = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*@"
+
+
+def without_credentials(place: str) -> str:
+    """`place`, a path or URL, if it holds no user name or password.
+
+    Raises
+    ------
+    ValueError
+        If it does: parameters are kept in ``run.json`` and on the Prefect server, for anyone to read there.
+    """
+    if re.match(_CREDENTIALS, place):
+        scheme = place.partition("://")[0]
+        raise ValueError(
+            f"a user name or password in a {scheme}:// URL would be stored in clear; leave it out, and give it to the "
+            "process in its environment (such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+        )
+    return place
+
+
+#: A path or URL. The pattern has the Prefect server refuse credentials too, before a run exists.
+Place = Annotated[
+    str, AfterValidator(without_credentials), Field(json_schema_extra={"pattern": f"^(?!{_CREDENTIALS[1:]})"})
+]
+
+
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values don't change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        model_title_generator=lambda section: section.__name__.removesuffix("Config"),
+        field_title_generator=lambda name, _: name.replace("_", " ").capitalize(),
+    )
 
 
 class IngestConfig(Section):
     """Reading the source."""
 
-    images: list[str] = Field(
+    images: list[Place] = Field(
         [], title="Image roots", description="Folders or tars that a table's paths are looked up in."
     )
     min_size: int = Field(16, ge=1, description="Images whose shorter side is below this many pixels are 'too_small'.")
@@ -42,9 +74,9 @@ class ModelConfig(Section):
     """The backbone."""
 
     backbone: BackboneName = Field("iresnet_small", description="iresnet_small is the CPU default.")
-    embedding_dim: int = Field(128, ge=8, le=4096)
+    embedding_dim: int = Field(128, ge=8, le=4096, description="Numbers an image is described by.")
     input_size: int = Field(48, ge=32, le=448, description="Side of the square input in pixels.")
-    weights: str | None = Field(
+    weights: Place | None = Field(
         None,
         description="Backbone weights to start from (safetensors or an InsightFace-style .pth state dict).",
     )
@@ -53,13 +85,13 @@ class ModelConfig(Section):
 class TrainConfig(Section):
     """Training on the noisy set (K sub-centers) and, with K = 1, on the purified one."""
 
-    epochs: int = Field(24, ge=1)
+    epochs: int = Field(24, ge=1, description="Passes over the training images.")
     min_steps: int = Field(
         600, ge=0, description="Small sets are repeated for more epochs until this many steps are reached."
     )
-    batch_size: int = Field(64, ge=2)
+    batch_size: int = Field(64, ge=2, description="Images a batch.")
     accumulate: int = Field(1, ge=1, description="Batches whose gradients make one step.")
-    learning_rate: float = Field(0.1, gt=0)
+    learning_rate: float = Field(0.1, gt=0, description="Of SGD, at its highest.")
     schedule: Literal["cosine", "step", "polynomial"] = Field(
         "cosine", description="How the learning rate falls: to zero (cosine, polynomial) or in drops (step)."
     )
@@ -70,16 +102,22 @@ class TrainConfig(Section):
     )
     drop_factor: float = Field(0.1, gt=0, lt=1, description="Schedule step: the rate after a drop, of that before.")
     power: float = Field(2.0, gt=0, description="Schedule polynomial: (1 - share of the steps) to this power.")
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD.")
     nesterov: bool = Field(True, description="Nesterov's form of the momentum.")
-    weight_decay: float = Field(5e-4, ge=0)
+    weight_decay: float = Field(5e-4, ge=0, description="Of SGD.")
     clip_norm: float | None = Field(
         None, gt=0, description="Largest norm of a step's gradient, of the backbone and of the head each; none: any."
     )
     ema: float | None = Field(
         None, gt=0, lt=1, description="Decay of a running mean of the weights, which is what is saved; none: the last."
     )
-    subcenters: int = Field(3, ge=1, le=16, title="Sub-centers K")
+    subcenters: int = Field(
+        3,
+        ge=1,
+        le=16,
+        title="Sub-centers K",
+        description="Centers a class on the noisy set; wrong faces gather at others.",
+    )
     head: Literal["arcface", "cosface", "combined"] = Field(
         "arcface", description="Margin: arcface adds an angle, cosface subtracts from the cosine."
     )
@@ -142,7 +180,7 @@ class TrainConfig(Section):
 class ExtractorConfig(Section):
     """A model of your own in place of the first round's: nothing is trained for it."""
 
-    file: str | None = Field(
+    file: Place | None = Field(
         None,
         title="Extractor",
         description="ONNX file, or weights of one of the backbones (safetensors or an InsightFace-style .pth).",
@@ -158,7 +196,7 @@ class ExtractorConfig(Section):
 class EmbedConfig(Section):
     """Extraction of embeddings."""
 
-    batch_size: int = Field(256, ge=1)
+    batch_size: int = Field(256, ge=1, description="Images at once.")
     flip: bool = Field(True, description="Average the embeddings of the image and its mirror image.")
     shard_size: int = Field(4096, ge=1, description="Rows between two resume points.")
 
@@ -215,7 +253,7 @@ class RoundsConfig(Section):
 class ApplyConfig(Section):
     """What becomes of the verdicts."""
 
-    reviews: str | None = Field(
+    reviews: Place | None = Field(
         None, description="Reviews of an earlier run (reviews.parquet): they hold in this run too."
     )
 
@@ -226,10 +264,20 @@ class RetrainConfig(Section):
     enabled: bool = Field(True, description="Off: stop after the cleaned tables.")
 
 
+class ShowConfig(Section):
+    """What a run shows in the Prefect UI; nothing of it changes a result."""
+
+    faces: Literal["loopback", "always", "never"] = Field(
+        "loopback",
+        description="Thumbnails of removed images go into the Prefect server's database: only where it is on this "
+        "machine (loopback), always, or never.",
+    )
+
+
 class EvaluateConfig(Section):
     """Proof of the gain."""
 
-    pairs: str | None = Field(None, description="Pairs file (LFW text form, or CSV/Parquet with a,b,same).")
+    pairs: Place | None = Field(None, description="Pairs file (LFW text form, or CSV/Parquet with a,b,same).")
     pairs_prefix: str | None = Field(
         None, description="Folder inside the image roots that the pairs' people are in; none: found."
     )
@@ -253,6 +301,7 @@ class PurifyConfig(Section):
     apply: ApplyConfig = ApplyConfig()
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    show: ShowConfig = ShowConfig()
 
     @model_validator(mode="after")
     def _frozen_weights_are_given(self) -> PurifyConfig:

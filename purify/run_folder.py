@@ -1,7 +1,7 @@
 """The folder of a run: where each file lies, and which stages are done.
 
-A stage leaves a small record of what it read and what it wrote, by hash. On resume a stage whose record still
-matches is skipped; everything else is done again.
+A stage leaves a small record of what it read and what it wrote, by hash, and of the code that did it. On resume a
+stage whose record still matches is skipped; everything else is done again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from purify.code_version import code_version
 from purify.errors import InputError
 from purify.manifest.io import read_json, sha256_file, write_json
 
@@ -139,20 +140,29 @@ class RunFolder:
         return self.root / "retrain" if name == "purified" else self.root / "baselines" / name
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, when_busy: Callable[[str], object] | None = None) -> Iterator[None]:
         """Hold the run for this process; the kernel frees it when the process dies.
+
+        Parameters
+        ----------
+        when_busy
+            Told that another process holds it, before waiting for that one to end; None: don't wait.
 
         Raises
         ------
         InputError
-            If another process is at work in this folder.
+            If another process is at work in this folder, and `when_busy` is None.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise InputError(f"{self.root}: another purify process is at work on this run") from error
+            except BlockingIOError as error:
+                busy = f"{self.root}: another purify process is at work on this run"
+                if when_busy is None:
+                    raise InputError(f"{busy}; wait for its end") from error
+                when_busy(busy)
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def update_info(self, **entries: Any) -> None:
@@ -166,12 +176,13 @@ class RunFolder:
         write_json(self.info, info)
 
     def stage_done(self, stage: str, inputs: Mapping[str, Any]) -> bool:
-        """Whether `stage` was finished from the same `inputs` and its files are still as it left them."""
+        """Whether `stage` was finished, from the same `inputs` by the same code, and its files are as it left them."""
         path = self._record(stage)
         if not path.exists():
             return False
         record = read_json(path)
-        return record["inputs"] == fingerprint(inputs) and all(
+        same_work = record["inputs"] == fingerprint(inputs) and record.get("code") == code_version(stage)
+        return same_work and all(
             (self.root / name).is_file() and sha256_file(self.root / name) == digest
             for name, digest in record["outputs"].items()
         )
@@ -189,7 +200,8 @@ class RunFolder:
         work()
         seconds = round(time.monotonic() - began, 3)
         digests = {path.relative_to(self.root).as_posix(): sha256_file(path) for path in outputs}
-        write_json(self._record(stage), {"inputs": fingerprint(inputs), "outputs": digests, "seconds": seconds})
+        record = {"inputs": fingerprint(inputs), "code": code_version(stage), "outputs": digests, "seconds": seconds}
+        write_json(self._record(stage), record)
 
     def stage_seconds(self) -> dict[str, float]:
         """Seconds of each finished stage."""

@@ -40,7 +40,7 @@ _MAJORITY_CONFIDENCE = 0.65
 #: in the class report alone. An extractor that takes people for each other takes labels for each other, too.
 _SURE_ENOUGH = 0.01
 #: Fewer removed images can't show whether a precision is met: one of them is a step of a whole percent.
-_LEAST_REMOVED = 100
+LEAST_REMOVED = 100
 
 
 @dataclass(frozen=True)
@@ -156,15 +156,20 @@ def _removed(p_clean: Floats, config: AnalyzeConfig) -> Mask:
     if config.precision is None:
         return p_clean < _WRONG
     order = np.argsort(p_clean, kind="stable")
-    expected = np.cumsum(1 - p_clean[order]) / np.arange(1, len(order) + 1)
+    expected = expected_precision(p_clean[order])
     count = int((expected >= config.precision).sum())  # `expected` falls from row to row
-    if count < _LEAST_REMOVED:
+    if count < LEAST_REMOVED:
         raise InputError(
             f"the data can't support precision {config.precision:g}: only {count} of {len(p_clean)} samples are "
-            f"as surely wrong as that, too few to tell {config.precision:g} from less (at least {_LEAST_REMOVED} "
+            f"as surely wrong as that, too few to tell {config.precision:g} from less (at least {LEAST_REMOVED} "
             "are needed); leave --precision out, or lower it"
         )
     return p_clean <= p_clean[order[count - 1]]
+
+
+def expected_precision(ascending: Floats) -> Floats:
+    """Share [N] that is expected to be wrong of the first 1, 2, ... N images, by their ascending ``p_clean[N]``."""
+    return np.cumsum(1 - ascending) / np.arange(1, len(ascending) + 1)
 
 
 def _explain_structure(outcome: Outcome, *, renamed: Mask, further: Mask) -> Outcome:

@@ -68,6 +68,17 @@ def images_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def input_settings(images: tuple[Path, ...], pairs: Path | None, reviews: Path | None, rounds: int | None) -> list[str]:
+    """Overrides of the options of a run that were given; paths in full, since a worker runs elsewhere."""
+    given = {
+        "ingest.images": [str(path.resolve()) for path in images] or None,
+        "evaluate.pairs": str(pairs.resolve()) if pairs else None,
+        "apply.reviews": str(reviews.resolve()) if reviews else None,
+        "rounds.most": rounds,
+    }
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+
+
 def image_roots(images: tuple[Path, ...], config: PurifyConfig) -> list[Path]:
     """The image roots of the command line, else those of the configuration."""
     return list(images) or [Path(root) for root in config.ingest.images]

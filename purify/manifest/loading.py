@@ -24,7 +24,7 @@ Prepared = TypeVar("Prepared")
 
 #: Batches that are read in advance: enough to ride out a slow image, few enough to hold in memory.
 AHEAD = 4
-#: Images that a thread decodes in one go: handing over each alone costs a third of its decoding.
+#: Images that a thread decodes in one go: handing over each alone would cost time of its own.
 _CHUNK = 16
 
 

@@ -15,6 +15,8 @@ from purify.errors import InputError
 
 #: What wrappers put before the names of a backbone's parameters, outermost first.
 _PREFIXES = ("module.", "backbone.")
+#: Entries that training scripts keep a backbone's state dict in; the second is InsightFace's.
+_ENTRIES = ("state_dict", "state_dict_backbone")
 _NAMED = 3
 _EXPECTED = "a .safetensors file or a .pth state dict of tensors is expected"
 
@@ -30,8 +32,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path}: no file of that name; {_EXPECTED}")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    if isinstance(content, dict):
+        content = next((content[entry] for entry in _ENTRIES if isinstance(content.get(entry), dict)), content)
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()
     ):

@@ -1,107 +1,308 @@
-"""The figures of the report, as matplotlib figures: numbers in, picture out."""
+"""The figures of a run, as matplotlib figures: numbers in, picture out.
+
+The report, the notebooks and whoever looks with code draw with the same functions. Angles are in degrees, shares in
+[0, 1]. Nothing here reads a file; `purify.report.tables` makes the arguments from a run's tables.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import matplotlib as mpl
-
-mpl.use("Agg")
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from purify.report.canvas import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PALE,
+    YELLOW,
+    canvas,
+    data_url,
+    grid,
+    legend,
+    plain_text,
+    png_bytes,
+    style,
+    svg_bytes,
+)
+from purify.report.sweeps import Sweep
+
+__all__ = [
+    "angle_histogram",
+    "class_histogram",
+    "class_histograms",
+    "contact_sheet",
+    "data_url",
+    "k_sweep",
+    "label_shares",
+    "noise_by_label",
+    "png_bytes",
+    "precision_sweep",
+    "roc",
+    "svg_bytes",
+    "tar_at_far",
+    "threshold_sweep",
+    "transitions",
+]
 
 Points = Sequence[Sequence[float]]
+Degrees = npt.NDArray[np.floating]
+#: Name of a group of images -> their angles.
+Groups = Mapping[str, Degrees]
 
-#: Group of samples -> color; mid-tones, to be told apart on white and on black.
-_GROUP_COLORS = {"label right": "#4a8bd0", "label wrong": "#dd6b45", "truth not known": "#8f98a3"}
-_ONE_GROUP = "#4a8bd0"
+_GROUP_COLORS = {
+    "label right": BLUE,
+    "kept": BLUE,
+    "dominant sub-center": BLUE,
+    "label wrong": ORANGE,
+    "not kept": ORANGE,
+    "another sub-center": ORANGE,
+    "truth not known": PALE,
+}
+_ONE_GROUP = BLUE
 #: Model -> color and dashes; the dashes tell the lines apart in print.
 _MODEL_LINES = {
-    "raw": ("#dd6b45", "--"),
-    "random": ("#b8962e", ":"),
-    "purified": ("#4a8bd0", "-"),
-    "oracle": ("#4f9d69", "-."),
+    "raw": (ORANGE, "--"),
+    "random": (YELLOW, ":"),
+    "purified": (BLUE, "-"),
+    "oracle": (GREEN, "-."),
 }
-_INK, _PALE = "#010203", "#8f98a3"
-_DARK_INK = "#e6e9ed"
+_SHARE_COLORS = (BLUE, YELLOW, ORANGE, GREEN, PALE)
+#: The faces are small, so are the pictures of them.
+_FACE_DPI = 80
 _BIN_DEGREES = 2.0
-_STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.edgecolor": _PALE,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "purify",
-}
+_WIDE_BIN_DEGREES = 5.0
+#: Labels beyond this many are drawn as a sample of them, evenly spaced in their order.
+_MOST_BARS = 400
 
 
-def angle_histogram(groups: Mapping[str, npt.NDArray[np.floating]], *, threshold: float) -> Figure:
-    """Stacked histogram of each group's angles (degrees) to the dominant sub-center, with the threshold."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _canvas(height=2.9)
-        known = {name: degrees[np.isfinite(degrees)] for name, degrees in groups.items()}
-        largest = max((float(degrees.max(initial=0)) for degrees in known.values()), default=0.0)
-        bins = np.arange(0, max(largest, threshold) + 2 * _BIN_DEGREES, _BIN_DEGREES)
-        colors = [_GROUP_COLORS.get(name, _ONE_GROUP) for name in known]
-        labels = [f"{name} ({len(degrees):,})" for name, degrees in known.items()]
-        axes.hist(list(known.values()), bins=bins.tolist(), stacked=True, color=colors, label=labels)
-        axes.axvline(threshold, color=_INK, linestyle="--", linewidth=1.2, label=f"threshold {threshold:g}\u00b0")
-        axes.set(xlabel="angle to the dominant sub-center (degrees)", ylabel="samples", xlim=(0, bins[-1]))
-        _legend(axes)
+def angle_histogram(groups: Groups, *, threshold: float) -> Figure:
+    """Stacked histogram of each group's angles to the dominant sub-center, with the threshold."""
+    with style():
+        figure, axes = canvas(height=2.9)
+        largest = _draw_angles(axes, groups, threshold, _BIN_DEGREES)
+        axes.set(xlabel="angle to the dominant sub-center (degrees)", ylabel="images", xlim=(0, largest))
+        legend(axes)
+    return figure
+
+
+def class_histogram(groups: Groups, *, threshold: float, largest: float) -> Figure:
+    """`angle_histogram` of one label, small and without words; `largest` is where the axis ends."""
+    with style():
+        figure, axes = canvas(width=2.6, height=0.95)
+        _draw_class(axes, groups, threshold, largest)
+    return figure
+
+
+def class_histograms(labels: Mapping[str, Groups], *, threshold: float) -> Figure:
+    """`class_histogram` of several labels beside each other, on one axis of angles."""
+    largest = max((_finite(d).max(initial=0.0) for groups in labels.values() for d in groups.values()), default=0.0)
+    with style():
+        figure, plots = grid(len(labels), columns=3, width=2.4, height=1.4)
+        for axes, (label, groups) in zip(plots, labels.items(), strict=True):
+            _draw_class(axes, groups, threshold, largest)
+            axes.set_title(plain_text(label), fontsize=9)
+    return figure
+
+
+def noise_by_label(noise_rates: npt.NDArray[np.floating]) -> Figure:
+    """How many labels have which estimated share of wrong images."""
+    with style():
+        figure, axes = canvas(height=2.4)
+        axes.hist(_finite(noise_rates), bins=np.linspace(0, 1, 21).tolist(), color=ORANGE)
+        axes.set(xlabel="estimated share of wrong images", ylabel="labels", xlim=(0, 1))
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+def label_shares(shares: npt.NDArray[np.floating]) -> Figure:
+    """Shares of each label's images that are nearest to its sub-centers, as bars by falling share of the largest.
+
+    Parameters
+    ----------
+    shares
+        ``[C, K]``, rows that add up to 1; each row's largest share is the dominant sub-center's.
+    """
+    ranked = -np.sort(-shares, axis=1)
+    ranked = ranked[np.argsort(-ranked[:, 0], kind="stable")]
+    if len(ranked) > _MOST_BARS:
+        ranked = ranked[np.linspace(0, len(ranked) - 1, _MOST_BARS).round().astype(int)]
+    with style():
+        figure, axes = canvas(height=2.6)
+        below = np.zeros(len(ranked))
+        for k in range(ranked.shape[1]):
+            name = "dominant" if k == 0 else f"no. {k + 1}"
+            values = np.r_[below + ranked[:, k], np.nan]
+            color = _SHARE_COLORS[min(k, len(_SHARE_COLORS) - 1)]
+            axes.stairs(values[:-1], baseline=below, fill=True, color=color, label=name)
+            below = below + ranked[:, k]
+        axes.set(xlabel="labels, by falling share", ylabel="share of the images", ylim=(0, 1))
+        axes.set(xlim=(0, max(1, len(ranked))), xticks=[])
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        legend(axes)
+    return figure
+
+
+def threshold_sweep(sweeps: Mapping[str, Sweep], *, images: int, threshold: float) -> Figure:
+    """Share of `images` that each rule removes at every angle, and how much of it is expected to be wrong."""
+    with style():
+        figure, axes = canvas(height=2.9)
+        for (name, sweep), color in zip(sweeps.items(), (BLUE, YELLOW, GREEN), strict=False):
+            axes.plot(sweep.at, sweep.removed / max(images, 1), color=color, label=name)
+            if sweep.expected_wrong is not None:
+                wrong = sweep.expected_wrong / max(images, 1)
+                axes.plot(sweep.at, wrong, color=color, linestyle=":", label=f"{name}: of these wrong")
+        axes.axvline(threshold, color=INK, linestyle="--", linewidth=1.2, label=f"threshold {threshold:g}\u00b0")
+        axes.set(xlabel="threshold (degrees)", ylabel="share of all images", ylim=(0, None))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.grid(alpha=0.25)
+        legend(axes)
+    return figure
+
+
+def precision_sweep(sweep: Sweep, *, images: int) -> Figure:
+    """Share of `images` that is removed where at least the share on the axis of it must be wrong."""
+    with style():
+        figure, axes = canvas(height=2.6)
+        axes.plot(sweep.at, sweep.removed / max(images, 1), color=BLUE, marker=".", label="removed")
+        if sweep.precision is not None:
+            twin = axes.twinx()
+            twin.plot(sweep.at, sweep.precision, color=ORANGE, linestyle="--", label="wrong in truth")
+            twin.plot(sweep.at, sweep.at, color=PALE, linestyle=":", label="as asked for")
+            twin.set(ylabel="share of the removed", ylim=(None, 1.02))
+            twin.yaxis.set_major_formatter(PercentFormatter(1))
+            twin.legend(loc="lower left", frameon=False, fontsize=8)
+        axes.set(xlabel="wanted precision", ylabel="share of all images", ylim=(0, None))
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.grid(alpha=0.25)
+    return figure
+
+
+def k_sweep(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """What becomes of the images with other numbers K of sub-centers.
+
+    Parameters
+    ----------
+    rows
+        For each K: ``subcenters``, ``dominant_share`` (of the images), ``removed_official`` and ``removed_paper``
+        (shares of all images), and ``average_precision`` of the ranking by angle, None without truth.
+    """
+    ks = [row["subcenters"] for row in rows]
+    with style():
+        figure, axes = canvas(height=2.8)
+        lines = (
+            ("dominant_share", "at the dominant sub-center", BLUE, "-"),
+            ("removed_official", "removed by official", ORANGE, "--"),
+            ("removed_paper", "removed by paper", YELLOW, ":"),
+            ("average_precision", "average precision of the angle", GREEN, "-."),
+        )
+        for key, name, color, dashes in lines:
+            if all(row[key] is not None for row in rows):
+                axes.plot(ks, [row[key] for row in rows], color=color, linestyle=dashes, marker="o", label=name)
+        axes.set(xlabel="sub-centers a label (K)", ylabel="share", ylim=(0, 1.02), xticks=ks)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.grid(alpha=0.25)
+        legend(axes)
     return figure
 
 
 def roc(models: Mapping[str, Points]) -> Figure:
     """True accept rate over false accept rate (log axis) of each model's points (FAR, TAR)."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _canvas(height=3.2)
+    with style():
+        figure, axes = canvas(height=3.2)
         for name, points in models.items():
             far, tar = np.asarray(points, dtype=float).reshape(-1, 2).T
-            color, dashes = _MODEL_LINES.get(name, (_PALE, "-"))
-            axes.plot(far, tar, label=name, color=color, linestyle=dashes, linewidth=1.8)
+            color, dashes = _MODEL_LINES.get(name, (PALE, "-"))
+            axes.plot(far, tar, label=plain_text(name), color=color, linestyle=dashes, linewidth=1.8)
         axes.set(xlabel="false accept rate", ylabel="true accept rate", xscale="log", ylim=(0, 1.02))
         axes.grid(alpha=0.25)
-        _legend(axes)
+        legend(axes)
     return figure
 
 
-def _canvas(*, height: float) -> tuple[Figure, Axes]:
-    # Narrow, so that the text is still read where a phone's screen is the width.
-    figure = Figure(figsize=(5.8, height), layout="constrained")
-    return figure, figure.add_subplot()
+def tar_at_far(models: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """True accept rate of each model at each false accept rate, with its interval.
+
+    Parameters
+    ----------
+    models
+        Model -> ``tar_at_far``: false accept rate -> ``value``, ``interval``; as in ``evaluation.json``.
+    """
+    fars = sorted({far for model in models.values() for far in model["tar_at_far"]}, key=float, reverse=True)
+    with style():
+        figure, axes = canvas(height=2.8)
+        for k, (name, model) in enumerate(models.items()):
+            found = [(i, model["tar_at_far"][far]) for i, far in enumerate(fars) if far in model["tar_at_far"]]
+            values = np.array([entry["value"] for _, entry in found])
+            bounds = np.array([entry["interval"] for _, entry in found]).reshape(-1, 2)
+            color, _ = _MODEL_LINES.get(name, (PALE, "-"))
+            places = np.array([i for i, _ in found]) + (k - (len(models) - 1) / 2) * 0.15
+            reach = np.abs(bounds.T - values)
+            axes.errorbar(places, values, yerr=reach, fmt="os^D"[k % 4], color=color, capsize=3, label=plain_text(name))
+        axes.set(xlabel="false accept rate", ylabel="true accept rate", ylim=(0, 1.02))
+        axes.set_xticks(range(len(fars)), fars)
+        axes.grid(alpha=0.25, axis="y")
+        legend(axes)
+    return figure
 
 
-def _legend(axes: Axes) -> None:
-    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)
+def transitions(before: Sequence[str], after: Sequence[str], counts: npt.NDArray[np.integer]) -> Figure:
+    """How many images went from which decision (rows) to which (columns): ``counts[before, after]``."""
+    with style():
+        figure, axes = canvas(width=4.6, height=3.0)
+        shade = np.log1p(np.where(np.eye(*counts.shape) > 0, 0, counts))
+        axes.imshow(shade, cmap="Oranges", vmin=0, vmax=2 * max(1.0, shade.max()))
+        for (i, j), count in np.ndenumerate(counts):
+            axes.text(j, i, f"{count:,}", ha="center", va="center", color="black")
+        axes.set_xticks(range(len(after)), [plain_text(name) for name in after])
+        axes.set_yticks(range(len(before)), [plain_text(name) for name in before])
+        axes.set(xlabel="after", ylabel="before")
+    return figure
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """The figure as PNG on white."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=140, metadata={"Software": None})
-    return buffer.getvalue()
+def contact_sheet(
+    pictures: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str], *, columns: int = 8, title: str = ""
+) -> Figure:
+    """RGB ``pictures[H, W, 3]`` with a caption below each."""
+    with style():
+        figure, plots = grid(len(pictures), columns=columns, width=1.1, height=1.35)
+        figure.set_dpi(_FACE_DPI)
+        for axes, picture, caption in zip(plots, pictures, captions, strict=True):
+            axes.imshow(picture)
+            axes.set_axis_off()
+            lines = [plain_text(line, most=18) for line in caption.split("\n")]
+            axes.text(0.5, -0.05, "\n".join(lines), transform=axes.transAxes, fontsize=7, ha="center", va="top")
+        if title:
+            figure.suptitle(plain_text(title, most=80), fontsize=10)
+    return figure
 
 
-def svg_bytes(figure: Figure) -> bytes:
-    """The figure as SVG without background or date, whose ink follows the reader's light or dark scheme."""
-    buffer = io.StringIO()
-    with mpl.rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    head, tag, body = buffer.getvalue().replace(_INK, "currentColor").partition("<defs>")
-    light, dark = f":root {{ color: {_INK} }}", f":root {{ color: {_DARK_INK} }}"
-    return f"{head}<style>{light} @media (prefers-color-scheme: dark) {{ {dark} }}</style>{tag}{body}".encode()
+def _draw_angles(axes: Axes, groups: Groups, threshold: float, width: float, largest: float = 0.0) -> float:
+    """Draw the stacked histogram and the threshold; returns where the axis ends."""
+    known = {name: _finite(degrees) for name, degrees in groups.items()}
+    largest = max([largest, threshold, *(float(degrees.max(initial=0)) for degrees in known.values())])
+    bins = np.arange(0, largest + 2 * width, width)
+    colors = [_GROUP_COLORS.get(name, _ONE_GROUP) for name in known]
+    names = [f"{name} ({len(degrees):,})" for name, degrees in known.items()]
+    if known:
+        axes.hist(list(known.values()), bins=bins.tolist(), stacked=True, color=colors, label=names)
+    axes.axvline(threshold, color=INK, linestyle="--", linewidth=1.2, label=f"threshold {threshold:g}\u00b0")
+    return float(bins[-1])
 
 
-def data_url(content: bytes, kind: str) -> str:
-    """`content`, an image of that `kind` (png, jpeg, svg+xml), as a URL that needs no file."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def _draw_class(axes: Axes, groups: Groups, threshold: float, largest: float) -> None:
+    end = _draw_angles(axes, groups, threshold, _WIDE_BIN_DEGREES, largest)
+    axes.set(xlim=(0, end), yticks=[], xticks=[0, 30, 60, 90])
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(labelsize=8)
+
+
+def _finite(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    return values[np.isfinite(values)]

@@ -1,4 +1,4 @@
-"""``report.html``: what came in, what was removed and why, and what that gained; one file, no scripts."""
+"""``report.html``: what came in, what was removed and why, and what that gained; one file that needs no other."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from purify.manifest.io import atomic_path, read_json, read_table
-from purify.manifest.schema import CLASS_REPORT, MANIFEST, VERDICTS
-from purify.report import tables
-from purify.report.figures import angle_histogram, data_url, roc, svg_bytes
+from purify.manifest.io import atomic_path
+from purify.manifest.schema import Flag
+from purify.report import labels, page, tables
+from purify.report.contact import contact_sheets
+from purify.report.figures import angle_histogram
+from purify.report.pictures import label_pictures, run_pictures, verification_pictures
+from purify.report.run_tables import RunTables, read_run
+from purify.report.settings import script_data, setting_values
 from purify.report.tables import truth_figures
-from purify.report.thumbnails import faces
 from purify.run_folder import RunFolder
 
 __all__ = ["run_histogram", "truth_figures", "write_report"]
 
-_FACES = 36
-_TEMPLATE = "template.html"
+_WORST = 25
+_CARDS = 12
+_MIXED = 20
+_MERGES = 20
+_CONFUSED = 20
 
 
 def write_report(folder: Path) -> Path:
@@ -35,28 +40,12 @@ def write_report(folder: Path) -> Path:
     InputError
         If the folder holds no manifest, verdicts or class report, or a damaged one.
     """
-    run = RunFolder(folder)
-    manifest, verdicts = read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)
-    info = read_json(run.info) if run.info.exists() else {}
-    page = (
-        _environment()
-        .get_template(_TEMPLATE)
-        .render(
-            name=folder.resolve().name,
-            info=info,
-            settings={
-                "All settings of this run": _json(info, ("config",)),
-                "Versions and inputs": _json(info, ("git_revision", "versions", "embeddings", "input_hashes")),
-            },
-            rounds=tables.rounds(info),
-            **_samples(manifest, verdicts, info),
-            **_classes(read_table(run.class_report, CLASS_REPORT)),
-            **_verification(read_json(run.evaluation) if run.evaluation.exists() else None),
-        )
-    )
-    with atomic_path(run.report) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return run.report
+    run = read_run(folder)
+    text = page.render(report_values(run))
+    path = RunFolder(folder).report
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
 
 
 def run_histogram(manifest: pa.Table, verdicts: pa.Table, info: Mapping[str, Any]) -> Figure:
@@ -65,88 +54,63 @@ def run_histogram(manifest: pa.Table, verdicts: pa.Table, info: Mapping[str, Any
     return angle_histogram(tables.angle_groups(manifest, verdicts), threshold=threshold)
 
 
-def _samples(manifest: pa.Table, verdicts: pa.Table, info: Mapping[str, Any]) -> dict[str, Any]:
-    truth = truth_figures(manifest, verdicts)
+def report_values(run: RunTables) -> dict[str, Any]:
+    """All that the page says of a run."""
+    truth = truth_figures(run.manifest, run.verdicts)
+    mixed, merges = labels.mixed_labels(run.class_report, run.verdicts), labels.merge_proposals(run.class_report)
+    structure = {
+        "mixed": mixed[:_MIXED],
+        "merges": merges[:_MERGES],
+        "confused": labels.confused_pairs(run.verdicts, most=_CONFUSED),
+    }
+    classes = labels.worst_labels(run.class_report, most=_WORST)
+    cards = [row for row in classes if row["flag"] != Flag.MIXED][:_CARDS]
+    shares = labels.subcenter_shares(run.verdicts, run.class_report)
+    faces = contact_sheets(run, cards=cards, **structure)
+    settings, pictures = setting_values(run), run_pictures(run, shares)
     return {
-        "counts": tables.counts(manifest, verdicts),
+        "name": run.name,
+        "info": run.info,
+        "rule": run.rule,
+        "calibrated": run.calibrated,
+        "settings": {
+            "All settings of this run": _json(run.info, ("config",)),
+            "Versions and inputs": _json(run.info, ("git_revision", "versions", "embeddings", "input_hashes")),
+        },
+        "rounds": tables.rounds(run.info),
+        "counts": tables.counts(run.manifest, run.verdicts),
+        "noise": tables.noise_of(run.verdicts, calibrated=run.calibrated),
         "truth": truth,
         "truth_rows": tables.truth_rows(truth or {}),
-        "reasons": tables.reasons(verdicts),
-        "unusable": tables.unusable(manifest),
-        "histogram": _picture(run_histogram(manifest, verdicts, info)),
-        "removed_faces": faces(manifest, tables.surest_removed(verdicts, most=_FACES)),
-        "borderline_faces": faces(manifest, tables.least_sure_kept(verdicts, most=_FACES)),
+        "reasons": tables.reasons(run.verdicts),
+        "unusable": tables.unusable(run.manifest),
+        "classes": [{**row, "shares": shares.of(row["label"]) if shares else []} for row in classes],
+        "flags": labels.flag_counts(run.class_report),
+        "flag_meanings": labels.FLAG_MEANINGS,
+        "mixed_in_all": len(mixed),
+        "mixed_open": sum(not row["settled"] for row in mixed),
+        "merges_in_all": len(merges),
+        **faces,
+        "cards": label_pictures(run, faces["cards"]),
+        **settings,
+        **pictures,
+        "sweep_data": script_data(settings["sweeps"], pictures["axis"]),
+        **_verification(run.evaluation),
     }
-
-
-def _classes(report: pa.Table) -> dict[str, Any]:
-    return {"classes": tables.worst_classes(report), "flags": tables.flag_counts(report)}
 
 
 def _verification(evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
     if evaluation is None:
         return {"evaluation": None}
     models = tables.ordered_models(evaluation)
-    curves = {name: model["roc"] for name, model in models.items() if model.get("roc")}
     return {
         "evaluation": evaluation,
         "models": models,
         "differences": tables.ordered_differences(evaluation),
         "fars": tables.measured_fars(models),
-        "roc": _picture(roc(curves)) if curves else None,
+        **verification_pictures(models),
     }
-
-
-def _picture(figure: Figure) -> str:
-    return data_url(svg_bytes(figure), "svg+xml")
 
 
 def _json(info: Mapping[str, Any], keys: Sequence[str]) -> str:
     return json.dumps({key: info[key] for key in keys if key in info}, indent=2, ensure_ascii=False)
-
-
-def _environment() -> jinja2.Environment:
-    """Everything is escaped; filters write numbers, and a dash for what isn't defined."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("purify.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.ChainableUndefined,
-    )
-    environment.filters |= {
-        "count": _count,
-        "decimal": _decimal,
-        "percent": _percent,
-        "range": _range,
-        "duration": _duration,
-    }
-    return environment
-
-
-def _count(value: int | None) -> str:
-    return f"{value:,}" if _is_number(value) else "-"
-
-
-def _decimal(value: float | None, digits: int = 4, *, signed: bool = False) -> str:
-    return f"{value:{'+' if signed else ''}.{digits}f}" if _is_number(value) else "-"
-
-
-def _percent(value: float | None, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f}\u00a0%" if value is not None and _is_number(value) else "-"
-
-
-def _range(interval: tuple[float, float] | None, digits: int = 4, *, signed: bool = False, scale: float = 1) -> str:
-    if not isinstance(interval, list | tuple):
-        return "-"
-    low, high = (_decimal(scale * bound, digits, signed=signed) for bound in interval)
-    return f"{low} to {high}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)

@@ -12,14 +12,37 @@ import pyarrow.compute as pc
 
 from purify.analysis.rounds import STOP_MEANINGS, Stop
 from purify.evaluation.detection import score_verdicts
-from purify.manifest.schema import Decision, Flag, Status
+from purify.manifest.schema import Decision, Reason, Status
+from purify.report.noise import NoiseEstimate, estimate_noise
+from purify.report.sweeps import (
+    Sweep,
+    Truth,
+    angle_settings,
+    sweep_official,
+    sweep_paper,
+    sweep_precision,
+)
+
+Degrees = npt.NDArray[np.float32]
 
 _UNUSABLE = 50
-_CLASSES = 15
 _KEPT = pa.array([Decision.KEEP.value, Decision.RELABEL.value])
 #: Models in the order of the set that they were trained on, from the given one to the truly clean one.
 _MODELS = ("raw", "random", "purified", "oracle")
 _DIFFERENCES = ("purified-raw", "purified-random", "purified-oracle", "oracle-raw")
+#: What each reason means, for people.
+REASON_MEANINGS = {
+    Reason.NEAR_DOMINANT: "like the other images of its label",
+    Reason.FAR_FROM_DOMINANT: "far from the label's dominant sub-center, and near no other label",
+    Reason.NON_DOMINANT_SUBCENTER: "near enough, but at another sub-center than most of its label",
+    Reason.CLOSER_TO_OTHER_LABEL: "more like another label of the set",
+    Reason.OPEN_SET: "like no label of the set: a stranger, or no face",
+    Reason.SECOND_IDENTITY: "of the smaller group under a label that stands for two people",
+    Reason.DUPLICATE_OF: "its label is another spelling of the new one",
+    Reason.UNCERTAIN: "doubtful: kept, or left to a person, as asked",
+    Reason.TOO_FEW_TO_JUDGE: "its label has too few images to judge",
+    Reason.REVIEWED: "decided by a person",
+}
 #: Figures of `score_verdicts` that are shown: key -> name, meaning.
 _TRUTH_MEANINGS = {
     "average_precision": ("average precision", "of the ranking: 1 if every wrong label ranks before every right one"),
@@ -34,23 +57,38 @@ _TRUTH_MEANINGS = {
 
 
 def counts(manifest: pa.Table, verdicts: pa.Table) -> dict[str, int]:
-    """Rows that came in, and what became of them: ``images`` = ``not usable`` + ``kept`` + ``removed``."""
+    """Rows that came in, and what became of them: ``images`` = ``not usable`` + ``kept`` + ``removed``.
+
+    ``kept`` counts the ``relabeled``, ``removed`` those left to a person (``review``); ``reviewed`` is what a person
+    has decided.
+    """
     kept = pc.sum(pc.is_in(verdicts["decision"], _KEPT)).as_py() or 0
+    found = {entry["values"]: entry["counts"] for entry in verdicts["decision"].value_counts().to_pylist()}
     return {
         "images": len(manifest),
         "labels": len(manifest["label"].unique()),
         "not usable": len(manifest) - len(verdicts),
         "kept": kept,
+        "relabeled": found.get(Decision.RELABEL.value, 0),
         "removed": len(verdicts) - kept,
+        "review": found.get(Decision.REVIEW.value, 0),
+        "reviewed": pc.sum(pc.equal(verdicts["reason"], Reason.REVIEWED.value)).as_py() or 0,
     }
 
 
 def reasons(verdicts: pa.Table) -> list[dict[str, Any]]:
-    """``decision``, ``reason``, number ``n`` and ``share`` of the samples, most frequent first."""
+    """``decision``, ``reason``, ``meaning``, number ``n`` and ``share`` of the samples, most frequent first."""
     groups = verdicts.group_by(["decision", "reason"]).aggregate([([], "count_all")]).to_pylist()
+    meanings: dict[str, str] = {reason.value: meaning for reason, meaning in REASON_MEANINGS.items()}
     rows = [
-        {"decision": g["decision"], "reason": g["reason"], "n": g["count_all"], "share": g["count_all"] / len(verdicts)}
-        for g in groups
+        {
+            "decision": group["decision"],
+            "reason": group["reason"],
+            "meaning": meanings.get(group["reason"], ""),
+            "n": group["count_all"],
+            "share": group["count_all"] / len(verdicts),
+        }
+        for group in groups
     ]
     return sorted(rows, key=lambda row: (-row["n"], row["decision"], row["reason"]))
 
@@ -93,48 +131,116 @@ def truth_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def angle_groups(manifest: pa.Table, verdicts: pa.Table) -> dict[str, npt.NDArray[np.float32]]:
-    """Angles in degrees to the dominant sub-center, in groups by truth as far as the manifest knows it."""
-    degrees = verdicts["angle_dominant"].to_numpy().astype(np.float32)
+def angle_groups(manifest: pa.Table, verdicts: pa.Table) -> dict[str, Degrees]:
+    """Angles in degrees to the dominant sub-center, in groups.
+
+    They are those of the truth as far as the manifest knows it, else of whether the given label was kept.
+    """
+    degrees = _degrees(verdicts)
+    return {name: degrees[mask] for name, mask in group_masks(manifest, verdicts).items()}
+
+
+def group_masks(manifest: pa.Table, verdicts: pa.Table) -> dict[str, npt.NDArray[np.bool_]]:
+    """Which verdicts are in which of the groups of `angle_groups`; groups without any are left out."""
+    truth = label_truth(manifest, verdicts)
+    if truth is None:
+        kept = verdicts["decision"].to_numpy() == Decision.KEEP.value
+        masks = {"kept": kept, "not kept": ~kept}
+    else:
+        masks = {
+            "label right": truth.known & ~truth.wrong,
+            "label wrong": truth.known & truth.wrong,
+            "truth not known": ~truth.known,
+        }
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def label_angle_groups(
+    manifest: pa.Table, verdicts: pa.Table, rows: Mapping[str, npt.NDArray[np.int64]]
+) -> dict[str, dict[str, Degrees]]:
+    """`angle_groups` of each label, whose verdicts are at ``rows[label]``."""
+    degrees, masks = _degrees(verdicts), group_masks(manifest, verdicts)
+    return {
+        label: {name: degrees[own[mask[own]]] for name, mask in masks.items() if mask[own].any()}
+        for label, own in rows.items()
+    }
+
+
+def subcenter_groups(verdicts: pa.Table) -> dict[str, Degrees]:
+    """Angles in degrees to the dominant sub-center: of images nearest to it, and of those nearest to another."""
+    degrees, at_dominant = _degrees(verdicts), _at_dominant(verdicts)
+    groups = {"dominant sub-center": degrees[at_dominant], "another sub-center": degrees[~at_dominant]}
+    return {name: values for name, values in groups.items() if len(values)}
+
+
+def subcenter_truth(manifest: pa.Table, verdicts: pa.Table) -> list[dict[str, Any]]:
+    """The paper's table of what the sub-centers hold (ArcFace, TPAMI, section 4.2), in shares of all images.
+
+    Rows ``at``, and ``right`` and ``wrong`` by the truth where it is known, else by ``p_clean``.
+    """
+    truth, at_dominant = label_truth(manifest, verdicts), _at_dominant(verdicts)
+    wrong = 1 - verdicts["p_clean"].to_numpy().astype(np.float64) if truth is None else truth.wrong.astype(np.float64)
+    known = np.isfinite(wrong) if truth is None else truth.known
+    total = max(1, int(known.sum()))
+    rows = (("dominant sub-center", at_dominant & known), ("another sub-center", ~at_dominant & known))
+    return [
+        {"at": name, "right": float((1 - wrong[mask]).sum() / total), "wrong": float(wrong[mask].sum() / total)}
+        for name, mask in rows
+    ]
+
+
+def label_truth(manifest: pa.Table, verdicts: pa.Table) -> Truth | None:
+    """Which labels are wrong in truth; None where the manifest knows the truth of none."""
     rows = judged_rows(manifest, verdicts)
     if rows["true_label"].null_count == len(rows):
-        return {"all samples": degrees}
+        return None
     right = pc.equal(verdicts["label"], rows["true_label"])
-    groups = {
-        "label right": degrees[_mask(pc.fill_null(right, False))],
-        "label wrong": degrees[_mask(pc.invert(pc.fill_null(right, True)))],
-        "truth not known": degrees[_mask(right.is_null())],
+    return Truth(wrong=_mask(pc.invert(pc.fill_null(right, True))), known=_mask(right.is_valid()))
+
+
+def noise_of(verdicts: pa.Table, *, calibrated: bool) -> NoiseEstimate | None:
+    """Estimated share of wrong labels; of a rule without probabilities what it did not keep stands for them.
+
+    What a person decided is certain.
+    """
+    kept = (verdicts["decision"].to_numpy() == Decision.KEEP.value).astype(np.float64)
+    p_clean = kept
+    if calibrated:
+        decided = pc.and_(
+            pc.equal(verdicts["reason"], Reason.REVIEWED.value),
+            pc.not_equal(verdicts["decision"], Decision.REVIEW.value),
+        )
+        p_clean = np.where(_mask(decided), kept, verdicts["p_clean"].to_numpy().astype(np.float64))
+    return estimate_noise(p_clean, label_numbers(verdicts))
+
+
+def label_numbers(verdicts: pa.Table) -> npt.NDArray[np.int64]:
+    """A number from 0 for the label of each verdict."""
+    return verdicts["label"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+
+
+def angle_sweeps(manifest: pa.Table, verdicts: pa.Table, *, calibrated: bool) -> dict[str, Sweep]:
+    """What the rules `official` and `paper` remove at every angle."""
+    degrees = _degrees(verdicts).astype(np.float64)
+    at, truth = angle_settings(degrees), label_truth(manifest, verdicts)
+    p_clean = verdicts["p_clean"].to_numpy().astype(np.float64) if calibrated else None
+    return {
+        "official": sweep_official(degrees, at, p_clean=p_clean, truth=truth),
+        "paper": sweep_paper(degrees, _at_dominant(verdicts), at, p_clean=p_clean, truth=truth),
     }
-    return {name: values for name, values in groups.items() if len(values)}
+
+
+def precision_settings(manifest: pa.Table, verdicts: pa.Table) -> Sweep:
+    """What the rule `calibrated` removes at every precision that can be asked for."""
+    always = verdicts["reason"].to_numpy() == Reason.SECOND_IDENTITY.value
+    p_clean = verdicts["p_clean"].to_numpy().astype(np.float64)
+    return sweep_precision(p_clean, always, truth=label_truth(manifest, verdicts))
 
 
 def judged_rows(manifest: pa.Table, verdicts: pa.Table) -> pa.Table:
     """The manifest's rows of the verdicts, in their order; nulls for a verdict of no row."""
     position = pc.index_in(verdicts["sample_id"].combine_chunks(), manifest["sample_id"].combine_chunks())
     return manifest.take(position)
-
-
-def worst_classes(report: pa.Table) -> list[dict[str, Any]]:
-    """Rows of the class report with something removed, largest share first."""
-    columns = ["label", "n", "n_kept", "dominant_share", "noise_rate", "flag"]
-    rows = report.select(columns).filter(pc.greater(report["n"], report["n_kept"]))
-    return rows.sort_by([("noise_rate", "descending"), ("label", "ascending")]).slice(0, _CLASSES).to_pylist()
-
-
-def flag_counts(report: pa.Table) -> dict[str, int]:
-    """Number of labels with each flag but ``ok``."""
-    found = {entry["values"]: entry["counts"] for entry in report["flag"].value_counts().to_pylist()}
-    return {flag: n for flag, n in sorted(found.items()) if flag != Flag.OK.value}
-
-
-def surest_removed(verdicts: pa.Table, *, most: int) -> pa.Table:
-    """Verdicts that drop a sample, the lowest ``p_clean`` first."""
-    return _by_p_clean(verdicts, pc.equal(verdicts["decision"], Decision.DROP.value), most)
-
-
-def least_sure_kept(verdicts: pa.Table, *, most: int) -> pa.Table:
-    """Verdicts that keep a sample, the lowest ``p_clean`` first."""
-    return _by_p_clean(verdicts, pc.equal(verdicts["decision"], Decision.KEEP.value), most)
 
 
 def ordered_models(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -170,9 +276,13 @@ def _in_order(entries: Mapping[str, Any], first: Sequence[str]) -> dict[str, Any
     return {name: entries[name] for name in names}
 
 
-def _by_p_clean(verdicts: pa.Table, mask: pa.ChunkedArray, most: int) -> pa.Table:
-    order = [("p_clean", "ascending"), ("sample_id", "ascending")]
-    return verdicts.filter(mask).sort_by(order).slice(0, most)
+def _degrees(verdicts: pa.Table) -> Degrees:
+    return verdicts["angle_dominant"].to_numpy().astype(np.float32)
+
+
+def _at_dominant(verdicts: pa.Table) -> npt.NDArray[np.bool_]:
+    """Whether each image is nearest to the dominant sub-center; where that is not known it is taken to be."""
+    return _mask(pc.fill_null(pc.equal(verdicts["subcenter"], verdicts["dominant"]), True))
 
 
 def _mask(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:

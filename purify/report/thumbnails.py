@@ -3,80 +3,117 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from purify.errors import PurifyError
 from purify.manifest.blobs import BlobReader
 from purify.manifest.decode import decode_rgb
-from purify.manifest.schema import Reason
-from purify.report.figures import data_url
+from purify.manifest.loading import resolve_workers
+from purify.report.canvas import data_url
 from purify.report.tables import judged_rows
 
 _SIDE = 96
 _QUALITY = 78
-#: Reasons that are better told by the nearest other label.
-_BESIDE_OTHER = {Reason.CLOSER_TO_OTHER_LABEL: "closer to", Reason.NEAR_DOMINANT: "next"}
 
 
 @dataclass(frozen=True)
 class Face:
-    """A thumbnail.
+    """A thumbnail and its verdict.
 
     Attributes
     ----------
     picture
         A data URL.
-    label
-        The given label.
-    caption
-        Angle and reason.
+    sample_id, label
+        The image, and the label as given.
+    angle
+        Degrees to the label's dominant sub-center; None: not known.
+    p_clean
+        Probability, or score, that the label is right; None: not judged.
+    decision, reason, new_label
+        As in the verdicts.
+    other_label, angle_other
+        The other label that fits best, and the angle to it.
     truth
         What the label should have been, ``""`` for nobody in the set; None: not known, or as given.
     """
 
     picture: str
+    sample_id: str
     label: str
-    caption: str
+    angle: float | None
+    p_clean: float | None
+    decision: str
+    reason: str
+    new_label: str | None
+    other_label: str | None
+    angle_other: float | None
     truth: str | None
 
 
-def faces(manifest: pa.Table, verdicts: pa.Table) -> list[Face]:
-    """A face for each of the verdicts; those whose image is not at hand are left out."""
-    rows = judged_rows(manifest, verdicts)
-    found = []
-    with BlobReader() as reader:
-        for verdict, uri, truth in zip(
-            verdicts.to_pylist(), rows["uri"].to_pylist(), rows["true_label"].to_pylist(), strict=True
-        ):
-            if uri is not None and (picture := _thumbnail(reader, uri)):
-                wrong = truth is not None and truth != verdict["label"]
-                found.append(Face(picture, verdict["label"], _caption(verdict), truth if wrong else None))
-    return found
+def face_sheets(manifest: pa.Table, sheets: Mapping[str, pa.Table]) -> dict[str, list[Face]]:
+    """Faces of each sheet's verdicts; those whose image is not at hand are left out. No image is read twice."""
+    ids = {sample_id for verdicts in sheets.values() for sample_id in verdicts["sample_id"].to_pylist()}
+    pictures = _pictures(manifest, sorted(ids))
+    return {name: _faces(manifest, verdicts, pictures) for name, verdicts in sheets.items()}
 
 
-def _caption(verdict: Mapping[str, Any]) -> str:
-    reason = verdict["reason"].replace("_", " ")
-    if verdict["other_label"] is not None and verdict["reason"] in _BESIDE_OTHER:
-        words = _BESIDE_OTHER[verdict["reason"]]
-        reason = f"{words} {verdict['other_label']} ({_angle(verdict['angle_other'])})"
-    return f"{_angle(verdict['angle_dominant'])}, {reason}"
+def read_faces(
+    manifest: pa.Table, sample_ids: Sequence[str], *, side: int = _SIDE
+) -> list[npt.NDArray[np.uint8] | None]:
+    """RGB ``[side, side, 3]`` of each sample; None where the image is not at hand."""
+    place = pc.index_in(pa.array(sample_ids, pa.string()), manifest["sample_id"].combine_chunks())
+    uris = manifest["uri"].combine_chunks().take(place).to_pylist()
+    with BlobReader() as reader, ThreadPoolExecutor(resolve_workers(0)) as pool:
+        return list(pool.map(partial(_read, reader, side), uris))
 
 
-def _angle(degrees: float | None) -> str:
-    # A tenth shows on which side of the threshold it lies.
-    return "no angle" if degrees is None else f"{degrees:.1f}\u00b0"
+def _pictures(manifest: pa.Table, sample_ids: Sequence[str]) -> dict[str, str]:
+    """Data URL of each sample whose image is at hand."""
+    faces = read_faces(manifest, sample_ids)
+    return {name: _jpeg_url(face) for name, face in zip(sample_ids, faces, strict=True) if face is not None}
 
 
-def _thumbnail(reader: BlobReader, uri: str) -> str | None:
+def _faces(manifest: pa.Table, verdicts: pa.Table, pictures: Mapping[str, str]) -> list[Face]:
+    truths: Iterable[str | None] = judged_rows(manifest, verdicts)["true_label"].to_pylist()
+    return [
+        Face(
+            picture=pictures[verdict["sample_id"]],
+            sample_id=verdict["sample_id"],
+            label=verdict["label"],
+            angle=verdict["angle_dominant"],
+            p_clean=verdict["p_clean"],
+            decision=verdict["decision"],
+            reason=verdict["reason"],
+            new_label=verdict["new_label"],
+            other_label=verdict["other_label"],
+            angle_other=verdict["angle_other"],
+            truth=truth if truth != verdict["label"] else None,
+        )
+        for verdict, truth in zip(verdicts.to_pylist(), truths, strict=True)
+        if verdict["sample_id"] in pictures
+    ]
+
+
+def _read(reader: BlobReader, side: int, uri: str | None) -> npt.NDArray[np.uint8] | None:
+    if uri is None:
+        return None
     try:
-        pixels = decode_rgb(reader.read(uri), _SIDE)
+        return decode_rgb(reader.read(uri), side)
     except (PurifyError, OSError, ValueError):
         return None
+
+
+def _jpeg_url(face: npt.NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG", quality=_QUALITY)
+    Image.fromarray(face).save(buffer, format="JPEG", quality=_QUALITY)
     return data_url(buffer.getvalue(), "jpeg")

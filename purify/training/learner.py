@@ -122,7 +122,7 @@ def new_learner(
         model.embedding_dim,
         scale=config.scale or default_scale(classes),
         negative_filter=config.negative_filter,
-    ).with_rows(class_normals(own, (subcenters, model.embedding_dim), seed, _HEAD).mul_(INIT_STD))
+    ).with_rows(class_normals(own, (subcenters, model.embedding_dim), seed, _HEAD).mul_(_first_spread(model, config)))
     dtype = resolve_precision(config.precision, device, backbone=model.backbone)
     weights = torch.float64 if dtype is torch.float64 else torch.float32
     backbone = backbone.to(device, weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -150,3 +150,12 @@ def new_learner(
         dtype=dtype,
         world=world,
     )
+
+
+def _first_spread(model: ModelConfig, config: TrainConfig) -> float:
+    """Standard deviation of a fresh head's numbers.
+
+    A row's gradient grows as the row is shorter: short ones jump at the first step, and are then too long to turn.
+    A backbone that learns makes up for it. A frozen one can't, so its head starts with rows of about unit length.
+    """
+    return float(model.embedding_dim**-0.5) if config.freeze_backbone else INIT_STD

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -34,3 +36,25 @@ def test_the_head_of_a_rank_is_its_share_of_the_whole(tmp_path: Path) -> None:
     assert ratios["2"]["head_bytes"] == 0.5
     assert ratios["3"]["head_bytes"] == 14 / 40  # the largest of three parts
     assert all(ratios[size]["loss"] < 1e-3 for size in "123")
+
+
+@pytest.mark.slow
+def test_input_is_measured_by_turns(tmp_path: Path) -> None:
+    command = ["--part", "input", "--steps", "1", "--rounds", "2", "--out", str(tmp_path)]
+    answer = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert answer.exit_code == 0, answer.output
+    figures = json.loads((tmp_path / "training-input.json").read_text())
+    assert figures["source"] == "demo set"
+    assert len(figures["ratios"]) == 2
+    assert figures["ratio"] == sum(figures["ratios"]) / 2
+    for measure in ("images_per_second", "cpu_seconds_per_step"):
+        assert set(figures[measure]) == {"decoded", "in_memory"}
+        assert all(value > 0 for value in figures[measure].values())
+
+
+def test_too_few_images_are_refused(tmp_path: Path, draw_stripes: Callable[..., None]) -> None:
+    for k in range(2):
+        draw_stripes(tmp_path / f"label {k}" / "0.png", k, np.random.default_rng(k))
+    answer = CliRunner().invoke(main, ["--part", "input", "--source", str(tmp_path)])
+    assert answer.exit_code == 2
+    assert "2 images, fewer than" in answer.output

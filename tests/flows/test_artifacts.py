@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 
 from flows.artifacts import (
     artifact_key,
+    markdown_records,
+    markdown_table,
+    markdown_text,
+    picture,
     plain,
-    publish_summary_artifacts,
-    summary_markdown,
+    publish_link,
+    publish_page,
+    publish_table,
     summary_table,
     task_progress,
 )
-
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def test_key_is_lower_case_words_and_dashes() -> None:
@@ -66,12 +69,16 @@ def test_summary_table_keeps_the_order() -> None:
     assert rows == [{"figure": "rows", "value": 7}, {"figure": "auc", "value": 0.5}]
 
 
-def test_summary_markdown_has_figures_and_pictures_inside() -> None:
-    page = summary_markdown("Demo", {"a|b": np.float64(0.123456), "gap": None}, pictures={"Angles": PNG})
-    assert page.startswith("# Demo\n")
-    assert "| a\\|b | 0.1235 |" in page
-    assert "| gap | - |" in page
-    assert "## Angles\n\n![Angles](data:image/png;base64,iVBORw0KGgo=)" in page
+def test_tables_in_markdown_escape_what_would_break_them() -> None:
+    rows = [{"a|b": np.float64(0.123456), "gap": None}, {"a|b": "two\nlines", "gap": 3}]
+    assert markdown_records(rows) == "| a\\|b | gap |\n| --- | --- |\n| 0.1235 | - |\n| two lines | 3 |"
+    assert markdown_table([["x", ""], ["y", ""]]) == "| x |  |\n| --- | --- |\n| y |  |"
+
+
+def test_names_do_not_become_markup() -> None:
+    assert markdown_text("<img src=x onerror=alert(1)>") == "&lt;img src=x onerror=alert\\(1\\)&gt;"
+    assert markdown_text("[a](javascript:x) `b` **c**\n# d") == (r"\[a\]\(javascript:x\) \`b\` \*\*c\*\* \# d")
+    assert picture("a]|b", "data:image/png;base64,AA==") == r"![a\]\|b](data:image/png;base64,AA==)"
 
 
 def stored(key: str) -> list[Any]:
@@ -86,19 +93,22 @@ def stored(key: str) -> list[Any]:
         )[::-1]
 
 
-def test_summary_is_published_by_a_flow(prefect_server: str) -> None:
+def test_a_flow_publishes_tables_pages_and_links(prefect_server: str) -> None:
     from prefect import flow
 
     @flow
     def summarize() -> None:
-        publish_summary_artifacts("Unit test", {"rows": np.int64(7), "auc": np.nan}, pictures={"Angles": PNG})
+        rows = summary_table({"rows": np.int64(7), "auc": np.nan})
+        publish_table(rows, key="Unit test table", description="a table")
+        publish_page("# Unit", key="unit-test-page", description="a page")
+        publish_link("http://127.0.0.1/x", key="unit-test-link", text="there", description="a link")
 
     summarize()
-    (table,) = stored("unit-test-summary")
+    (table,) = stored("unit-test-table")
     assert json.loads(table.data) == [{"figure": "rows", "value": 7}, {"figure": "auc", "value": None}]
     assert table.flow_run_id is not None
-    (page,) = stored("unit-test-report")
-    assert "data:image/png;base64," in page.data
+    assert [page.data for page in stored("unit-test-page")] == ["# Unit"]
+    assert [link.data for link in stored("unit-test-link")] == ["[there](http://127.0.0.1/x)"]
 
 
 def test_progress_is_one_artifact_of_the_task_that_ends_at_100(prefect_server: str) -> None:

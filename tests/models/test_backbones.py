@@ -98,6 +98,36 @@ def test_forward_equals_the_architecture_by_hand(name: str, blocks: tuple[int, .
     torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
+def test_an_insightface_state_dict_of_iresnet50_gives_its_embeddings(tmp_path: Path) -> None:
+    """Names, shapes and forward are written out here; only the file is shared with the code under test."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for name, shape in _insightface_layout(BLOCKS["iresnet50"]).items():
+        numbers = torch.randn(shape, generator=generator)
+        if name.endswith(("conv1.weight", "conv2.weight", "downsample.0.weight")):
+            numbers *= (2 / numbers[0].numel()) ** 0.5
+        elif name == "fc.weight":
+            numbers *= shape[1] ** -0.5
+        elif name.endswith(("running_var", "prelu.weight")) or (name.endswith("weight") and numbers.ndim == 1):
+            numbers = 0.5 + 0.1 * numbers.clamp(-3, 3)
+        elif name.endswith("num_batches_tracked"):
+            numbers = torch.tensor(7)
+        else:
+            numbers *= 0.1
+        state[name] = numbers
+    torch.save(state, tmp_path / "backbone.pth")
+    backbone = build_backbone("iresnet50", embedding_dim=512, input_size=112).eval()
+    load_backbone_weights(backbone, tmp_path / "backbone.pth")
+    x = torch.rand(2, 3, 112, 112, generator=generator) * 2 - 1
+    with torch.no_grad():
+        expected, got = _forward_by_hand(state, x, BLOCKS["iresnet50"]), backbone(x)
+    assert got.shape == (2, 512)
+    assert got.std() > 0.01
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(F.cosine_similarity(got, expected), torch.ones(2))
+
+
 @pytest.mark.parametrize("name", ["iresnet_small", "mobilefacenet", "iresnet18"])
 @pytest.mark.parametrize("size", [48, 64, 112])
 def test_all_sizes_give_embeddings(name: str, size: int) -> None:
@@ -148,7 +178,10 @@ def small() -> torch.nn.Module:
     return build_backbone("iresnet_small", embedding_dim=8, input_size=32)
 
 
-@pytest.mark.parametrize("form", ["plain.pth", "module.pth", "state_dict.pth", "plain.safetensors", "ours.safetensors"])
+FORMS = ["plain.pth", "module.pth", "state_dict.pth", "insightface.pt", "plain.safetensors", "ours.safetensors"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_weights_load_from_every_form(small: torch.nn.Module, tmp_path: Path, form: str) -> None:
     state, path = small.state_dict(), tmp_path / form
     match form:
@@ -156,6 +189,9 @@ def test_weights_load_from_every_form(small: torch.nn.Module, tmp_path: Path, fo
             torch.save(state, path)
         case "module.pth":
             torch.save({f"module.{name}": tensor for name, tensor in state.items()}, path)
+        case "insightface.pt":
+            head = {"weight": torch.zeros(5, 8)}
+            torch.save({"epoch": 3, "state_dict_backbone": state, "state_dict_softmax_fc": head}, path)
         case "state_dict.pth":
             torch.save({"state_dict": state, "epoch": 3}, path)
         case "plain.safetensors":

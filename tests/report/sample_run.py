@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -34,12 +34,23 @@ class Sample:
     other: tuple[str, float] | None = None
     keep: bool = True
     reason: Reason = Reason.NEAR_DOMINANT
+    new_label: str | None = None
+    p_clean: float | None = None
+    subcenter: int = 0
+
+    @property
+    def decision(self) -> Decision:
+        if self.keep:
+            return Decision.KEEP
+        if self.new_label is not None:
+            return Decision.RELABEL
+        return Decision.REVIEW if self.reason is Reason.SECOND_IDENTITY else Decision.DROP
 
 
 SAMPLES = [
     Sample("a/0.png", "a", 40, "a", ("b", 80)),
     Sample("a/1.png", "a", 74.96, "b", ("b", 60.25)),
-    Sample("a/2.png", "a", 91.26, "b", ("b", 41.5), keep=False, reason=Reason.CLOSER_TO_OTHER_LABEL),
+    Sample("a/2.png", "a", 91.26, "b", ("b", 41.5), False, Reason.CLOSER_TO_OTHER_LABEL, subcenter=1),
     Sample("b/0.png", "b", 50, "b", ("a", 85)),
     Sample("b/1.png", "b", 99, "", ("a", 88), keep=False, reason=Reason.FAR_FROM_DOMINANT),
     Sample(f"{HOSTILE.replace('/', '|')}.png", HOSTILE, 95, HOSTILE, None, keep=False, reason=Reason.FAR_FROM_DOMINANT),
@@ -95,14 +106,44 @@ def parse(path: Path) -> Page:
     return page
 
 
-def build_run(root: Path, samples: Sequence[Sample] = SAMPLES, *, pictures: bool = True) -> RunFolder:
+def build_run(
+    root: Path,
+    samples: Sequence[Sample] = SAMPLES,
+    *,
+    pictures: bool = True,
+    rule: str = "official/1",
+    structure: Mapping[str, Mapping[str, Any]] | None = None,
+) -> RunFolder:
+    """A run of the `samples`; `structure` is label -> columns of its row of the class report."""
     run = RunFolder(root / "run_1")
     uris = [_draw(root / "images" / f"{i}.png", i) if pictures else None for i in range(len(samples))]
     judged = [sample for sample in samples if sample.angle is not None]
     write_table(_manifest(samples, uris), run.manifest)
-    write_table(_verdicts(judged), run.verdicts)
-    write_table(_class_report(judged), run.class_report)
+    write_table(_verdicts(judged, rule), run.verdicts)
+    write_table(_class_report(judged, structure or {}), run.class_report)
     return run
+
+
+def structured_run(root: Path) -> RunFolder:
+    """A calibrated run with a mixed label c, a label b__2 that is b, and two images of b under a."""
+    far, two = Reason.CLOSER_TO_OTHER_LABEL, Reason.SECOND_IDENTITY
+    samples = [
+        *[Sample(f"a/{i}.png", "a", 40 + i, "a", ("b", 80), p_clean=0.99) for i in range(2)],
+        Sample("a/8.png", "a", 55, "a", ("b", 70), p_clean=0.6),
+        *[Sample(f"a/{9 + i}.png", "a", 88 + i, "b", ("b", 40), False, far, "b", 0.05) for i in range(2)],
+        *[Sample(f"b/{i}.png", "b", 64 + i, "b", ("a", 80), p_clean=0.98) for i in range(2)],
+        Sample("b__2/0.png", "b__2", 30, "b", ("b", 20), False, Reason.DUPLICATE_OF, "b", 0.02),
+        Sample("c/0.png", "c", 95, "", None, False, Reason.OPEN_SET, None, 0.01, 1),
+        *[Sample(f"c/{1 + i}.png", "c", 50, "c", ("a", 80), p_clean=0.65) for i in range(2)],
+        *[Sample(f"c/{3 + i}.png", "c", 60, "a", ("a", 80), False, two, None, 0.35, 1) for i in range(2)],
+    ]
+    proposed = {"label": "b", "angle": 12.5, "evidence_ids": ["b__2/0.png", "b/0.png"]}
+    structure = {
+        "c": {"flag": "mixed", "n": 4, "split": [["c/1.png", "c/2.png"], ["c/3.png", "c/4.png"]]},
+        "b__2": {"flag": "duplicate_of", "merge_with": [proposed]},
+        "b": {"merge_with": [{**proposed, "label": "b__2"}]},
+    }
+    return build_run(root, samples, rule="calibrated/1", structure=structure)
 
 
 def evaluation(*models: str, seed: int = 0) -> dict[str, Any]:
@@ -147,7 +188,11 @@ def _manifest(samples: Sequence[Sample], uris: Sequence[str | None]) -> pa.Table
     return pa.Table.from_pylist(rows, schema=MANIFEST)
 
 
-def _verdicts(samples: Sequence[Sample]) -> pa.Table:
+def _score(sample: Sample) -> float:
+    return float(1 / (1 + np.exp((float(sample.angle or 0) - 75) / 5)))
+
+
+def _verdicts(samples: Sequence[Sample], rule: str) -> pa.Table:
     rows = [
         {
             "sample_id": sample.name,
@@ -155,22 +200,60 @@ def _verdicts(samples: Sequence[Sample]) -> pa.Table:
             "angle_dominant": sample.angle,
             "other_label": sample.other[0] if sample.other else None,
             "angle_other": sample.other[1] if sample.other else None,
-            "p_clean": 1 / (1 + np.exp((float(sample.angle or 0) - 75) / 5)),
-            "decision": (Decision.KEEP if sample.keep else Decision.DROP).value,
+            "subcenter": sample.subcenter,
+            "dominant": 0,
+            "p_clean": _score(sample) if sample.p_clean is None else sample.p_clean,
+            "p_other": 0.9 if sample.new_label else 0.1,
+            "decision": sample.decision.value,
+            "new_label": sample.new_label,
             "reason": sample.reason.value,
-            "rule": "official/1",
+            "rule": rule,
         }
         for sample in samples
     ]
     return pa.Table.from_pylist(rows, schema=VERDICTS)
 
 
-def _class_report(samples: Sequence[Sample]) -> pa.Table:
+def _class_report(samples: Sequence[Sample], structure: Mapping[str, Mapping[str, Any]]) -> pa.Table:
     rows = []
     for label in dict.fromkeys(sample.label for sample in samples):
         own = [sample for sample in samples if sample.label == label]
         kept = sum(sample.keep for sample in own)
         flag = "too_few" if len(own) < 2 else "ok"
         share = {"dominant_share": 0.75, "noise_rate": 1 - kept / len(own)}
-        rows.append({"label": label, "n": len(own), "n_kept": kept, "flag": flag, **share})
+        rows.append({"label": label, "n": len(own), "n_kept": kept, "flag": flag, **share, **structure.get(label, {})})
     return pa.Table.from_pylist(rows, schema=CLASS_REPORT)
+
+
+@dataclass
+class RunRow:
+    """A verdict of which only some columns matter."""
+
+    sample_id: str
+    label: str
+    p_clean: float = 0.9
+    angle: float = 40.0
+    decision: str = "keep"
+    other: str | None = None
+    reason: str = "near_dominant"
+    subcenter: int = 0
+
+
+def verdict_table(rows: Sequence[RunRow]) -> pa.Table:
+    values = [
+        {
+            "sample_id": row.sample_id,
+            "label": row.label,
+            "p_clean": row.p_clean,
+            "p_other": 0.1,
+            "angle_dominant": row.angle,
+            "decision": row.decision,
+            "other_label": row.other,
+            "reason": row.reason,
+            "subcenter": row.subcenter,
+            "dominant": 0,
+            "rule": "calibrated/1",
+        }
+        for row in rows
+    ]
+    return pa.Table.from_pylist(values, schema=VERDICTS)

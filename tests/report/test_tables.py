@@ -27,7 +27,7 @@ def test_truth_of_broken_files_alone_is_no_truth(tmp_path: Path) -> None:
     run = build_run(tmp_path, samples, pictures=False)
     manifest, verdicts = read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)
     assert truth_figures(manifest, verdicts) is None
-    assert list(angle_groups(manifest, verdicts)) == ["all samples"]
+    assert list(angle_groups(manifest, verdicts)) == ["kept", "not kept"]
 
 
 def test_many_broken_files_are_counted_and_the_first_shown(tmp_path: Path) -> None:

@@ -1,0 +1,203 @@
+"""What the flow adds to its stages: the demo's real work by ``purify run-flow``, and by the functions alone.
+
+``python -m benchmarks.flow --help``. Each way is a process of its own, from its start to its end, without a Prefect
+server that is there already; CPU seconds are those of the process and of all that it started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from flows.launch import DEMO_SETTINGS
+from purify import __version__
+from purify.config import PurifyConfig, load_config
+from purify.errors import PurifyError
+from purify.faces.demo import write_demo
+from purify.manifest.io import write_json
+from purify.run_folder import RunFolder
+
+START_LIMIT_SECONDS = 15.0
+"""Longest time from the start of the command to that of its first stage."""
+
+ADDED_LIMIT = 0.10
+"""Largest share that the flow may add to the CPU seconds of its stages."""
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one way: by the clock, and of all processors, in user and system mode."""
+
+    wall: float
+    user: float
+    system: float
+
+    @property
+    def cpu(self) -> float:
+        """All processor seconds."""
+        return self.user + self.system
+
+
+def compare(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Both ways on the demo set drawn into `folder`; ``added`` is what the flow adds, as a share of the functions."""
+    demo = write_demo(folder / "demo")
+    config = load_config(
+        None,
+        [
+            *DEMO_SETTINGS,
+            *overrides,
+            f"ingest.images={json.dumps([str(demo.images)])}",
+            f"evaluate.pairs={json.dumps(str(demo.pairs))}",
+        ],
+    )
+    (folder / "config.json").write_text(config.model_dump_json())
+    functions, _ = measured([sys.executable, "-m", "benchmarks.flow", "--stages", str(folder)], folder / "functions")
+    command = [sys.executable, "-m", "purify.cli", "run-flow", str(demo.table), "--name", "flow", "--out", str(folder)]
+    settings = [*DEMO_SETTINGS, *overrides, f"evaluate.pairs={json.dumps(str(demo.pairs))}"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    flow, first_stage = measured([*command, "--images", str(demo.images), *options, "--json"], folder / "flow")
+    return {
+        "versions": {"purify": __version__},
+        "functions": asdict(functions),
+        "flow": asdict(flow),
+        "added": {
+            "cpu": flow.cpu / functions.cpu - 1,
+            "user": flow.user / functions.user - 1,
+            "wall": flow.wall / functions.wall - 1,
+        },
+        "seconds_to_first_stage": first_stage,
+    }
+
+
+def measured(command: Sequence[str], run: Path) -> tuple[Cost, float]:
+    """What `command` cost, and after how many seconds ``run.json`` was in the folder `run`.
+
+    The flow writes it as the last thing before its first stage.
+
+    Raises
+    ------
+    PurifyError
+        If it fails.
+    """
+    home = Path(tempfile.mkdtemp(prefix="purify-benchmark-"))
+    environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    first_stage: float | None = None
+    try:
+        with subprocess.Popen(
+            command, cwd=_REPOSITORY, env={**environment, "PREFECT_HOME": str(home)}, stdout=subprocess.DEVNULL
+        ) as child:
+            while child.poll() is None:
+                if first_stage is None and (run / "run.json").exists():
+                    first_stage = time.monotonic() - began
+                time.sleep(_POLL_SECONDS)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if child.returncode or first_stage is None:
+        raise PurifyError(f"{' '.join(command[:4])} ...: exit code {child.returncode}")
+    return Cost(wall, after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime), first_stage
+
+
+def run_stages(folder: Path) -> None:
+    """The flow's stages as functions, in its order, with as many trainings at once."""
+    from purify import stages
+    from purify.manifest.io import read_table, write_table
+    from purify.manifest.schema import MANIFEST
+    from purify.report.html import write_report
+
+    config = PurifyConfig.model_validate_json((folder / "config.json").read_text())
+    run, images = RunFolder(folder / "functions"), [Path(root) for root in config.ingest.images]
+    run.root.mkdir()
+    run.update_info(config=config.model_dump(mode="json"))
+    stages.ingest_source(folder / "demo" / "demo.parquet", images, run.manifest, config.ingest)
+    manifest, first = read_table(run.manifest, MANIFEST), run.round(1)
+    with ThreadPoolExecutor(config.train.parallel) as trainings:
+
+        def train(name: str, table: Path) -> Any:
+            return trainings.submit(_train, config, table, run.model(name), subcenters=1)
+
+        sub_centers = trainings.submit(_train, config, run.manifest, first.root, subcenters=config.train.subcenters)
+        oracle = run.model("oracle") / "train.parquet"
+        write_table(stages.baseline_table(manifest, "oracle", kept=0, seed=config.seed), oracle)
+        others = [train("raw", run.manifest), train("oracle", oracle)]
+        sub_centers.result()
+        stages.embed_manifest(manifest, first.checkpoint, first.embeddings, config.embed)
+        analysis = stages.analyze_manifest(manifest, first.embeddings, config, checkpoint_folder=first.checkpoint)
+        write_table(analysis.verdicts, first.verdicts)
+        write_table(analysis.class_report, first.class_report)
+        stages.apply_files(manifest, first.verdicts, run.root)
+        counts = stages.run_counts(manifest, run.cleaned, run.removed)
+        random = run.model("random") / "train.parquet"
+        write_table(stages.baseline_table(manifest, "random", kept=counts["cleaned"], seed=config.seed), random)
+        others += [train("random", random), train("purified", run.cleaned)]
+        for training in others:
+            training.result()
+    models = {name: run.model(name) / "checkpoint" for name in ("raw", "random", "purified", "oracle")}
+    stages.evaluate_models(models, Path(str(config.evaluate.pairs)), images, manifest, config, run.evaluation)
+    run.update_info(counts=counts)
+    write_report(run.root)
+
+
+def _train(config: PurifyConfig, table: Path, folder: Path, *, subcenters: int) -> None:
+    from purify.training.job import TrainJob
+    from purify.training.launch import compute_threads, run_job
+
+    threads = compute_threads(config.train.parallel)
+    model, train = config.model.model_dump(), config.train.model_dump()
+    run_job(TrainJob(str(table), str(folder), model, train, subcenters, config.seed, threads))
+
+
+def cost_table(answer: dict[str, Any]) -> Table:
+    """The figures of `compare`, a row a way."""
+    table = Table("", "wall s", "user s", "system s", title="The demo's stages")
+    for way in ("functions", "flow"):
+        table.add_row(way, *(f"{answer[way][key]:.1f}" for key in ("wall", "user", "system")))
+    added = answer["added"]
+    table.add_row("added", f"{added['wall']:+.1%}", f"{added['user']:+.1%}", f"CPU in all {added['cpu']:+.1%}")
+    table.caption = f"first stage after {answer['seconds_to_first_stage']:.1f} s"
+    return table
+
+
+@click.command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the figures as JSON.")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="As of `purify run-flow`.")
+@click.option("--stages", type=click.Path(exists=True, file_okay=False, path_type=Path), hidden=True)
+def main(out: Path | None, overrides: tuple[str, ...], stages: Path | None) -> None:
+    """What Prefect adds to the demo's work. It takes twice the demo's time; nothing else should run meanwhile."""
+    if stages is not None:
+        run_stages(stages)
+        return
+    with tempfile.TemporaryDirectory(prefix="purify-benchmark-") as folder:
+        answer = compare(Path(folder), overrides)
+    if out is not None:
+        write_json(out, answer)
+    click.echo(json.dumps(answer, indent=2))
+    Console(width=100).print(cost_table(answer))
+    late = answer["seconds_to_first_stage"] > START_LIMIT_SECONDS
+    if late or answer["added"]["cpu"] > ADDED_LIMIT:
+        sys.exit(f"over the limit of {START_LIMIT_SECONDS:g} s to the first stage and {ADDED_LIMIT:.0%} of CPU time")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Which failures a second attempt can cure: those of disks and networks, never those of the input."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from typing import Any, Final
+
+RETRIES: Final = 3
+RETRY_DELAYS: Final = (2.0, 15.0, 90.0)
+"""Seconds before each retry: a hiccup, a remount, a file server that starts anew."""
+
+_TRANSIENT = {
+    getattr(errno, name)
+    for name in (
+        "EAGAIN",
+        "EBUSY",
+        "ECONNABORTED",
+        "ECONNREFUSED",
+        "ECONNRESET",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "EIO",
+        "ENETDOWN",
+        "ENETRESET",
+        "ENETUNREACH",
+        "EPIPE",
+        "EREMOTEIO",
+        "ESTALE",
+        "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+}
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether `error`, or what caused it, is a failure of input or output that may pass by itself.
+
+    Our own errors say what was wrong with a file; it is their cause that tells a broken file from a broken disk.
+    """
+    return any(
+        isinstance(cause, ConnectionError | TimeoutError) or (isinstance(cause, OSError) and cause.errno in _TRANSIENT)
+        for cause in _causes(error)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__
+
+
+def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
+    """`is_transient` in the form of Prefect's ``retry_condition_fn``: `state` holds the error that was raised."""
+    return isinstance(state.data, BaseException) and is_transient(state.data)
+
+
+STAGE_RETRIES: Final[dict[str, Any]] = {
+    "retries": RETRIES,
+    "retry_delay_seconds": list(RETRY_DELAYS),
+    "retry_condition_fn": worth_retrying,
+}
+"""Options of a task that runs a stage; a stage that is tried again goes on from its own resume points."""

@@ -1,0 +1,138 @@
+"""The contact sheets of the report: which faces stand where, all read at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from purify.manifest.schema import Decision
+from purify.report import selection
+from purify.report.labels import by_label
+from purify.report.run_tables import RunTables
+from purify.report.thumbnails import Face, face_sheets
+
+_FACES = 36
+_OF_AN_ANGLE = 8
+_ANGLE_STEP = 5
+_OF_A_GROUP = 10
+_OF_A_LABEL = 5
+_OF_A_PAIR = 5
+_PAIRS = 8
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A contact sheet of its own section; with `always` the section is there without faces, too."""
+
+    id: str
+    short: str
+    title: str
+    faces: Sequence[Face]
+    always: bool = False
+
+
+def contact_sheets(
+    run: RunTables,
+    *,
+    cards: Sequence[Mapping[str, Any]],
+    mixed: Sequence[Mapping[str, Any]],
+    merges: Sequence[Mapping[str, Any]],
+    confused: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The ``sheets``, the ``strips`` of faces by angle, and the four arguments with their faces."""
+    verdicts = run.verdicts
+    edges = _angle_edges(verdicts)
+    chosen: dict[str, pa.Table] = {
+        "removed": selection.surest_removed(verdicts, most=_FACES),
+        "review": selection.least_sure_review(verdicts, most=_FACES),
+        "relabeled": selection.least_sure_relabeled(verdicts, most=_FACES),
+        "borderline": selection.borderline(verdicts, most=_FACES),
+        "hard": selection.hardest_kept(verdicts, most=_FACES),
+    }
+    for i, table in enumerate(selection.at_angles(verdicts, edges, most=_OF_AN_ANGLE)):
+        chosen[f"angle {i}"] = table
+    rows = by_label(verdicts, [row["label"] for row in (*cards, *merges)] + [row["into"] for row in merges])
+    for i, row in enumerate(cards):
+        own = verdicts.take(pa.array(rows[row["label"]]))
+        chosen[f"typical {i}"], chosen[f"lost {i}"] = _typical(own, _OF_A_LABEL), _not_kept(own)
+    for i, row in enumerate(mixed):
+        for k, group in enumerate(row["groups"]):
+            chosen[f"mixed {i} {k}"] = selection.by_ids(verdicts, _evenly(group, _OF_A_GROUP))
+    for i, row in enumerate(merges):
+        shown = selection.by_ids(verdicts, row["evidence_ids"])
+        for side in ("label", "into"):
+            chosen[f"{side} {i}"] = _with_typical(shown, verdicts.take(pa.array(rows[row[side]])))
+    for i, row in enumerate(confused[:_PAIRS]):
+        chosen[f"confused {i}"] = selection.of_pair(verdicts, row["label"], row["other"], most=_OF_A_PAIR)
+    faces = face_sheets(run.manifest, chosen)
+    return {
+        "sheets": _sheets(faces),
+        "strips": _strips(verdicts, edges, faces),
+        "cards": [
+            {**row, "typical": faces[f"typical {i}"], "removed": faces[f"lost {i}"]} for i, row in enumerate(cards)
+        ],
+        "mixed": [
+            {**row, "groups": [{"n": len(g), "faces": faces[f"mixed {i} {k}"]} for k, g in enumerate(row["groups"])]}
+            for i, row in enumerate(mixed)
+        ],
+        "merges": [{**row, "small": faces[f"label {i}"], "large": faces[f"into {i}"]} for i, row in enumerate(merges)],
+        "confused": [{**row, "faces": faces.get(f"confused {i}", [])} for i, row in enumerate(confused)],
+    }
+
+
+def _sheets(faces: Mapping[str, Sequence[Face]]) -> list[Sheet]:
+    return [
+        Sheet("removed", "Removed", "Removed, surest first", faces["removed"], always=True),
+        Sheet("review", "Left to a person", "Left to a person, least sure first", faces["review"]),
+        Sheet("relabeled", "Relabeled", "Relabeled, least sure first", faces["relabeled"]),
+        Sheet("borderline", "Borderline", "Borderline: as probably right as wrong", faces["borderline"]),
+        Sheet("hard", "Kept, but hard", "Kept, but hard: farthest from their label's center", faces["hard"]),
+    ]
+
+
+def _angle_edges(verdicts: pa.Table) -> np.ndarray:
+    """Whole angles in steps that cover the images, from the first that is not empty."""
+    angle = verdicts["angle_dominant"].to_numpy()
+    known = angle[np.isfinite(angle)]
+    if not len(known):
+        return np.empty(0)
+    low, high = np.floor(known.min() / _ANGLE_STEP), np.floor(known.max() / _ANGLE_STEP) + 1
+    return np.arange(low, high + 1) * _ANGLE_STEP
+
+
+def _strips(verdicts: pa.Table, edges: np.ndarray, faces: Mapping[str, Sequence[Face]]) -> list[dict[str, Any]]:
+    angle = verdicts["angle_dominant"].to_numpy()
+    counts = np.histogram(angle[np.isfinite(angle)], edges)[0].tolist() if len(edges) else []
+    return [
+        {"low": int(edges[i]), "high": int(edges[i + 1]), "n": n, "faces": faces[f"angle {i}"]}
+        for i, n in enumerate(counts)
+        if faces[f"angle {i}"]
+    ]
+
+
+def _typical(own: pa.Table, most: int) -> pa.Table:
+    kept = own.filter(pa.array(own["decision"].to_numpy() == Decision.KEEP.value))
+    return kept.sort_by([("angle_dominant", "ascending"), ("sample_id", "ascending")]).slice(0, most)
+
+
+def _not_kept(own: pa.Table) -> pa.Table:
+    lost = own.filter(pa.array(own["decision"].to_numpy() != Decision.KEEP.value))
+    return lost.sort_by([("p_clean", "ascending"), ("sample_id", "ascending")]).slice(0, _OF_A_LABEL)
+
+
+def _with_typical(shown: pa.Table, own: pa.Table) -> pa.Table:
+    """Those of the `shown` that are of a label's `own`, and others of it, nearest to the dominant sub-center first."""
+    names = set(own["sample_id"].to_pylist())
+    first = [name for name in shown["sample_id"].to_pylist() if name in names]
+    order = own.sort_by([("angle_dominant", "ascending"), ("sample_id", "ascending")])["sample_id"].to_pylist()
+    return selection.by_ids(own, list(dict.fromkeys([*first, *order]))[:_OF_A_LABEL])
+
+
+def _evenly(names: Sequence[str], most: int) -> list[str]:
+    if len(names) <= most:
+        return list(names)
+    return [names[i] for i in np.linspace(0, len(names) - 1, most).round().astype(int)]

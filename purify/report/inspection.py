@@ -1,0 +1,93 @@
+"""One label, or one image, of a run: what the notebook ``inspect_class`` looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.analysis.search import cosines_to, unit
+from purify.embedding.store import read_embeddings
+from purify.errors import InputError
+from purify.manifest.schema import Flag
+from purify.report.run_tables import RunTables, run_embeddings
+from purify.report.selection import by_ids
+from purify.report.subcenter_sweep import SubcenterCount, sweep_subcenters
+from purify.report.tables import label_numbers, label_truth
+
+_MOST_ROWS = 5000
+
+
+def label_to_look_at(run: RunTables) -> str:
+    """The label that most asks for it: a mixed one, else the one with most noise of those that stand for someone."""
+    rows = run.class_report.select(["label", "n", "noise_rate", "flag"]).to_pylist()
+    if not rows:
+        raise InputError(f"{run.name}: has no labels to look at")
+    rank = {Flag.MIXED.value: 0, Flag.WEAK_MAJORITY.value: 1, Flag.OK.value: 1}
+    rows.sort(key=lambda row: (rank.get(row["flag"], 2), -(row["noise_rate"] or 0), row["label"]))
+    return rows[0]["label"]
+
+
+def label_row(run: RunTables, label: str) -> dict[str, object]:
+    """The label's row of the class report; InputError where there is none."""
+    rows = run.class_report.filter(pc.equal(run.class_report["label"], label)).to_pylist()
+    if not rows:
+        raise InputError(f"{run.name}: has no label {label!r}; labels are spelled as in the source")
+    return rows[0]
+
+
+def verdicts_of(run: RunTables, label: str) -> pa.Table:
+    """Verdicts of the label's images, the nearest to the dominant sub-center first."""
+    own = run.verdicts.filter(pc.equal(run.verdicts["label"], label))
+    return own.sort_by([("angle_dominant", "ascending"), ("sample_id", "ascending")])
+
+
+def at_subcenter(verdicts: pa.Table, subcenter: int) -> pa.Table:
+    """Those that are nearest to that sub-center of their label."""
+    return verdicts.filter(pc.fill_null(pc.equal(verdicts["subcenter"], subcenter), False))
+
+
+def nearest_images(folder: Path | str, run: RunTables, sample_id: str, *, most: int = 8) -> pa.Table:
+    """Verdicts of the images most like `sample_id` by the run's embeddings, with a column ``angle_to_it`` in degrees.
+
+    Raises
+    ------
+    InputError
+        If the image has no verdict, or the embeddings lack one.
+    """
+    ids = run.verdicts["sample_id"].to_pylist()
+    if sample_id not in ids:
+        raise InputError(f"{run.name}: has no verdict on {sample_id}; give a sample_id of its verdicts.parquet")
+    vectors = _centered(folder, run)
+    row = ids.index(sample_id)
+    cosines = cosines_to(vectors[row : row + 1], vectors, np.arange(len(ids))[None])[0]
+    cosines[row] = -np.inf
+    nearest = np.argsort(-cosines, kind="stable")[: min(most, len(ids) - 1)]
+    degrees = np.degrees(np.arccos(np.clip(cosines[nearest], -1, 1)))
+    found = by_ids(run.verdicts, [ids[i] for i in nearest])
+    return found.append_column("angle_to_it", pa.array(degrees, pa.float32()))
+
+
+def subcenter_counts(folder: Path | str, run: RunTables, counts: tuple[int, ...]) -> list[SubcenterCount]:
+    """`sweep_subcenters` of the run's embeddings; of a sample of whole labels where there are many images."""
+    vectors = read_embeddings(run_embeddings(folder, run), run.verdicts["sample_id"].to_pylist())
+    numbers, truth = label_numbers(run.verdicts), label_truth(run.manifest, run.verdicts)
+    rows = np.flatnonzero(_sampled(numbers))
+    _, labels = np.unique(numbers[rows], return_inverse=True)
+    wrong = truth.wrong[rows] if truth is not None and truth.known.all() else None
+    return sweep_subcenters(vectors[rows], labels, counts, threshold=run.threshold, wrong=wrong)
+
+
+def _sampled(numbers: np.ndarray) -> np.ndarray:
+    """Mask of the images of the first labels, in a random order, that have `_MOST_ROWS` images together."""
+    sizes = np.bincount(numbers)
+    order = np.random.default_rng(0).permutation(len(sizes))
+    chosen = order[np.cumsum(sizes[order]) <= max(_MOST_ROWS, sizes[order[0]])]
+    return np.isin(numbers, chosen)
+
+
+def _centered(folder: Path | str, run: RunTables) -> np.ndarray:
+    vectors = read_embeddings(run_embeddings(folder, run), run.verdicts["sample_id"].to_pylist())
+    return unit(unit(vectors) - unit(vectors).mean(axis=0))

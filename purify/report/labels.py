@@ -1,0 +1,178 @@
+"""What the report says of the labels, as plain values: the worst, the mixed, the doubled and the confused ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.manifest.schema import Decision, Flag, Reason
+from purify.report.tables import label_numbers
+
+#: What each flag means, for people.
+FLAG_MEANINGS = {
+    Flag.OK: "nothing to look at",
+    Flag.MIXED: "stands for two people or more",
+    Flag.DUPLICATE_OF: "is the person of another label",
+    Flag.WEAK_MAJORITY: "less than half of it is probably right",
+    Flag.TOO_FEW: "too few images to judge",
+}
+_COLUMNS = ["label", "n", "n_kept", "dominant_share", "noise_rate", "flag"]
+_LIKELY = 0.5
+
+
+@dataclass(frozen=True)
+class SubcenterShares:
+    """Images at each sub-center, of every label.
+
+    Attributes
+    ----------
+    labels
+        The C labels, in the order of the class report.
+    counts
+        int64 [C, K].
+    """
+
+    labels: Sequence[str]
+    counts: npt.NDArray[np.int64]
+
+    @property
+    def shares(self) -> npt.NDArray[np.float64]:
+        """``[C, K]``: rows that add up to 1; labels without images are left out."""
+        total = self.counts.sum(axis=1, keepdims=True)
+        present = total[:, 0] > 0
+        return self.counts[present] / total[present]
+
+    def of(self, label: str) -> list[float]:
+        """Shares of one label's images, the largest first; empty for a label without images."""
+        counts = -np.sort(-self.counts[self.labels.index(label)])
+        return [] if not counts.sum() else (counts / counts.sum()).tolist()
+
+
+def subcenter_shares(verdicts: pa.Table, report: pa.Table) -> SubcenterShares | None:
+    """How many images of each label are nearest to which sub-center; None where the verdicts don't say."""
+    known = verdicts.filter(verdicts["subcenter"].is_valid())
+    labels = report["label"].combine_chunks()
+    if not len(known):
+        return None
+    row = pc.index_in(known["label"].combine_chunks(), labels).to_numpy().astype(np.int64)
+    center = known["subcenter"].to_numpy().astype(np.int64)
+    most = int(center.max()) + 1
+    counts = np.bincount(row * most + center, minlength=len(labels) * most).reshape(len(labels), most)
+    return SubcenterShares(labels.to_pylist(), counts)
+
+
+def worst_labels(report: pa.Table, *, most: int) -> list[dict[str, Any]]:
+    """Rows of the class report with something not kept, largest share of noise first.
+
+    Labels that are another one's person are left out: all of their images are wrong, and none of their faces.
+    """
+    rows = report.select(_COLUMNS).filter(pc.greater(report["n"], report["n_kept"]))
+    rows = rows.filter(pc.not_equal(rows["flag"], Flag.DUPLICATE_OF.value))
+    order = [("noise_rate", "descending"), ("n", "descending"), ("label", "ascending")]
+    return rows.sort_by(order).slice(0, most).to_pylist()
+
+
+def flag_counts(report: pa.Table) -> dict[str, int]:
+    """Number of labels with each flag but ``ok``."""
+    found = {entry["values"]: entry["counts"] for entry in report["flag"].value_counts().to_pylist()}
+    return {flag: n for flag, n in sorted(found.items()) if flag != Flag.OK.value}
+
+
+def mixed_labels(report: pa.Table, verdicts: pa.Table) -> list[dict[str, Any]]:
+    """Labels that stand for several people: ``label``, ``n`` and ``groups`` of sample ids, the largest group first.
+
+    A label is ``settled`` when a person has decided on each image of its smaller groups. Open ones come first, those
+    with the largest smaller groups before others: they hold most images of somebody else.
+    """
+    reviewed = set(verdicts.filter(pc.equal(verdicts["reason"], Reason.REVIEWED.value))["sample_id"].to_pylist())
+    rows = report.select(["label", "n", "split"]).filter(report["split"].is_valid()).to_pylist()
+    found = [
+        {
+            "label": row["label"],
+            "n": row["n"],
+            "groups": row["split"],
+            "settled": all(reviewed.issuperset(group) for group in row["split"][1:]),
+        }
+        for row in rows
+        if len(row["split"]) > 1
+    ]
+    found.sort(key=lambda row: (row["settled"], -sum(map(len, row["groups"][1:])), row["label"]))
+    return found
+
+
+def merge_proposals(report: pa.Table) -> list[dict[str, Any]]:
+    """Labels of one person, surest first: ``label``, ``into`` (the larger one), ``angle`` and ``evidence_ids``."""
+    rows = report.select(["label", "n", "flag", "merge_with"]).filter(report["merge_with"].is_valid()).to_pylist()
+    by_label = {row["label"]: row for row in rows}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        for partner in row["merge_with"]:
+            small, large = _small_first(row, by_label.get(partner["label"], {"label": partner["label"], "n": row["n"]}))
+            values = {"label": small, "into": large, "angle": partner["angle"], "evidence_ids": partner["evidence_ids"]}
+            found.setdefault((small, large), values)
+    return sorted(found.values(), key=lambda merge: (merge["angle"], merge["label"]))
+
+
+def confused_pairs(verdicts: pa.Table, *, most: int) -> list[dict[str, Any]]:
+    """Pairs of labels whose images lie under each other's name, most images first.
+
+    Single images are errors of no pair, so they are left out where any pair has more.
+
+    Returns
+    -------
+    list of dict
+        ``label`` as given, ``other`` that is more likely, number ``n`` of such images, how many of them were
+        ``relabeled``, and ``back``: how many lie the other way round.
+    """
+    taken = pc.and_(
+        pc.not_equal(verdicts["decision"], Decision.KEEP.value),
+        pc.or_(
+            pc.equal(verdicts["reason"], Reason.CLOSER_TO_OTHER_LABEL.value),
+            pc.fill_null(pc.greater_equal(verdicts["p_other"], _LIKELY), False),
+        ),
+    )
+    # A label that is another spelling is a merge, not a confusion.
+    taken = pc.and_(taken, pc.not_equal(verdicts["reason"], Reason.DUPLICATE_OF.value))
+    rows = verdicts.filter(pc.and_(taken, verdicts["other_label"].is_valid()))
+    relabeled = pc.cast(pc.equal(rows["decision"], Decision.RELABEL.value), pa.int64())
+    grouped = rows.select(["label", "other_label"]).append_column("relabeled", relabeled)
+    counted = grouped.group_by(["label", "other_label"]).aggregate([([], "count_all"), ("relabeled", "sum")])
+    pairs = counted.sort_by([("count_all", "descending"), ("label", "ascending"), ("other_label", "ascending")])
+    pairs = pairs.to_pylist()
+    number = {(pair["label"], pair["other_label"]): pair["count_all"] for pair in pairs}
+    several = [pair for pair in pairs if pair["count_all"] > 1] or pairs
+    return [
+        {
+            "label": pair["label"],
+            "other": pair["other_label"],
+            "n": pair["count_all"],
+            "relabeled": pair["relabeled_sum"],
+            "back": number.get((pair["other_label"], pair["label"]), 0),
+        }
+        for pair in several[:most]
+    ]
+
+
+def by_label(verdicts: pa.Table, labels: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
+    """Row numbers of the verdicts of each of the `labels`."""
+    numbers = label_numbers(verdicts)
+    names = verdicts["label"].combine_chunks().dictionary_encode().dictionary.to_pylist()
+    order = np.argsort(numbers, kind="stable")
+    start = np.searchsorted(numbers[order], np.arange(len(names) + 1))
+    place = {name: i for i, name in enumerate(names)}
+    return {
+        label: order[start[place[label]] : start[place[label] + 1]] if label in place else np.empty(0, np.int64)
+        for label in labels
+    }
+
+
+def _small_first(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str]:
+    """The label that would go, and the one it would become: the flagged one goes, else the smaller one."""
+    keys = [(row.get("flag") != Flag.DUPLICATE_OF.value, row["n"], row["label"]) for row in (one, other)]
+    return (one["label"], other["label"]) if keys[0] <= keys[1] else (other["label"], one["label"])

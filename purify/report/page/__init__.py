@@ -1,0 +1,107 @@
+"""The report's page: templates, their filters, and a policy that lets nothing run but what came with it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A style sheet or script inside the page.
+
+    Attributes
+    ----------
+    text
+        As it stands in the page.
+    hash
+        Its source in the content security policy: a page that holds another text doesn't run it.
+    """
+
+    text: str
+    hash: str
+
+
+def render(values: dict[str, Any]) -> str:
+    """The page, with everything but our own style and script escaped."""
+    inline = {"style": _inline("style.css"), "script": _inline("sweep.js")}
+    return _environment().get_template("report.html").render(**values, **inline)
+
+
+def _inline(name: str) -> Inline:
+    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return Inline(text, f"sha256-{digest}")
+
+
+def _environment() -> jinja2.Environment:
+    """Everything is escaped; filters write numbers, and a dash for what isn't defined."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("purify.report", "page"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.ChainableUndefined,
+    )
+    environment.filters |= {
+        "count": _count,
+        "counted": _counted,
+        "decimal": _decimal,
+        "degrees": _degrees,
+        "percent": _percent,
+        "range": _range,
+        "duration": _duration,
+        "whole": _whole,
+        "words": _words,
+    }
+    return environment
+
+
+def _count(value: int | None) -> str:
+    return f"{value:,}" if _is_number(value) else "-"
+
+
+def _counted(value: int, thing: str) -> str:
+    return f"{value:,} {thing}{'' if value == 1 else 's'}"
+
+
+def _decimal(value: float | None, digits: int = 4, *, signed: bool = False) -> str:
+    return f"{value:{'+' if signed else ''}.{digits}f}" if _is_number(value) else "-"
+
+
+def _degrees(value: float | None) -> str:
+    # A tenth shows on which side of the threshold it lies.
+    return f"{value:.1f}\u00b0" if _is_number(value) else "no angle"
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f}\u00a0%" if value is not None and _is_number(value) else "-"
+
+
+def _range(interval: tuple[float, float] | None, digits: int = 4, *, signed: bool = False, scale: float = 1) -> str:
+    if not isinstance(interval, list | tuple):
+        return "-"
+    low, high = (_decimal(scale * bound, digits, signed=signed) for bound in interval)
+    return f"{low} to {high}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _whole(value: float | None) -> str:
+    return f"{round(value):,}" if value is not None and _is_number(value) else "-"
+
+
+def _words(value: str) -> str:
+    return value.replace("_", " ")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)

@@ -1,0 +1,89 @@
+// One face to decide on, with the evidence beside it.
+
+import { degrees, el, label, percent } from "./dom.js";
+import { picture, reviewOf } from "./server.js";
+
+const REASONS = {
+  near_dominant: "near the faces of its label",
+  far_from_dominant: "far from the faces of its label",
+  non_dominant_subcenter: "at another sub-center of its label",
+  closer_to_other_label: "closer to another label",
+  open_set: "like no label of the set",
+  second_identity: "of the smaller of two people under its label",
+  duplicate_of: "its label is another spelling of a larger one",
+  uncertain: "doubtful",
+  too_few_to_judge: "too few images to judge",
+};
+const KINDS = { keep: "keep", drop: "drop", relabel: "move", review: "move" };
+
+// What a decision means, in words: {decision, new_label} -> nodes.
+export function inWords(decided) {
+  if (decided.decision === "relabel") return ["relabel to ", label(decided.new_label)];
+  return [{ keep: "keep", drop: "drop", review: "left to a person" }[decided.decision]];
+}
+
+// A picture, or a word where there is none.
+export function face(row, alt, size = "small") {
+  const image = el("img", { class: "face", src: picture(row, size), alt, loading: size === "small" ? "lazy" : "eager", decoding: "async", draggable: "false" });
+  image.addEventListener("error", () => image.replaceWith(el("div", { class: "face none", role: "img", "aria-label": `${alt}: no image` }, "no image")));
+  return image;
+}
+
+export function tag(one) {
+  const decided = reviewOf(one.row) ?? one;
+  const mark = reviewOf(one.row) ? "\u2713 " : "";
+  return el("span", { class: `tag ${KINDS[decided.decision]}` }, mark, ...inWords(decided));
+}
+
+// Faces in a row; their labels are said where they aren't all `expected`.
+export function strip(faces, what, expected = null) {
+  return el("ul", { class: "strip" }, ...faces.map((one, i) =>
+    el("li", {}, el("figure", {}, face(one.row, `${what} ${i + 1}`),
+      el("figcaption", { title: one.sample_id }, degrees(one.angle_dominant), ...(one.label === expected ? [] : [" ", label(one.label)]))))));
+}
+
+function section(title, faces, what, empty, expected = null) {
+  return el("section", {}, el("h3", {}, ...title), faces.length ? strip(faces, what, expected) : el("p", { class: "note" }, empty));
+}
+
+// The proposal that `Y` accepts; null where the rule left it to a person.
+export const proposal = (item) => (item.decision === "review" ? null : { decision: item.decision, new_label: item.decision === "relabel" ? item.new_label : null });
+
+export function showItem(root, item, actions) {
+  const review = reviewOf(item.row);
+  const button = (kind, key, run, ...words) => el("button", { type: "button", class: kind, "data-key": key, onclick: run, disabled: !run }, ...words, el("kbd", {}, key));
+  const proposed = proposal(item);
+  const facts = [
+    ["label right", percent(item.p_clean)],
+    ["angle to its label", degrees(item.angle_dominant)],
+    ["angle to the other", degrees(item.angle_other)],
+    ["other right", percent(item.p_other)],
+    ["neighbors agree", percent(item.neighbor_agreement)],
+    ["images of the label", `${item.class.n}, ${item.class.reviewed} reviewed`],
+    ["rule", item.rule],
+  ];
+  const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  root.className = "item";
+  root.replaceChildren(
+    el("div", { class: "subject" },
+      face(item.row, "face to decide on", "large"),
+      el("h2", { class: "name" }, label(item.label)),
+      el("p", { class: "said" }, "Proposed: ", el("strong", {}, ...inWords(item)), `, ${REASONS[item.reason] ?? item.reason}`),
+      review ? el("p", { class: "now" }, "Decided: ", ...inWords(review), review.reviewer ? " by " : "", review.reviewer ? label(review.reviewer) : null) : null,
+      el("div", { class: "actions", id: "decide", role: "group", "aria-label": "Decision", tabindex: "-1" },
+        button("keep strong", "K", actions.keep, "Keep"),
+        button("drop strong", "D", actions.drop, "Drop"),
+        button("move", "O", item.other_label ? actions.other : null, "It is ", item.other_label ? label(item.other_label) : "another"),
+        button("move", "R", actions.relabel, "Relabel \u2026"),
+        button("", "Y", proposed ? actions.accept : null, "As proposed"),
+        button("", "S", actions.skip, "Skip"),
+        button("", "L", actions.openLabel, "All of this label")),
+      el("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+      el("p", { class: "note" }, label(item.sample_id))),
+    el("div", { class: "evidence" },
+      section(["The label ", label(item.label)], item.own, "own face", "No other face under this label.", item.label),
+      section(item.other_label ? ["The other label ", label(item.other_label)] : ["Another label"], item.other, "face of the other label", "No other label comes near.", item.other_label),
+      section(["Neighbors that show it"], item.neighbors, "neighbor", "None.")));
+  // Whoever decides by a button stays on it.
+  if (focused) (root.querySelector(`[data-key="${focused}"]:enabled`) ?? root.querySelector("#decide")).focus();
+}

@@ -1,0 +1,86 @@
+"""A run as the report and the notebooks look at it: its tables, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from purify.manifest.io import read_json, read_table
+from purify.manifest.reviews import override_verdicts, read_reviews
+from purify.manifest.schema import CLASS_REPORT, MANIFEST, VERDICTS
+from purify.run_folder import RunFolder
+
+_THRESHOLD = 75.0
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """The tables of a run.
+
+    Attributes
+    ----------
+    name
+        Of its folder.
+    manifest, verdicts, class_report
+        As in the files of the run's last round; the verdicts as the run's reviews left them.
+    info
+        ``run.json``; empty where there is none yet.
+    evaluation
+        ``evaluation.json``; None where the run has not come that far.
+    """
+
+    name: str
+    manifest: pa.Table
+    verdicts: pa.Table
+    class_report: pa.Table
+    info: Mapping[str, Any]
+    evaluation: Mapping[str, Any] | None
+
+    @property
+    def threshold(self) -> float:
+        """The fixed angle of the rules `official` and `paper`, in degrees."""
+        return float(self.info.get("config", {}).get("analyze", {}).get("threshold", _THRESHOLD))
+
+    @property
+    def rule(self) -> str:
+        """Name and version of the rule that judged; empty without verdicts."""
+        return self.verdicts["rule"][0].as_py() if len(self.verdicts) else ""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether ``p_clean`` is a probability; under the fixed angles it is a score."""
+        return self.rule.startswith("calibrated")
+
+
+def run_embeddings(folder: Path | str, run: RunTables) -> Path:
+    """The file of the last round's embeddings, or of those that the run was given."""
+    path, given = RunFolder(Path(folder)).embeddings, run.info.get("embeddings")
+    return path if path.exists() or not given else Path(given)
+
+
+def read_run(folder: Path | str, *, round_number: int | None = None) -> RunTables:
+    """Read the run in `folder`, as its last round left it or as `round_number` did.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no manifest, verdicts or class report, or a damaged one.
+    """
+    run = RunFolder(Path(folder))
+    judged = run.last_round if round_number is None else run.round(round_number)
+    name = run.root.resolve().name
+    verdicts = read_table(judged.verdicts, VERDICTS)
+    if run.given_reviews is not None:
+        verdicts = override_verdicts(verdicts, read_reviews(run.given_reviews))
+    return RunTables(
+        name=name if round_number is None else f"{name}, round {round_number}",
+        manifest=read_table(run.manifest, MANIFEST),
+        verdicts=verdicts,
+        class_report=read_table(judged.class_report, CLASS_REPORT),
+        info=read_json(run.info) if run.info.exists() else {},
+        evaluation=read_json(run.evaluation) if run.evaluation.exists() else None,
+    )

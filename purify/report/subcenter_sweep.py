@@ -1,0 +1,82 @@
+"""What becomes of the same embeddings with other numbers K of sub-centers (ArcFace, TPAMI, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from purify.analysis.projection import fit_subcenters
+from purify.analysis.rules import RULES, Evidence
+from purify.analysis.search import Ids, Vectors, unit
+from purify.analysis.subcenters import assign
+from purify.evaluation.detection import average_precision
+
+
+@dataclass(frozen=True)
+class SubcenterCount:
+    """What K sub-centers make of a set.
+
+    Attributes
+    ----------
+    subcenters
+        K.
+    dominant_share
+        Share of all images that are nearest to their label's dominant sub-center.
+    removed_official, removed_paper
+        Shares of all images that the rules remove.
+    average_precision
+        Of the ranking by the angle to the dominant sub-center, in finding wrong labels; None without truth.
+    """
+
+    subcenters: int
+    dominant_share: float
+    removed_official: float
+    removed_paper: float
+    average_precision: float | None
+
+
+def sweep_subcenters(
+    embeddings: Vectors,
+    label_index: Ids,
+    counts: Sequence[int],
+    *,
+    threshold: float = 75.0,
+    wrong: npt.NDArray[np.bool_] | None = None,
+    seed: int = 0,
+) -> list[SubcenterCount]:
+    """Fit a head of each of the `counts` of sub-centers, and judge the images by it.
+
+    Parameters
+    ----------
+    embeddings
+        Finite ``[N, D]`` of any extractor.
+    label_index
+        [N]: label of each, from 0 on without gaps.
+    counts
+        Numbers K.
+    threshold
+        Of the rules, in degrees.
+    wrong
+        [N]: whether the label is wrong in truth.
+    seed
+        Of the fits.
+    """
+    return [_judge(embeddings, label_index, k, threshold, wrong, seed) for k in counts]
+
+
+def _judge(
+    embeddings: Vectors, label_index: Ids, k: int, threshold: float, wrong: npt.NDArray[np.bool_] | None, seed: int
+) -> SubcenterCount:
+    classes = int(label_index.max()) + 1
+    vectors, centers = fit_subcenters(embeddings, label_index, classes=classes, subcenters=k, seed=seed)
+    found = assign(unit(vectors), label_index, unit(centers))
+    dominant = found.dominant[label_index]
+    nowhere = np.full(len(label_index), np.nan, np.float32)
+    evidence = Evidence(found.subcenter, dominant, found.cos_dominant, nowhere)
+    removed = {name: 1 - float(rule.decide(evidence, threshold).keep.mean()) for name, rule in RULES.items()}
+    ranked = None if wrong is None else average_precision(-found.cos_dominant.astype(np.float64), wrong)
+    share = float((found.subcenter == dominant).mean())
+    return SubcenterCount(k, share, removed["official"], removed["paper"], ranked)

@@ -1,0 +1,120 @@
+"""What other settings would remove, from the verdicts alone: nothing is trained or embedded again.
+
+Arrays in, dataclasses out. The rules are those of `purify.analysis`; here they are counted at many settings at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from purify.analysis.decisions import LEAST_REMOVED, expected_precision
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+_ANGLE_STEP = 0.5
+#: Wanted precisions: coarse where removal is generous, fine where each step costs.
+PRECISIONS: Floats = np.round(
+    np.concatenate([np.arange(0.5, 0.9, 0.05), np.arange(0.9, 0.99, 0.01), np.arange(0.99, 0.9995, 0.001)]), 3
+)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of N labels: whether each is wrong, and whether that is known."""
+
+    wrong: Mask
+    known: Mask
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a rule removes at T settings.
+
+    Attributes
+    ----------
+    at
+        The settings [T]: degrees, or wanted precisions.
+    removed
+        int64 [T]: images that would not keep their label.
+    expected_wrong
+        float64 [T]: how many of them are wrong by their probabilities; None without probabilities.
+    precision, recall
+        float64 [T]: share of the removed that is wrong in truth, and share of the wrong that is removed; NaN where
+        nothing is removed or nothing wrong; None where the truth is not known.
+    """
+
+    at: Floats
+    removed: Counts
+    expected_wrong: Floats | None
+    precision: Floats | None
+    recall: Floats | None
+
+
+def angle_settings(angles: Floats) -> Floats:
+    """Thresholds in degrees that cover ``angles[N]``, 75 included, in steps of half a degree."""
+    finite = angles[np.isfinite(angles)]
+    low = min(60.0, np.floor(finite.min(initial=60.0)))
+    high = max(90.0, np.ceil(finite.max(initial=90.0)))
+    return np.arange(low, high + _ANGLE_STEP, _ANGLE_STEP)
+
+
+def sweep_official(angle_dominant: Floats, at: Floats, *, p_clean: Floats | None, truth: Truth | None) -> Sweep:
+    """Rule `official` at the thresholds `at`: what is not nearer to the dominant sub-center is removed."""
+    return _sweep(angle_dominant, at, at, p_clean, truth)
+
+
+def sweep_paper(
+    angle_dominant: Floats, at_dominant: Mask, at: Floats, *, p_clean: Floats | None, truth: Truth | None
+) -> Sweep:
+    """Rule `paper`: `official`, and what is nearest to another sub-center is removed at every threshold."""
+    return _sweep(np.where(at_dominant, angle_dominant, np.inf), at, at, p_clean, truth)
+
+
+def sweep_precision(p_clean: Floats, always: Mask, *, truth: Truth | None) -> Sweep:
+    """Rule `calibrated` at the `PRECISIONS` that the data can support.
+
+    Parameters
+    ----------
+    p_clean
+        [N] in [0, 1].
+    always
+        [N]: images that leave their label whatever the precision, since it stands for two people.
+    truth
+        Of the labels.
+    """
+    ordered = np.sort(p_clean)
+    expected = expected_precision(ordered)
+    counts = np.array([(expected >= wanted).sum() for wanted in PRECISIONS], np.int64)
+    supported = counts >= LEAST_REMOVED
+    at, counts = PRECISIONS[supported], counts[supported]
+    values = np.where(always, np.inf, -p_clean)
+    return _sweep(values, -ordered[counts - 1], at, p_clean, truth)
+
+
+def _sweep(values: Floats, cutoffs: Floats, at: Floats, p_clean: Floats | None, truth: Truth | None) -> Sweep:
+    """Count what has ``values[N] >= cutoffs[T]``; a value that is not a number is kept."""
+    values = np.where(np.isnan(values), -np.inf, values)
+    order = np.argsort(values, kind="stable")
+    first = np.searchsorted(values[order], cutoffs, side="left")
+    removed = (len(values) - first).astype(np.int64)
+    expected = None if p_clean is None else _from(first, np.nan_to_num(1 - p_clean[order]))
+    if truth is None:
+        return Sweep(at, removed, expected, None, None)
+    caught = _from(first, (truth.wrong & truth.known)[order].astype(np.float64))
+    known = _from(first, truth.known[order].astype(np.float64))
+    wrong = float((truth.wrong & truth.known).sum())
+    return Sweep(at, removed, expected, _ratio(caught, known), _ratio(caught, np.full_like(caught, wrong)))
+
+
+def _from(first: npt.NDArray[np.int64], weights: Floats) -> Floats:
+    """Sums [T] of ``weights[first:]``."""
+    return np.r_[np.cumsum(weights[::-1])[::-1], 0.0][first]
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
