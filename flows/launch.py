@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flows.prefect_api import prefect_api
 from flows.reporting import run_summary, show_on
-from purify.config import PurifyConfig, without_credentials
+from purify.config import PurifyConfig, with_overrides, without_credentials
 from purify.errors import InputError
 from purify.manifest.io import read_json
 from purify.progress import progress_board
@@ -85,13 +86,13 @@ def demo_request(folder: Path, config: PurifyConfig, *, quiet: bool) -> FlowRequ
     return FlowRequest(source=str(demo.table), run_folder=str(folder), config=config)
 
 
-def resumed_request(run: Path) -> FlowRequest:
-    """The request that `run` was started with.
+def resumed_request(run: Path, overrides: Iterable[str] = ()) -> FlowRequest:
+    """The request that `run` was started with, but for `overrides`, which must not change a result.
 
     Raises
     ------
     InputError
-        If the folder is not a run.
+        If the folder is not a run, or a setting is none.
     """
     info = RunFolder(run.resolve()).info
     if not info.exists():
@@ -100,7 +101,7 @@ def resumed_request(run: Path) -> FlowRequest:
     return FlowRequest(
         source=values["source"],
         run_folder=str(run.resolve()),
-        config=PurifyConfig.model_validate(values["config"]),
+        config=with_overrides(PurifyConfig.model_validate(values["config"]), overrides),
         embeddings=values["embeddings"],
     )
 
