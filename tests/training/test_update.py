@@ -95,3 +95,19 @@ def test_classes_come_in_the_order_of_their_first_image() -> None:
     assert list(data.uris) == ["1", "2", "3"]
     assert data.labels == ("z", "x")
     assert data.label_index.tolist() == [0, 1, 1]
+
+
+@pytest.mark.slow
+def test_a_compiled_backbone_computes_the_same_under_the_same_names(
+    model: ModelConfig, recipe: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_module = torch.nn.Module.compile
+    # without the C++ compiler, which takes half a minute: traced and differentiated, but not compiled
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_module(self, backend="aot_eager"))
+    config = recipe.model_copy(update={"batch_size": 24})
+    images, labels = _data()
+    plain, compiled = (_learner(model, config.model_copy(update={"compile": value})) for value in (False, True))
+    for _ in range(2):
+        losses = [update(learner, _plan(config), labels[None], [images]) for learner in (plain, compiled)]
+        assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert list(compiled.backbone.state_dict()) == list(plain.backbone.state_dict())
