@@ -146,8 +146,12 @@ def _images(source: Path | None, case: InputCase) -> Iterator[TrainingSet]:
     """As many images as a block of steps reads."""
     wanted = _TRAIN.batch_size * case.block
     with tempfile.TemporaryDirectory() as folder:
-        place = write_demo(Path(folder) / "demo", seed=case.seed).images if source is None else source
-        data = training_set(ingest(place, [], IngestConfig()), name=str(place))
+        if source is None:
+            demo = write_demo(Path(folder) / "demo", seed=case.seed)
+            place, roots = demo.table, [demo.images]
+        else:
+            place, roots = source, []
+        data = training_set(ingest(place, roots, IngestConfig()), name=str(place))
         if len(data.uris) < wanted:
             raise InputError(f"{place}: {len(data.uris)} images, fewer than {wanted}; fewer --steps read fewer")
         between = len(data.uris) // wanted  # the rows are sorted by label: take some of each
