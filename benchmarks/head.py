@@ -109,8 +109,8 @@ def measure(case: HeadCase) -> dict[str, Any]:
     Returns
     -------
     dict
-        The case's fields, and: ``gradient_seconds`` of forward and backward, ``gradientpeak_bytes`` by then;
-        ``update_seconds`` of a whole step with SGD (momentum, weight decay), ``updatepeak_bytes`` by then.
+        The case's fields, and: ``gradient_seconds`` of forward and backward, ``gradient_peak_bytes`` by then;
+        ``update_seconds`` of a whole step with SGD (momentum, weight decay), ``update_peak_bytes`` by then.
         The sampled head's times include the draw, and the copies of its rows there and back.
     """
     torch.set_num_threads(case.threads)
@@ -121,9 +121,9 @@ def measure(case: HeadCase) -> dict[str, Any]:
     optimizer = torch.optim.SGD([rival.weight], lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
     return asdict(case) | {
         "gradient_seconds": gradient_seconds,
-        "gradientpeak_bytes": gradient_peak,
+        "gradient_peak_bytes": gradient_peak,
         "update_seconds": _seconds(case, rival, optimizer, optimizer.step),
-        "updatepeak_bytes": peak_bytes(),
+        "update_peak_bytes": peak_bytes(),
     }
 
 

@@ -30,7 +30,6 @@ from purify.manifest.ingest import load_truth
 from purify.manifest.io import atomic_path, read_json, read_table, sha256_file, write_json
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import MANIFEST
-from purify.models.checkpoint import load_checkpoint
 from purify.progress import Progress, progress_board, silent
 from purify.training.job import TrainJob
 from purify.training.launch import run_job
@@ -166,8 +165,7 @@ def _noise_figures(manifest: pa.Table, config: PurifyConfig, folder: Path) -> di
 def _unseen_auc(manifest: pa.Table, inputs: Inputs, config: PurifyConfig, folder: Path) -> float:
     roots = ImageRoots(inputs.images)
     pairs, _ = stages.usable_pairs(inputs.pairs, roots, manifest, config.evaluate)
-    checkpoint = load_checkpoint(folder / "checkpoint")
-    scores = stages.pair_scores(pairs, roots, checkpoint, config, shards=folder / "pairs.shards")
+    scores = stages.pair_scores(pairs, roots, folder / "checkpoint", config, shards=folder / "pairs.shards")
     return auc(scores, pairs.same)
 
 

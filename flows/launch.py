@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flows.prefect_api import prefect_api
 from flows.reporting import run_summary, show_on
-from purify.config import PurifyConfig, without_credentials
+from purify.config import PurifyConfig, with_overrides, without_credentials
 from purify.errors import InputError
 from purify.manifest import remote
 from purify.manifest.io import local_file, read_json
@@ -90,13 +91,13 @@ def demo_request(folder: Location, config: PurifyConfig, *, quiet: bool) -> Flow
     return FlowRequest(source=str(demo.table), run_folder=str(folder), config=config)
 
 
-def resumed_request(place: Location) -> FlowRequest:
-    """The request that the run at `place` was started with.
+def resumed_request(place: Location, overrides: Iterable[str] = ()) -> FlowRequest:
+    """The request that the run at `place` was started with, but for `overrides`, which must not change a result.
 
     Raises
     ------
     InputError
-        If the folder is not a run.
+        If the folder is not a run, or a setting is none.
     """
     run = RunFolder.at(absolute(place))
     info = run.info
@@ -108,9 +109,14 @@ def resumed_request(place: Location) -> FlowRequest:
     return FlowRequest(
         source=values["source"],
         run_folder=absolute(place),
-        config=PurifyConfig.model_validate(values["config"]),
+        config=with_overrides(PurifyConfig.model_validate(values["config"]), overrides),
         embeddings=values["embeddings"],
     )
+
+
+def _load_flow() -> None:
+    """Import the flow, and torch with it, which takes as long as a temporary server's start on the other core."""
+    import flows.purify_flow  # noqa: F401
 
 
 def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
     """
     run = RunFolder.at(request.run_folder)
     try:
-        with prefect_api(), progress_board(quiet=quiet) as board, show_on(board):
+        with prefect_api(meanwhile=_load_flow), progress_board(quiet=quiet) as board, show_on(board):
             from prefect import tags
 
             from flows.purify_flow import purify_flow

@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flows.temporary_server import HOST, TemporaryServer, start_server
 from purify.errors import InputError, PurifyError
@@ -18,7 +18,7 @@ _temporary: TemporaryServer | None = None
 
 
 @contextlib.contextmanager
-def prefect_api() -> Iterator[str]:
+def prefect_api(*, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
     """Give a Prefect API for the flows that are run inside; yields its URL.
 
     A server that the user configured (``PREFECT_API_URL``, a profile, or ``prefect.toml``) is used as it
@@ -28,6 +28,11 @@ def prefect_api() -> Iterator[str]:
 
     Quiet, offline, without telemetry: see `be_quiet`, which has an effect only while Prefect has not
     been imported, so enter this before importing a module that does.
+
+    Parameters
+    ----------
+    meanwhile
+        Done while a temporary server starts, if one is.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def prefect_api() -> Iterator[str]:
         _require_healthy(configured)
         yield configured
         return
-    url = _temporary_server().api_url
+    url = _temporary_server(meanwhile).api_url
     with temporary_settings({PREFECT_API_URL: url}):
         yield url
 
@@ -107,14 +112,14 @@ def _require_healthy(url: str) -> None:
         ) from problem
 
 
-def _temporary_server() -> TemporaryServer:
+def _temporary_server(meanwhile: Callable[[], object]) -> TemporaryServer:
     global _temporary  # noqa: PLW0603 - one server a process
     if _temporary is None or not _temporary.is_running():
         from prefect.settings import get_current_settings
 
         _bypass_proxy(HOST)
         settings = get_current_settings().to_environment_variables(exclude_unset=True)
-        _temporary = start_server({**os.environ, **settings}, timeout=START_SECONDS)
+        _temporary = start_server({**os.environ, **settings}, timeout=START_SECONDS, meanwhile=meanwhile)
         atexit.register(_temporary.stop)
     return _temporary
 

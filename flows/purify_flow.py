@@ -26,6 +26,7 @@ from flows.failures import failed
 from flows.lost_runs import take_over
 from flows.reporting import publish_summary
 from flows.rounds import purify_again
+from flows.runners import require_runner
 from flows.tasks import (
     analyze_task,
     apply_task,
@@ -95,6 +96,7 @@ def purify_flow(
     try:
         if scheduled:
             _require_full_paths(run_folder, source, embeddings)
+        require_runner(config.scale)
         with run.lock(when_busy=(lambda busy: log.warning("%s; waiting for its end", busy)) if scheduled else None):
             run.pull()
             take_over(run)

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.reporting import progress_for
 from flows.retries import STAGE_RETRIES
+from flows.runners import fan_out, neighbor_search
 from purify import stages
 from purify.analysis.rounds import RoundSummary, compare_rounds
 from purify.config import PurifyConfig
@@ -132,6 +133,7 @@ def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
             extractor_config=config.extractor,
             precision=config.train.precision,
             workers=config.train.workers,
+            run_blocks=fan_out(config.scale),
             progress=progress_for(stage),
         )
 
@@ -168,6 +170,7 @@ def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embedding
             vectors,
             config,
             checkpoint_folder=checkpoint,
+            search=neighbor_search(config.scale, folder.verdicts),
         )
         write_table(analysis.verdicts, folder.verdicts)
         write_table(analysis.class_report, folder.class_report)

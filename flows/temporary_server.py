@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -58,7 +59,9 @@ class TemporaryServer:
         self.log.close()
 
 
-def start_server(environment: dict[str, str], *, timeout: float) -> TemporaryServer:
+def start_server(
+    environment: dict[str, str], *, timeout: float, meanwhile: Callable[[], object] = lambda: None
+) -> TemporaryServer:
     """Start a server on a free port of the loopback interface and wait until it answers.
 
     Parameters
@@ -67,6 +70,8 @@ def start_server(environment: dict[str, str], *, timeout: float) -> TemporarySer
         Environment of the server's process, where Prefect finds its settings (``PREFECT_HOME``, ...).
     timeout
         Seconds to wait; the first start on a new ``PREFECT_HOME`` also creates the database.
+    meanwhile
+        Done before waiting, such as imports that take seconds too.
 
     Raises
     ------
@@ -90,6 +95,7 @@ def start_server(environment: dict[str, str], *, timeout: float) -> TemporarySer
         )
     server = TemporaryServer(process, api_url, log)
     try:
+        meanwhile()
         _wait_until_healthy(server, timeout=timeout)
     except BaseException:
         server.stop()

@@ -120,10 +120,13 @@ def run_flow(
 
     if resume is not None:
         decisions = decision_settings(rule, precision, review_budget, keep_hard)
-        given = [source, images, pairs, embeddings, reviews, decisions, rounds, name, config_file, overrides]
+        others = [setting for setting in overrides if not setting.startswith("scale.")]
+        given = [source, images, pairs, embeddings, reviews, decisions, rounds, name, config_file, others]
         if any(given):
-            raise click.UsageError("--resume goes on with the run's own source and configuration; give it alone")
-        request = resumed_request(resume)
+            raise click.UsageError(
+                "--resume goes on with the run's own source and configuration; give it alone, or with --set scale.*"
+            )
+        request = resumed_request(resume, overrides)
     else:
         settings = [
             *overrides,

@@ -9,16 +9,27 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 
+_MODEL = (
+    "models",
+    "faces/augment.py",
+    "faces/masks.py",
+    "manifest/decode.py",
+    "manifest/loading.py",
+    "training/precision.py",
+)
+_DECISIONS = ("manifest/apply.py", "manifest/decisions.py", "manifest/reviews.py")
+_ANALYSIS = ("analysis", "training/schedule.py", *_MODEL, *_DECISIONS)
+
 #: First word of a stage's name -> what computes its result, inside this package. What only moves files, shows
 #: progress or orders the stages is left out: it would have everything done again for nothing.
 _CODE = {
     "ingest": ("manifest",),
-    "train": ("training", "models", "manifest/decode.py", "manifest/loading.py", "faces/augment.py"),
-    "embed": ("embedding", "models", "manifest/decode.py", "manifest/loading.py"),
-    "analyze": ("analysis",),
-    "compare": ("analysis",),
-    "apply": ("manifest/apply.py",),
-    "evaluate": ("evaluation", "embedding", "models", "manifest/decode.py"),
+    "train": ("training", *_MODEL),
+    "embed": ("embedding", *_MODEL),
+    "analyze": _ANALYSIS,
+    "compare": _ANALYSIS,
+    "apply": _DECISIONS,
+    "evaluate": ("evaluation", "embedding", *_MODEL),
 }
 
 

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -198,7 +198,7 @@ class EmbedConfig(Section):
 
     batch_size: int = Field(256, ge=1, description="Images at once.")
     flip: bool = Field(True, description="Average the embeddings of the image and its mirror image.")
-    shard_size: int = Field(4096, ge=1, description="Rows between two resume points.")
+    shard_size: int = Field(1024, ge=1, description="Rows between two resume points, and of a block (see scale).")
 
 
 class AnalyzeConfig(Section):
@@ -287,8 +287,34 @@ class EvaluateConfig(Section):
     bootstrap: int = Field(1000, ge=100, description="Bootstrap samples for the intervals.")
 
 
+class ScaleConfig(Section):
+    """Who computes the blocks of embedding and of the neighbor search; it never changes a result."""
+
+    runner: Literal["threads", "processes", "dask", "ray"] = Field(
+        "threads", description="dask and ray need the extra of that name (docs/scale-out.md)."
+    )
+    workers: int = Field(
+        0,
+        ge=0,
+        description="Blocks at once; 0: with threads one that all cores share, else one a core. A cluster at `address` "
+        "has its own.",
+    )
+    address: str | None = Field(
+        None,
+        title="Address of a cluster",
+        description="Dask scheduler (tcp://host:8786) or Ray head (host:6379); none: a cluster on this machine for the "
+        "run.",
+    )
+
+    @model_validator(mode="after")
+    def _address_of_a_cluster(self) -> Self:
+        if self.address is not None and self.runner not in ("dask", "ray"):
+            raise ValueError(f"an address needs runner dask or ray, not {self.runner}")
+        return self
+
+
 class PurifyConfig(Section):
-    """Everything that decides a run's result."""
+    """Everything that decides a run's result, and who computes it."""
 
     seed: int = Field(0, ge=0, description="Every random draw comes from it.")
     ingest: IngestConfig = IngestConfig()
@@ -301,6 +327,7 @@ class PurifyConfig(Section):
     apply: ApplyConfig = ApplyConfig()
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    scale: ScaleConfig = ScaleConfig()
     show: ShowConfig = ShowConfig()
 
     @model_validator(mode="after")
@@ -328,6 +355,15 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Puri
             raise InputError(f"{path}: can't read the configuration: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a TOML file: {error}") from error
+    return _validated(data, overrides)
+
+
+def with_overrides(config: PurifyConfig, overrides: Iterable[str]) -> PurifyConfig:
+    """`config` with ``section.key=value`` overrides; InputError if a key or value is not one of the model's."""
+    return _validated(config.model_dump(mode="json"), overrides)
+
+
+def _validated(data: dict[str, Any], overrides: Iterable[str]) -> PurifyConfig:
     for text in overrides:
         _override(data, text)
     try:

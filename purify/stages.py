@@ -5,7 +5,6 @@ The command line and the flow both call these; what they compute lives in the pa
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,25 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from purify.analysis.neighbors import SearchBlocks, search_here
 from purify.analysis.projection import fit_subcenters
 from purify.analysis.verdicts import Analysis, analyze
+from purify.blocks import RunBlocks, run_here
 from purify.config import EmbedConfig, EvaluateConfig, ExtractorConfig, IngestConfig, PurifyConfig
-from purify.embedding.extract import Extractor, embed_images
-from purify.embedding.extractors import model_file, open_extractor
+from purify.embedding.extract import embed_images
+from purify.embedding.extractors import open_extractor
 from purify.embedding.store import EmbeddingWriter, read_embeddings
 from purify.errors import InputError
 from purify.evaluation.gain import compare_models
 from purify.evaluation.pairs import Pairs, exclude_training, read_pairs
 from purify.manifest.apply import Purified, apply_verdicts
 from purify.manifest.ingest import ingest
-from purify.manifest.io import read_table, sha256_file, write_json, write_table
+from purify.manifest.io import read_table, write_json, write_table
 from purify.manifest.reviews import count_reviews, merge_reviews, read_reviews, update_reviews
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import CLEANED, REMOVED, VERDICTS, Status
 from purify.manifest.uris import Location
-from purify.models.checkpoint import Checkpoint, load_checkpoint, require_labels
+from purify.models.checkpoint import load_checkpoint, require_labels
 from purify.progress import Progress, silent
 from purify.training.precision import Precision
 
@@ -57,26 +58,30 @@ def embed_manifest(
     extractor_config: ExtractorConfig | None = None,
     precision: Precision = "auto",
     workers: int = 0,
+    run_blocks: RunBlocks = run_here,
     progress: Progress = silent,
 ) -> None:
     """Embed the ok rows of `manifest` with a checkpoint's folder or an extractor's file; writes the Parquet file `out`.
 
-    `extractor_config` says what a file leaves open.
+    `extractor_config` says what a file leaves open; `run_blocks` decides who does it, and never what comes out.
     """
     rows = ok_rows(manifest)
     if rows["uri"].null_count:
         raise InputError("the manifest has rows without a uri; run `purify ingest` with the --images roots first")
-    extractor = open_extractor(model, extractor_config or ExtractorConfig(), precision=precision, flip=config.flip)
-    digest = sha256_file(model_file(model))
-    shards = out.with_name(f"{out.stem}.shards-{digest[:16]}-{config.shard_size}")
+    extractor_config = extractor_config or ExtractorConfig()
+    extractor = open_extractor(model, extractor_config, precision=precision, flip=config.flip)
     sample_ids = rows["sample_id"].to_pylist()
     vectors = embed_images(
-        extractor,
+        model,
         sample_ids,
         rows["uri"].to_pylist(),
         config,
-        shards=shards,
-        workers=workers,
+        shards=out.with_name(f"{out.stem}.shards"),
+        contents=rows["sha256"].to_pylist(),
+        extractor=extractor_config,
+        precision=extractor.precision,
+        decoders=workers,
+        run_blocks=run_blocks,
         progress=progress,
     )
     with EmbeddingWriter(out, extractor.dim) as writer:
@@ -84,16 +89,21 @@ def embed_manifest(
         for part in vectors:
             writer.write(sample_ids[start : start + len(part)], part)
             start += len(part)
-    shutil.rmtree(shards)
 
 
 def analyze_manifest(
-    manifest: pa.Table, embeddings: Location, config: PurifyConfig, *, checkpoint_folder: Path | None = None
+    manifest: pa.Table,
+    embeddings: Location,
+    config: PurifyConfig,
+    *,
+    checkpoint_folder: Path | None = None,
+    search: SearchBlocks = search_here,
 ) -> Analysis:
     """Verdicts and class report of the ok rows.
 
     With a checkpoint, its head's sub-centers judge the embeddings. Without one, the embeddings are any
-    extractor's, and a sub-center head on a light projection is fitted to them here.
+    extractor's, and a sub-center head on a light projection is fitted to them here. `search` decides who searches
+    the neighbors, and never what comes out.
 
     Raises
     ------
@@ -127,6 +137,7 @@ def analyze_manifest(
         config.analyze,
         originals=originals,
         seed=config.seed,
+        search=search,
     )
 
 
@@ -189,7 +200,7 @@ def usable_pairs(
 
 
 def pair_scores(
-    pairs: Pairs, roots: ImageRoots, checkpoint: Checkpoint, config: PurifyConfig, *, shards: Path
+    pairs: Pairs, roots: ImageRoots, checkpoint_folder: Path, config: PurifyConfig, *, shards: Path
 ) -> npt.NDArray[np.float64]:
     """Cosine of each pair under a checkpoint's backbone."""
     names = sorted({*pairs.a, *pairs.b})
@@ -197,10 +208,19 @@ def pair_scores(
     missing = [name for name, uri in zip(names, uris, strict=True) if uri is None]
     if missing:
         raise InputError(f"pairs: {len(missing)} images are in no image root, such as {missing[0]}")
-    extractor = Extractor(checkpoint, precision=config.train.precision, flip=config.embed.flip)
-    parts = embed_images(extractor, names, [u for u in uris if u], config.embed, shards=shards)
+    extractor = ExtractorConfig()
+    parts = embed_images(
+        checkpoint_folder,
+        names,
+        [u for u in uris if u],
+        config.embed,
+        shards=shards,
+        extractor=extractor,
+        precision=open_extractor(
+            checkpoint_folder, extractor, precision=config.train.precision, flip=config.embed.flip
+        ).precision,
+    )
     vectors = np.concatenate(list(parts)).astype(np.float64)
-    shutil.rmtree(shards)
     position = {name: i for i, name in enumerate(names)}
     a = vectors[[position[name] for name in pairs.a]]
     b = vectors[[position[name] for name in pairs.b]]
@@ -223,10 +243,8 @@ def evaluate_models(
     scores, n_train = {}, {}
     for done, (name, folder) in enumerate(models.items()):
         progress(done, len(models), name)
-        checkpoint = load_checkpoint(folder)
-        shards = out.with_name(f"pairs.shards-{sha256_file(folder / 'model.safetensors')[:16]}")
-        scores[name] = pair_scores(pairs, roots, checkpoint, config, shards=shards)
-        n_train[name] = int(checkpoint.extra["images"])
+        scores[name] = pair_scores(pairs, roots, folder, config, shards=out.with_name("pairs.shards"))
+        n_train[name] = int(load_checkpoint(folder).extra["images"])
     result = compare_models(
         scores, pairs.same, pairs.fold, n_train, bootstrap=config.evaluate.bootstrap, seed=config.seed
     )

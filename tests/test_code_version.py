@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,32 @@ def test_every_named_place_is_there() -> None:
     for places in module._CODE.values():
         for place in places:
             assert (module._PACKAGE / place).exists(), place
+
+
+def test_what_a_stage_imports_is_named_too() -> None:
+    """A module that computes part of a result must count; those of `carriers` move files and values only."""
+    carriers = {"config.py", "errors.py", "progress.py"}
+    carriers |= {f"manifest/{name}.py" for name in ("blobs", "defects", "ingest", "io", "schema", "tables")}
+    unnamed = {
+        f"{stage}: {name}"
+        for stage, places in module._CODE.items()
+        for path in module._sources(places)
+        for name in imported_files(path)
+        if module._PACKAGE / name not in module._sources(places) and name not in carriers
+    }
+    assert unnamed == set()
+
+
+def imported_files(path: Path) -> set[str]:
+    """Files of the package that a file imports, relative to it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    files = {name.removeprefix("purify.").replace(".", "/") + ".py" for name in names if name.startswith("purify.")}
+    return {name for name in files if (module._PACKAGE / name).is_file()}
 
 
 def test_a_stage_is_done_again_by_other_code(package: Path, tmp_path: Path) -> None:

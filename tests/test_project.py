@@ -19,7 +19,7 @@ PACKAGES = ("purify", "flows")
 SOURCES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-IMPORT_NAMES = {"faiss-cpu": "faiss", "pillow": "PIL"}
+IMPORT_NAMES = {"faiss-cpu": "faiss", "pillow": "PIL", "prefect-dask": "prefect_dask", "prefect-ray": "prefect_ray"}
 """Distributions whose import name is another."""
 
 NUMERICAL = ("models", "embedding", "analysis", "evaluation")
@@ -87,9 +87,9 @@ def test_numerical_packages_know_no_orchestration_and_no_stage_after_them() -> N
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    extras = [PROJECT["optional-dependencies"][extra] for extra in ("onnx",)]
+    extras = [PROJECT["optional-dependencies"][extra] for extra in ("dask", "onnx", "ray")]
     declared = {requirement_name(requirement) for group in (PROJECT["dependencies"], *extras) for requirement in group}
-    importable = {IMPORT_NAMES.get(name, name) for name in declared} | set(PACKAGES)
+    importable = {IMPORT_NAMES.get(name, name) for name in declared} | set(PACKAGES) | {"dask", "distributed", "ray"}
     undeclared = {
         f"{path.relative_to(REPOSITORY)} imports {module}"
         for path in SOURCES

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.search import EXACT_ROWS, Ids, Vectors, cosine_index, row_chunks
+from purify.analysis.search import EXACT_ROWS, Ids, Vectors, cosine_index, one_thread
 
+#: Rows of a block of queries. It is part of the result: a product of matrices may differ in its last digit with
+#: their sizes, so blocks are the same whoever searches them.
+BLOCK_ROWS = 4096
 #: Neighbors searched beyond k at first; rows with more near duplicates are searched again, wider each time.
 _SLACK = 12
 _WIDEN = 4
@@ -33,26 +38,85 @@ class Neighbors:
     agreement: npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class NeighborQuery:
+    """What `find_neighbors` searches.
+
+    Attributes
+    ----------
+    embeddings
+        float32 [N, D]: unit vectors.
+    label_index
+        int64 [N].
+    k, near_duplicate, exact_rows
+        As `find_neighbors` takes them.
+    """
+
+    embeddings: Vectors
+    label_index: Ids
+    k: int
+    near_duplicate: float
+    exact_rows: int = EXACT_ROWS
+
+    def index(self) -> faiss.Index:
+        """Index of all rows."""
+        return cosine_index(self.embeddings, exact_rows=self.exact_rows)
+
+    def blocks(self) -> list[slice]:
+        """The rows, `BLOCK_ROWS` at a time."""
+        total = len(self.embeddings)
+        return [slice(start, min(start + BLOCK_ROWS, total)) for start in range(0, total, BLOCK_ROWS)]
+
+
+#: Searches each of a query's blocks, in their order -> int32 [n, k + 1], as `search_block` gives it.
+SearchBlocks = Callable[[NeighborQuery], Iterable[npt.NDArray[np.int32]]]
+
+
+def search_here(query: NeighborQuery) -> Iterator[npt.NDArray[np.int32]]:
+    """Search the blocks in as many threads as FAISS would use for one of them."""
+    index = query.index()
+    with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
+        yield from pool.map(lambda block: search_block(index, query, block), query.blocks())
+
+
+def search_block(index: faiss.Index, query: NeighborQuery, block: slice) -> npt.NDArray[np.int32]:
+    """The k neighbors of the rows of a block, and last the number of near duplicates with the same label.
+
+    It takes one thread: with more of them FAISS's products, and so near ties, depend on how many there are.
+    """
+    k, embeddings, label_index = query.k, query.embeddings, query.label_index
+    answer = np.full((block.stop - block.start, k + 1), -1, np.int32)
+    rows = np.arange(block.start, block.stop)
+    width = k + 1 + _SLACK
+    with one_thread():
+        while len(rows):
+            found, duplicates, settled = _search(index, embeddings, rows, k, width, query.near_duplicate)
+            same = duplicates.valid & (label_index[duplicates.rows] == label_index[rows, None])
+            answer[rows - block.start] = np.column_stack([found, same.sum(axis=1)])
+            rows, width = rows[~settled], width * _WIDEN
+    return answer
+
+
 def find_neighbors(
-    embeddings: Vectors, label_index: Ids, *, k: int, near_duplicate: float, exact_rows: int = EXACT_ROWS
+    embeddings: Vectors,
+    label_index: Ids,
+    *,
+    k: int,
+    near_duplicate: float,
+    exact_rows: int = EXACT_ROWS,
+    search: SearchBlocks = search_here,
 ) -> Neighbors:
     """Search the k nearest of the unit ``embeddings[N, D]`` for each of them.
 
     A neighbor with a cosine above `near_duplicate` is the same picture again: it says nothing about the label,
-    so it is left out and a farther one takes its place. Exhaustive up to `exact_rows` rows.
+    so it is left out and a farther one takes its place. Exhaustive up to `exact_rows` rows. `search` decides who
+    does it, and never what comes out.
     """
-    index = cosine_index(embeddings, exact_rows=exact_rows)
+    query = NeighborQuery(embeddings, label_index, k, near_duplicate, exact_rows)
     neighbors = np.full((len(embeddings), k), -1, np.int32)
     own_duplicates = np.zeros(len(embeddings), np.int64)
-    for chunk in row_chunks(len(embeddings)):
-        rows = np.arange(chunk.start, chunk.stop)
-        width = k + 1 + _SLACK
-        while len(rows):
-            found, duplicates, settled = _search(index, embeddings, rows, k, width, near_duplicate)
-            same = duplicates.valid & (label_index[duplicates.rows] == label_index[rows, None])
-            own_duplicates[rows] = same.sum(axis=1)
-            neighbors[rows] = found
-            rows, width = rows[~settled], width * _WIDEN
+    for block, answer in zip(query.blocks(), search(query), strict=True):
+        neighbors[block], own_duplicates[block] = answer[:, :k], answer[:, k]
     return Neighbors(neighbors, _agreement(neighbors, label_index, own_duplicates))
 
 

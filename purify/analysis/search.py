@@ -1,12 +1,14 @@
 """FAISS indexes by cosine: exact up to a size, approximate and reproducible above it.
 
-FAISS takes its threads from ``OMP_NUM_THREADS`` (all cores without it) and deals the queries out to them.
+FAISS takes its threads from ``OMP_NUM_THREADS`` (all cores without it) and deals the queries out to them. The last
+digit of an exhaustive search's cosines depends on how many there are; where that must not be, see `one_thread`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import faiss
@@ -69,6 +71,17 @@ def unit(vectors: npt.NDArray[np.floating]) -> Vectors:
     scaled = vectors / np.maximum(np.abs(vectors).max(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
     norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
     return np.ascontiguousarray(scaled / np.where(norms > 0, norms, 1), np.float32)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let FAISS compute with the calling thread alone; other threads keep their number."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def row_chunks(rows: int) -> Iterator[slice]:

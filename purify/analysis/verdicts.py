@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from purify.analysis.classes import Structural, class_report
 from purify.analysis.decisions import RULE, Outcome, can_judge, judge
-from purify.analysis.neighbors import Neighbors, evidence, find_neighbors
+from purify.analysis.neighbors import Neighbors, SearchBlocks, evidence, find_neighbors, search_here
 from purify.analysis.rules import Evidence, get_rule
 from purify.analysis.scores import clean_score, degrees, other_score
 from purify.analysis.search import Ids, Vectors, cosines_to, unit
@@ -42,6 +42,7 @@ def analyze(
     *,
     originals: Vectors | None = None,
     seed: int = 0,
+    search: SearchBlocks = search_here,
 ) -> Analysis:
     """Judge every sample by the rule that `config` names.
 
@@ -64,6 +65,8 @@ def analyze(
         fitted to the labels. What is probable is judged from them.
     seed
         Of the calibration.
+    search
+        Who searches the neighbors, the longest work where there are many samples.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def analyze(
     ids, given = ids.take(pa.array(order)), given.take(pa.array(order))
     vectors, index, centers = unit(embeddings[order]), label_index[order], unit(subcenters)
     assignment = assign(vectors, index, centers)
-    neighbors = find_neighbors(vectors, index, k=config.neighbors, near_duplicate=config.near_duplicate)
+    neighbors = find_neighbors(vectors, index, k=config.neighbors, near_duplicate=config.near_duplicate, search=search)
     structural: Structural | None = None
     if config.rule == "calibrated" and can_judge(index):
         source = embeddings if originals is None else originals

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from purify.config import ExtractorConfig
 from purify.errors import InputError
 from purify.manifest.loading import resolve_workers
+from purify.training.precision import Precision
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -57,6 +58,7 @@ class OnnxExtractor:
         config = _declared(path, self._session.get_modelmeta().custom_metadata_map, config)
         self._color, self._mean, self._std = config.color, np.float32(config.mean), np.float32(config.std)
         self._flip = flip
+        self.precision: Precision = "auto"  # the file's own
         self.dim = self._run(np.zeros((1, _CHANNELS, self.input_size, self.input_size), np.float32)).shape[1]
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:

@@ -76,8 +76,10 @@ def latest_reviews(reviews: pa.Table) -> pa.Table:
 def merge_reviews(*histories: pa.Table) -> pa.Table:
     """One history of several (schema `REVIEWS`), oldest first; rows that are in more than one are there once."""
     together = pa.concat_tables(histories)
-    once = together.group_by(REVIEWS.names, use_threads=False).aggregate([]).select(REVIEWS.names)
-    return _oldest_first(once.cast(REVIEWS))
+    numbered = together.append_column("row", pa.array(range(len(together)), pa.int64()))
+    # The groups come in no order that holds; that of their first rows does.
+    first = numbered.group_by(REVIEWS.names).aggregate([("row", "min")])["row_min"].combine_chunks()
+    return _oldest_first(together.take(first.take(pc.array_sort_indices(first))).combine_chunks())
 
 
 def override_verdicts(verdicts: pa.Table, reviews: pa.Table) -> pa.Table:

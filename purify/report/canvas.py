@@ -23,7 +23,6 @@ _DARK_INK = "#e6e9ed"
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.color": INK,
-    "text.parse_math": False,  # a label may hold dollar signs
     "axes.edgecolor": PALE,
     "axes.labelcolor": INK,
     "axes.spines.top": False,
@@ -71,9 +70,9 @@ def legend(axes: Axes) -> None:
 
 
 def plain_text(text: str, *, most: int = 28) -> str:
-    """`text` of anyone as a figure can show it: without control characters, at most `most` characters long."""
+    """`text` of anyone as a figure can show it: no control characters, no formula, at most `most` characters long."""
     kept = "".join(" " if unicodedata.category(c) in _UNPRINTABLE else c for c in text if c not in _DIRECTION)
-    return kept if len(kept) <= most else f"{kept[: most - 1]}\u2026"
+    return (kept if len(kept) <= most else f"{kept[: most - 1]}\u2026").replace("$", r"\$")
 
 
 def png_bytes(figure: Figure) -> bytes:

@@ -17,7 +17,7 @@ from purify.analysis.rounds import compare_rounds
 from purify.config import PurifyConfig, RoundsConfig
 from purify.errors import InputError
 from purify.manifest.schema import Decision
-from purify.report.run_tables import RunTables, read_run
+from purify.report.run_tables import RunTables, read_run, run_embeddings
 from purify.report.tables import counts, noise_of, truth_figures
 from purify.run_folder import RunFolder
 
@@ -88,17 +88,9 @@ def judged_by(folder: Path | str, run: RunTables, rule: str) -> RunTables:
     settings = PurifyConfig.model_validate(run.info.get("config", {}))
     config = settings.model_copy(update={"analyze": settings.analyze.model_copy(update={"rule": rule})})
     checkpoint = place.checkpoint if place.checkpoint.exists() else None
-    analysis = stages.analyze_manifest(
-        run.manifest, _embeddings(run, place.embeddings), config, checkpoint_folder=checkpoint
-    )
+    analysis = stages.analyze_manifest(run.manifest, run_embeddings(folder, run), config, checkpoint_folder=checkpoint)
     name = f"{run.name}, rule {rule}"
     return replace(run, name=name, verdicts=analysis.verdicts, class_report=analysis.class_report, evaluation=None)
-
-
-def _embeddings(run: RunTables, path: Path) -> Path:
-    """The round's embeddings, or those that the run was given."""
-    given = run.info.get("embeddings")
-    return path if path.exists() or not given else Path(given)
 
 
 def _figures(before: RunTables, after: RunTables) -> list[dict[str, Any]]:

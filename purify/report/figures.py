@@ -220,7 +220,7 @@ def roc(models: Mapping[str, Points]) -> Figure:
         for name, points in models.items():
             far, tar = np.asarray(points, dtype=float).reshape(-1, 2).T
             color, dashes = _MODEL_LINES.get(name, (PALE, "-"))
-            axes.plot(far, tar, label=name, color=color, linestyle=dashes, linewidth=1.8)
+            axes.plot(far, tar, label=plain_text(name), color=color, linestyle=dashes, linewidth=1.8)
         axes.set(xlabel="false accept rate", ylabel="true accept rate", xscale="log", ylim=(0, 1.02))
         axes.grid(alpha=0.25)
         legend(axes)
@@ -245,7 +245,7 @@ def tar_at_far(models: Mapping[str, Mapping[str, Any]]) -> Figure:
             color, _ = _MODEL_LINES.get(name, (PALE, "-"))
             places = np.array([i for i, _ in found]) + (k - (len(models) - 1) / 2) * 0.15
             reach = np.abs(bounds.T - values)
-            axes.errorbar(places, values, yerr=reach, fmt="os^D"[k % 4], color=color, capsize=3, label=name)
+            axes.errorbar(places, values, yerr=reach, fmt="os^D"[k % 4], color=color, capsize=3, label=plain_text(name))
         axes.set(xlabel="false accept rate", ylabel="true accept rate", ylim=(0, 1.02))
         axes.set_xticks(range(len(fars)), fars)
         axes.grid(alpha=0.25, axis="y")

@@ -12,11 +12,10 @@ from purify.analysis.search import cosines_to, unit
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
 from purify.manifest.schema import Flag
-from purify.report.run_tables import RunTables
+from purify.report.run_tables import RunTables, run_embeddings
 from purify.report.selection import by_ids
 from purify.report.subcenter_sweep import SubcenterCount, sweep_subcenters
 from purify.report.tables import label_numbers, label_truth
-from purify.run_folder import RunFolder
 
 _MOST_ROWS = 5000
 
@@ -73,7 +72,7 @@ def nearest_images(folder: Path | str, run: RunTables, sample_id: str, *, most: 
 
 def subcenter_counts(folder: Path | str, run: RunTables, counts: tuple[int, ...]) -> list[SubcenterCount]:
     """`sweep_subcenters` of the run's embeddings; of a sample of whole labels where there are many images."""
-    vectors = read_embeddings(RunFolder(Path(folder)).embeddings, run.verdicts["sample_id"].to_pylist())
+    vectors = read_embeddings(run_embeddings(folder, run), run.verdicts["sample_id"].to_pylist())
     numbers, truth = label_numbers(run.verdicts), label_truth(run.manifest, run.verdicts)
     rows = np.flatnonzero(_sampled(numbers))
     _, labels = np.unique(numbers[rows], return_inverse=True)
@@ -90,5 +89,5 @@ def _sampled(numbers: np.ndarray) -> np.ndarray:
 
 
 def _centered(folder: Path | str, run: RunTables) -> np.ndarray:
-    vectors = read_embeddings(RunFolder(Path(folder)).embeddings, run.verdicts["sample_id"].to_pylist())
+    vectors = read_embeddings(run_embeddings(folder, run), run.verdicts["sample_id"].to_pylist())
     return unit(unit(vectors) - unit(vectors).mean(axis=0))

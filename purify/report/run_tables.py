@@ -56,6 +56,12 @@ class RunTables:
         return self.rule.startswith("calibrated")
 
 
+def run_embeddings(folder: Path | str, run: RunTables) -> Path:
+    """The file of the last round's embeddings, or of those that the run was given."""
+    path, given = RunFolder(Path(folder)).embeddings, run.info.get("embeddings")
+    return path if path.exists() or not given else Path(given)
+
+
 def read_run(folder: Path | str, *, round_number: int | None = None) -> RunTables:
     """Read the run in `folder`, as its last round left it or as `round_number` did.
 

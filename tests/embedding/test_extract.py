@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from purify.config import EmbedConfig
-from purify.embedding.extract import Extractor, embed_images
+from purify.blocks import Block, RunBlocks, run_here
+from purify.config import BackboneName, EmbedConfig, ExtractorConfig
+from purify.embedding.extract import EmbedBlock, Extractor, embed_images
+from purify.errors import CheckpointError, PurifyError
 from purify.models.backbones import build_backbone
-from purify.models.checkpoint import Checkpoint
+from purify.models.checkpoint import Checkpoint, save_checkpoint
 from purify.models.heads import SubcenterHead
+from purify.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +37,43 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def _embed(extractor: Extractor, paths: list[Path], shards: Path, **config: int) -> np.ndarray:
+@pytest.fixture(scope="module")
+def folder(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("model") / "checkpoint"
+    save_checkpoint(place, checkpoint)
+    return place
+
+
+def _embed(
+    folder: Path, paths: list[Path], shards: Path, run_blocks: RunBlocks = run_here, **config: int
+) -> np.ndarray:
     ids, uris = [p.name for p in paths], [p.as_uri() for p in paths]
-    return np.concatenate(list(embed_images(extractor, ids, uris, EmbedConfig(**config), shards=shards)))
+    parts = embed_images(
+        folder,
+        ids,
+        uris,
+        EmbedConfig(**config),
+        shards=shards,
+        extractor=ExtractorConfig(),
+        precision="float32",
+        run_blocks=run_blocks,
+    )
+    return np.concatenate(list(parts))
+
+
+class Recorded:
+    """Does the first blocks, and stops as a kill would."""
+
+    def __init__(self, most: int = 99) -> None:
+        self.names: list[str] = []
+        self._most = most
+
+    def __call__(self, blocks: Sequence[Block], progress: Progress) -> None:
+        for block in blocks[: self._most]:
+            self.names.append(block.name)
+            block.run()
+        if len(blocks) > self._most:
+            raise KeyboardInterrupt
 
 
 def test_flip_average_is_blind_to_mirroring_and_unit_length(checkpoint: Checkpoint) -> None:
@@ -57,33 +96,92 @@ def test_equals_a_plain_forward(checkpoint: Checkpoint) -> None:
 
 
 def test_interrupted_embedding_goes_on_at_the_next_shard_with_the_same_bits(
-    checkpoint: Checkpoint, pictures: list[Path], tmp_path: Path
+    folder: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
-    extractor = Extractor(checkpoint, precision="float32")
-    whole = _embed(extractor, pictures, tmp_path / "whole", shard_size=4, batch_size=3)
-    ids, uris = [p.name for p in pictures], [p.as_uri() for p in pictures]
-    config = EmbedConfig(shard_size=4, batch_size=3)
-    begun = embed_images(extractor, ids, uris, config, shards=tmp_path / "cut")
-    next(begun), next(begun)
-    begun.close()
-    assert len(list((tmp_path / "cut").iterdir())) == 2
-
-    class Counting(Extractor):
-        rows = 0
-
-        def __call__(self, pixels: np.ndarray) -> np.ndarray:
-            self.rows += len(pixels)
-            return super().__call__(pixels)
-
-    counting = Counting(checkpoint, precision="float32")
-    resumed = _embed(counting, pictures, tmp_path / "cut", shard_size=4, batch_size=3)
-    assert counting.rows == 3
+    whole = _embed(folder, pictures, tmp_path / "whole", shard_size=4, batch_size=3)
+    with pytest.raises(KeyboardInterrupt):
+        _embed(folder, pictures, tmp_path / "cut", Recorded(2), shard_size=4, batch_size=3)
+    rest = Recorded()
+    resumed = _embed(folder, pictures, tmp_path / "cut", rest, shard_size=4, batch_size=3)
+    assert rest.names == ["embed 8-11"]
     assert resumed.tobytes() == whole.tobytes()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_shard_is_computed_again(checkpoint: Checkpoint, pictures: list[Path], tmp_path: Path) -> None:
-    extractor = Extractor(checkpoint, precision="float32")
-    whole = _embed(extractor, pictures, tmp_path / "s", shard_size=8, batch_size=4)
-    shard = sorted((tmp_path / "s").iterdir())[0]
-    shard.write_bytes(shard.read_bytes()[:40])
-    assert _embed(extractor, pictures, tmp_path / "s", shard_size=8, batch_size=4).tobytes() == whole.tobytes()
+def test_a_damaged_shard_is_computed_again(folder: Path, pictures: list[Path], tmp_path: Path) -> None:
+    whole = _embed(folder, pictures, tmp_path / "s", shard_size=4, batch_size=4)
+    with pytest.raises(KeyboardInterrupt):
+        _embed(folder, pictures, tmp_path / "s", Recorded(2), shard_size=4, batch_size=4)
+    shard = sorted(tmp_path.glob("s-*/*"))[0]
+    shard.write_bytes(shard.read_bytes()[:-1])
+    again = Recorded()
+    assert _embed(folder, pictures, tmp_path / "s", again, shard_size=4, batch_size=4).tobytes() == whole.tobytes()
+    assert again.names == ["embed 0-4", "embed 8-11"]
+
+
+def test_shards_of_other_images_or_settings_are_not_taken(folder: Path, pictures: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _embed(folder, pictures, tmp_path / "s", Recorded(1), shard_size=4, batch_size=3)
+    for paths, batch_size in ((pictures[1:], 3), (pictures, 2)):
+        recorded = Recorded()
+        _embed(folder, paths, tmp_path / "s", recorded, shard_size=4, batch_size=batch_size)
+        assert recorded.names[0] == "embed 0-4"
+
+
+@pytest.mark.parametrize("backbone", ["iresnet_small", "mobilefacenet"])
+def test_the_bits_do_not_depend_on_the_number_of_threads(backbone: BackboneName) -> None:
+    torch.manual_seed(0)
+    network = build_backbone(backbone, embedding_dim=16, input_size=48).eval()
+    built = Checkpoint.of(
+        network, SubcenterHead(2, 16), backbone_name=backbone, input_size=48, labels=("a", "b"), extra={}
+    )
+    extractor = Extractor(built, precision="float32")
+    pixels = np.random.default_rng(3).integers(0, 256, (9, 3, 48, 48), dtype=np.uint8)
+    before = torch.get_num_threads()
+    try:
+        answers = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            answers.append(extractor(pixels).tobytes())
+    finally:
+        torch.set_num_threads(before)
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_a_block_that_left_no_file_is_an_error_that_names_shared_storage(
+    folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(PurifyError, match=r"000000000\.npy: .*share"):
+        _embed(folder, pictures, tmp_path / "s", lambda blocks, progress: None, shard_size=4, batch_size=3)
+
+
+def test_a_worker_with_another_model_refuses(folder: Path, pictures: list[Path], tmp_path: Path) -> None:
+    def with_another(blocks: Sequence[Block], progress: Progress) -> None:
+        block = blocks[0]
+        assert isinstance(block, EmbedBlock)
+        replace(block, digest="0" * 64).run()
+
+    with pytest.raises(CheckpointError, match="not the model"):
+        _embed(folder, pictures, tmp_path / "s", with_another, shard_size=4, batch_size=3)
+
+
+def test_progress_counts_rows_of_all_shards_also_of_those_done_before(
+    folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _embed(folder, pictures, tmp_path / "s", Recorded(1), shard_size=4, batch_size=2)
+    seen: list[tuple[int, int]] = []
+    ids, uris = [p.name for p in pictures], [p.as_uri() for p in pictures]
+    config = EmbedConfig(shard_size=4, batch_size=2)
+    parts = embed_images(
+        folder,
+        ids,
+        uris,
+        config,
+        shards=tmp_path / "s",
+        extractor=ExtractorConfig(),
+        precision="float32",
+        progress=lambda done, total, detail="": seen.append((done, total)),
+    )
+    assert sum(map(len, parts)) == 11
+    assert seen == [(4, 11), (6, 11), (8, 11), (10, 11), (11, 11)]

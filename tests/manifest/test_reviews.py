@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from purify.errors import InputError
@@ -83,6 +83,7 @@ def test_the_latest_is_what_a_walk_through_the_history_ends_with(history: list[R
     assert dict(zip(latest["sample_id"].to_pylist(), latest["decision"].to_pylist(), strict=True)) == expected
 
 
+@example(history=[("a", "drop", None, 3), ("b", "keep", None, None), ("a", "keep", None, 3)], cut=0)
 @given(history=histories, cut=st.integers(0, 20))
 def test_a_history_merged_with_parts_of_itself_stays(history: list[Review], cut: int) -> None:
     whole = merge_reviews(reviews_of(history))

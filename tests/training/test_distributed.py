@@ -21,8 +21,12 @@ import torch
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError, PurifyError
 from purify.models.checkpoint import Checkpoint, load_checkpoint
+from purify.models.world import World
+from purify.progress import silent
 from purify.training.job import TrainJob
 from purify.training.launch import run_job
+from purify.training.loop import train_rank
+from purify.training.stage import training_set
 
 pytestmark = pytest.mark.slow
 
@@ -164,7 +168,17 @@ def test_a_ranks_error_arrives_as_itself(
 
 
 def test_more_processes_than_images_of_a_batch_are_refused(
-    pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig
 ) -> None:
     with pytest.raises(InputError, match="too small for 3 processes"):
-        run_job(_job(pattern_table, tmp_path / "ranks", model, recipe, processes=3, batch_size=2))
+        train_rank(
+            training_set(pq.read_table(pattern_table), name="table"),
+            model,
+            recipe.model_copy(update={"batch_size": 2}),
+            subcenters=3,
+            seed=0,
+            resume_path=None,
+            progress=silent,
+            device=torch.device("cpu"),
+            world=World(0, 3),
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,57 +120,49 @@ class ReviewLog:
         A row that another tab, or another process, has decided otherwise since is left as it is and named as a
         conflict. When this returns, the decisions are on the disk.
         """
-        with self._lock:
-            self.refresh()
-            outcomes, tables, touched = [], [], set[int]()
-            at = self._next_time()
+        outcomes: list[Recorded] = []
+        touched: set[int] = set()
+
+        def with_actions(present: pa.Table) -> pa.Table:
+            tables = [present]
+            at = _time_after(present)
             for action in actions:
                 asked = dict.fromkeys(action.rows)
-                conflicts = [row for row in asked if row not in touched and self._conflicts(row, action, tab)]
-                rows = list(asked.keys() - set(conflicts))
+                conflicts = {row for row in asked if row not in touched and self._conflicts(row, action, tab)}
+                rows = [row for row in asked if row not in conflicts]
                 touched.update(rows)
-                if rows:
-                    tables.append(self._table(rows, action, at))
-                outcomes.append(Recorded(at if rows else None, len(rows), conflicts))
+                tables.append(self._table(rows, action, at))
+                outcomes.append(Recorded(at if rows else None, len(rows), sorted(conflicts)))
                 at += 1
-            if tables:
-                self._write(lambda present: pa.concat_tables([present, *tables]), touched, tab=tab)
-            return outcomes
+            return pa.concat_tables(tables)
+
+        self._write(with_actions, touched, tab=tab)
+        return outcomes
 
     def undo(self, action_id: int | None, *, tab: str) -> list[int]:
         """Take an action of this reviewer back (None: the last one), and return its rows; none: there is no such.
 
         What was decided before on these rows holds again.
         """
-        with self._lock:
-            self.refresh()
-            mine = self._reviews.filter(pc.equal(self._reviews["reviewer"], self._reviewer))
-            if action_id is None:
-                action_id = pc.max(mine["at"].cast(pa.int64())).as_py()
-            taken = mine.filter(pc.equal(mine["at"].cast(pa.int64()), action_id))
-            if action_id is None or not len(taken):
-                return []
-            rows = self._rows(taken["sample_id"])
+        rows: list[int] = []
 
-            def without(present: pa.Table) -> pa.Table:
-                of_action = pc.and_(
-                    pc.equal(present["at"].cast(pa.int64()), action_id), pc.equal(present["reviewer"], self._reviewer)
-                )
-                return present.filter(pc.invert(pc.fill_null(of_action, False)))
+        def without_action(present: pa.Table) -> pa.Table:
+            mine = pc.fill_null(pc.equal(present["reviewer"], self._reviewer), False)
+            at = present["at"].cast(pa.int64())
+            wanted = pc.max(at.filter(mine)).as_py() if action_id is None else action_id
+            taken = pc.and_(mine, pc.fill_null(pc.equal(at, pa.scalar(wanted, pa.int64())), False))
+            rows.extend(self._rows(present["sample_id"].filter(taken)))
+            return present.filter(pc.invert(taken))
 
-            self._write(without, rows, tab=tab)
-            return rows
+        if self._path.exists():
+            self._write(without_action, rows, tab=tab)
+        return rows
 
     def _conflicts(self, row: int, action: Action, tab: str) -> bool:
         if self._changed[row] <= action.seen or self._changed_by[row] == tab:
             return False
         standing = self._standing.get(row)
         return standing is None or (standing.decision, standing.new_label) != (action.decision, action.new_label)
-
-    def _next_time(self) -> int:
-        """Now, but later than every review so far: the last one holds, whatever the clocks say."""
-        last = pc.max(self._reviews["at"].cast(pa.int64())).as_py()
-        return max(time.time_ns() // 1000, (last or 0) + 1)
 
     def _table(self, rows: Sequence[int], action: Action, at: int) -> pa.Table:
         n = len(rows)
@@ -183,21 +175,18 @@ class ReviewLog:
         ]
         return pa.table(columns, schema=REVIEWS)
 
-    def _write(self, change: Callable[[pa.Table], pa.Table], rows: Iterable[int], *, tab: str) -> None:
-        known = self._reviews
-        found: list[pa.Table] = []
+    def _write(self, change: Callable[[pa.Table], pa.Table], rows: Collection[int], *, tab: str) -> None:
+        """Replace the reviews in the file by `change` of them, which touches `rows`; other processes wait meanwhile."""
 
-        def noted(present: pa.Table) -> pa.Table:
-            found.append(present)
+        def informed(present: pa.Table) -> pa.Table:
+            if not present.equals(self._reviews):  # another process wrote since
+                self._replace(present)
             return change(present)
 
-        reviews = update_reviews(self._path, noted)
-        self._seen = self._signature()
-        if found[0].equals(known):
-            self._reviews = reviews
+        with self._lock:
+            self._reviews = update_reviews(self._path, informed)
+            self._seen = self._signature()
             self._look_up(rows, tab)
-        else:  # another process wrote since
-            self._replace(reviews)
 
     def _replace(self, reviews: pa.Table) -> None:
         before = set(self._standing)
@@ -211,18 +200,19 @@ class ReviewLog:
         latest = latest_reviews(self._reviews.filter(pc.is_in(self._reviews["sample_id"], names)))
         places = pc.index_in(latest["sample_id"].combine_chunks(), names).to_pylist()
         found = {rows[place]: standing for place, standing in zip(places, _standings(latest), strict=True)}
-        self._version += 1
+        version = self._version + 1
         for row in rows:
             standing = found.get(row)
             if standing == self._standing.get(row):
                 continue
-            self._changed[row] = self._version
+            self._changed[row] = version
             self._changed_by[row] = tab
             self._reviewed[row] = standing is not None
             if standing is None:
                 del self._standing[row]
             else:
                 self._standing[row] = standing
+        self._version = version  # last: who reads it meanwhile is told of these rows again, rather than not at all
 
     def _rows(self, sample_ids: pa.ChunkedArray) -> list[int]:
         position = pc.index_in(sample_ids.combine_chunks(), self._ids).drop_null()
@@ -235,6 +225,12 @@ class ReviewLog:
         except FileNotFoundError:
             return None
         return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _time_after(reviews: pa.Table) -> int:
+    """Now, but later than every review so far: the last one holds, whatever the clocks say."""
+    last = pc.max(reviews["at"].cast(pa.int64())).as_py()
+    return max(time.time_ns() // 1000, (last or 0) + 1)
 
 
 def _standings(latest: pa.Table) -> list[Standing]:
