@@ -74,7 +74,7 @@ def read_faces(
     place = pc.index_in(pa.array(sample_ids, pa.string()), manifest["sample_id"].combine_chunks())
     uris = manifest["uri"].combine_chunks().take(place).to_pylist()
     with BlobReader() as reader, ThreadPoolExecutor(resolve_workers(0)) as pool:
-        return list(pool.map(partial(_read, reader, side), uris))
+        return list(pool.map(partial(read_face, reader, side), uris))
 
 
 def _pictures(manifest: pa.Table, sample_ids: Sequence[str]) -> dict[str, str]:
@@ -104,7 +104,8 @@ def _faces(manifest: pa.Table, verdicts: pa.Table, pictures: Mapping[str, str]) 
     ]
 
 
-def _read(reader: BlobReader, side: int, uri: str | None) -> npt.NDArray[np.uint8] | None:
+def read_face(reader: BlobReader, side: int, uri: str | None) -> npt.NDArray[np.uint8] | None:
+    """RGB ``[side, side, 3]`` of the image at `uri`, read and cut as training does; None where it is not at hand."""
     if uri is None:
         return None
     try:
@@ -113,7 +114,12 @@ def _read(reader: BlobReader, side: int, uri: str | None) -> npt.NDArray[np.uint
         return None
 
 
-def _jpeg_url(face: npt.NDArray[np.uint8]) -> str:
+def jpeg_bytes(face: npt.NDArray[np.uint8], *, quality: int) -> bytes:
+    """A JPEG file of the pixels."""
     buffer = io.BytesIO()
-    Image.fromarray(face).save(buffer, format="JPEG", quality=_QUALITY)
-    return data_url(buffer.getvalue(), "jpeg")
+    Image.fromarray(face).save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _jpeg_url(face: npt.NDArray[np.uint8]) -> str:
+    return data_url(jpeg_bytes(face, quality=_QUALITY), "jpeg")

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from functools import lru_cache
 
-from PIL import Image
-
-from purify.errors import InputError
 from purify.manifest.blobs import BlobReader
-from purify.manifest.decode import decode_rgb
-from purify.manifest.defects import UnreadableImageError
 from purify.report.review.samples import Samples
+from purify.report.thumbnails import jpeg_bytes, read_face
 
 #: Greatest side in pixels of the pictures, by the name of their size.
 SIDES = {"small": 128, "large": 448}
@@ -33,14 +28,6 @@ class Pictures:
 
     def _jpeg(self, row: int, size: str) -> bytes | None:
         """JPEG of a row in one of `SIDES`; None where the image can't be had."""
-        uri = self._samples.uris[row]
-        if uri is None:
-            return None
         side = min(SIDES[size], int(self._samples.sides[row]) or SIDES[size])
-        try:
-            pixels = decode_rgb(self._reader.read(uri), side)
-        except (OSError, InputError, UnreadableImageError):
-            return None
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
-        return buffer.getvalue()
+        face = read_face(self._reader, side, self._samples.uris[row])
+        return None if face is None else jpeg_bytes(face, quality=_QUALITY)
