@@ -39,12 +39,15 @@ def test_the_head_of_a_rank_is_its_share_of_the_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_input_is_measured_by_turns(tmp_path: Path) -> None:
-    command = ["--part", "input", "--steps", "1", "--rounds", "2", "--out", str(tmp_path)]
+def test_input_is_measured_by_turns(tmp_path: Path, draw_stripes: Callable[..., None]) -> None:
+    faces, rng = tmp_path / "faces", np.random.default_rng(0)
+    for k in range(5 * 64):
+        draw_stripes(faces / f"label {k % 2}" / f"{k}.png", k % 2, rng)
+    command = ["--part", "input", "--source", str(faces), "--steps", "1", "--rounds", "2", "--out", str(tmp_path)]
     answer = CliRunner().invoke(main, command, catch_exceptions=False)
     assert answer.exit_code == 0, answer.output
     figures = json.loads((tmp_path / "training-input.json").read_text())
-    assert figures["source"] == "demo set"
+    assert figures["source"] == "faces"
     assert len(figures["ratios"]) == 2
     assert figures["ratio"] == sum(figures["ratios"]) / 2
     for measure in ("images_per_second", "cpu_seconds_per_step"):
