@@ -20,7 +20,7 @@ import torch
 
 from purify.analysis.class_sums import class_sums
 from purify.analysis.coordinates import Coordinates
-from purify.analysis.likeness import COSINE, NEAREST, TRUSTED, Measures, Pairs, Reference
+from purify.analysis.likeness import COSINE, COSINE_MARGIN, NEAREST, TRUSTED, Measures, Pairs, Reference
 from purify.analysis.logistic import LARGEST_LOGIT, fit_logistic, sigmoid
 from purify.analysis.modes import densest, distinct, scale_of
 from purify.analysis.search import Ids, unit
@@ -74,6 +74,8 @@ class Calibration:
         Estimated share of wrong labels.
     trusted
         float64 [N]: weight of the trusted images of the label, this one left out.
+    recognized
+        Share of the images found right that lie nearer to their own label than to any other.
     """
 
     p_clean: Floats
@@ -81,6 +83,7 @@ class Calibration:
     p_target: Floats
     noise_share: float
     trusted: Floats
+    recognized: float
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,8 @@ def calibrate(
         belief, noise_share = _probabilities(given, simulated, label_index, belief, flip_share, classes)
         p_target, flip_share = _target_probabilities(reference, given, 1 - belief, generator)
         core = np.clip((belief - TRUSTED) / (1 - TRUSTED), 0, 1)
-    return Calibration(belief, given.best, (1 - belief) * p_target, noise_share, given.trusted)
+    recognized = float(np.average(given.features[:, COSINE_MARGIN] > 0, weights=belief))
+    return Calibration(belief, given.best, (1 - belief) * p_target, noise_share, given.trusted, recognized)
 
 
 def _densest_places(

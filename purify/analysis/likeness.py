@@ -34,8 +34,9 @@ _CHUNK = 1024
 _RATIO_UNIT = 50.0
 #: Images with at least this weight are trusted.
 TRUSTED = 0.5
-#: Columns of `Measures.features`: cosine to the label's center, and to the nearest of its trusted images.
-COSINE, NEAREST = 0, 6
+#: Columns of `Measures.features`: cosine to the label's center, by itself and less that of the nearest competitor,
+#: and cosine to the nearest of the label's trusted images.
+COSINE, COSINE_MARGIN, NEAREST = 0, 1, 6
 _WORTHLESS = -2.0
 
 

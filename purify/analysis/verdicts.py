@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.analysis.classes import Structural, class_report
-from purify.analysis.decisions import RULE, Outcome, can_judge, judge
+from purify.analysis.decisions import RULE, Judged, Outcome, can_judge, judge
 from purify.analysis.neighbors import Neighbors, SearchBlocks, evidence, find_neighbors, search_here
 from purify.analysis.rules import Evidence, get_rule
 from purify.analysis.scores import clean_score, degrees, other_score
@@ -47,8 +47,9 @@ def analyze(
     """Judge every sample by the rule that `config` names.
 
     Work is done in the order of the sample ids, so a sample's verdict doesn't depend on where its row stands.
-    With fewer than three labels of two images or more nothing tells what a wrong one looks like: `calibrated` then
-    gives way to `official`, and the ``rule`` column says so.
+    With fewer than three labels of two images or more nothing tells what a wrong one looks like, and from embeddings
+    that hardly tell people apart no probability can be drawn: `calibrated` then gives way to `official`, and the
+    ``rule`` column says so.
 
     Parameters
     ----------
@@ -83,9 +84,9 @@ def analyze(
     assignment = assign(vectors, index, centers)
     neighbors = find_neighbors(vectors, index, k=config.neighbors, near_duplicate=config.near_duplicate, search=search)
     structural: Structural | None = None
-    if config.rule == "calibrated" and can_judge(index):
-        source = embeddings if originals is None else originals
-        judged = judge(source[order], index, classes=len(class_labels), config=config, seed=seed)
+    source = embeddings if originals is None else originals
+    judged = _judged(source[order], index, classes=len(class_labels), config=config, seed=seed)
+    if judged is not None:
         outcome, identifier = judged.outcome, RULE
         structural = Structural(judged.structure, outcome.p_clean, ids)
         cos_other = _cosine_to_dominant(vectors, outcome.other, centers, assignment)
@@ -109,6 +110,22 @@ def analyze(
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
     return Analysis(verdicts.take(pa.array(back)).combine_chunks(), report)
+
+
+def _judged(source: Vectors, index: Ids, *, classes: int, config: AnalyzeConfig, seed: int) -> Judged | None:
+    """What the calibrated rule says; None where another is asked for, or nothing can be measured."""
+    if config.rule != "calibrated" or not can_judge(index):
+        return None
+    judged = judge(source, index, classes=classes, config=config, seed=seed)
+    if judged.tells_people_apart:
+        return judged
+    if config.precision is not None:
+        raise InputError(
+            f"the data can't support precision {config.precision:g}: of the images that seem right only "
+            f"{judged.recognized:.0%} are nearer to their own label than to another, so the embeddings hardly tell "
+            "people apart; train longer, give --embeddings of a stronger extractor, or leave --precision out"
+        )
+    return None
 
 
 def _by_angle(

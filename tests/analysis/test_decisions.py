@@ -192,6 +192,14 @@ def test_a_set_with_one_image_in_each_class_is_kept() -> None:
     assert set(table["rule"].to_pylist()) == {"official/1"}
 
 
+def test_embeddings_that_tell_nobody_apart_are_left_to_the_fixed_angle(data) -> None:
+    rng = np.random.default_rng(5)
+    blind = replace(data, embeddings=rng.normal(size=data.embeddings.shape).astype(np.float32))
+    assert set(verdicts(blind).verdicts["rule"].to_pylist()) == {"official/1"}
+    with pytest.raises(InputError, match="hardly tell people apart"):
+        verdicts(blind, precision=0.6)
+
+
 @pytest.mark.slow
 def test_real_faces_from_embeddings_to_figures(faces) -> None:
     """As the flow does it: evidence from the projection, probabilities from the extractor's own embeddings."""
