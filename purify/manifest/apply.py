@@ -75,6 +75,12 @@ def final_labels(verdicts: pa.Table) -> pa.ChunkedArray:
     return pc.if_else(pc.is_in(verdicts["decision"], _KEPT), final, pa.scalar(None, pa.string()))
 
 
+def judged_rows(manifest: pa.Table, verdicts: pa.Table) -> pa.Table:
+    """The manifest's rows of the verdicts, in their order; nulls for a verdict of no row."""
+    position = pc.index_in(verdicts["sample_id"].combine_chunks(), manifest["sample_id"].combine_chunks())
+    return manifest.take(position)
+
+
 def _aligned(rows: pa.Table, verdicts: pa.Table) -> pa.Table:
     """The verdicts in the order of the rows."""
     ids, judged = rows["sample_id"].combine_chunks(), verdicts["sample_id"].combine_chunks()

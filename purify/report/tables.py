@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from purify.analysis.rounds import STOP_MEANINGS, Stop
 from purify.evaluation.detection import score_verdicts
+from purify.manifest.apply import judged_rows
 from purify.manifest.schema import Decision, Reason, Status
 from purify.report.noise import NoiseEstimate, estimate_noise
 from purify.report.sweeps import (
@@ -235,12 +236,6 @@ def precision_settings(manifest: pa.Table, verdicts: pa.Table) -> Sweep:
     always = verdicts["reason"].to_numpy() == Reason.SECOND_IDENTITY.value
     p_clean = verdicts["p_clean"].to_numpy().astype(np.float64)
     return sweep_precision(p_clean, always, truth=label_truth(manifest, verdicts))
-
-
-def judged_rows(manifest: pa.Table, verdicts: pa.Table) -> pa.Table:
-    """The manifest's rows of the verdicts, in their order; nulls for a verdict of no row."""
-    position = pc.index_in(verdicts["sample_id"].combine_chunks(), manifest["sample_id"].combine_chunks())
-    return manifest.take(position)
 
 
 def ordered_models(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

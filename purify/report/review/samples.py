@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from purify.manifest.apply import judged_rows
 from purify.manifest.schema import Decision
-from purify.report.tables import judged_rows
 
 Rows = npt.NDArray[np.int64]
 
