@@ -36,7 +36,7 @@ from purify.manifest.reviews import count_reviews, merge_reviews, read_reviews, 
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import CLEANED, REMOVED, VERDICTS, Status
 from purify.manifest.uris import Location
-from purify.models.checkpoint import load_checkpoint, require_labels
+from purify.models.checkpoint import load_checkpoint, restrict_labels
 from purify.progress import Progress, silent
 from purify.training.precision import Precision
 
@@ -146,7 +146,7 @@ def analyze_manifest(
     Raises
     ------
     CheckpointError
-        If the checkpoint's labels are not the manifest's.
+        If the checkpoint lacks a label of the manifest's. Its other labels don't count.
     """
     rows = ok_rows(manifest)
     sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
@@ -162,8 +162,7 @@ def analyze_manifest(
             seed=config.seed,
         )
     else:
-        checkpoint = load_checkpoint(checkpoint_folder)
-        require_labels(checkpoint, labels, manifest="the manifest")
+        checkpoint = restrict_labels(load_checkpoint(checkpoint_folder), labels, manifest="the manifest")
         class_labels, subcenters = checkpoint.labels, checkpoint.head_weight.numpy()
         vectors = originals
     return analyze(
@@ -177,6 +176,12 @@ def analyze_manifest(
         seed=config.seed,
         search=search,
     )
+
+
+def knows_labels(checkpoint_folder: Path, manifest: pa.Table) -> bool:
+    """Whether a checkpoint's head has sub-centers of every label of the ok rows."""
+    labels = set(ok_rows(manifest)["label"].unique().to_pylist())
+    return labels <= set(load_checkpoint(checkpoint_folder).labels)
 
 
 def adopt_reviews(given: Location, reviews: Path) -> None:

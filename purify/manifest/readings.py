@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import __version__ as pillow_version
 
+from purify.code_version import code_version
 from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.manifest.blobs import BlobReader
@@ -93,7 +94,7 @@ def read_images(
         stamps = _stamps(reader, pool, uris)
         place = _unchanged(uris, stamps, known)
         fresh = np.flatnonzero(place.is_null().to_numpy(zero_copy_only=False)).tolist()
-        inspector = _Inspector(reader, config, known)
+        inspector = _Inspector(reader, config, known if fresh else READINGS.empty_table())
         if len(fresh):
             time.sleep(_TICK_SECONDS)
 
@@ -135,7 +136,7 @@ def save_readings(path: Path, readings: pa.Table, config: IngestConfig) -> None:
 
 def _settings(config: IngestConfig) -> bytes:
     limits = {"min_size": config.min_size, "max_pixels": config.max_pixels}
-    return json.dumps({**limits, "pillow": pillow_version}, sort_keys=True).encode()
+    return json.dumps({**limits, "code": code_version("ingest"), "pillow": pillow_version}, sort_keys=True).encode()
 
 
 def _stamps(reader: BlobReader, pool: ThreadPoolExecutor, uris: Sequence[str | None]) -> list[str | None]:
