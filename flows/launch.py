@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flows.prefect_api import prefect_api
 from flows.reporting import run_summary, show_on
-from purify.config import PurifyConfig, with_overrides, without_credentials
+from purify.config import PurifyConfig, load_config, with_overrides, without_credentials
 from purify.errors import InputError
 from purify.manifest import remote
 from purify.manifest.io import local_file, read_json
 from purify.manifest.uris import Location, Url, absolute
 from purify.mirror import Mirror
 from purify.progress import progress_board
-from purify.run_folder import RunFolder
+from purify.run_folder import LOCK, RunFolder
 
 #: The recipe of the demo run, in the form of ``--set``: short enough for a first look.
 DEMO_SETTINGS = ("train.epochs=20", "train.min_steps=0")
@@ -64,9 +64,35 @@ def new_run_folder(out: Location, name: str) -> Location:
     """
     folder = run_folder(out, name)
     root = RunFolder.at(folder).root
-    if (root.exists() and any(root.iterdir())) or (isinstance(folder, Url) and remote.list_files(folder)):
-        raise InputError(f"{folder}: there is a run already; go on with --resume {folder}, or give another --name")
+    begun = root.exists() and any(path.name != LOCK for path in root.iterdir())
+    if begun or (isinstance(folder, Url) and remote.list_files(folder)):
+        raise InputError(
+            f"{folder}: there is a run already; take in what is new in its source with --update, go on with "
+            f"--resume {folder}, or give another --name"
+        )
     return folder
+
+
+def existing_run(out: Location, name: str | None) -> Location | None:
+    """Place of the run to be updated; None where it is yet to be started.
+
+    Raises
+    ------
+    InputError
+        If there is no name to know it by.
+    """
+    if not name:
+        raise InputError("--update needs the --name of the run: give it the same one every time")
+    folder = run_folder(out, name)
+    return folder if _info(folder).exists() else None
+
+
+def _info(place: Location) -> Path:
+    """The ``run.json`` of a run, here or fetched from its URL; it need not be there."""
+    run = RunFolder.at(absolute(place))
+    if not run.info.exists() and run.url is not None and remote.exists(run.url / run.info.name):
+        return local_file(run.url / run.info.name)
+    return run.info
 
 
 def default_name(source: str) -> str:
@@ -92,17 +118,14 @@ def demo_request(folder: Location, config: PurifyConfig, *, quiet: bool) -> Flow
 
 
 def resumed_request(place: Location, overrides: Iterable[str] = ()) -> FlowRequest:
-    """The request that the run at `place` was started with, but for `overrides`, which must not change a result.
+    """The request that the run at `place` was started with, but for `overrides`.
 
     Raises
     ------
     InputError
         If the folder is not a run, or a setting is none.
     """
-    run = RunFolder.at(absolute(place))
-    info = run.info
-    if not info.exists() and run.url is not None and remote.exists(run.url / info.name):
-        info = local_file(run.url / info.name)
+    info = _info(place)
     if not info.exists():
         raise InputError(f"{place}: no run.json in this folder, so there is nothing to resume; start a new run")
     values = read_json(info)
@@ -111,6 +134,32 @@ def resumed_request(place: Location, overrides: Iterable[str] = ()) -> FlowReque
         run_folder=absolute(place),
         config=with_overrides(PurifyConfig.model_validate(values["config"]), overrides),
         embeddings=values["embeddings"],
+    )
+
+
+def updated_request(
+    place: Location,
+    *,
+    source: Location | None,
+    embeddings: Location | None,
+    config_file: Path | None,
+    overrides: Sequence[str],
+) -> FlowRequest:
+    """The request of an update: that of the run, with what was given anew.
+
+    Raises
+    ------
+    InputError
+        If `source` is another than the run's.
+    """
+    before = resumed_request(place, () if config_file else overrides)
+    if source is not None and absolute(source) != before.source:
+        raise InputError(f"{place}: this run is of {before.source}, not of {source}; give another --name")
+    return FlowRequest(
+        source=before.source,
+        run_folder=before.run_folder,
+        config=load_config(config_file, overrides) if config_file else before.config,
+        embeddings=absolute(embeddings) if embeddings else before.embeddings,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +30,9 @@ from flows.runners import require_runner
 from flows.tasks import (
     analyze_task,
     apply_task,
+    choose_purified_task,
+    decide_task,
+    drift_task,
     embed_task,
     evaluate_task,
     extractor_of,
@@ -43,16 +46,19 @@ from purify.config import Place, PurifyConfig
 from purify.embedding.extractors import open_extractor
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError, PurifyError
+from purify.growth.journal import begin_update, finish_update, note_changes, note_nothing_new
 from purify.manifest import remote
-from purify.manifest.io import PARTIAL_PREFIX, read_table, sha256_file
+from purify.manifest.io import PARTIAL_PREFIX, local_file, read_table, sha256_file
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import MANIFEST
 from purify.manifest.tables import is_table
 from purify.manifest.uris import Location, Url, is_url, to_location
-from purify.run_folder import RunFolder
+from purify.run_folder import RunFolder, fingerprint
 from purify.training.launch import stop_running_jobs
 
 DEFAULT_CONFIG = PurifyConfig()
+#: The record of a run that is whole.
+_UPDATE = "update"
 
 
 def _help(title: str, description: str) -> Any:
@@ -64,7 +70,7 @@ def _help(title: str, description: str) -> Any:
 def purify_flow(
     source: Annotated[Place, _help("Source", "Folder, .tar, or Parquet/CSV table with path and label; in full.")],
     run_folder: Annotated[
-        Place, _help("Run folder", "Folder of the run, in full. What it holds already of the same inputs is kept.")
+        Place, _help("Run folder", "Folder of the run, in full. One that is there is brought up to date.")
     ],
     config: Annotated[PurifyConfig, _help("Configuration", "Everything that decides the result.")] = DEFAULT_CONFIG,
     embeddings: Annotated[
@@ -78,8 +84,9 @@ def purify_flow(
     source
         Folder, ``.tar``, or Parquet/CSV table; a path, or a URL of a store.
     run_folder
-        Folder of the run. Stages that it holds already, from the same inputs, are not done again. If it is a URL,
-        the work is done in a local folder, and each finished stage published.
+        Folder of the run. One that is there is brought up to date: what is new, changed or gone in the source is
+        taken in, and stages that it holds already, from the same inputs, are not done again. If it is a URL, the work
+        is done in a local folder, and each finished stage published.
     config
         Everything that decides the result.
     embeddings
@@ -100,12 +107,7 @@ def purify_flow(
         with run.lock(when_busy=(lambda busy: log.warning("%s; waiting for its end", busy)) if scheduled else None):
             run.pull()
             take_over(run)
-            _start(run, source, config, embeddings)
-            with trainings_at_once(config.train.parallel):
-                try:
-                    _purify(run, source, config, to_location(embeddings) if embeddings else None)
-                finally:
-                    stop_running_jobs()  # before the places are closed, which waits for those at work
+            _bring_up_to_date(run, source, config, embeddings)
             publish_summary(run, config.show)
             run.publish()
     except (PurifyError, OSError) as error:
@@ -120,12 +122,58 @@ def _require_full_paths(*paths: str | None) -> None:
             raise InputError(f"{path}: a scheduled run needs full paths, such as /data/faces; give it so")
 
 
-def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Location | None) -> None:
-    images = image_roots(source, config, given_embeddings=embeddings is not None)
-    ingest_task(run, source, config, decode=bool(images))
+def _bring_up_to_date(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | None) -> None:
+    given = to_location(embeddings) if embeddings else None
+    images = image_roots(source, config, given_embeddings=given is not None)
+    _remove_partial_files(run)
+    finished = run.stage_done(_UPDATE, _made_from(run, source, config, given))
+    if not finished:
+        _start(run, source, config, embeddings)
+    changed = ingest_task(run, source, config, decode=bool(images))
+    if finished and not changed:
+        note_nothing_new(run)
+        return
+    if finished:
+        _start(run, source, config, embeddings)
+    made_from = _made_from(run, source, config, given)  # reviews that come later are for the next update
+    with trainings_at_once(config.train.parallel):
+        try:
+            _purify(run, config, given, images)
+        finally:
+            stop_running_jobs()  # before the places are closed, which waits for those at work
+    finish_update(run)
+    run.mark_done(_UPDATE, made_from, _results(run))
+
+
+def _purify(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: list[str]) -> None:
+    begin_update(run)
     _check_inputs(run, config, embeddings, images)
     models = models_to_compare(run, config, images)
-    early = [name for name in models if name in ("raw", "oracle")]
+    early = [] if embeddings else [name for name in models if name in ("raw", "oracle")]
+    trained = embeddings is None and extractor_of(1, config) is None
+    of_first_table = [*(["round-1"] if trained else []), *(name for name in models if name != "purified")]
+    decision = decide_task(run, of_first_table, config)
+    trainings = _first_round(run, early, config, embeddings)
+    if trained and not decision.train and drift_task(run, config):
+        _wait(trainings)
+        trainings = _first_round(run, early, config, embeddings)
+    purify_again(run, config, images=images)
+    apply_task(run)
+    report_task(run)
+    if "purified" in models:
+        choose_purified_task(run, config)
+    trainings += [train_task.submit(run, name, config) for name in models if name not in early]
+    _wait(trainings)
+    if models and config.evaluate.pairs:
+        evaluate_task(run, models, config, images=images)
+    note_changes(run)
+    report_task(run)
+
+
+def _first_round(
+    run: RunFolder, early: Sequence[str], config: PurifyConfig, embeddings: Location | None
+) -> list[PrefectFuture[None]]:
+    """Verdicts of round 1, and the trainings that went on beside its own."""
     trainings: list[PrefectFuture[None]] = []
     if embeddings is None:
         first = None if extractor_of(1, config) else train_round_task.submit(run, 1, config)
@@ -134,17 +182,35 @@ def _purify(run: RunFolder, source: str, config: PurifyConfig, embeddings: Locat
             first.result()
         embed_task(run, 1, config)
     analyze_task(run, 1, config, embeddings=embeddings)
-    purify_again(run, config, images=images)
-    apply_task(run)
-    report_task(run)
-    late = [name for name in models if embeddings is not None or name not in early]
-    trainings += [train_task.submit(run, name, config) for name in late]
+    return trainings
+
+
+def _wait(trainings: list[PrefectFuture[None]]) -> None:
+    """Until all are done; raises what one of them raised."""
     wait(trainings)
     for training in trainings:
         training.result()
-    if models and config.evaluate.pairs:
-        evaluate_task(run, models, config, images=images)
-    report_task(run)
+
+
+def _made_from(run: RunFolder, source: str, config: PurifyConfig, embeddings: Location | None) -> dict[str, str]:
+    """Hash of what a run is made from as it is now, besides the files of its source."""
+    given = (config.extractor.file, config.evaluate.pairs, config.apply.reviews)
+    files = [embeddings, *(place and to_location(place) for place in given)]
+    inputs = {
+        "source": source,
+        "config": config.model_dump(mode="json", exclude={"scale", "show"}),
+        "reviews": run.given_reviews,
+        **{f"file {number}": file and local_file(file) for number, file in enumerate(files)},
+    }
+    return {"all": fingerprint(inputs)}
+
+
+def _results(run: RunFolder) -> list[Path]:
+    """Files of a finished run that a later update may find nothing to do on."""
+    last = run.last_round
+    tables = [run.manifest, run.cleaned, run.removed, run.labels, run.evaluation, run.report]
+    results = [*tables, last.verdicts, last.class_report, last.embeddings, *run.root.rglob("model.safetensors")]
+    return [path for path in results if path.exists()]
 
 
 def image_roots(source: str, config: PurifyConfig, *, given_embeddings: bool) -> list[str]:
@@ -184,9 +250,13 @@ def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | N
         stages.usable_pairs(to_location(config.evaluate.pairs), roots, manifest, config.evaluate)
 
 
-def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | None) -> None:
-    for partial in run.root.rglob(f"{PARTIAL_PREFIX}*"):  # left by a process that was killed while it wrote
+def _remove_partial_files(run: RunFolder) -> None:
+    """They were left by a process that was killed while it wrote."""
+    for partial in run.root.rglob(f"{PARTIAL_PREFIX}*"):
         partial.unlink()
+
+
+def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | None) -> None:
     if config.apply.reviews is not None:
         stages.adopt_reviews(to_location(config.apply.reviews), run.reviews)
     optional = (embeddings, config.extractor.file, config.evaluate.pairs, config.apply.reviews)

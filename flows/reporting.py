@@ -21,6 +21,9 @@ _TRUTH_FIGURES = ("average_precision", "f1", "precision", "recall", "clean_kept"
 #: Verification pairs: in the file, left out for a person or an image of the training set, and measured on.
 _PAIR_COUNTS = ("given", "excluded_identity", "excluded_image", "used")
 
+#: Samples that an update found new, changed or gone in the source, and images that it embedded.
+_UPDATE_COUNTS = ("new", "changed", "gone", "embedded", "new_since_training")
+
 _board: ProgressBoard | None = None
 
 
@@ -51,7 +54,7 @@ def progress_for(stage: str) -> Progress:
 def run_summary(run: RunFolder) -> dict[str, Any]:
     """What a run ended with, for people and programs."""
     info = read_json(run.info)
-    values: dict[str, Any] = {"run": run.shown(run.root), **info["counts"]}
+    values: dict[str, Any] = {"run": run.shown(run.root), **_update_figures(info), **info["counts"]}
     if (noise := noise_estimate(info)) is not None:
         values["noise_estimate"] = noise
     if run.evaluation.exists():
@@ -64,6 +67,25 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
     truth = info.get("truth", {})
     values |= {f"noise_{key}": truth[key] for key in _TRUTH_FIGURES if key in truth}
     return {**values, "report": run.shown(run.report)}
+
+
+def _update_figures(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What the last look at the source found, and what was done about it."""
+    update = info.get("growth")
+    if update is None:
+        return {}
+    counts = {f"update_{key}": update[key] for key in _UPDATE_COUNTS}
+    return {"nothing_new": update["nothing_new"], **counts, "update_models": _models_text(update)}
+
+
+def _models_text(update: Mapping[str, Any]) -> str:
+    """Which models the last update trained, and why."""
+    if update["trained"]:
+        return f"trained: {update['why']}"
+    again = [model for model, number in update["trained_on"].items() if number == update["update"]]
+    if not again or update["nothing_new"]:
+        return f"kept: {update['why']}"
+    return f"kept: {update['why']}; but {', '.join(again)} trained on what is kept now, which changed by more than that"
 
 
 def _round_figures(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -18,104 +19,129 @@ from purify.analysis.rounds import RoundSummary, compare_rounds
 from purify.config import PurifyConfig
 from purify.embedding.extractors import model_file
 from purify.errors import PurifyError
-from purify.manifest import remote
-from purify.manifest.ingest import load_manifest
+from purify.growth.intake import take_in, take_in_table
+from purify.growth.journal import note_embedded
+from purify.growth.rule import Decision
+from purify.growth.training_tables import settle_by_drift, settle_first_table, settle_table
 from purify.manifest.io import local_file, read_table, write_table
-from purify.manifest.schema import MANIFEST, VERDICTS
-from purify.manifest.uris import Location, Url, to_location
+from purify.manifest.schema import CLEANED, MANIFEST, VERDICTS
+from purify.manifest.uris import Location, to_location
 from purify.report.html import truth_figures, write_report
 from purify.run_folder import RunFolder
 from purify.training.job import TrainJob
 from purify.training.launch import compute_threads, run_job
 
 _MODEL = "model.safetensors"
-
-
-def _source_state(path: str) -> Any:
-    """What tells whether a source changed: size and time of a file; a folder is read anew only by a new run."""
-    source = to_location(path)
-    if isinstance(source, Url):
-        return [str(source), "folder" if remote.is_folder(source) else remote.version(source)]
-    if source.is_file():
-        stat = source.stat()
-        return [str(source.resolve()), stat.st_size, stat.st_mtime_ns]
-    return str(source.resolve())
+_ROUND = "round-"
 
 
 @task(name="ingest", cache_policy=NO_CACHE, **STAGE_RETRIES)
-def ingest_task(run: RunFolder, source: str, config: PurifyConfig, *, decode: bool) -> None:
-    """Source -> ``manifest.parquet``. Without `decode` the table is taken as it is: its images are not at hand."""
+def ingest_task(run: RunFolder, source: str, config: PurifyConfig, *, decode: bool) -> bool:
+    """Source -> ``manifest.parquet``; whether it changed. Without `decode` a table is taken without its images."""
+    if not decode:
+        return take_in_table(run, to_location(source), config)
+    images = [to_location(root) for root in config.ingest.images]
+    return take_in(run, to_location(source), images, config, progress=progress_for("ingest"))
 
-    def work() -> None:
-        images = [to_location(root) for root in config.ingest.images]
-        if decode:
-            stages.ingest_source(
-                to_location(source), images, run.manifest, config.ingest, progress=progress_for("ingest")
-            )
-        else:
-            write_table(load_manifest(to_location(source)), run.manifest)
 
-    inputs = {
-        "source": _source_state(source),
-        "images": [_source_state(root) for root in config.ingest.images],
-        "config": config.ingest.model_dump(exclude={"workers"}),
-        "decode": decode,
-    }
-    run.run_stage("ingest", inputs, [run.manifest], work)
+@task(name="decide", cache_policy=NO_CACHE, **STAGE_RETRIES)
+def decide_task(run: RunFolder, first_models: Sequence[str], config: PurifyConfig) -> Decision:
+    """Whether to train, by the share of new images; `first_models` are trained on the manifest's images."""
+    trained = all(is_trained(run, name, config) for name in first_models)
+    return settle_first_table(run, config, trained=trained)
+
+
+@task(name="drift", cache_policy=NO_CACHE, **STAGE_RETRIES)
+def drift_task(run: RunFolder, config: PurifyConfig) -> bool:
+    """Whether to train after all, by the angles of new images."""
+    return settle_by_drift(run, config)
 
 
 @task(name="train", task_run_name="train-{name}", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def train_task(run: RunFolder, name: str, config: PurifyConfig) -> None:
-    """Train the K = 1 model `name`: ``purified`` or a baseline."""
-    _train(run, name, _training_table(run, name, config), run.model(name), config, subcenters=1)
+    """Train the K = 1 model `name`, ``purified`` or a baseline, on its table."""
+    if name in ("random", "oracle"):
+        kept = pq.read_metadata(run.training_table("purified")).num_rows if name == "random" else 0
+        first = read_table(run.round(1).training_table, MANIFEST)
+        write_table(stages.baseline_table(first, name, kept=kept, seed=config.seed), run.training_table(name))
+    _train(run, name, config)
 
 
 @task(name="train-round", task_run_name="train-round-{number}", cache_policy=NO_CACHE, **STAGE_RETRIES)
 def train_round_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
     """Train the model of a round (K sub-centers): the first on all rows, a later one on what the last one kept."""
-    folder = run.round(number)
-    table = run.manifest if number == 1 else folder.training_table
+    name = _round_name(number)
     if number > 1:
         verdicts = run.round(number - 1).verdicts
-        write_table(stages.kept_rows(read_table(run.manifest, MANIFEST), verdicts, run.given_reviews), table)
-    _train(run, f"round-{number}", table, folder.root, config, subcenters=config.train.subcenters)
+        rows = stages.kept_rows(read_table(run.manifest, MANIFEST), verdicts, run.given_reviews)
+        _settle(run, name, rows, config)
+    _train(run, name, config)
 
 
-def _train(run: RunFolder, name: str, table: Path, folder: Path, config: PurifyConfig, *, subcenters: int) -> None:
-    job = TrainJob(
+@task(name="choose-purified", cache_policy=NO_CACHE, **STAGE_RETRIES)
+def choose_purified_task(run: RunFolder, config: PurifyConfig) -> None:
+    """``cleaned.parquet`` -> what the purified model is trained on, where it is to be trained again."""
+    _settle(run, "purified", read_table(run.cleaned, CLEANED), config)
+
+
+def _settle(run: RunFolder, name: str, rows: pa.Table, config: PurifyConfig) -> None:
+    table, _ = _places(run, name)
+    settle_table(run, name, table, rows, config, trained=is_trained(run, name, config))
+
+
+def is_trained(run: RunFolder, name: str, config: PurifyConfig) -> bool:
+    """Whether a model is there, trained by this recipe on the table that lies beside it."""
+    table, _ = _places(run, name)
+    return table.exists() and run.stage_done(f"train-{name}", _training_inputs(table, _job(run, name, config), config))
+
+
+def _train(run: RunFolder, name: str, config: PurifyConfig) -> None:
+    job, (table, folder) = _job(run, name, config), _places(run, name)
+    run.run_stage(
+        f"train-{name}",
+        _training_inputs(table, job, config),
+        [folder / "checkpoint" / _MODEL],
+        lambda: run_job(job, progress_for(f"train {name}")),
+    )
+
+
+def _job(run: RunFolder, name: str, config: PurifyConfig) -> TrainJob:
+    table, folder = _places(run, name)
+    return TrainJob(
         table=str(table),
         folder=str(folder),
         model=config.model.model_dump(),
         train=config.train.model_dump(),
-        subcenters=subcenters,
+        subcenters=config.train.subcenters if _is_round(name) else 1,
         seed=config.seed,
         threads=compute_threads(config.train.parallel),
     )
-    inputs = {
+
+
+def _training_inputs(table: Path, job: TrainJob, config: PurifyConfig) -> dict[str, Any]:
+    return {
         "table": table,
         "model": job.model,
         "train": config.train.recipe(),
         "subcenters": job.subcenters,
         "seed": job.seed,
     }
-    run.run_stage(
-        f"train-{name}",
-        inputs,
-        [folder / "checkpoint" / _MODEL],
-        lambda: run_job(job, progress_for(f"train {name}")),
-    )
 
 
-def _training_table(run: RunFolder, name: str, config: PurifyConfig) -> Path:
-    if name == "raw":
-        return run.manifest
-    if name == "purified":
-        return run.cleaned
-    path = run.model(name) / "train.parquet"
-    manifest = read_table(run.manifest, MANIFEST)
-    kept = pq.read_metadata(run.cleaned).num_rows if name == "random" else 0
-    write_table(stages.baseline_table(manifest, name, kept=kept, seed=config.seed), path)
-    return path
+def _places(run: RunFolder, name: str) -> tuple[Path, Path]:
+    """Table and folder of a training, by the name of the model."""
+    if _is_round(name):
+        folder = run.round(int(name.removeprefix(_ROUND)))
+        return folder.training_table, folder.root
+    return run.training_table(name), run.model(name)
+
+
+def _is_round(name: str) -> bool:
+    return name.startswith(_ROUND)
+
+
+def _round_name(number: int) -> str:
+    return f"{_ROUND}{number}"
 
 
 @task(name="embed", cache_policy=NO_CACHE, **STAGE_RETRIES)
@@ -125,7 +151,7 @@ def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
     model = extractor_of(number, config) or folder.checkpoint
 
     def work() -> None:
-        stages.embed_manifest(
+        embedded = stages.embed_manifest(
             read_table(run.manifest, MANIFEST),
             model,
             folder.embeddings,
@@ -136,6 +162,7 @@ def embed_task(run: RunFolder, number: int, config: PurifyConfig) -> None:
             run_blocks=fan_out(config.scale),
             progress=progress_for(stage),
         )
+        note_embedded(run, stage, embedded)
 
     inputs = {
         "manifest": run.manifest,
@@ -157,12 +184,15 @@ def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embedding
     """Embeddings + sub-centers -> ``verdicts.parquet`` and ``class_report.parquet`` of a round.
 
     All rows are judged under their given labels in every round. A later round's head may lack some of these,
-    where nothing of a label was kept, so from round 2 on the sub-centers are fitted to the embeddings.
+    where nothing of a label was kept, so from round 2 on the sub-centers are fitted to the embeddings; and in round 1
+    where labels came since its training.
     """
     folder = run.round(number)
     vectors = embeddings or folder.embeddings
     trained = embeddings is None and extractor_of(number, config) is None
     checkpoint = folder.checkpoint if number == 1 and trained else None
+    if checkpoint and not stages.knows_labels(checkpoint, read_table(run.manifest, MANIFEST)):
+        checkpoint = None
 
     def work() -> None:
         analysis = stages.analyze_manifest(
@@ -224,7 +254,7 @@ def evaluate_task(run: RunFolder, models: Sequence[str], config: PurifyConfig, *
     """Checkpoints + pairs -> ``evaluation.json``."""
     if config.evaluate.pairs is None:
         raise PurifyError("evaluate needs a pairs file")
-    pairs = to_location(config.evaluate.pairs)
+    pairs, first = to_location(config.evaluate.pairs), run.round(1).training_table
     folders = {name: run.model(name) / "checkpoint" for name in models}
 
     def work() -> None:
@@ -232,14 +262,14 @@ def evaluate_task(run: RunFolder, models: Sequence[str], config: PurifyConfig, *
             folders,
             pairs,
             [to_location(root) for root in images],
-            read_table(run.manifest, MANIFEST),
+            read_table(first, MANIFEST),
             config,
             run.evaluation,
             progress=progress_for("evaluate"),
         )
 
     inputs = {
-        "manifest": run.manifest,
+        "manifest": first,  # what the models have seen; they don't know of what came since
         "pairs": pairs,
         **{f"model-{name}": folder / _MODEL for name, folder in folders.items()},
         "config": config.evaluate.model_dump(),

@@ -85,7 +85,10 @@ def main() -> None:
     "--resume",
     type=RUN_AT,
     metavar="RUN",
-    help="Go on with the run in this folder, or at this URL.",
+    help="Go on with the run in this folder, or at this URL, and take in what is new in its source.",
+)
+@click.option(
+    "--update", is_flag=True, help="Take in what is new in the run of this --name; start it if there is none."
 )
 @config_options
 @json_option
@@ -103,6 +106,7 @@ def run_flow(
     out: Location,
     name: str | None,
     resume: Location | None,
+    update: bool,
     config_file: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -113,16 +117,18 @@ def run_flow(
         FlowRequest,
         default_name,
         demo_request,
+        existing_run,
         new_run_folder,
         resumed_request,
         run_request,
+        updated_request,
     )
 
     if resume is not None:
         decisions = decision_settings(rule, precision, review_budget, keep_hard)
         others = [setting for setting in overrides if not setting.startswith("scale.")]
         given = [source, images, pairs, embeddings, reviews, decisions, rounds, name, config_file, others]
-        if any(given):
+        if any(given) or update:
             raise click.UsageError(
                 "--resume goes on with the run's own source and configuration; give it alone, or with --set scale.*"
             )
@@ -133,7 +139,11 @@ def run_flow(
             *input_settings(images, pairs, reviews, rounds),
             *decision_settings(rule, precision, review_budget, keep_hard),
         ]
-        if source is None:
+        if update and (run := existing_run(out, name)):
+            request = updated_request(
+                run, source=source, embeddings=embeddings, config_file=config_file, overrides=settings
+            )
+        elif source is None:
             short = () if config_file else DEMO_SETTINGS
             folder = new_run_folder(out, name or default_name("demo"))
             request = demo_request(folder, load_config(config_file, [*short, *settings]), quiet=as_json)

@@ -29,6 +29,7 @@ _CODE = {
     "analyze": _ANALYSIS,
     "compare": _ANALYSIS,
     "apply": _DECISIONS,
+    "table": ("growth/changes.py", "growth/rule.py"),
     "evaluate": ("evaluation", "embedding", *_MODEL),
 }
 

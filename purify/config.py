@@ -274,6 +274,32 @@ class ShowConfig(Section):
     )
 
 
+class GrowConfig(Section):
+    """A run that is updated: when the models are trained again, and what is refused."""
+
+    retrain_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        title="Train again at a share of new images",
+        description="Train again when a larger share of the images is new since the last training; 0: with any.",
+    )
+    drift_degrees: float | None = Field(
+        10.0,
+        ge=0,
+        title="Train again at a drift of the angles",
+        description="Train again when the median angle of new images is larger by more than this; none: never.",
+    )
+    drift_images: int = Field(100, ge=1, description="Fewer new images than this don't show a drift.")
+    most_lost: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Refuse a loss of images",
+        description="Refuse an update that loses a larger share: a disk that is not mounted looks like that.",
+    )
+
+
 class EvaluateConfig(Section):
     """Proof of the gain."""
 
@@ -327,6 +353,7 @@ class PurifyConfig(Section):
     apply: ApplyConfig = ApplyConfig()
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    grow: GrowConfig = GrowConfig()
     scale: ScaleConfig = ScaleConfig()
     show: ShowConfig = ShowConfig()
 

@@ -22,6 +22,9 @@ from purify.manifest.io import read_json, sha256_file, write_json
 from purify.manifest.uris import Location, Url, to_location
 from purify.mirror import Mirror
 
+#: Name of the file by which a process holds a run.
+LOCK = ".lock"
+
 
 @dataclass(frozen=True)
 class RoundFolder:
@@ -31,7 +34,11 @@ class RoundFolder:
 
     @property
     def training_table(self) -> Path:
-        """``train.parquet``: what the round before kept, under its final labels; round 1 trains on the manifest."""
+        """``train.parquet``: what the round is trained on.
+
+        In round 1 the manifest as it was at the last training, later what the round before kept, under its final
+        labels.
+        """
         return self.root / "train.parquet"
 
     @property
@@ -92,6 +99,16 @@ class RunFolder:
     def manifest(self) -> Path:
         """``manifest.parquet``."""
         return self.root / "manifest.parquet"
+
+    @property
+    def readings(self) -> Path:
+        """``growth/readings.parquet``: what the files of the source were known by when they were read."""
+        return self.root / "growth" / "readings.parquet"
+
+    @property
+    def manifest_before(self) -> Path:
+        """``growth/manifest.parquet``: the manifest before the last update; none in the first run."""
+        return self.root / "growth" / "manifest.parquet"
 
     @property
     def last_round(self) -> RoundFolder:
@@ -158,6 +175,10 @@ class RunFolder:
         """Folder of a K = 1 model: ``purified`` is the product, the others are what it is compared with."""
         return self.root / "retrain" if name == "purified" else self.root / "baselines" / name
 
+    def training_table(self, name: str) -> Path:
+        """``train.parquet`` of a K = 1 model; ``raw`` is trained on what the first round is."""
+        return self.round(1).training_table if name == "raw" else self.model(name) / "train.parquet"
+
     def pull(self) -> None:
         """Fetch what another machine published of this run."""
         if self.url is not None:
@@ -187,7 +208,7 @@ class RunFolder:
             If another process is at work in this folder, and `when_busy` is None.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as file:
+        with (self.root / LOCK).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -230,18 +251,27 @@ class RunFolder:
         """
         if self.stage_done(stage, inputs):
             return
-        began = time.monotonic()
+        made_from, began = fingerprint(inputs), time.monotonic()  # as they are now: reviews may come while it works
         work()
-        seconds = round(time.monotonic() - began, 3)
+        self._write_record(stage, made_from, outputs, seconds=round(time.monotonic() - began, 3))
+
+    def mark_done(
+        self, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path], *, seconds: float | None = None
+    ) -> None:
+        """Leave the record of a finished stage; without `seconds` it is not listed among those that took time."""
+        self._write_record(stage, fingerprint(inputs), outputs, seconds=seconds)
+
+    def _write_record(self, stage: str, made_from: str, outputs: Sequence[Path], *, seconds: float | None) -> None:
         digests = {path.relative_to(self.root).as_posix(): sha256_file(path) for path in outputs}
-        record = {"inputs": fingerprint(inputs), "code": code_version(stage), "outputs": digests, "seconds": seconds}
+        record = {"inputs": made_from, "code": code_version(stage), "outputs": digests, "seconds": seconds}
         write_json(self._record(stage), record)
         self.publish()
 
     def stage_seconds(self) -> dict[str, float]:
         """Seconds of each finished stage."""
-        records = sorted((self.root / "stages").glob("*.json"))
-        return {path.stem: read_json(path)["seconds"] for path in records}
+        paths = sorted((self.root / "stages").glob("*.json"))
+        seconds = {path.stem: read_json(path)["seconds"] for path in paths}
+        return {stage: took for stage, took in seconds.items() if took is not None}
 
     def _record(self, stage: str) -> Path:
         return self.root / "stages" / f"{stage}.json"

@@ -5,7 +5,9 @@ The command line and the flow both call these; what they compute lives in the pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +20,23 @@ from purify.analysis.neighbors import SearchBlocks, search_here
 from purify.analysis.projection import fit_subcenters
 from purify.analysis.verdicts import Analysis, analyze
 from purify.blocks import RunBlocks, run_here
+from purify.code_version import code_version
 from purify.config import EmbedConfig, EvaluateConfig, ExtractorConfig, IngestConfig, PurifyConfig
 from purify.embedding.extract import embed_images
-from purify.embedding.extractors import open_extractor
-from purify.embedding.store import EmbeddingWriter, read_embeddings
+from purify.embedding.extractors import model_file, open_extractor
+from purify.embedding.reuse import known_embeddings, merge
+from purify.embedding.store import EmbeddingWriter, Vectors, read_embeddings
 from purify.errors import InputError
 from purify.evaluation.gain import compare_models
 from purify.evaluation.pairs import Pairs, exclude_training, read_pairs
 from purify.manifest.apply import Purified, apply_verdicts
 from purify.manifest.ingest import ingest
-from purify.manifest.io import read_table, write_json, write_table
+from purify.manifest.io import read_table, sha256_file, write_json, write_table
 from purify.manifest.reviews import count_reviews, merge_reviews, read_reviews, update_reviews
 from purify.manifest.roots import ImageRoots
 from purify.manifest.schema import CLEANED, REMOVED, VERDICTS, Status
 from purify.manifest.uris import Location
-from purify.models.checkpoint import load_checkpoint, require_labels
+from purify.models.checkpoint import load_checkpoint, restrict_labels
 from purify.progress import Progress, silent
 from purify.training.precision import Precision
 
@@ -60,34 +64,68 @@ def embed_manifest(
     workers: int = 0,
     run_blocks: RunBlocks = run_here,
     progress: Progress = silent,
-) -> None:
+) -> int:
     """Embed the ok rows of `manifest` with a checkpoint's folder or an extractor's file; writes the Parquet file `out`.
 
-    `extractor_config` says what a file leaves open; `run_blocks` decides who does it, and never what comes out.
+    Images that `out` has already, by the hash of their bytes and from the same model and settings, are not embedded
+    again. If it has just these rows, it is left as it is. `extractor_config` says what a file leaves open; `run_blocks`
+    decides who does it, and never what comes out.
+
+    Returns
+    -------
+    int
+        How many images were embedded.
     """
     rows = ok_rows(manifest)
     if rows["uri"].null_count:
         raise InputError("the manifest has rows without a uri; run `purify ingest` with the --images roots first")
-    extractor_config = extractor_config or ExtractorConfig()
-    extractor = open_extractor(model, extractor_config, precision=precision, flip=config.flip)
-    sample_ids = rows["sample_id"].to_pylist()
+    settings = extractor_config or ExtractorConfig()
+    extractor = open_extractor(model, settings, precision=precision, flip=config.flip)
+    made_with = _made_with(model, settings, config, extractor.precision)
+    known = known_embeddings(out, made_with)
+    if known is not None and known.covers(rows):
+        return 0
+    place = np.full(len(rows), -1) if known is None else known.place(rows)
+    new = rows.filter(pa.array(place < 0))
     vectors = embed_images(
         model,
-        sample_ids,
-        rows["uri"].to_pylist(),
+        new["sample_id"].to_pylist(),
+        new["uri"].to_pylist(),
         config,
         shards=out.with_name(f"{out.stem}.shards"),
-        contents=rows["sha256"].to_pylist(),
-        extractor=extractor_config,
+        contents=new["sha256"].to_pylist(),
+        extractor=settings,
         precision=extractor.precision,
         decoders=workers,
         run_blocks=run_blocks,
         progress=progress,
     )
-    with EmbeddingWriter(out, extractor.dim) as writer:
+    if known is not None:
+        vectors = merge(known, place, vectors, part=config.shard_size)
+    _write_embeddings(out, rows, vectors, dim=extractor.dim, made_with=made_with)
+    for folder in out.parent.glob(f"{out.stem}.shards-*"):  # also of lists of rows that were given up
+        shutil.rmtree(folder)
+    return len(new)
+
+
+def _made_with(model: Path, settings: ExtractorConfig, config: EmbedConfig, precision: Precision) -> str:
+    """What decides the embedding of an image, besides its bytes."""
+    values = {
+        "model": sha256_file(model_file(model)),
+        "extractor": settings.model_dump(mode="json", exclude={"file"}),
+        "flip": config.flip,
+        "precision": precision,
+        "code": code_version("embed"),
+    }
+    return json.dumps(values, sort_keys=True)
+
+
+def _write_embeddings(out: Path, rows: pa.Table, parts: Iterable[Vectors], *, dim: int, made_with: str) -> None:
+    with EmbeddingWriter(out, dim, made_with=made_with) as writer:
         start = 0
-        for part in vectors:
-            writer.write(sample_ids[start : start + len(part)], part)
+        for part in parts:
+            keys = rows.slice(start, len(part))
+            writer.write(keys["sample_id"].to_pylist(), part, keys["sha256"].to_pylist())
             start += len(part)
 
 
@@ -108,7 +146,7 @@ def analyze_manifest(
     Raises
     ------
     CheckpointError
-        If the checkpoint's labels are not the manifest's.
+        If the checkpoint lacks a label of the manifest's. Its other labels don't count.
     """
     rows = ok_rows(manifest)
     sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
@@ -124,8 +162,7 @@ def analyze_manifest(
             seed=config.seed,
         )
     else:
-        checkpoint = load_checkpoint(checkpoint_folder)
-        require_labels(checkpoint, labels, manifest="the manifest")
+        checkpoint = restrict_labels(load_checkpoint(checkpoint_folder), labels, manifest="the manifest")
         class_labels, subcenters = checkpoint.labels, checkpoint.head_weight.numpy()
         vectors = originals
     return analyze(
@@ -139,6 +176,12 @@ def analyze_manifest(
         seed=config.seed,
         search=search,
     )
+
+
+def knows_labels(checkpoint_folder: Path, manifest: pa.Table) -> bool:
+    """Whether a checkpoint's head has sub-centers of every label of the ok rows."""
+    labels = set(ok_rows(manifest)["label"].unique().to_pylist())
+    return labels <= set(load_checkpoint(checkpoint_folder).labels)
 
 
 def adopt_reviews(given: Location, reviews: Path) -> None:

@@ -1,6 +1,7 @@
 """Embeddings in Parquet files: read into one array by sample, and written shard by shard.
 
-A file has ``sample_id`` (or ``path``) and ``embedding``, a list of floats; any extractor's will do.
+A file has ``sample_id`` (or ``path``) and ``embedding``, a list of floats; any extractor's will do. Those that are
+written here also have ``sha256`` of the image's bytes, and say what the vectors were computed with.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from purify.manifest.uris import Location
 
 Vectors = npt.NDArray[np.float32]
 
+#: Metadata key of an embeddings file: what its vectors were computed with.
+MADE_WITH_KEY = b"purify.embedded_with"
 _ROWS = 16_384
 _SHOWN = 3
 
@@ -55,12 +58,23 @@ class EmbeddingWriter:
     """Writes an embeddings file in the order of the calls; the file appears when the ``with`` block ends well.
 
     Equal rows give equal bytes, in however many parts they are written.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    dim
+        Length of the vectors.
+    made_with
+        What they were computed with, for `purify.embedding.reuse`.
     """
 
-    def __init__(self, path: Path, dim: int) -> None:
+    def __init__(self, path: Path, dim: int, *, made_with: str | None = None) -> None:
         self._path = path
         self._dim = dim
-        self._schema = embeddings_schema(dim)
+        schema = embeddings_schema(dim)
+        further = {} if made_with is None else {MADE_WITH_KEY: made_with.encode()}
+        self._schema = schema.with_metadata({**schema.metadata, **further})
         self._stack = ExitStack()
         self._pending: list[pa.Table] = []
 
@@ -73,13 +87,14 @@ class EmbeddingWriter:
             self._stack = stack.pop_all()
         return self
 
-    def write(self, sample_ids: Sequence[str], vectors: Vectors) -> None:
-        """Append ``vectors[n, dim]`` of `sample_ids`."""
+    def write(self, sample_ids: Sequence[str], vectors: Vectors, hashes: Sequence[str | None] | None = None) -> None:
+        """Append ``vectors[n, dim]`` of `sample_ids`, and the hashes of the images' bytes where they are known."""
         if vectors.shape != (len(sample_ids), self._dim):
             raise ValueError(f"vectors have the shape {vectors.shape}, expected {(len(sample_ids), self._dim)}")
         values = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
         embedding = pa.FixedSizeListArray.from_arrays(values, self._dim)
-        self._pending.append(pa.table([pa.array(sample_ids, pa.string()), embedding], schema=self._schema))
+        sha256 = pa.nulls(len(sample_ids), pa.string()) if hashes is None else pa.array(hashes, pa.string())
+        self._pending.append(pa.table([pa.array(sample_ids, pa.string()), embedding, sha256], schema=self._schema))
         self._flush(least=_ROWS)
 
     def _flush(self, *, least: int) -> None:

@@ -75,6 +75,20 @@ class BlobReader:
         _refuse_huge(self._remote.position(url, member)[1])
         return self._remote.read_member(url, member)
 
+    def stamp(self, uri: str) -> str | None:
+        """Size and time of the last change of the file behind `uri`, or its version on a store; None: not to be had.
+
+        While it is the same, so are the bytes. The file of a tar's member is the archive.
+        """
+        place, _ = split_uri(uri)
+        if isinstance(place, Url):
+            return self._remote.stamp(place)
+        try:
+            status = place.stat()
+        except OSError:
+            return None
+        return f"{status.st_size}-{status.st_mtime_ns}"
+
     def _read_member(self, path: Path, member: str) -> bytes:
         descriptor, index = self._archive(path)
         if member not in index.members:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -13,27 +11,31 @@ import pyarrow.compute as pc
 
 from purify.config import IngestConfig
 from purify.errors import InputError
-from purify.manifest.blobs import BlobReader
-from purify.manifest.decode import ImageFacts, inspect_image
-from purify.manifest.defects import Defect, describe_os_error
 from purify.manifest.io import cast_table, open_parquet, read_columns
-from purify.manifest.loading import resolve_workers
+from purify.manifest.readings import Readings, read_images
 from purify.manifest.schema import MANIFEST, Status
 from purify.manifest.sources import Listing, open_source
 from purify.manifest.tables import first_row, read_samples
 from purify.manifest.uris import Location
 from purify.progress import Progress, silent
 
-_CHUNK_ROWS = 64
 _SAMPLE_COLUMNS = ("sample_id", "label", "true_label")
 
 
 @dataclass(frozen=True)
-class _Row:
-    """What reading an image adds to its row."""
+class Ingested:
+    """A source as it is now.
 
-    facts: ImageFacts
-    sha256: str | None = None
+    Attributes
+    ----------
+    manifest
+        Schema `MANIFEST`, in the order of the source.
+    readings
+        What its images are known by; a later ingest need not read these again.
+    """
+
+    manifest: pa.Table
+    readings: Readings
 
 
 def ingest(
@@ -58,11 +60,23 @@ def ingest(
     InputError
         If the source can't be used as a whole, or not one of its images can.
     """
+    return ingest_again(source, images, config, known=None, progress=progress).manifest
+
+
+def ingest_again(
+    source: Location,
+    images: Sequence[Location],
+    config: IngestConfig,
+    *,
+    known: pa.Table | None,
+    progress: Progress = silent,
+) -> Ingested:
+    """Like `ingest`, but images that are `known` (`Readings.lasting`) are read only where their files changed."""
     listing = open_source(source, images).listing()
-    rows = _inspect_all(listing, config, progress)
-    manifest = _manifest(listing, rows)
+    readings = read_images(listing.uris, listing.problems, config, known=known, progress=progress)
+    manifest = _manifest(listing, readings.rows)
     _require_usable(source, manifest)
-    return manifest
+    return Ingested(manifest, readings)
 
 
 def load_manifest(path: Location) -> pa.Table:
@@ -113,53 +127,14 @@ def _further_columns(path: Location) -> dict[str, pa.ChunkedArray]:
     return {name: table[name] for name in names}
 
 
-def _inspect_all(listing: Listing, config: IngestConfig, progress: Progress) -> list[_Row]:
-    total = len(listing.sample_ids)
-    rows: list[_Row] = []
-    with BlobReader() as reader:
-
-        def inspect_chunk(start: int) -> list[_Row]:
-            chunk = slice(start, start + _CHUNK_ROWS)
-            pairs = zip(listing.uris[chunk], listing.problems[chunk], strict=True)
-            return [_inspect(reader, uri, problem, config) for uri, problem in pairs]
-
-        pool = ThreadPoolExecutor(resolve_workers(config.workers), thread_name_prefix="ingest")
-        try:
-            for chunk_rows in pool.map(inspect_chunk, range(0, total, _CHUNK_ROWS)):
-                rows.extend(chunk_rows)
-                progress(len(rows), total)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    return rows
-
-
-def _inspect(reader: BlobReader, uri: str | None, problem: str | None, config: IngestConfig) -> _Row:
-    if uri is None:
-        return _Row(_unreadable(problem or Defect.MISSING))
-    try:
-        data = reader.read(uri)
-    except OSError as error:
-        return _Row(_unreadable(str(describe_os_error(error))))
-    facts = inspect_image(data, min_size=config.min_size, max_pixels=config.max_pixels)
-    return _Row(facts, hashlib.sha256(data).hexdigest())
-
-
-def _unreadable(reason: str) -> ImageFacts:
-    return ImageFacts(None, None, Status.UNREADABLE, reason)
-
-
-def _manifest(listing: Listing, rows: Sequence[_Row]) -> pa.Table:
+def _manifest(listing: Listing, readings: pa.Table) -> pa.Table:
     columns = {
-        "sample_id": listing.sample_ids,
-        "uri": listing.uris,
-        "label": listing.labels,
-        "true_label": listing.true_labels,
-        "width": [row.facts.width for row in rows],
-        "height": [row.facts.height for row in rows],
-        "sha256": [row.sha256 for row in rows],
-        "status": [row.facts.status.value for row in rows],
-        "status_reason": [row.facts.reason for row in rows],
+        "sample_id": pa.array(listing.sample_ids, pa.string()),
+        "uri": readings["uri"],
+        "label": pa.array(listing.labels, pa.string()),
+        "true_label": pa.array(listing.true_labels, pa.string()),
     }
+    columns |= {name: readings[name] for name in MANIFEST.names if name not in columns}
     return pa.table(columns, schema=MANIFEST)
 
 

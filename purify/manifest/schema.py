@@ -119,6 +119,16 @@ CLASS_REPORT = _schema(
         ),
     ],
 )
+#: What reading each file of a source said, and the file's stamp at that time (`purify.manifest.readings`).
+READINGS = _schema(
+    "readings",
+    [
+        pa.field("uri", pa.string()),
+        pa.field("stamp", pa.string()),
+        *(field for field in _MANIFEST_FIELDS if field.name in ("width", "height", "sha256")),
+        *(field for field in _MANIFEST_FIELDS if field.name.startswith("status")),
+    ],
+)
 CLEANED = _schema(
     "cleaned",
     [
@@ -168,11 +178,12 @@ LABELS = _schema(
 
 
 def embeddings_schema(dim: int) -> pa.Schema:
-    """Schema of ``embeddings.parquet`` for vectors of length `dim`."""
+    """Schema of ``embeddings.parquet`` for vectors of length `dim`; ``sha256`` is that of the image's bytes."""
     return _schema(
         "embeddings",
         [
             pa.field("sample_id", pa.string(), nullable=False),
             pa.field("embedding", pa.list_(pa.float32(), dim), nullable=False),
+            pa.field("sha256", pa.string()),
         ],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -201,21 +201,21 @@ def _check_agreement(checkpoint: Checkpoint) -> None:
         raise ValueError(f"tensors of the backbone: {problems}")
 
 
-def require_labels(checkpoint: Checkpoint, labels: Iterable[str], *, manifest: str) -> None:
-    """Refuse a checkpoint that was trained on other labels than the manifest's.
+def restrict_labels(checkpoint: Checkpoint, labels: Iterable[str], *, manifest: str) -> Checkpoint:
+    """The checkpoint with the centers of these labels only; no sample may be found to be of a label that has left.
 
     Raises
     ------
     CheckpointError
-        Naming some labels that only one of the two has.
+        If it was not trained on one of them; the message names some.
     """
-    known, given = set(checkpoint.labels), set(labels)
-    if known == given:
-        return
-    missing, unknown = sorted(given - known), sorted(known - given)
-    parts = [
-        f"{len(names)} labels only in {where}, such as {', '.join(map(repr, names[:_NAMED]))}"
-        for names, where in ((missing, manifest), (unknown, "the checkpoint"))
-        if names
-    ]
-    raise CheckpointError(f"the checkpoint does not belong to {manifest}: {'; '.join(parts)}. Train on this manifest")
+    wanted = set(labels)
+    missing = sorted(wanted.difference(checkpoint.labels))
+    if missing:
+        raise CheckpointError(
+            f"the checkpoint does not belong to {manifest}: {len(missing)} labels only in {manifest}, such as "
+            f"{', '.join(map(repr, missing[:_NAMED]))}. Train on this manifest"
+        )
+    rows = [row for row, label in enumerate(checkpoint.labels) if label in wanted]
+    names = tuple(checkpoint.labels[row] for row in rows)
+    return replace(checkpoint, labels=names, head_weight=checkpoint.head_weight[rows])

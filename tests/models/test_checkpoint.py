@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from purify.errors import CheckpointError
 from purify.models.backbones import build_backbone
-from purify.models.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, require_labels, save_checkpoint
+from purify.models.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, restrict_labels, save_checkpoint
 from purify.models.heads import Margin, SubcenterHead
 
 
@@ -145,11 +145,16 @@ def test_loading_draws_no_random_numbers(checkpoint: Checkpoint, tmp_path: Path)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_labels_must_be_the_manifests(checkpoint: Checkpoint) -> None:
-    require_labels(checkpoint, reversed(checkpoint.labels), manifest="m")
-    with pytest.raises(CheckpointError, match=r"1 labels only in m, such as 'Eve'.*1 labels only in the checkpoint"):
-        require_labels(checkpoint, [*checkpoint.labels[1:], "Eve"], manifest="m")
-    with pytest.raises(CheckpointError, match=r"1 labels only in m, such as 'Eve'"):
-        require_labels(checkpoint, [*checkpoint.labels, "Eve"], manifest="m")
-    with pytest.raises(CheckpointError, match=r"2 labels only in the checkpoint"):
-        require_labels(checkpoint, checkpoint.labels[:1], manifest="m")
+def test_labels_must_be_known(checkpoint: Checkpoint) -> None:
+    for labels in ([*checkpoint.labels, "Eve"], [*checkpoint.labels[1:], "Eve"]):
+        with pytest.raises(CheckpointError, match=r"1 labels only in m, such as 'Eve'\. Train on this manifest"):
+            restrict_labels(checkpoint, labels, manifest="m")
+
+
+def test_labels_that_left_lose_their_centers(checkpoint: Checkpoint) -> None:
+    same = restrict_labels(checkpoint, reversed(checkpoint.labels), manifest="m")
+    assert same.labels == checkpoint.labels
+    assert torch.equal(same.head_weight, checkpoint.head_weight)
+    part = restrict_labels(checkpoint, [checkpoint.labels[2], checkpoint.labels[0]], manifest="m")
+    assert part.labels == (checkpoint.labels[0], checkpoint.labels[2])
+    assert torch.equal(part.head_weight, checkpoint.head_weight[[0, 2]])
