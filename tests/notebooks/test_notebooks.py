@@ -59,7 +59,8 @@ def test_each_notebook_runs_from_its_first_cell_to_its_last(
 ) -> None:
     (path,) = [path for path in notebooks if path.stem == name]
     notebook = _execute(path, small_run, monkeypatch)
-    assert len(_figures(notebook)) >= 5
+    # The small run trains no models, so that two runs have no verification to compare.
+    assert len(_figures(notebook)) >= (4 if name == "compare_runs" else 5)
     assert "demo-small" in str(notebook.cells[1]["outputs"])
 
 
