@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 from flows.launch import FlowRequest, run_request
 from purify.config import PurifyConfig
-from purify.manifest.io import read_json
+from purify.manifest.io import read_json, read_table, write_table
+from purify.manifest.schema import REMOVED, REVIEWS, VERDICTS
 from purify.run_folder import RunFolder
 from tests.flows.conftest import NoisySet
 from tests.flows.dying_flow import order
+from tests.flows.scrapes import CLASSES, PER_CLASS, Draw, scrape_config, scraped_pictures
 from tests.flows.service import REPOSITORY, SECRETS, Service, running_server, running_worker, wait_for
 
 pytestmark = pytest.mark.slow
@@ -107,6 +109,35 @@ def test_a_schedule_fires_by_itself_twice(service: Service, worker: None, judged
     assert (tmp_path / "run" / "cleaned.parquet").exists()
     with service.client() as client:  # the other tests have the worker for themselves
         client.delete_deployment(client.read_deployment_by_name("purify/scheduled").id)
+
+
+def test_what_came_between_two_firings_is_embedded_alone_and_reviews_hold(
+    service: Service, worker: None, draw_stripes: Draw, tmp_path: Path
+) -> None:
+    draw, run = scraped_pictures(draw_stripes), RunFolder(tmp_path / "run")
+    for label in range(CLASSES):
+        draw(tmp_path / "faces", label, range(PER_CLASS))
+    request = FlowRequest(str(tmp_path / "faces"), str(run.root), scrape_config())
+    deploy(service, request, "nightly", cron=OFTEN)
+
+    def growth() -> dict[str, Any]:
+        return read_json(run.info).get("growth", {}) if run.info.exists() else {}
+
+    wait_for(lambda: growth().get("finished"), what="the first firing")
+    assert growth()["embedded"] == CLASSES * PER_CLASS
+    with run.lock(when_busy=lambda _: None):  # between two runs
+        verdicts = read_table(run.verdicts, VERDICTS).to_pylist()
+        chosen = next(row["sample_id"] for row in verdicts if row["decision"] == "keep")
+        rows = [{"sample_id": chosen, "decision": "drop", "reviewer": "ann"}]
+        write_table(pa.Table.from_pylist(rows, schema=REVIEWS), run.reviews)
+        for label in range(CLASSES):
+            draw(tmp_path / "faces", label, range(PER_CLASS, PER_CLASS + 5))
+    wait_for(lambda: growth().get("finished") and growth().get("new") == 20, what="the firing after")
+    assert growth()["embedded"] == 20
+    removed = {row["sample_id"]: row["reason"] for row in read_table(run.removed, REMOVED).to_pylist()}
+    assert removed[chosen] == "reviewed"
+    with service.client() as client:
+        client.delete_deployment(client.read_deployment_by_name("purify/nightly").id)
 
 
 @pytest.fixture(scope="module")

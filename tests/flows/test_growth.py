@@ -27,26 +27,11 @@ from purify.manifest.io import read_json, read_table, write_table
 from purify.manifest.schema import CLEANED, MANIFEST, REMOVED, REVIEWS, VERDICTS
 from purify.models.checkpoint import load_checkpoint
 from purify.run_folder import RunFolder
+from tests.flows.scrapes import CLASSES, PER_CLASS, Draw, scrape_config, scraped_pictures
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
-CLASSES = 4
-PER_CLASS = 24
 RESULTS = ("manifest", "embeddings", "verdicts", "class_report", "cleaned", "removed", "labels")
-Draw = Callable[[Path, float, np.random.Generator], None]
-
-
-def _config(**grow: object) -> PurifyConfig:
-    return PurifyConfig.model_validate(
-        {
-            "seed": 3,
-            "model": {"embedding_dim": 16, "input_size": 32},
-            "train": {"epochs": 2, "min_steps": 100, "batch_size": 16, "precision": "float32", "subcenters": 2},
-            "embed": {"shard_size": 8, "batch_size": 8},
-            "analyze": {"rule": "official", "threshold": 85},
-            "grow": grow,
-        }
-    )
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,7 @@ class Scrape:
     run: RunFolder
 
     def request(self, run: RunFolder | None = None, **grow: object) -> FlowRequest:
-        return FlowRequest(str(self.source), str((run or self.run).root), _config(**grow))
+        return FlowRequest(str(self.source), str((run or self.run).root), scrape_config(**grow))
 
     def update(self, run: RunFolder | None = None, **grow: object) -> dict[str, Any]:
         return run_request(self.request(run, **grow), quiet=True)
@@ -69,15 +54,7 @@ class Scrape:
 
 @pytest.fixture(scope="module")
 def draw(draw_stripes: Draw) -> Callable[[Path, int, range], None]:
-    """Pictures of a label, the last sixth of them of another pattern."""
-
-    def pictures(source: Path, label: int, numbers: range) -> None:
-        for k in numbers:
-            true = label if k % 6 != 5 else (label + 1 + k % (CLASSES - 1)) % CLASSES
-            rng = np.random.default_rng([label, k])
-            draw_stripes(source / f"label {label}" / f"{k:03d}.png", np.pi * true / CLASSES, rng)
-
-    return pictures
+    return scraped_pictures(draw_stripes)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +168,7 @@ def test_the_same_command_every_night(grown: tuple[Scrape, RunFolder, dict], tmp
     assert "there is a run already; take in what is new in its source with --update" in refused.output
     done = CliRunner().invoke(main, [*command, "--update", "--json"])
     assert json.loads(done.stdout)["nothing_new"] is True
-    assert read_json(run.info)["config"] == _config().model_dump(mode="json")
+    assert read_json(run.info)["config"] == scrape_config().model_dump(mode="json")
     named = CliRunner().invoke(main, ["run-flow", "--out", str(tmp_path), "--update"])
     assert (named.exit_code, "--name" in named.output) == (2, True)
     other = CliRunner().invoke(main, ["run-flow", str(tmp_path), *command[2:], "--update"])
@@ -342,7 +319,7 @@ def test_a_table_with_embeddings_that_both_grow(tmp_path: Path) -> None:
 
     run = RunFolder(tmp_path / "run")
     request = FlowRequest(
-        str(tmp_path / "table.csv"), str(run.root), _config(), embeddings=str(tmp_path / "embeddings.parquet")
+        str(tmp_path / "table.csv"), str(run.root), scrape_config(), embeddings=str(tmp_path / "embeddings.parquet")
     )
     write(60)
     run_request(request, quiet=True)
