@@ -47,11 +47,16 @@ def run_ranks(case: HeadCase) -> dict[str, Any]:
     ranks = {size: _measured(case, size) for size in SIZES}
     one = ranks[SIZES[0]]
     ratios = {
-        size: {measure: found[measure] / one[measure] for measure in ("head_bytes", "peak_bytes", "seconds")}
+        size: {measure: _ratio(found, one, measure) for measure in ("head_bytes", "peak_bytes", "seconds")}
         | {"loss": max(abs(a / b - 1) for a, b in zip(found["losses"], one["losses"], strict=True))}
         for size, found in ranks.items()
     }
     return {"case": asdict(case), "ranks": ranks, "ratios": ratios}
+
+
+def _ratio(found: Mapping[str, Any], one: Mapping[str, Any], measure: str) -> float:
+    """NaN where one process needed no more than it had, as a head of a few classes does."""
+    return found[measure] / one[measure] if one[measure] else float("nan")
 
 
 def ranks_table(answer: Mapping[str, Any]) -> Table:

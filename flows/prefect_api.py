@@ -95,16 +95,30 @@ def be_quiet() -> None:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 
+_NOT_ADMITTED = (401, 403)
+
+
 def _require_healthy(url: str) -> None:
     from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
 
+    problem: Exception | None
+    without_password = re.sub(r"//[^/@]*@", "//", url)
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
+            if problem is None:
+                client.read_flows(limit=1)  # a server says that it is well to anybody
     except RuntimeError as error:  # what Prefect makes of a connection that fails
         problem = error
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code in _NOT_ADMITTED:
+            raise PurifyError(
+                f"the configured Prefect server {without_password} does not let this process in; set"
+                " PREFECT_API_AUTH_STRING to the server's user:password"
+            ) from error
+        problem = error
     if problem is not None:
-        without_password = re.sub(r"//[^/@]*@", "//", url)
         raise PurifyError(
             f"the configured Prefect server {without_password} does not answer ({problem}). Start it"
             " (`prefect server start`), or run without one: unset PREFECT_API_URL, also in the profile"
