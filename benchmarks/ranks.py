@@ -54,9 +54,9 @@ def run_ranks(case: HeadCase) -> dict[str, Any]:
     return {"case": asdict(case), "ranks": ranks, "ratios": ratios}
 
 
-def _ratio(found: Mapping[str, Any], one: Mapping[str, Any], measure: str) -> float:
-    """NaN where one process needed no more than it had, as a head of a few classes does."""
-    return found[measure] / one[measure] if one[measure] else float("nan")
+def _ratio(found: Mapping[str, Any], one: Mapping[str, Any], measure: str) -> float | None:
+    """None where one process needed no more than it had, as with a head of a few classes."""
+    return found[measure] / one[measure] if one[measure] else None
 
 
 def ranks_table(answer: Mapping[str, Any]) -> Table:
@@ -83,7 +83,7 @@ def ranks_table(answer: Mapping[str, Any]) -> Table:
             f"{found['head_bytes'] / 2**30:.3f}",
             f"{ratio['head_bytes']:.3f}",
             f"{found['peak_bytes'] / 2**30:.3f}",
-            f"{ratio['peak_bytes']:.3f}",
+            "-" if ratio["peak_bytes"] is None else f"{ratio['peak_bytes']:.3f}",
             f"{found['seconds']:.2f}",
             f"{ratio['loss']:.1e}",
         )
