@@ -24,7 +24,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-from flows.launch import FlowRequest, run_request
+from flows.launch import FlowRequest
 from purify.config import PurifyConfig
 from purify.manifest.io import read_json, read_table, write_table
 from purify.manifest.schema import REMOVED, REVIEWS, VERDICTS
@@ -326,10 +326,13 @@ def test_the_shipped_file_deploys_what_the_command_does(service: Service, judged
 
 
 def test_a_run_lost_on_the_same_folder_is_closed_by_the_next(service: Service, judged: Judged, tmp_path: Path) -> None:
-    lost = running_flow_run(service)
     run = RunFolder(tmp_path / "run")
+    begin = [judged.table, "--embeddings", judged.embeddings, "--out", tmp_path, "--name", run.root.name]
+    assert purify(service, ["run-flow", *begin]).returncode == 0
+    lost = running_flow_run(service)
     run.update_info(flow_run=str(lost))
-    run_request(judged.request(run.root), quiet=True)
+    answer = purify(service, ["run-flow", "--resume", run.root])
+    assert answer.returncode == 0, answer.stderr
     state = service.flow_run(lost).state
     assert state.is_crashed()
     assert "a later run went on where it was" in state.message

@@ -5,6 +5,7 @@ import { flagWords } from "./label.js";
 import { search, trouble } from "./server.js";
 
 // Fill `list` with the labels that match what is typed into `input`; `choose` is told of a click.
+// What it returns refreshes the list, and its promise settles when that is done.
 function searchList(input, list, choose, note = null) {
   let last = 0;
   return async () => {
@@ -30,12 +31,16 @@ function searchList(input, list, choose, note = null) {
 export function setUpSearch(open) {
   const dialog = byId("search"), input = byId("search-words");
   const choose = (one) => { dialog.close(); open(one.place); };
-  const refresh = searchList(input, byId("search-found"), choose, byId("search-note"));
+  const list = searchList(input, byId("search-found"), choose, byId("search-note"));
+  let listed = Promise.resolve();
+  const refresh = () => { listed = list(); };
   input.addEventListener("input", refresh);
-  dialog.querySelector("form").addEventListener("submit", (event) => {
+  dialog.querySelector("form").addEventListener("submit", async (event) => {
     if (event.submitter?.value === "close" && document.activeElement !== input) return;
     event.preventDefault(); // Enter in the field opens the first label
-    byId("search-found").querySelector("button")?.click();
+    const asked = listed;
+    await asked; // of the words that are there now: the list may still be that of earlier ones
+    if (dialog.open && asked === listed) byId("search-found").querySelector("button")?.click();
   });
   return () => { input.value = ""; refresh(); dialog.showModal(); input.focus(); };
 }
