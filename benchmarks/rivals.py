@@ -16,8 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from benchmarks.vectors import Floats, Ids, LabeledVectors, Mask, class_sums, cosine_chunks, unit_rows
+from benchmarks.vectors import LabeledVectors, class_sums, cosine_chunks, unit_rows
 from purify.analysis.neighbors import find_neighbors
+from purify.arrays import Floats, Ids, Mask
 from purify.config import AnalyzeConfig
 
 _FOLDS = 5

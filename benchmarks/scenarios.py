@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.vectors import Ids, LabeledVectors, Mask, centered_unit_rows
+from benchmarks.vectors import LabeledVectors, centered_unit_rows
+from purify.arrays import Ids, Mask
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
 from purify.manifest.ingest import load_manifest, load_truth

@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 from purify.analysis.neighbors import SearchBlocks, search_here
 from purify.analysis.projection import fit_subcenters
 from purify.analysis.verdicts import Analysis, analyze
+from purify.arrays import Vectors
 from purify.blocks import RunBlocks, run_here
 from purify.code_version import code_version
 from purify.config import EmbedConfig, EvaluateConfig, ExtractorConfig, IngestConfig, PurifyConfig
 from purify.embedding.extract import embed_images
 from purify.embedding.extractors import model_file, open_extractor
 from purify.embedding.reuse import known_embeddings, merge
-from purify.embedding.store import EmbeddingWriter, Vectors, read_embeddings
+from purify.embedding.store import EmbeddingWriter, read_embeddings
 from purify.errors import InputError
 from purify.evaluation.gain import compare_models
 from purify.evaluation.pairs import Pairs, exclude_training, read_pairs

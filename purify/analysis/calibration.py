@@ -23,9 +23,8 @@ from purify.analysis.coordinates import Coordinates
 from purify.analysis.likeness import COSINE, COSINE_MARGIN, NEAREST, TRUSTED, Measures, Pairs, Reference
 from purify.analysis.logistic import LARGEST_LOGIT, fit_logistic, sigmoid
 from purify.analysis.modes import densest, distinct, scale_of
-from purify.analysis.search import Ids, unit
-
-Floats = npt.NDArray[np.float64]
+from purify.analysis.search import unit
+from purify.arrays import Floats, Ids
 
 _ROUNDS = 3
 #: Labels that are put to wrong use in a round.
@@ -228,7 +227,8 @@ def _probabilities(
     model = fit_logistic(given.features, belief, wrong, wrong_weights)
     score, wrong_score = model.log_odds(given.features), model.log_odds(wrong)
     nobody = _stands_for_nobody(given, score, wrong, wrong_weights, label_index, classes)[label_index]
-    score = np.where(nobody, _absolute_log_odds(given, belief, wrong, wrong_weights), score)
+    if nobody.any():
+        score = np.where(nobody, _absolute_log_odds(given, belief, wrong, wrong_weights), score)
     bound = _weighted_quantile(wrong_score, simulated.weights(flip_share, by_class), _ANCHOR)
     rates, noise_share = _class_rates(score < bound, label_index, classes)
     rate = rates[label_index]

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from purify.analysis.search import Ids, Vectors
-
-Floats = npt.NDArray[np.float64]
+from purify.arrays import Floats, Ids, Vectors
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from purify.analysis.rules import Mask
+from purify.analysis.merges import Merge
 from purify.analysis.scores import degrees
-from purify.analysis.search import Ids
-from purify.analysis.structure import Merge, Structure
+from purify.analysis.structure import Structure
 from purify.analysis.subcenters import Assignment
+from purify.arrays import Ids, Mask
 from purify.manifest.schema import CLASS_REPORT, Flag
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.search import Vectors, row_chunks, unit
+from purify.analysis.search import row_chunks, unit
+from purify.arrays import Vectors
 
 #: Lengths farther from the median than this many standard deviations count as that far.
 _FARTHEST = 5.0

@@ -14,14 +14,12 @@ import numpy.typing as npt
 
 from purify.analysis.calibration import LEAST_CLASSES, Calibration, calibrate
 from purify.analysis.coordinates import Coordinates, centered
-from purify.analysis.search import Ids, Vectors
 from purify.analysis.structure import Structure, find_structure
+from purify.arrays import Floats, Ids, Mask, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
 from purify.manifest.schema import Decision, Reason
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.object_]
 
 #: Name and version, as the ``rule`` column says them.

@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.class_sums import class_sums
-from purify.analysis.search import Ids, Vectors
-
-Floats = npt.NDArray[np.float64]
+from purify.arrays import Floats, Ids, Vectors
 
 #: Least share of a round variation that is mixed in; more where the rows are few for the dimensions. Without it the
 #: variation fits the trusted images by heart, and no other image.

@@ -16,9 +16,8 @@ import numpy.typing as npt
 from purify.analysis.class_sums import ClassSums, class_sums
 from purify.analysis.coordinates import Coordinates
 from purify.analysis.identity import IdentityModel, fit_identities
-from purify.analysis.search import Ids, Vectors, cosine_index, flat_index, pair_cosines, unit
-
-Floats = npt.NDArray[np.float64]
+from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
+from purify.arrays import Floats, Ids, Vectors
 
 #: Labels that compete for an image: those with the nearest centers.
 _CANDIDATES = 64

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from purify.arrays import Floats
 
 _RIDGE = 1.0
 _LARGEST_STEP = 20.0

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.search import Vectors, unit
+from purify.analysis.search import unit
+from purify.arrays import Vectors
 
 _ITERATIONS = 6
 _TINY = 1e-12

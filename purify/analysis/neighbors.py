@@ -10,7 +10,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.search import EXACT_ROWS, Ids, Vectors, cosine_index, one_thread
+from purify.analysis.search import EXACT_ROWS, cosine_index, one_thread
+from purify.arrays import Ids, Vectors
 
 #: Rows of a block of queries. It is part of the result: a product of matrices may differ in its last digit with
 #: their sizes, so blocks are the same whoever searches them.

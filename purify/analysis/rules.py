@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from purify.arrays import Mask
 from purify.errors import InputError
 from purify.manifest.schema import Reason
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-Vectors = npt.NDArray[np.float32]
-Ids = npt.NDArray[np.int64]
+from purify.arrays import Ids, Vectors
 
 #: Up to this many vectors a search is exhaustive.
 EXACT_ROWS = 200_000

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.search import Ids, Vectors, cosine_index, cosines_to, row_chunks
+from purify.analysis.search import cosine_index, cosines_to, row_chunks
+from purify.arrays import Ids, Vectors
 
 #: Nearest dominant sub-centers that are looked at for one of another class; more than 2 for the sake of ties.
 _CANDIDATES = 4

@@ -15,8 +15,9 @@ from purify.analysis.decisions import RULE, Judged, Outcome, can_judge, judge
 from purify.analysis.neighbors import Neighbors, SearchBlocks, evidence, find_neighbors, search_here
 from purify.analysis.rules import Evidence, get_rule
 from purify.analysis.scores import clean_score, degrees, other_score
-from purify.analysis.search import Ids, Vectors, cosines_to, unit
+from purify.analysis.search import cosines_to, unit
 from purify.analysis.subcenters import Assignment, assign, nearest_other_class
+from purify.arrays import Ids, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
 from purify.manifest.schema import VERDICTS, Decision, Reason

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from purify.arrays import Vectors
 from purify.blocks import RunBlocks, load_result, run_here, run_pending, save_array
 from purify.config import EmbedConfig, ExtractorConfig
 from purify.errors import CheckpointError
@@ -27,8 +28,6 @@ from purify.manifest.loading import ImageLoader
 from purify.models.checkpoint import Checkpoint
 from purify.progress import Progress, silent
 from purify.training.precision import Precision, autocast, default_device, resolve_precision
-
-Vectors = npt.NDArray[np.float32]
 
 #: Rows that a CPU's thread computes at a time.
 _PIECE_ROWS = 32

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from purify.arrays import Vectors
 from purify.config import ExtractorConfig
 from purify.errors import InputError
 from purify.manifest.loading import resolve_workers
@@ -18,7 +19,6 @@ from purify.training.precision import Precision
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-Vectors = npt.NDArray[np.float32]
 
 #: Entry of a model's metadata that says what it expects: JSON with ``color``, ``mean`` and ``std``.
 METADATA_KEY = "purify.preprocessing"

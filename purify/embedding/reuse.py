@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.embedding.store import MADE_WITH_KEY, Vectors, read_embeddings
+from purify.arrays import Vectors
+from purify.embedding.store import MADE_WITH_KEY, read_embeddings
 from purify.errors import InputError
 from purify.manifest.io import open_parquet, read_columns
 

@@ -18,12 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from purify.arrays import Vectors
 from purify.errors import InputError
 from purify.manifest.io import atomic_path, open_parquet, require_columns
 from purify.manifest.schema import embeddings_schema
 from purify.manifest.uris import Location
-
-Vectors = npt.NDArray[np.float32]
 
 #: Metadata key of an embeddings file: what its vectors were computed with.
 MADE_WITH_KEY = b"purify.embedded_with"

@@ -13,11 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from purify.arrays import Floats, Mask
 from purify.errors import InputError
 from purify.manifest.schema import Decision
-
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 _CALIBRATION_BINS = 15
 _SHOWN = 3

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from purify.arrays import Floats, Ids
 from purify.evaluation.intervals import interval
-
-Floats = npt.NDArray[np.float64]
-Ids = npt.NDArray[np.int64]
 
 _DRAWS = 2000
 _MOST_CELLS = 1 << 22

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from purify.analysis.projection import fit_subcenters
 from purify.analysis.rules import RULES, Evidence
-from purify.analysis.search import Ids, Vectors, unit
+from purify.analysis.search import unit
 from purify.analysis.subcenters import assign
+from purify.arrays import Ids, Vectors
 from purify.evaluation.detection import average_precision
 
 

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.decisions import LEAST_REMOVED, expected_precision
+from purify.arrays import Floats, Mask
 
-Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 _ANGLE_STEP = 0.5
 #: Wanted precisions: coarse where removal is generous, fine where each step costs.

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from purify.analysis.crowd import poisson_tail
 from purify.analysis.modes import Scale, bisect, densest, distinct, stack, unit
-from purify.analysis.structure import LEAST_IMAGES, Structure, _poisson_tail, find_structure
+from purify.analysis.structure import Structure, find_structure
+from purify.analysis.yardstick import LEAST_IMAGES
 
 DIM = 32
 SPREAD = 0.12
@@ -206,7 +208,7 @@ def test_near_duplicates_and_halves() -> None:
 
 
 @pytest.mark.parametrize(("count", "rate", "tail"), [(5, 0.1, 7.667e-8), (8, 0.6, 2.455e-7), (2, 3.0, 1.0)])
-def test_poisson_tail(count: int, rate: float, tail: float) -> None:
-    assert _poisson_tail(count, rate) == pytest.approx(tail, rel=0.02)
-    assert _poisson_tail(count, 0.0) == 0
+def testpoisson_tail(count: int, rate: float, tail: float) -> None:
+    assert poisson_tail(count, rate) == pytest.approx(tail, rel=0.02)
+    assert poisson_tail(count, 0.0) == 0
     assert LEAST_IMAGES == 5

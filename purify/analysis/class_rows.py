@@ -1,0 +1,76 @@
+"""Rows sorted by class, and the different pictures of a class that are compared with each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from purify.analysis.modes import Scale, densest, distinct
+from purify.arrays import Floats, Ids, Vectors
+
+#: Images of a class that are compared with each other; the others join the groups found.
+_MOST_ROWS = 400
+#: Columns that decide the order of work; rows that are equal in them are taken as they come.
+ORDER_COLUMNS = 8
+
+
+def canonical_order(vectors: Vectors, label_index: Ids) -> Ids:
+    """Order of the rows by class, then by their vectors."""
+    columns = vectors[:, :ORDER_COLUMNS].T[::-1]
+    return np.lexsort((*columns, label_index))
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """Rows sorted by class; class c has the rows from ``start[c]`` to ``start[c + 1]``."""
+
+    vectors: Vectors
+    label: Ids
+    start: Ids
+    p_clean: Floats
+
+    @classmethod
+    def of(cls, vectors: Vectors, label: Ids, classes: int, p_clean: Floats) -> ClassRows:
+        """Of sorted rows."""
+        return cls(vectors, label, np.searchsorted(label, np.arange(classes + 1)), p_clean)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, C."""
+        return len(self.start) - 1
+
+    @property
+    def sizes(self) -> Ids:
+        """Number of rows of each class, [C]."""
+        return np.diff(self.start)
+
+    def members(self, label: int) -> Ids:
+        """Numbers of the rows of a class."""
+        return np.arange(self.start[label], self.start[label + 1])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Different pictures of a class, and the center of their densest place."""
+
+    label: int
+    rows: Vectors
+    center: Vectors
+
+
+def sample_of(rows: ClassRows, label: int, pairs: Scale, near_duplicate: float) -> Sample:
+    """Some rows of the class, evenly spread over their order, without near duplicates."""
+    members = rows.members(label)
+    if len(members) > _MOST_ROWS:
+        members = members[np.linspace(0, len(members) - 1, _MOST_ROWS).astype(np.int64)]
+    pictures = rows.vectors[members]
+    pictures = pictures[distinct(pictures, near_duplicate)]
+    center = densest(pictures, pairs)
+    return Sample(label, pictures, pictures[0] if center is None else center)
+
+
+def nearest_center(vectors: Vectors, centers: Vectors, scale: Scale) -> Ids:
+    """The nearest of the ``centers[g, D]`` for each of the ``vectors[n, D]``, or -1 where none is near."""
+    cosines = vectors @ centers.T
+    return np.where(cosines.max(axis=1) > scale.low, cosines.argmax(axis=1), -1)
