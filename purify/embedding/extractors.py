@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from purify.config import ExtractorConfig
-from purify.embedding.extract import Extractor, PixelExtractor
+from purify.embedding.backbone import Extractor, PixelExtractor
 from purify.errors import InputError
 from purify.models.backbones import BACKBONES, build_backbone, identify_backbone, load_backbone_weights
 from purify.models.checkpoint import FILE_NAME, Checkpoint, load_checkpoint

@@ -11,7 +11,8 @@ from PIL import Image
 
 from purify.blocks import Block, RunBlocks, run_here
 from purify.config import BackboneName, EmbedConfig, ExtractorConfig
-from purify.embedding.extract import EmbedBlock, Extractor, embed_images
+from purify.embedding.backbone import Extractor
+from purify.embedding.extract import EmbedBlock, embed_images
 from purify.errors import CheckpointError, PurifyError
 from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint, save_checkpoint

@@ -13,7 +13,7 @@ from PIL import Image
 
 from purify import stages
 from purify.config import EmbedConfig, IngestConfig
-from purify.embedding.extract import Extractor
+from purify.embedding.backbone import Extractor
 from purify.embedding.reuse import KnownEmbeddings, merge
 from purify.embedding.store import read_embeddings
 from purify.manifest.ingest import ingest

@@ -96,30 +96,18 @@ def runs_of(service: Service, deployment: str) -> list[Any]:
         )
 
 
-def test_a_schedule_fires_by_itself_twice(service: Service, worker: None, judged: Judged, tmp_path: Path) -> None:
-    """With a wrong SQLAlchemy, the server never makes a scheduled run, and says so only in its log."""
-    deploy(service, judged.request(tmp_path / "run"), "scheduled", cron=OFTEN)
-    runs = wait_for(lambda: runs_of(service, "scheduled"), what="runs that the server schedules")
-    assert all(run.auto_scheduled for run in runs)
-    assert any(run.state.is_scheduled() for run in runs)
-
-    def fired() -> list[Any]:
-        return [run for run in runs_of(service, "scheduled") if run.state.is_completed()]
-
-    wait_for(lambda: len(fired()) > 1, what="two runs of the schedule")
-    assert (tmp_path / "run" / "cleaned.parquet").exists()
-    with service.client() as client:  # the other tests have the worker for themselves
-        client.delete_deployment(client.read_deployment_by_name("purify/scheduled").id)
-
-
-def test_what_came_between_two_firings_is_embedded_alone_and_reviews_hold(
+def test_a_schedule_fires_by_itself_and_what_came_between_two_firings_is_embedded_alone(
     service: Service, worker: None, draw_stripes: Draw, tmp_path: Path
 ) -> None:
+    """With a wrong SQLAlchemy, the server never makes a scheduled run, and says so only in its log."""
     draw, run = scraped_pictures(draw_stripes), RunFolder(tmp_path / "run")
     for label in range(CLASSES):
         draw(tmp_path / "faces", label, range(PER_CLASS))
     request = FlowRequest(str(tmp_path / "faces"), str(run.root), scrape_config())
     deploy(service, request, "nightly", cron=OFTEN)
+    planned = wait_for(lambda: runs_of(service, "nightly"), what="runs that the server schedules")
+    assert all(run.auto_scheduled for run in planned)
+    assert any(run.state.is_scheduled() for run in planned)
 
     def growth() -> dict[str, Any]:
         return read_json(run.info).get("growth", {}) if run.info.exists() else {}
@@ -137,7 +125,12 @@ def test_what_came_between_two_firings_is_embedded_alone_and_reviews_hold(
     assert growth()["embedded"] == 20
     removed = {row["sample_id"]: row["reason"] for row in read_table(run.removed, REMOVED).to_pylist()}
     assert removed[chosen] == "reviewed"
-    with service.client() as client:
+
+    def completed() -> bool:
+        return sum(run.state.is_completed() for run in runs_of(service, "nightly")) > 1
+
+    wait_for(completed, what="two completed runs of the schedule")
+    with service.client() as client:  # the other tests have the worker for themselves
         client.delete_deployment(client.read_deployment_by_name("purify/nightly").id)
 
 

@@ -1,0 +1,83 @@
+"""What embeds pixels, and a checkpoint's backbone that does."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from purify.arrays import Vectors
+from purify.faces.augment import to_input
+from purify.models.checkpoint import Checkpoint
+from purify.training.precision import Precision, autocast, default_device, resolve_precision
+
+#: Rows that a CPU's thread computes at a time.
+_PIECE_ROWS = 32
+
+
+class PixelExtractor(Protocol):
+    """``pixels[N, 3, S, S]`` uint8 RGB -> unit embeddings float32[N, D]; S is `input_size`, D is `dim`.
+
+    `precision` is settled: not ``auto``, unless the model's file alone decides.
+    """
+
+    input_size: int
+    dim: int
+    precision: Precision
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
+        """Embed a batch."""
+
+
+class Extractor:
+    """A checkpoint's backbone, ready to embed.
+
+    Parameters
+    ----------
+    checkpoint
+        Its backbone and input size are used.
+    precision
+        Of the backbone's trunk.
+    flip
+        Add the embedding of the mirror image.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, precision: Precision = "auto", flip: bool = True) -> None:
+        self._device = default_device()
+        self._dtype = resolve_precision(precision, self._device, backbone=checkpoint.backbone_name)
+        backbone, _ = checkpoint.build()
+        backbone = backbone.eval().to(self._device)
+        self._backbone: nn.Module = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._flip = flip
+        self.input_size = checkpoint.input_size
+        self.dim = checkpoint.embedding_dim
+        self.precision = cast(Precision, str(self._dtype).removeprefix("torch."))
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
+        """``pixels[N, 3, S, S]`` uint8 -> unit embeddings float32[N, D]: normalized f(x) + f(mirror x).
+
+        On a CPU a layer's last digits depend on how many threads share it, in small batches at least. So pieces of
+        the batch, the same ones everywhere, are computed by one thread each, as many at once as PyTorch has threads.
+        """
+        if self._device.type != "cpu":
+            return self._forward(pixels)
+        threads = torch.get_num_threads()
+        pieces = [pixels[start : start + _PIECE_ROWS] for start in range(0, len(pixels), _PIECE_ROWS)]
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return np.concatenate(list(pool.map(self._forward, pieces)))
+        finally:
+            torch.set_num_threads(threads)  # threads that start from now on would else have one, as the last ones
+
+    @torch.inference_mode()
+    def _forward(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
+        images = to_input(torch.from_numpy(pixels).to(self._device))
+        with autocast(self._device, self._dtype):
+            embeddings = self._backbone(images).float()
+            if self._flip:
+                embeddings = embeddings + self._backbone(images.flip(3)).float()
+        return torch.nn.functional.normalize(embeddings, dim=1).cpu().numpy()
