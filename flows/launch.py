@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.board import show_on
 from flows.prefect_api import prefect_api
-from flows.reporting import run_summary, show_on
 from purify.config import PurifyConfig, load_config, with_overrides, without_credentials
 from purify.errors import InputError
 from purify.manifest import remote
@@ -186,4 +186,6 @@ def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
         if not run.manifest.exists():
             shutil.rmtree(run.root, ignore_errors=True)
         raise
+    from flows.reporting import run_summary  # with the flow, and torch: not before the server starts
+
     return run_summary(run)

@@ -1,18 +1,16 @@
-"""What a run shows while it works and when it ends: bars on a terminal, artifacts in the Prefect UI."""
+"""What a run shows when it ends: figures for people and programs, and artifacts in the Prefect UI."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from flows.artifacts import publish_link, publish_page, publish_table, summary_table, task_progress
+from flows.artifacts import publish_link, publish_page, publish_table, summary_table
 from flows.run_page import noise_estimate, report_link, run_page, worst_classes
 from purify.config import ShowConfig
 from purify.manifest.io import read_json
-from purify.progress import Progress, ProgressBoard
 from purify.report.tables import rounds
 from purify.run_folder import RunFolder
 
@@ -23,32 +21,6 @@ _PAIR_COUNTS = ("given", "excluded_identity", "excluded_image", "used")
 
 #: Samples that an update found new, changed or gone in the source, and images that it embedded.
 _UPDATE_COUNTS = ("new", "changed", "gone", "embedded", "new_since_training")
-
-_board: ProgressBoard | None = None
-
-
-@contextmanager
-def show_on(board: ProgressBoard) -> Iterator[None]:
-    """Let the stages of this process show their progress on `board` too."""
-    global _board  # noqa: PLW0603  (flow parameters must be plain values, so the terminal is reached this way)
-    _board = board
-    try:
-        yield
-    finally:
-        _board = None
-
-
-def progress_for(stage: str) -> Progress:
-    """Progress of `stage`: a bar where there is a terminal, and an artifact of the running task."""
-    artifact = task_progress(stage)
-    bar = _board.stage(stage) if _board else None
-
-    def report(done: int, total: int, detail: str = "") -> None:
-        artifact(done, total, detail)
-        if bar is not None:
-            bar(done, total, detail)
-
-    return report
 
 
 def run_summary(run: RunFolder) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.reporting import progress_for
+from flows.board import progress_for
 from flows.retries import STAGE_RETRIES
 from flows.runners import fan_out, neighbor_search
 from purify import stages

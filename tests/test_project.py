@@ -115,6 +115,13 @@ def test_the_command_starts_without_heavy_imports() -> None:
     assert answer.stdout.split() == []
 
 
+def test_a_run_starts_its_server_before_the_heavy_imports() -> None:
+    """What the command imports before has a temporary server start later, and the first stage with it."""
+    code = "import sys, flows.launch; print(*({'torch', 'faiss', 'matplotlib', 'prefect'} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == []
+
+
 def tracked_texts() -> Iterator[tuple[str, str]]:
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
