@@ -208,7 +208,7 @@ def test_near_duplicates_and_halves() -> None:
 
 
 @pytest.mark.parametrize(("count", "rate", "tail"), [(5, 0.1, 7.667e-8), (8, 0.6, 2.455e-7), (2, 3.0, 1.0)])
-def testpoisson_tail(count: int, rate: float, tail: float) -> None:
+def test_poisson_tail(count: int, rate: float, tail: float) -> None:
     assert poisson_tail(count, rate) == pytest.approx(tail, rel=0.02)
     assert poisson_tail(count, 0.0) == 0
     assert LEAST_IMAGES == 5

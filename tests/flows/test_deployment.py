@@ -125,6 +125,7 @@ def test_a_schedule_fires_by_itself_and_what_came_between_two_firings_is_embedde
     assert growth()["embedded"] == 20
     removed = {row["sample_id"]: row["reason"] for row in read_table(run.removed, REMOVED).to_pylist()}
     assert removed[chosen] == "reviewed"
+    assert run.cleaned.exists()
 
     def completed() -> bool:
         return sum(run.state.is_completed() for run in runs_of(service, "nightly")) > 1

@@ -261,6 +261,7 @@ def test_hostile_names_are_text_everywhere(page: Page, servers: Servers, run: Ru
         page.fill("#search-words", label)
         page.keyboard.press("Enter")  # before the list is that of these words
         expect(page.locator("#label-page h2 .label")).to_have_text(label)
+        expect(page.locator("#search-found li")).to_have_count(1)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.keyboard.press("Escape")
     page.keyboard.press("r")
