@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -169,23 +168,15 @@ def _load_flow() -> None:
 
 
 def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, Any]:
-    """Run the flow and return its summary.
-
-    A run whose input was refused before anything was written leaves no folder behind.
-    """
+    """Run the flow and return its summary."""
     run = RunFolder.at(request.run_folder)
-    try:
-        with prefect_api(meanwhile=_load_flow), progress_board(quiet=quiet) as board, show_on(board):
-            from prefect import tags
+    with prefect_api(meanwhile=_load_flow), progress_board(quiet=quiet) as board, show_on(board):
+        from prefect import tags
 
-            from flows.purify_flow import purify_flow
+        from flows.purify_flow import purify_flow
 
-            with tags("purify", run.root.name):
-                purify_flow(request.source, request.run_folder, request.config, request.embeddings)
-    except InputError:
-        if not run.manifest.exists():
-            shutil.rmtree(run.root, ignore_errors=True)
-        raise
+        with tags("purify", run.root.name):
+            purify_flow(request.source, request.run_folder, request.config, request.embeddings)
     from flows.reporting import run_summary  # with the flow, and torch: not before the server starts
 
     return run_summary(run)

@@ -135,6 +135,8 @@ def _bring_up_to_date(run: RunFolder, source: str, config: PurifyConfig, embeddi
         return
     if finished:
         _start(run, source, config, embeddings)
+    if config.apply.reviews is not None:
+        stages.adopt_reviews(to_location(config.apply.reviews), run.reviews)
     made_from = _made_from(run, source, config, given)  # reviews that come later are for the next update
     with trainings_at_once(config.train.parallel):
         try:
@@ -257,8 +259,6 @@ def _remove_partial_files(run: RunFolder) -> None:
 
 
 def _start(run: RunFolder, source: str, config: PurifyConfig, embeddings: str | None) -> None:
-    if config.apply.reviews is not None:
-        stages.adopt_reviews(to_location(config.apply.reviews), run.reviews)
     optional = (embeddings, config.extractor.file, config.evaluate.pairs, config.apply.reviews)
     files = (source, *optional, *config.ingest.images)
     inputs = [to_location(p) for p in files if p]

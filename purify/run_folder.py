@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,8 @@ class RunFolder:
     def lock(self, *, when_busy: Callable[[str], object] | None = None) -> Iterator[None]:
         """Hold the run for this process; the kernel frees it when the process dies.
 
+        A run that began in here, and whose input is refused before it has a manifest, leaves no folder behind.
+
         Parameters
         ----------
         when_busy
@@ -207,17 +210,44 @@ class RunFolder:
         InputError
             If another process is at work in this folder, and `when_busy` is None.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / LOCK).open("w") as file:
+        with self._held(when_busy):
+            fresh = not any(path.name != LOCK for path in self.root.iterdir())
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                busy = f"{self.root}: another purify process is at work on this run"
-                if when_busy is None:
-                    raise InputError(f"{busy}; wait for its end") from error
-                when_busy(busy)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+                yield
+            except InputError:
+                if fresh:
+                    self._withdraw()
+                raise
+
+    @contextmanager
+    def _held(self, when_busy: Callable[[str], object] | None) -> Iterator[None]:
+        while True:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with (self.root / LOCK).open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    busy = f"{self.root}: another purify process is at work on this run"
+                    if when_busy is None:
+                        raise InputError(f"{busy}; wait for its end") from error
+                    when_busy(busy)
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if not _is_file_at(file.fileno(), self.root / LOCK):
+                    continue  # its holder withdrew the run meanwhile, and the lock file with it
+                yield
+                return
+
+    def _withdraw(self) -> None:
+        """Remove the entry of a run that was refused before it had a manifest, to be called by the lock's holder.
+
+        Only ``run.json`` and the lock file, which the holder itself has written, and the folder if it is empty then.
+        """
+        if self.manifest.exists():
+            return
+        for path in (self.info, self.root / LOCK):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else put something into it
+            self.root.rmdir()
 
     def update_info(self, **entries: Any) -> None:
         """Merge `entries` into ``run.json`` (one level deep for mappings)."""
@@ -275,6 +305,14 @@ class RunFolder:
 
     def _record(self, stage: str) -> Path:
         return self.root / "stages" / f"{stage}.json"
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def fingerprint(inputs: Mapping[str, Any]) -> str:

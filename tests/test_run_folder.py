@@ -2,7 +2,48 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from purify.errors import InputError
 from purify.run_folder import RunFolder
+
+
+def test_a_second_holder_is_refused_and_removes_nothing(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with run.lock():
+        with pytest.raises(InputError, match="another purify process"), RunFolder(run.root).lock():
+            pytest.fail("two processes hold one run")
+        assert [path.name for path in run.root.iterdir()] == [".lock"]
+        run.update_info(source="faces")
+    with run.lock():
+        pass
+    assert run.info.exists()
+
+
+def test_a_run_refused_before_its_manifest_leaves_nothing_of_its_own(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(InputError, match="bad input"), run.lock():
+        run.update_info(source="faces")
+        raise InputError("bad input")
+    assert not run.root.exists()
+
+
+def test_a_refused_run_leaves_what_others_put_into_its_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(InputError), run.lock():
+        run.reviews.write_text("somebody's work")
+        raise InputError("bad input")
+    assert [path.name for path in run.root.iterdir()] == ["reviews.parquet"]
+
+
+def test_a_run_that_lost_its_manifest_is_left_alone(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.update_info(source="faces")
+    run.reviews.write_text("somebody's work")
+    with pytest.raises(InputError), run.lock():
+        raise InputError("the source is away")
+    assert run.info.exists()
+    assert run.reviews.exists()
 
 
 def test_an_input_that_changes_while_a_stage_works_is_done_again(tmp_path: Path) -> None:
