@@ -52,4 +52,4 @@ format: $(INSTALLED) ## Format the code and mend what can be mended
 
 clean: ## Remove .venv, caches and build products; runs are kept
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
-	find purify flows tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find purify purify_demo flows tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

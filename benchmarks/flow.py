@@ -26,13 +26,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from flows.launch import DEMO_SETTINGS
 from purify import __version__
 from purify.config import PurifyConfig, load_config
 from purify.errors import PurifyError
-from purify.faces.demo import write_demo
-from purify.manifest.io import write_json
-from purify.run_folder import RunFolder
+from purify.orchestration.launch import DEMO_SETTINGS
+from purify.storage.files import write_json
+from purify.storage.run_folder import RunFolder
+from purify_demo import write_demo
 
 START_LIMIT_SECONDS = 15.0
 """Longest time from the start of the command to that of its first stage."""
@@ -121,10 +121,10 @@ def measured(command: Sequence[str], run: Path) -> tuple[Cost, float]:
 
 def run_stages(folder: Path) -> None:
     """The flow's stages as functions, in its order, with as many trainings at once."""
-    from purify import stages
-    from purify.manifest.io import read_table, write_table
-    from purify.manifest.schema import MANIFEST
+    from purify.pipeline import stages
     from purify.report.html import write_report
+    from purify.storage.files import read_table, write_table
+    from purify.tables.schema import MANIFEST
 
     config = PurifyConfig.model_validate_json((folder / "config.json").read_text())
     run, images = RunFolder(folder / "functions"), [Path(root) for root in config.ingest.images]

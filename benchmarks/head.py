@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.sampling import competing
-from purify.models.softmax import cross_entropy
-from purify.models.world import ALONE
+from purify.models.partial_fc import competing
+from purify.models.process_group import ALONE
+from purify.models.sharded_softmax import cross_entropy
 
 #: ArcFace's scale and margin; pytorch-metric-learning takes the margin in degrees, and its default is this.
 _SCALE, _MARGIN, _MARGIN_DEGREES = 64.0, 0.5, 28.6

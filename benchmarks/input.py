@@ -18,12 +18,12 @@ from rich.table import Table
 
 from purify.config import IngestConfig, ModelConfig, TrainConfig
 from purify.errors import InputError
-from purify.faces.demo import write_demo
-from purify.manifest.ingest import ingest
-from purify.manifest.loading import AHEAD
+from purify.images.loading import AHEAD
+from purify.ingest.ingest import ingest
 from purify.training.data import TrainingSet
 from purify.training.loop import train
 from purify.training.stage import training_set
+from purify_demo import write_demo
 
 _MEGABYTE = 1 << 20
 #: The CPU default: backbone, size and batch are these.

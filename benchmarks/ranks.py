@@ -19,9 +19,9 @@ from rich.table import Table
 
 from benchmarks.head import HeadCase, peak_bytes
 from purify.errors import PurifyError
-from purify.models.draws import class_normals, seeded
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.softmax import cross_entropy, join_rows
+from purify.models.seeding import class_normals, seeded
+from purify.models.sharded_softmax import cross_entropy, join_rows
 from purify.training.distributed import RENDEZVOUS, connected
 
 SIZES = (1, 2, 3)

@@ -21,16 +21,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify import __version__, stages
+from purify import __version__
 from purify.config import PurifyConfig, load_config
 from purify.errors import InputError, PurifyError, TrainingCollapsedError
 from purify.evaluation.detection import average_precision, score_verdicts
 from purify.evaluation.verification import auc
-from purify.manifest.ingest import load_truth
-from purify.manifest.io import atomic_path, read_json, read_table, sha256_file, write_json
-from purify.manifest.roots import ImageRoots
-from purify.manifest.schema import MANIFEST
+from purify.ingest.image_roots import ImageRoots
+from purify.ingest.ingest import load_truth
+from purify.pipeline import stages
 from purify.progress import Progress, progress_board, silent
+from purify.storage.files import atomic_path, read_json, read_table, sha256_file, write_json
+from purify.tables.schema import MANIFEST
 from purify.training.job import TrainJob
 from purify.training.launch import run_job
 

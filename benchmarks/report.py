@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 from purify.evaluation.gain import compare_models
-from purify.manifest.io import write_json, write_table
-from purify.manifest.schema import CLASS_REPORT, MANIFEST, VERDICTS, Decision, Flag, Reason
-from purify.manifest.uris import file_uri
 from purify.report.html import write_report
-from purify.run_folder import RunFolder
+from purify.storage.files import write_json, write_table
+from purify.storage.locations import file_uri
+from purify.storage.run_folder import RunFolder
+from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS, Decision, Flag, Reason
 
 _PER_LABEL = 40
 _NOISE = 0.3

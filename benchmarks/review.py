@@ -25,10 +25,10 @@ from rich.table import Table
 
 from purify import __version__
 from purify.errors import PurifyError
-from purify.manifest.io import write_json, write_table
-from purify.manifest.schema import CLASS_REPORT, MANIFEST, REVIEWS, VERDICTS
-from purify.manifest.uris import file_uri
-from purify.run_folder import RunFolder
+from purify.storage.files import write_json, write_table
+from purify.storage.locations import file_uri
+from purify.storage.run_folder import RunFolder
+from purify.tables.schema import CLASS_REPORT, MANIFEST, REVIEWS, VERDICTS
 
 _PICTURES = 500
 _SIDE = 112

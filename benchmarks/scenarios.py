@@ -15,8 +15,8 @@ from benchmarks.vectors import LabeledVectors, centered_unit_rows
 from purify.arrays import Ids, Mask
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
-from purify.manifest.ingest import load_manifest, load_truth
-from purify.stages import ok_rows
+from purify.ingest.ingest import load_manifest, load_truth
+from purify.pipeline.stages import ok_rows
 
 Names = npt.NDArray[np.object_]
 

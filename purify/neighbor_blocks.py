@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.neighbors import NeighborQuery, SearchBlocks, search_block, search_here
-from purify.blocks import RunBlocks, load_result, run_pending, save_array
-from purify.manifest.io import atomic_path
+from purify.embedding.blocks import RunBlocks, load_result, run_pending, save_array
 from purify.progress import Progress, silent
+from purify.storage.files import atomic_path
 
 #: With fewer rows the search takes seconds: less than the start of other processes.
 LEAST_ROWS = 50_000

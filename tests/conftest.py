@@ -63,7 +63,7 @@ def prefect_server() -> Iterator[str]:
 
     Without the heartbeat, whose thread adds a second to the end of each flow run.
     """
-    from flows.prefect_api import prefect_api
+    from purify.orchestration.prefect_api import prefect_api
 
     with prefect_api() as url:
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from purify.analysis.neighbors import BLOCK_ROWS, Neighbors, SearchBlocks, find_neighbors, search_here
-from purify.blocks import Block, run_here
+from purify.embedding.blocks import Block, run_here
 from purify.neighbor_blocks import search_in_blocks
 from purify.progress import Progress
 

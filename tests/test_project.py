@@ -15,7 +15,7 @@ import pytest
 import purify
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PACKAGES = ("purify", "flows")
+PACKAGES = ("purify", "purify_demo")
 SOURCES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -63,13 +63,13 @@ def test_the_version_is_in_the_changelog() -> None:
 def test_the_library_does_not_know_the_flow() -> None:
     library = [path for path in SOURCES if path.is_relative_to(REPOSITORY / "purify")]
     commands = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "purify" / "commands").glob("*.py")}
-    assert importers({"flows"}, among=library) <= {"purify/cli.py", *commands}
+    assert importers({"flows"}, among=library) <= {"purify/cli/commands.py", *commands}
     assert importers({"prefect"}, among=library) == set()
-    assert importers({"click"}, among=library) <= {"purify/cli.py", *commands}
+    assert importers({"click"}, among=library) <= {"purify/cli/commands.py", *commands}
 
 
 def test_stores_are_known_in_one_place() -> None:
-    assert importers({"fsspec"}, among=SOURCES) == {"purify/manifest/remote.py"}
+    assert importers({"fsspec"}, among=SOURCES) == {"purify/storage/remote.py"}
 
 
 def test_numerical_packages_know_no_orchestration_and_no_stage_after_them() -> None:
@@ -117,7 +117,8 @@ def test_the_command_starts_without_heavy_imports() -> None:
 
 def test_a_run_starts_its_server_before_the_heavy_imports() -> None:
     """What the command imports before has a temporary server start later, and the first stage with it."""
-    code = "import sys, flows.launch; print(*({'torch', 'faiss', 'matplotlib', 'prefect'} & set(sys.modules)))"
+    heavy = "{'torch', 'faiss', 'matplotlib', 'prefect'}"
+    code = f"import sys, purify.orchestration.launch; print(*({heavy} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert answer.stdout.split() == []
 

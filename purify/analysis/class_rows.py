@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.modes import Scale, densest, distinct
+from purify.analysis.label_noise.mode_seeking import Scale, densest, distinct
 from purify.arrays import Floats, Ids, Vectors
 
 #: Images of a class that are compared with each other; the others join the groups found.

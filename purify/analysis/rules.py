@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from purify.arrays import Mask
 from purify.errors import InputError
-from purify.manifest.schema import Reason
+from purify.tables.schema import Reason
 
 
 @dataclass(frozen=True)

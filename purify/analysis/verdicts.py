@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.analysis.classes import Structural, class_report
-from purify.analysis.decisions import RULE, Judged, Outcome, can_judge, judge
+from purify.analysis.class_report import Structural, class_report
+from purify.analysis.label_noise.judging import RULE, Judged, Outcome, can_judge, judge
 from purify.analysis.neighbors import Neighbors, SearchBlocks, evidence, find_neighbors, search_here
 from purify.analysis.rules import Evidence, get_rule
 from purify.analysis.scores import clean_score, degrees, other_score
@@ -20,7 +20,7 @@ from purify.analysis.subcenters import Assignment, assign, nearest_other_class
 from purify.arrays import Ids, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
-from purify.manifest.schema import VERDICTS, Decision, Reason
+from purify.tables.schema import VERDICTS, Decision, Reason
 
 _MOST_EVIDENCE = 5
 

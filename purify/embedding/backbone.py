@@ -13,7 +13,7 @@ from torch import nn
 from purify.arrays import Vectors
 from purify.faces.augment import to_input
 from purify.models.checkpoint import Checkpoint
-from purify.training.precision import Precision, autocast, default_device, resolve_precision
+from purify.models.precision import Precision, autocast, default_device, resolve_precision
 
 #: Rows that a CPU's thread computes at a time.
 _PIECE_ROWS = 32

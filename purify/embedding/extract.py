@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from purify.arrays import Vectors
-from purify.blocks import RunBlocks, load_result, run_here, run_pending, save_array
 from purify.config import EmbedConfig, ExtractorConfig
 from purify.embedding.backbone import PixelExtractor
+from purify.embedding.blocks import RunBlocks, load_result, run_here, run_pending, save_array
 from purify.embedding.extractors import model_file, open_extractor
 from purify.errors import CheckpointError
-from purify.manifest.io import sha256_file
-from purify.manifest.loading import ImageLoader
+from purify.images.loading import ImageLoader
+from purify.models.precision import Precision
 from purify.progress import Progress, silent
-from purify.training.precision import Precision
+from purify.storage.files import sha256_file
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from purify.errors import InputError
 from purify.models.backbones import BACKBONES, build_backbone, identify_backbone, load_backbone_weights
 from purify.models.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from purify.models.heads import SubcenterHead
+from purify.models.precision import Precision
 from purify.models.weights import read_state_dict
-from purify.training.precision import Precision
 
 
 def model_file(model: Path) -> Path:

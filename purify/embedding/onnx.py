@@ -13,8 +13,8 @@ import numpy.typing as npt
 from purify.arrays import Vectors
 from purify.config import ExtractorConfig
 from purify.errors import InputError
-from purify.manifest.loading import resolve_workers
-from purify.training.precision import Precision
+from purify.images.loading import resolve_workers
+from purify.models.precision import Precision
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from purify.arrays import Vectors
 from purify.embedding.store import MADE_WITH_KEY, read_embeddings
 from purify.errors import InputError
-from purify.manifest.io import open_parquet, read_columns
+from purify.storage.files import open_parquet, read_columns
 
 _KEYS = ("sample_id", "sha256")
 

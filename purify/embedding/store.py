@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from purify.arrays import Vectors
 from purify.errors import InputError
-from purify.manifest.io import atomic_path, open_parquet, require_columns
-from purify.manifest.schema import embeddings_schema
-from purify.manifest.uris import Location
+from purify.storage.files import atomic_path, open_parquet, require_columns
+from purify.storage.locations import Location
+from purify.tables.schema import embeddings_schema
 
 #: Metadata key of an embeddings file: what its vectors were computed with.
 MADE_WITH_KEY = b"purify.embedded_with"

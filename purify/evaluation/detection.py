@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from purify.arrays import Floats, Mask
 from purify.errors import InputError
-from purify.manifest.schema import Decision
+from purify.tables.schema import Decision
 
 _CALIBRATION_BINS = 15
 _SHOWN = 3

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from purify.errors import InputError
-from purify.manifest.io import local_file, open_parquet, read_columns, readable, require_columns
-from purify.manifest.uris import Location
+from purify.storage.files import local_file, open_parquet, read_columns, readable, require_columns
+from purify.storage.locations import Location
 
 _COLUMNS = ("a", "b", "same")
 _NUMBER = re.compile(r"[0-9]{1,9}")

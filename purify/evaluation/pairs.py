@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from purify.errors import InputError
 from purify.evaluation.pair_files import read_pair_list
-from purify.manifest.uris import Location
+from purify.storage.locations import Location
 
 _FOLDS = 10
 _SHOWN = 3

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from purify.models.world import World
+from purify.models.process_group import World
 
 
 class JointBatchNorm(_BatchNorm):

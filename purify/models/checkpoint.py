@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from purify.errors import CheckpointError, InputError
-from purify.manifest.io import atomic_path
 from purify.models.backbones import backbone_layout, build_backbone
 from purify.models.heads import Margin, SubcenterHead
 from purify.models.weights import mismatches
+from purify.storage.files import atomic_path
 
 FILE_NAME = "model.safetensors"
 FORMAT = 1

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from purify.models.nearest import nearest_cosines, subcenter_cosines
+from purify.models.subcenter_cosine import nearest_cosines, subcenter_cosines
 
 #: Standard deviation of a fresh head's numbers.
 INIT_STD = 0.01
@@ -61,8 +61,8 @@ class SubcenterHead(nn.Module):
     generator
         Of the initial weights.
 
-    A head may be one of several that share the classes among them (`purify.models.world`): labels are then -1 where
-    the class is another head's.
+    A head may be one of several that share the classes among them (`purify.models.process_group`): labels are then
+    -1 where the class is another head's.
 
     Attributes
     ----------

@@ -12,14 +12,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify import stages
-from purify.analysis.rounds import compare_rounds
+from purify.analysis.round_changes import compare_rounds
 from purify.config import PurifyConfig, RoundsConfig
 from purify.errors import InputError
-from purify.manifest.schema import Decision
+from purify.pipeline import stages
 from purify.report.run_tables import RunTables, read_run, run_embeddings
 from purify.report.tables import counts, noise_of, truth_figures
-from purify.run_folder import RunFolder
+from purify.storage.run_folder import RunFolder
+from purify.tables.schema import Decision
 
 _DECISIONS = tuple(decision.value for decision in Decision)
 _TRUTH = ("precision", "recall", "f1", "clean_kept", "residual_noise")

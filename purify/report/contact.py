@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from purify.manifest.schema import Decision
 from purify.report import selection
 from purify.report.labels import by_label
 from purify.report.run_tables import RunTables
 from purify.report.thumbnails import Face, face_sheets
+from purify.tables.schema import Decision
 
 _FACES = 36
 _OF_AN_ANGLE = 8

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from purify import stages
 from purify.config import IngestConfig, PurifyConfig
 from purify.embedding.store import EmbeddingWriter
-from purify.faces.demo import DemoSpec, write_demo
-from purify.faces.demo.plan import Kind, Picture, plan_set
-from purify.manifest.ingest import load_manifest
-from purify.manifest.io import write_table
-from purify.run_folder import RunFolder
+from purify.ingest.ingest import load_manifest
+from purify.pipeline import stages
+from purify.storage.files import write_table
+from purify.storage.run_folder import RunFolder
+from purify_demo import DemoSpec, write_demo
+from purify_demo.plan import Kind, Picture, plan_set
 
 #: Twenty people, some 500 pictures: drawn in ten seconds or so.
 SMALL = DemoSpec(identities=20, mean_images=24, most_images=40, broken=4, held_out=4, held_out_images=3, pairs=20)

@@ -10,8 +10,6 @@ from typing import Any
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from purify.manifest.io import atomic_path
-from purify.manifest.schema import Flag
 from purify.report import labels, page, tables
 from purify.report.contact import contact_sheets
 from purify.report.figures import angle_histogram
@@ -19,7 +17,9 @@ from purify.report.pictures import label_pictures, run_pictures, verification_pi
 from purify.report.run_tables import RunTables, read_run
 from purify.report.settings import script_data, setting_values
 from purify.report.tables import truth_figures
-from purify.run_folder import RunFolder
+from purify.storage.files import atomic_path
+from purify.storage.run_folder import RunFolder
+from purify.tables.schema import Flag
 
 __all__ = ["run_histogram", "truth_figures", "write_report"]
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.manifest.schema import Decision, Flag, Reason
 from purify.report.tables import label_numbers
+from purify.tables.schema import Decision, Flag, Reason
 
 #: What each flag means, for people.
 FLAG_MEANINGS = {

@@ -15,7 +15,7 @@ from purify.report.demo_run import small_demo_run
 from purify.report.figures import contact_sheet
 from purify.report.run_tables import RunTables
 from purify.report.thumbnails import read_faces
-from purify.run_folder import RunFolder
+from purify.storage.run_folder import RunFolder
 
 _PLACES = (Path("runs"), Path("../runs"))
 _SMALL = "demo-small"

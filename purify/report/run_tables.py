@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from purify.manifest.io import read_json, read_table
-from purify.manifest.reviews import override_verdicts, read_reviews
-from purify.manifest.schema import CLASS_REPORT, MANIFEST, VERDICTS
-from purify.run_folder import RunFolder
+from purify.storage.files import read_json, read_table
+from purify.storage.run_folder import RunFolder
+from purify.tables.reviews import override_verdicts, read_reviews
+from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
 
 _THRESHOLD = 75.0
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.manifest.schema import Decision
 from purify.report.tables import label_numbers
+from purify.tables.schema import Decision
 
 Rows = npt.NDArray[np.int64]
 

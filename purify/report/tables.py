@@ -10,10 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.analysis.rounds import STOP_MEANINGS, Stop
+from purify.analysis.round_changes import STOP_MEANINGS, Stop
 from purify.evaluation.detection import score_verdicts
-from purify.manifest.apply import judged_rows
-from purify.manifest.schema import Decision, Reason, Status
 from purify.report.noise import NoiseEstimate, estimate_noise
 from purify.report.sweeps import (
     Sweep,
@@ -23,6 +21,8 @@ from purify.report.sweeps import (
     sweep_paper,
     sweep_precision,
 )
+from purify.tables.apply import judged_rows
+from purify.tables.schema import Decision, Reason, Status
 
 Degrees = npt.NDArray[np.float32]
 

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from purify.errors import PurifyError
-from purify.manifest.apply import judged_rows
-from purify.manifest.blobs import BlobReader
-from purify.manifest.decode import decode_rgb
-from purify.manifest.loading import resolve_workers
+from purify.images.decoding import decode_rgb
+from purify.images.loading import resolve_workers
 from purify.report.canvas import data_url
+from purify.storage.image_bytes import BlobReader
+from purify.tables.apply import judged_rows
 
 _SIDE = 96
 _QUALITY = 78

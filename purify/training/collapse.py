@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from purify.errors import TrainingCollapsedError
-from purify.models.world import ALONE, World
+from purify.models.process_group import ALONE, World
 
 #: Least separation of a network that verdicts are drawn from. With a share q of wrong labels that are not
 #: memorized, a perfect network has about 1 - q / 2; chance is 0.5.

@@ -1,7 +1,7 @@
 """Several processes as one training: how they meet, and what each does with its part.
 
 The backbone is replicated (DDP), the head's classes are divided, and both see the whole batch: embeddings travel to
-every rank, the softmax is taken over all of them (`purify.models.softmax`), and batch normalization has the
+every rank, the softmax is taken over all of them (`purify.models.sharded_softmax`), and batch normalization has the
 statistics of the whole batch (`purify.models.batchnorm`).
 """
 
@@ -18,8 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from purify.errors import RankLostError
 from purify.models.batchnorm import join_batchnorm
-from purify.models.world import ALONE, World
-from purify.training.precision import default_device
+from purify.models.precision import default_device
+from purify.models.process_group import ALONE, World
 
 #: Where the ranks of this package meet: a ``file://`` or ``tcp://`` address. A cluster's launcher gives
 #: MASTER_ADDR and MASTER_PORT instead.

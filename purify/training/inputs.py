@@ -11,7 +11,7 @@ from torch import Tensor
 
 from purify.config import ModelConfig, TrainConfig
 from purify.faces.augment import Augmentation, random_views
-from purify.manifest.loading import ImageLoader
+from purify.images.loading import ImageLoader
 from purify.training.data import TrainingSet
 
 _MEGABYTE = 1 << 20

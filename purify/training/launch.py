@@ -20,7 +20,7 @@ from purify.errors import (
     RankLostError,
     TrainingCollapsedError,
 )
-from purify.manifest.loading import resolve_workers
+from purify.images.loading import resolve_workers
 from purify.progress import Progress, silent
 from purify.training.distributed import RENDEZVOUS, is_rank
 from purify.training.job import TrainJob, execute

@@ -14,20 +14,20 @@ import torch
 
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError
-from purify.manifest.loading import resolve_workers
+from purify.images.loading import resolve_workers
 from purify.models.checkpoint import Checkpoint
-from purify.models.world import ALONE, World
+from purify.models.precision import default_device
+from purify.models.process_group import ALONE, World
 from purify.progress import Progress, silent
 from purify.training.collapse import check_not_collapsed
 from purify.training.data import TrainingSet
 from purify.training.inputs import input_batches
-from purify.training.learner import Learner, new_learner
-from purify.training.precision import default_device
 from purify.training.resume import capture, restore
 from purify.training.sampler import Sampler
 from purify.training.schedule import make_schedule
 from purify.training.state import load_resume_point, save_resume_point
-from purify.training.update import Plan, update
+from purify.training.step import Plan, update
+from purify.training.train_state import Learner, new_learner
 
 
 def train(

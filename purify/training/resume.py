@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from purify.training.learner import Learner
 from purify.training.state import ResumePoint
+from purify.training.train_state import Learner
 
 _LOSS_SCALER = "loss_scaler"
 _HEAD, _HEAD_MOMENTUM, _HEAD_AVERAGE = "head.weight", "momentum.head.weight", "average.head.weight"

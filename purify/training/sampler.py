@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from purify.models.world import World
+from purify.models.process_group import World
 from purify.training.schedule import Schedule
 
 

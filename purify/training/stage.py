@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError
-from purify.manifest.ingest import load_manifest
-from purify.manifest.schema import Status
+from purify.ingest.ingest import load_manifest
 from purify.models.checkpoint import save_checkpoint
 from purify.progress import Progress, silent
+from purify.tables.schema import Status
 from purify.training.data import TrainingSet
 from purify.training.distributed import connected, rank_device
 from purify.training.loop import train_rank

@@ -18,8 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from purify.manifest.io import atomic_path
-from purify.models.world import Part, World
+from purify.models.process_group import Part, World
+from purify.storage.files import atomic_path
 
 _KEY = "purify.training"
 #: Names of types in the header of a safetensors file.

@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from purify.analysis.calibration import calibrate
-from purify.analysis.coordinates import centered
-from purify.analysis.decisions import judge
-from purify.analysis.likeness import Pairs, Reference
+from purify.analysis.label_noise.calibration import calibrate
+from purify.analysis.label_noise.centering import centered
+from purify.analysis.label_noise.features import Pairs, Reference
+from purify.analysis.label_noise.judging import judge
 from purify.analysis.verdicts import Analysis, analyze
 from purify.config import AnalyzeConfig
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
 from purify.evaluation.detection import detection_figures
-from purify.manifest.schema import Decision, Flag, Reason
+from purify.tables.schema import Decision, Flag, Reason
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from purify.analysis.verdicts import Analysis, analyze
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
-from purify.manifest.schema import CLASS_REPORT, VERDICTS, Decision, Flag, Reason
+from purify.tables.schema import CLASS_REPORT, VERDICTS, Decision, Flag, Reason
 
 
 def run(data, order=None, *, rule="official", **config) -> Analysis:

@@ -19,7 +19,7 @@ from benchmarks.vectors import LabeledVectors, centered_unit_rows
 from purify.embedding.store import EmbeddingWriter
 from purify.errors import InputError
 from purify.evaluation.detection import average_precision
-from purify.manifest.io import write_table
+from purify.storage.files import write_table
 
 CLASSES, EACH, DIM = 12, 20, 16
 FLIPS, OUTLIERS = 24, 12

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from purify.blocks import Block, RunBlocks, run_here
 from purify.config import BackboneName, EmbedConfig, ExtractorConfig
 from purify.embedding.backbone import Extractor
+from purify.embedding.blocks import Block, RunBlocks, run_here
 from purify.embedding.extract import EmbedBlock, embed_images
 from purify.errors import CheckpointError, PurifyError
 from purify.models.backbones import build_backbone

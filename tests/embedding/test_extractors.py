@@ -14,7 +14,7 @@ from purify.config import ExtractorConfig
 from purify.embedding.extractors import model_file, open_extractor
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
-from purify.manifest.loading import ImageLoader
+from purify.images.loading import ImageLoader
 from purify.models.backbones import build_backbone
 from tests.onnx_model import write_linear_onnx
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from purify import stages
 from purify.config import EmbedConfig, IngestConfig
 from purify.embedding.backbone import Extractor
 from purify.embedding.reuse import KnownEmbeddings, merge
 from purify.embedding.store import read_embeddings
-from purify.manifest.ingest import ingest
+from purify.ingest.ingest import ingest
 from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint, save_checkpoint
 from purify.models.heads import SubcenterHead
+from purify.pipeline import stages
 
 CONFIG = EmbedConfig(shard_size=4, batch_size=4)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from purify.errors import InputError
 from purify.evaluation.pairs import Pairs, exclude_training, join_folds, read_pairs
-from purify.manifest.roots import ImageRoots
+from purify.ingest.image_roots import ImageRoots
 
 NAMES = [f"set/{person}/{person}_{i:04d}.jpg" for person in ("Ann_Lee", "Bo", "Cy") for i in (1, 2, 3)]
 BOTH = "Bo\t1\t2\nBo\t1\tCy\t1\n"

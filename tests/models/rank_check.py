@@ -10,11 +10,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from purify.models.draws import seeded
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.sampling import competing
-from purify.models.softmax import cross_entropy, join_rows
-from purify.models.world import World
+from purify.models.partial_fc import competing
+from purify.models.process_group import World
+from purify.models.seeding import seeded
+from purify.models.sharded_softmax import cross_entropy, join_rows
 from purify.training.collapse import separation
 from purify.training.distributed import across
 

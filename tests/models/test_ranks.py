@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from purify.models.batchnorm import JointBatchNorm, join_batchnorm
-from purify.models.world import ALONE
+from purify.models.process_group import ALONE
 from tests.models import rank_check
 
 

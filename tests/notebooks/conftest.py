@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from purify.report.notebook import run_to_look_at
-from purify.run_folder import RunFolder
+from purify.storage.run_folder import RunFolder
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from purify.errors import InputError
 from purify.report import read_run
 from purify.report.notebook import run_to_look_at
 from purify.report.tables import counts, truth_figures
-from purify.run_folder import RunFolder
+from purify.storage.run_folder import RunFolder
 
 NAMES = ["compare_runs", "inspect_class", "noise_statistics"]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from purify.manifest.io import write_json
 from purify.report.html import write_report
-from purify.run_folder import RunFolder
+from purify.storage.files import write_json
+from purify.storage.run_folder import RunFolder
 from tests.report.sample_run import HOSTILE, Page, build_run, evaluation, parse, structured_run
 
 

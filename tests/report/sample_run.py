@@ -13,10 +13,10 @@ import pyarrow as pa
 from PIL import Image
 
 from purify.evaluation.gain import compare_models
-from purify.manifest.io import write_table
-from purify.manifest.schema import CLASS_REPORT, MANIFEST, VERDICTS, Decision, Reason
-from purify.manifest.uris import file_uri
-from purify.run_folder import RunFolder
+from purify.storage.files import write_table
+from purify.storage.locations import file_uri
+from purify.storage.run_folder import RunFolder
+from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS, Decision, Reason
 
 HOSTILE = "<script>alert('x')</script>&\"_<b>"
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from purify.manifest.schema import Reason
 from purify.report.html import write_report
+from purify.tables.schema import Reason
 from tests.report.sample_run import Sample, build_run
 
 if TYPE_CHECKING:

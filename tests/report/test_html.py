@@ -15,12 +15,12 @@ from PIL import Image
 
 from purify.errors import InputError
 from purify.evaluation.detection import score_verdicts
-from purify.manifest.io import read_json, read_table, write_json, write_table
-from purify.manifest.schema import MANIFEST, REVIEWS, VERDICTS
 from purify.report.html import write_report
 from purify.report.run_tables import read_run
 from purify.report.tables import noise_of
-from purify.run_folder import RunFolder
+from purify.storage.files import read_json, read_table, write_json, write_table
+from purify.storage.run_folder import RunFolder
+from purify.tables.schema import MANIFEST, REVIEWS, VERDICTS
 from tests.report.sample_run import HOSTILE, SAMPLES, Page, build_run, evaluation, parse, structured_run
 
 

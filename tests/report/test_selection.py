@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from purify.manifest.schema import VERDICTS
 from purify.report.labels import confused_pairs, subcenter_shares, worst_labels
 from purify.report.selection import at_angles, borderline, by_ids, hardest_kept, surest_removed
 from purify.report.tables import counts
+from purify.tables.schema import VERDICTS
 from tests.report.sample_run import RunRow, verdict_table
 
 

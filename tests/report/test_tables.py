@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from purify.manifest.io import read_table
-from purify.manifest.schema import MANIFEST, VERDICTS
 from purify.report.tables import angle_groups, truth_figures, unusable
+from purify.storage.files import read_table
+from purify.tables.schema import MANIFEST, VERDICTS
 from tests.report.sample_run import SAMPLES, Sample, build_run
 
 

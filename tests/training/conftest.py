@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from purify.config import ModelConfig, TrainConfig
-from purify.manifest.io import write_table
+from purify.storage.files import write_table
 
 CLASSES, PER_CLASS, SIZE = 6, 16, 32
 

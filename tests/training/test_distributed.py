@@ -21,7 +21,7 @@ import torch
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError, PurifyError
 from purify.models.checkpoint import Checkpoint, load_checkpoint
-from purify.models.world import World
+from purify.models.process_group import World
 from purify.progress import silent
 from purify.training.job import TrainJob
 from purify.training.launch import run_job

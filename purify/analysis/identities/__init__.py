@@ -1,0 +1,1 @@
+"""Several identities under one label, and one identity under several labels."""

@@ -1,0 +1,159 @@
+"""What is usual in a data set: how much people cohere, how alike two of them are, and two parts of one.
+
+Every threshold of the class structure comes from here, so that a strong and a weak extractor are judged alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from purify.analysis.class_rows import ClassRows, Sample, nearest_center
+from purify.analysis.label_noise.mode_seeking import Groups, Scale, densest, scale_of, stack
+from purify.arrays import Floats, Vectors
+
+#: Different pictures that make a person; fewer are left alone.
+LEAST_IMAGES = 5
+#: Cosines, pairs and classes that are drawn to see what is usual.
+_DRAWS = 20_000
+_DRAWN_CLASSES = 2_000
+_POOLS = 200
+_MOST_STRANGERS = 256
+#: Share of the classes that cohere less than a person must, and of random pairs of classes that are more alike
+#: than two people may be, and of pairs of parts of one class that are less alike than one person must be.
+_RARE = 0.01
+#: How much farther from the middle the 99 % point of a normal distribution is than the 95 % point.
+_RARE_TO_SELDOM = 2.326 / 1.645
+#: Share of a group's images that show its person; the square of it is the share of the pairs.
+_LEAST_PURITY = 0.9
+#: How much more the likeness of a group that was looked for varies than that of a random part.
+_SOUGHT = 2.0
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What is usual in this data set.
+
+    Attributes
+    ----------
+    pairs, centers
+        Cosines of images of different classes, and of images and the centers of other classes.
+    cohesion
+        The least of a person.
+    strangers, chance_cohesion
+        Logarithms of sizes of sets of strangers, and the cohesion of the densest place that was seen in such sets.
+    different, same
+        Likeness up to which two groups are two people, and from which they are one.
+    """
+
+    pairs: Scale
+    centers: Scale
+    cohesion: float
+    strangers: Floats
+    chance_cohesion: Floats
+    different: float
+    same: float
+
+    def surely_different(self, images: int) -> float:
+        """Likeness up to which a group of so many images shows another person.
+
+        Small groups vary: parts of `LEAST_IMAGES` images of one class fall short of 1 by up to ``1 - same``. A
+        group that was looked for varies more than a random part does.
+        """
+        return self.different - _SOUGHT * (1 - self.same) * math.sqrt(LEAST_IMAGES / images)
+
+    def is_person(self, cohesion: float, strangers: int) -> bool:
+        """Whether a group of that cohesion, found among so many rows that don't belong, is no coincidence."""
+        chance = np.interp(math.log(max(strangers, 1)), self.strangers, self.chance_cohesion)
+        return cohesion >= max(self.cohesion, float(chance))
+
+
+def yardstick_of(usual: list[Vectors], pairs: Scale, centers: Scale, rng: np.random.Generator) -> Yardstick:
+    """See what is usual in the dominant groups of the classes."""
+    groups = stack(usual)
+    strangers, chance = _chance_cohesion(usual, pairs, centers, rng)
+    same = _likeness_of_parts(usual, rng)
+    return Yardstick(
+        pairs=pairs,
+        centers=centers,
+        cohesion=_LEAST_PURITY**2 * float(np.quantile(groups.cohesion, _RARE)),
+        strangers=strangers,
+        chance_cohesion=chance,
+        different=min(_likeness_of_classes(groups, rng), same),
+        same=same,
+    )
+
+
+def scale_of_pairs(rows: ClassRows, rng: np.random.Generator) -> Scale | None:
+    """Scale of the cosines of two images of different classes; None with images of one class only."""
+    a, b = rng.integers(0, len(rows.label), (2, _DRAWS)) if len(rows.label) else np.empty((2, 0), np.int64)
+    apart = rows.label[a] != rows.label[b]
+    if not apart.any():
+        return None
+    return scale_of(np.einsum("nd,nd->n", rows.vectors[a[apart]], rows.vectors[b[apart]]))
+
+
+def scale_of_centers(rows: ClassRows, samples: list[Sample], rng: np.random.Generator) -> Scale:
+    """Scale of the cosines of an image and the center of another class."""
+    chosen = rng.integers(0, len(rows.label), _DRAWS)
+    others = rng.integers(0, len(samples), _DRAWS)
+    labels = np.array([sample.label for sample in samples])
+    apart = rows.label[chosen] != labels[others]
+    centers = np.stack([sample.center for sample in samples])
+    return scale_of(np.einsum("nd,nd->n", rows.vectors[chosen[apart]], centers[others[apart]]))
+
+
+def _chance_cohesion(
+    usual: list[Vectors], pairs: Scale, centers: Scale, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Logarithms of sizes of sets of strangers, and the largest cohesion of the densest place in such sets."""
+    sizes = [0]
+    reached = [0.0]
+    size = 2 * LEAST_IMAGES
+    while size <= min(len(usual) // 2, _MOST_STRANGERS):
+        sizes.append(size)
+        reached.append(
+            max(reached[-1], *(_cohesion_of_strangers(usual, size, pairs, centers, rng) for _ in range(_POOLS)))
+        )
+        size *= 2
+    return np.log(np.maximum(sizes, 1)), np.array(reached)
+
+
+def _cohesion_of_strangers(
+    usual: list[Vectors], size: int, pairs: Scale, centers: Scale, rng: np.random.Generator
+) -> float:
+    """Cohesion of the densest place among images of `size` people, one of each; 0 if it is too small to matter."""
+    people = rng.choice(len(usual), size, replace=False)
+    strangers = np.stack([usual[i][rng.integers(len(usual[i]))] for i in people.tolist()])
+    center = densest(strangers, pairs)
+    if center is None:
+        return 0.0
+    near = strangers[nearest_center(strangers, center[None], centers) == 0]
+    return float(stack([near]).cohesion[0]) if len(near) >= LEAST_IMAGES else 0.0
+
+
+def _likeness_of_parts(usual: list[Vectors], rng: np.random.Generator) -> float:
+    """Likeness that two random parts of one class rarely fall short of; one part is of the least size."""
+    parts: tuple[list[Vectors], list[Vectors]] = ([], [])
+    for i in rng.permutation(np.resize(np.arange(len(usual)), max(_DRAWN_CLASSES, 1))).tolist():
+        rows = usual[i][rng.permutation(len(usual[i]))]
+        cut = min(LEAST_IMAGES, len(rows) // 2)
+        parts[0].append(rows[:cut])
+        parts[1].append(rows[cut:])
+    few, rest = (stack(part) for part in parts)
+    every = np.arange(len(few.size))
+    return float(np.nanquantile(few.likeness(every, rest, every), _RARE))
+
+
+def _likeness_of_classes(groups: Groups, rng: np.random.Generator) -> float:
+    """Likeness that two random classes rarely exceed.
+
+    It is extrapolated from where 19 of 20 pairs are, as for a normal distribution: with few classes one duplicate
+    label would otherwise be the rare case that is measured.
+    """
+    a, b = rng.integers(0, len(groups.size), (2, _DRAWS))
+    likeness = groups.likeness(a[a != b], groups, b[a != b])
+    middle, most = np.nanquantile(likeness, [0.5, 0.95])
+    return float(middle + (most - middle) * _RARE_TO_SELDOM)

@@ -1,0 +1,119 @@
+"""Class structure: several people under one label, and one person under several labels.
+
+Every threshold comes from the data at hand, so that a strong and a weak extractor are judged alike:
+
+* the densest place of a class is its first group, the densest place of what is left the next one (`modes`);
+* a group is a person if it coheres like the classes of this set do, and more than strangers do by chance;
+* two groups are two people if they are no more alike than two random classes are, and one person if they are
+  as alike as two random parts of one class are (`yardstick`);
+* what chance explains is left alone (`crowd`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from purify.analysis.class_rows import ClassRows, canonical_order, nearest_center, sample_of
+from purify.analysis.identities.merge import Merge, find_merges, weight_of
+from purify.analysis.identities.null_thresholds import LEAST_IMAGES, scale_of_centers, scale_of_pairs, yardstick_of
+from purify.analysis.identities.prototypes import Crowd
+from purify.analysis.identities.split import people_of
+from purify.analysis.label_noise.mode_seeking import stack
+from purify.arrays import Floats, Ids, Mask, Vectors
+
+#: With fewer classes that have a person of some size nothing can be said of what is usual.
+_LEAST_CLASSES = 3
+_SEED = 1234
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The people under the labels.
+
+    Attributes
+    ----------
+    group
+        int32 [N]: 0 for the class's dominant identity, 1, 2, ... for a further identity of a mixed class by
+        falling size, -1 for an image of no group.
+    mixed
+        bool [C]: classes with a further identity.
+    merges
+        Pairs of labels of one person, by `label`; a label is merged into one other at most.
+    """
+
+    group: npt.NDArray[np.int32]
+    mixed: Mask
+    merges: tuple[Merge, ...]
+
+
+def find_structure(
+    vectors: Vectors, label_index: Ids, classes: int, p_clean: Floats, *, near_duplicate: float = 0.98
+) -> Structure:
+    """Find mixed classes and duplicate labels.
+
+    Work is done in an order that the vectors give, so the result does not depend on where a row stands, except
+    among rows of one class that agree in their first `ORDER_COLUMNS` columns.
+
+    Parameters
+    ----------
+    vectors
+        float [N, D]: centered unit vectors.
+    label_index
+        int [N]: class of each row, in [0, `classes`).
+    classes
+        C; some may have no rows.
+    p_clean
+        float [N]: probability that the row shows the dominant person of its class. It only weighs which of two
+        groups is the larger one: where two labels share a person it may be low for both.
+    near_duplicate
+        Rows of a class with a larger cosine are one picture.
+    """
+    order = canonical_order(vectors, label_index)
+    sorted_vectors = np.ascontiguousarray(vectors[order], np.float32)
+    found = _find(ClassRows.of(sorted_vectors, label_index[order], classes, p_clean[order]), near_duplicate)
+    group = np.zeros(len(order), np.int32)
+    if found is None:
+        return Structure(group, np.zeros(classes, np.bool_), ())
+    group[order] = found.group
+    return Structure(
+        group, found.mixed, tuple(replace(merge, evidence=order[merge.evidence]) for merge in found.merges)
+    )
+
+
+def _find(rows: ClassRows, near_duplicate: float) -> Structure | None:
+    """The structure of sorted rows; None if the classes are too few or too small to know what is usual."""
+    rng = np.random.default_rng(_SEED)
+    pairs = scale_of_pairs(rows, rng)
+    if pairs is None:
+        return None
+    samples = [sample_of(rows, label, pairs, near_duplicate) for label in np.flatnonzero(rows.sizes).tolist()]
+    centers = scale_of_centers(rows, samples, rng)
+    dominant = [sample.rows[nearest_center(sample.rows, sample.center[None], centers) == 0] for sample in samples]
+    known = [i for i, near in enumerate(dominant) if len(near) >= LEAST_IMAGES]
+    if len(known) < _LEAST_CLASSES:
+        return None
+    usual = [dominant[i] for i in known]
+    yardstick = yardstick_of(usual, pairs, centers, rng)
+    labels = np.array([samples[i].label for i in known], np.int64)
+    crowd = Crowd.of(labels, stack(usual), rows.sizes)
+    people = [people_of(sample, yardstick, crowd) for sample in samples]
+    found = np.full(len(rows.label), -1, np.int32)
+    mixed = np.zeros(rows.classes, np.bool_)
+    for sample, own in zip(samples, people, strict=True):
+        members = rows.members(sample.label)
+        found[members] = _by_size(nearest_center(rows.vectors[members], own, centers), rows.p_clean[members], len(own))
+        mixed[sample.label] = len(own) > 1
+    pictures = np.array([len(samples[i].rows) for i in known])
+    return Structure(found, mixed, find_merges(rows, found, mixed, crowd, pictures, yardstick))
+
+
+def _by_size(nearest: Ids, p_clean: Floats, groups: int) -> npt.NDArray[np.int32]:
+    """Renumber the groups from the largest to the smallest; -1 stays."""
+    order = np.argsort([-weight_of(p_clean[nearest == k]) for k in range(groups)], kind="stable")
+    rank = np.empty(groups + 1, np.int32)
+    rank[order] = np.arange(groups)
+    rank[-1] = -1
+    return rank[nearest]

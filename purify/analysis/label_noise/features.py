@@ -1,0 +1,267 @@
+"""How an image compares with a label's trusted images, and with those of the labels that compete for it.
+
+The same measures are taken of images under their given labels and under labels that are surely wrong; only then
+can the second say what the first are worth (`calibration`). So nothing here may depend on which of the two a pair
+is: an image never counts among the images that it is compared with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from purify.analysis.identities.plda import IdentityModel, fit_identities
+from purify.analysis.label_noise.centering import Coordinates
+from purify.analysis.label_noise.leave_one_out import ClassSums, class_sums
+from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
+from purify.arrays import Floats, Ids, Vectors
+
+#: Labels that compete for an image: those with the nearest centers.
+_CANDIDATES = 64
+#: Of the competitors, how many make the background that an image is seen against, and how many are looked at closely.
+_BACKGROUND = 20
+_CLOSEST = 4
+#: Trusted images of a label that an image is compared with one by one, and how many of the nearest count.
+_EXAMPLES = 64
+_NEAREST = 3
+#: Rows whose candidates are measured at a time; bounds the memory.
+_CHUNK = 1024
+#: Log ratios are in the hundreds; this brings them to the size of the other features.
+_RATIO_UNIT = 50.0
+#: Images with at least this weight are trusted.
+TRUSTED = 0.5
+#: Columns of `Measures.features`: cosine to the label's center, by itself and less that of the nearest competitor,
+#: and cosine to the nearest of the label's trusted images.
+COSINE, COSINE_MARGIN, NEAREST = 0, 1, 6
+_WORTHLESS = -2.0
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images under labels, given or supposed.
+
+    Attributes
+    ----------
+    rows, labels
+        int64 [n].
+    excluded
+        int64 [n]: a label that does not compete; -1 for none.
+    """
+
+    rows: Ids
+    labels: Ids
+    excluded: Ids
+
+    @classmethod
+    def of(cls, rows: Ids, labels: Ids, excluded: Ids | None = None) -> Pairs:
+        """Pairs with all other labels in competition, or without `excluded`."""
+        return cls(rows, labels, np.full(len(rows), -1, np.int64) if excluded is None else excluded)
+
+    def part(self, chunk: slice) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(self.rows[chunk], self.labels[chunk], self.excluded[chunk])
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What `Reference.measure` finds for n pairs.
+
+    Attributes
+    ----------
+    features
+        float64 [n, 10]: cosine to the label's center, by itself, less that of the nearest competitor, and less the
+        mean of the 20 nearest; the same three of the log ratio of `IdentityModel`; mean cosine to the 3 nearest
+        trusted images of the label, by itself and less that of the best competitor; the image's quality, twice.
+    trusted
+        float64 [n]: weight of the label's images other than this one.
+    best
+        int64 [n]: the competing label that fits best; -1 where there is none.
+    """
+
+    features: Floats
+    trusted: Floats
+    best: Ids
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The trusted images of C labels, in the forms that images are compared with.
+
+    Attributes
+    ----------
+    coordinates, label_index, weights
+        The images, their labels, and how far each is trusted, [N].
+    near_duplicate
+        Images with a larger cosine are the same picture again, and no evidence.
+    sums, model, model_coordinates, model_sums
+        Class sums of the vectors; the identity model, and the images and class sums in its coordinates.
+    centers, present
+        Unit centers of the labels that have images, and their numbers.
+    examples
+        int64 [C, R]: trusted rows of each label; -1 where there are no more.
+    center_index, image_index, form_index, form_constants
+        FAISS indexes of the centers, of the vectors, and of the labels' forms of the log ratio with their constants.
+    """
+
+    coordinates: Coordinates
+    label_index: Ids
+    weights: Floats
+    near_duplicate: float
+    sums: ClassSums
+    model: IdentityModel
+    model_coordinates: Vectors
+    model_sums: ClassSums
+    centers: Vectors
+    present: Ids
+    examples: Ids
+    center_index: faiss.Index
+    image_index: faiss.Index
+    form_index: faiss.Index
+    form_constants: Vectors
+
+    @classmethod
+    def build(
+        cls,
+        coordinates: Coordinates,
+        label_index: Ids,
+        weights: Floats,
+        classes: int,
+        *,
+        near_duplicate: float,
+        generator: np.random.Generator,
+    ) -> Reference:
+        """Reference of all images by their weights; the generator draws the examples of large classes."""
+        vectors = coordinates.vectors
+        sums = class_sums(vectors, label_index, weights, classes)
+        model = fit_identities(vectors, label_index, weights, classes)
+        model_coordinates = model.coordinates(vectors)
+        model_sums = class_sums(model_coordinates, label_index, weights, classes)
+        forms = model.class_forms(model_sums.means(), model_sums.count)
+        present = np.flatnonzero(sums.count > 0)
+        centers = unit(sums.total[present])
+        return cls(
+            coordinates,
+            label_index,
+            weights,
+            near_duplicate,
+            sums,
+            model,
+            model_coordinates,
+            model_sums,
+            centers,
+            present,
+            _draw_examples(label_index, weights, classes, generator),
+            cosine_index(centers),
+            flat_index(vectors),
+            flat_index(np.ascontiguousarray(forms[:, :-1])),
+            forms[:, -1],
+        )
+
+    def measure(self, pairs: Pairs) -> Measures:
+        """Measures of each of the pairs."""
+        parts = [self._measure(pairs.part(slice(start, start + _CHUNK))) for start in range(0, len(pairs.rows), _CHUNK)]
+        return Measures(
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.trusted for part in parts]),
+            np.concatenate([part.best for part in parts]),
+        )
+
+    def _measure(self, pairs: Pairs) -> Measures:
+        cosine, trusted = self._cosines_without(pairs.rows, pairs.labels)
+        rivals, rival_cosine = self._rivals(pairs)
+        ratio = self._log_ratios_without(pairs.rows, pairs.labels)
+        near = self._nearest_examples(pairs.rows, pairs.labels)
+        near = np.where(near > _WORTHLESS, near, cosine)
+        closest = [self._nearest_examples(pairs.rows, rivals[:, k]) for k in range(min(_CLOSEST, rivals.shape[1]))]
+        rival_near = np.max(closest, axis=0, initial=_WORTHLESS)
+        competes = rivals >= 0
+        rival_ratio = self._rival_log_ratios(pairs.rows, rivals)
+        order = np.argsort(np.where(competes, -rival_ratio, np.inf), axis=1, kind="stable")
+        columns = [
+            *_against(cosine, rival_cosine, competes),
+            *_against(
+                ratio, np.take_along_axis(rival_ratio, order, axis=1), np.take_along_axis(competes, order, axis=1)
+            ),
+            near,
+            near - np.where(rival_near > _WORTHLESS, rival_near, rival_cosine[:, 0]),
+        ]
+        features = np.column_stack([*columns, self.coordinates.quality[pairs.rows]]).astype(np.float64)
+        best = np.take_along_axis(rivals, order[:, :1], axis=1)[:, 0]
+        return Measures(features, trusted, best)
+
+    def _own_weights(self, rows: Ids, labels: Ids) -> Floats:
+        """What the images weigh in the sums of ``labels[n]``: nothing, if they carry another label."""
+        return np.where(self.label_index[rows] == labels, self.weights[rows], 0.0)
+
+    def _cosines_without(self, rows: Ids, labels: Ids) -> tuple[Vectors, Floats]:
+        """Cosines to the centers of ``labels[n]`` that the images themselves are left out of, and what is in them."""
+        vectors = self.coordinates.vectors[rows]
+        total, trusted = self.sums.without(labels, vectors, self._own_weights(rows, labels))
+        return np.einsum("nd,nd->n", vectors, unit(total)), trusted
+
+    def _log_ratios_without(self, rows: Ids, labels: Ids) -> Vectors:
+        """Scaled log ratios of ``labels[n]`` that the images themselves are left out of."""
+        coordinates = self.model_coordinates[rows]
+        total, count = self.model_sums.without(labels, coordinates, self._own_weights(rows, labels))
+        means = (total / np.maximum(count, np.finfo(np.float32).tiny)[:, None]).astype(np.float32)
+        return self.model.log_ratio(coordinates, means, count) / _RATIO_UNIT
+
+    def _rivals(self, pairs: Pairs) -> tuple[Ids, Vectors]:
+        """The competing labels with the nearest centers, and their cosines, nearest first; -1 and -2 beyond them."""
+        width = max(1, min(_CANDIDATES, len(self.present) - 1))
+        cosines, found = self.center_index.search(
+            self.coordinates.vectors[pairs.rows], min(width + 2, len(self.present))
+        )
+        labels = np.where(found >= 0, self.present[found], -1)
+        out = (labels < 0) | (labels == pairs.labels[:, None]) | (labels == pairs.excluded[:, None])
+        labels, cosines = np.where(out, -1, labels), np.where(out, _WORTHLESS, cosines)
+        at, column = np.nonzero(labels == self.label_index[pairs.rows, None])
+        cosines[at, column] = self._cosines_without(pairs.rows[at], labels[at, column])[0]
+        order = np.argsort(-cosines, axis=1, kind="stable")[:, :width]
+        return np.take_along_axis(labels, order, axis=1), np.take_along_axis(cosines, order, axis=1)
+
+    def _rival_log_ratios(self, rows: Ids, rivals: Ids) -> Vectors:
+        """Scaled log ratios of ``rivals[n, R]``; the images are left out of their own label's."""
+        forms = self.model.quadratic(self.model_coordinates[rows])
+        products = pair_cosines(self.form_index, forms, np.maximum(rivals, 0))
+        ratios = (products + self.form_constants[rivals]) / _RATIO_UNIT
+        at, column = np.nonzero(rivals == self.label_index[rows, None])
+        ratios[at, column] = self._log_ratios_without(rows[at], rivals[at, column])
+        return ratios
+
+    def _nearest_examples(self, rows: Ids, labels: Ids) -> Vectors:
+        """Mean cosine to the 3 nearest examples of ``labels[n]``, itself and near duplicates left out; or -2."""
+        examples = np.where(labels[:, None] >= 0, self.examples[labels], -1)
+        usable = (examples >= 0) & (examples != rows[:, None])
+        cosines = pair_cosines(self.image_index, self.coordinates.vectors[rows], np.maximum(examples, 0))
+        cosines = np.where(usable & (cosines <= self.near_duplicate), cosines, _WORTHLESS)
+        width = min(_NEAREST, cosines.shape[1])
+        top = -np.partition(-cosines, width - 1, axis=1)[:, :width]
+        counted = top > _WORTHLESS
+        found = counted.sum(axis=1)
+        means = np.where(counted, top, 0).sum(axis=1) / np.maximum(found, 1)
+        return np.where(found > 0, means, _WORTHLESS).astype(np.float32)
+
+
+def _against(value: Vectors, rivals: Vectors, competes: npt.NDArray[np.bool_]) -> list[Vectors]:
+    """A measure [n] by itself, less the best rival's, and less the mean of the 20 best; rivals [n, R] best first."""
+    there = competes[:, :_BACKGROUND]
+    mean = np.where(there, rivals[:, :_BACKGROUND], 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    return [value, value - np.where(there[:, 0], rivals[:, 0], 0), value - mean]
+
+
+def _draw_examples(label_index: Ids, weights: Floats, classes: int, generator: np.random.Generator) -> Ids:
+    """Up to 64 trusted rows of each class [C, R], drawn without looking."""
+    trusted = np.flatnonzero(weights >= TRUSTED)
+    shuffled = trusted[np.lexsort((generator.random(len(trusted)), label_index[trusted]))]
+    labels = label_index[shuffled]
+    starts = np.searchsorted(labels, np.arange(classes))
+    place = np.arange(len(shuffled)) - starts[labels]
+    width = int(min(_EXAMPLES, place.max(initial=0) + 1))
+    examples = np.full((classes, width), -1, np.int64)
+    kept = place < width
+    examples[labels[kept], place[kept]] = shuffled[kept]
+    return examples

@@ -1,0 +1,167 @@
+"""Rounds of one run: what changed from a round's verdicts to the next one's, and whether another is worth it.
+
+Pure functions: tables in, dataclasses out.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.config import RoundsConfig
+from purify.errors import InputError
+from purify.tables.apply import final_labels
+from purify.tables.schema import CHANGES
+
+_COMPARED = ("decision", "new_label", "p_clean", "reason")
+
+
+class Stop(enum.StrEnum):
+    """Why a round was the last one; the closed list of ``stopped_because``."""
+
+    MOST_ROUNDS = "most_rounds"
+    NOTHING_CHANGED = "nothing_changed"
+    SETTLED = "settled"
+    NO_IMAGES = "no_images"
+
+
+#: What each of them means, for people.
+STOP_MEANINGS = {
+    Stop.MOST_ROUNDS: "as many rounds as rounds.most allows",
+    Stop.NOTHING_CHANGED: "every sample ended as in the round before, so another round would repeat this one",
+    Stop.SETTLED: "decisions and estimated noise changed less than rounds.least_change and rounds.least_noise_change",
+    Stop.NO_IMAGES: "there are no images to train another round on; give their roots (--images)",
+}
+
+
+@dataclass(frozen=True)
+class RoundSummary:
+    """A round in ``run.json``.
+
+    Attributes
+    ----------
+    round
+        Number, from 1.
+    noise_estimate
+        Mean of 1 - ``p_clean`` over the verdicts that have one, in [0, 1]; None where none has.
+    kept, removed
+        Samples that keep a final label, and the rest.
+    changed
+        Samples whose final label, or whose being kept, is another than in the round before; None in round 1.
+    stopped_because
+        One of `Stop` in the last round, else None.
+    """
+
+    round: int
+    noise_estimate: float | None
+    kept: int
+    removed: int
+    changed: int | None
+    stopped_because: Stop | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`changes` (schema `CHANGES`, in the order of the later verdicts) and the `summary` of the later round."""
+
+    changes: pa.Table
+    summary: RoundSummary
+
+
+def first_round(verdicts: pa.Table, limits: RoundsConfig, *, trainable: bool) -> RoundSummary:
+    """Summary of round 1, which is the last one if no other is asked for or can be trained.
+
+    Parameters
+    ----------
+    verdicts
+        Schema `VERDICTS`.
+    limits
+        How many rounds are asked for.
+    trainable
+        Whether there are images to train another round on.
+    """
+    stop = None
+    if limits.most == 1:
+        stop = Stop.MOST_ROUNDS
+    elif not trainable:
+        stop = Stop.NO_IMAGES
+    return _summary(1, verdicts, changed=None, stop=stop)
+
+
+def compare_rounds(number: int, before: pa.Table, verdicts: pa.Table, limits: RoundsConfig) -> Comparison:
+    """Compare round `number` (2 or later) with the one before it, and decide whether it is the last.
+
+    It is the last at ``limits.most``, when nothing changed, or when the share of changed samples and the change
+    of the estimated noise are both below their limits. Drop and review both remove a sample, so going from one to
+    the other is no change.
+
+    Parameters
+    ----------
+    number
+        Of the later round.
+    before, verdicts
+        Schema `VERDICTS`: the earlier and the later round's, of the same samples in any order.
+    limits
+        The stop rule.
+
+    Raises
+    ------
+    InputError
+        If the tables don't judge the same samples.
+    """
+    before = _aligned(before, verdicts)
+    old, new = final_labels(before), final_labels(verdicts)
+    changed = _differs(old, new)
+    changes = _changes(before.filter(changed), verdicts.filter(changed))
+    noise_change = _noise_change(noise_estimate(before), noise_estimate(verdicts))
+    stop = None
+    if len(changes) == 0:
+        stop = Stop.NOTHING_CHANGED
+    elif len(changes) / len(verdicts) < limits.least_change and noise_change < limits.least_noise_change:
+        stop = Stop.SETTLED
+    elif number >= limits.most:
+        stop = Stop.MOST_ROUNDS
+    return Comparison(changes, _summary(number, verdicts, changed=len(changes), stop=stop))
+
+
+def noise_estimate(verdicts: pa.Table) -> float | None:
+    """Mean of 1 - ``p_clean``, in [0, 1]; verdicts without one don't count, and None where all are."""
+    mean = pc.mean(verdicts["p_clean"].cast(pa.float64())).as_py()
+    return None if mean is None else 1.0 - mean
+
+
+def _summary(number: int, verdicts: pa.Table, *, changed: int | None, stop: Stop | None) -> RoundSummary:
+    kept = pc.count(final_labels(verdicts)).as_py()
+    return RoundSummary(number, noise_estimate(verdicts), kept, len(verdicts) - kept, changed, stop)
+
+
+def _aligned(before: pa.Table, verdicts: pa.Table) -> pa.Table:
+    """The earlier verdicts in the order of the later ones."""
+    earlier, later = before["sample_id"].combine_chunks(), verdicts["sample_id"].combine_chunks()
+    position = pc.index_in(later, earlier)
+    if len(earlier) != len(later) or position.null_count:
+        raise InputError(
+            f"rounds: {len(earlier)} samples were judged in one round and {len(later)} in the next, and not all are "
+            "the same; analyze the same manifest in both"
+        )
+    return before.take(position)
+
+
+def _differs(old: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Where two columns differ; a null is a value of its own."""
+    one_is_null = pc.xor(old.is_null(), new.is_null())
+    return pc.or_(one_is_null, pc.fill_null(pc.not_equal(old, new), False))
+
+
+def _changes(before: pa.Table, verdicts: pa.Table) -> pa.Table:
+    columns = {name: verdicts[name] for name in ("sample_id", "label", *_COMPARED)}
+    columns |= {f"{name}_before": before[name] for name in _COMPARED}
+    return pa.table([columns[name] for name in CHANGES.names], schema=CHANGES)
+
+
+def _noise_change(before: float | None, after: float | None) -> float:
+    """Absolute change of the estimate; without estimates there is none to wait for."""
+    return 0.0 if before is None or after is None else abs(after - before)

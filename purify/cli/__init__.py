@@ -1,0 +1,5 @@
+"""The command line: thin commands over the pipeline. ``purify --help`` is the map."""
+
+from purify.cli.commands import main
+
+__all__ = ["main"]

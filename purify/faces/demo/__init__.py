@@ -1,6 +1,0 @@
-"""The demo set: invented people, drawn by code, under labels that are often wrong."""
-
-from purify.faces.demo.dataset import DemoSet, write_demo
-from purify.faces.demo.plan import DemoSpec
-
-__all__ = ["DemoSet", "DemoSpec", "write_demo"]

@@ -1,0 +1,1 @@
+"""Decoding and loading of images, the one way for ingest, training and embedding."""

@@ -1,0 +1,180 @@
+"""Decoding, the one way for ingest, training and embedding: bytes -> facts, bytes -> square RGB pixels.
+
+Whole pixels or nothing: an image that is cut short is unreadable, never half gray. Only the first frame of an
+animation counts, the EXIF orientation is applied, transparency lies over black, 16-bit gray keeps its upper byte.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from purify.images.defects import Defect, UnreadableImageError
+from purify.tables.schema import Status
+
+Image.init()
+# Raster formats of photos only: others (PostScript, PDF, ...) would run programs or are no pictures of faces.
+_WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+_FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
+# What the decoder has to say of an image is its row's status; warnings from threads would only litter the screen.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+#: Steps of EXIF orientation: what to do to see the image upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_FIRST_SIDEWAYS = 5
+#: The box filter may do the coarse part of a reduction, down to this many times the wanted size.
+_REDUCING_GAP = 2.0
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a manifest row says of an image; `width` and `height` in pixels, upright; None if unreadable."""
+
+    width: int | None
+    height: int | None
+    status: Status
+    reason: str | None
+
+
+def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
+    """Decode the whole image and say whether it is usable; never raises for bad bytes.
+
+    Parameters
+    ----------
+    data
+        Bytes of an image file.
+    min_size
+        Least length of the shorter side, in pixels.
+    max_pixels
+        An image that declares more is not decoded.
+    """
+    try:
+        with _as_defects(data):
+            image = _open(data)
+            width, height = image.size
+            if width * height > max_pixels:
+                raise UnreadableImageError(
+                    Defect.DECOMPRESSION_BOMB, f"declares {width}x{height} pixels > {max_pixels}"
+                )
+            _to_rgb(image)
+            if _orientation(image) >= _FIRST_SIDEWAYS:
+                width, height = height, width
+    except UnreadableImageError as error:
+        return ImageFacts(None, None, Status.UNREADABLE, str(error))
+    if min(width, height) < min_size:
+        return ImageFacts(width, height, Status.TOO_SMALL, f"{Defect.TOO_SMALL}: {width}x{height} < {min_size}")
+    return ImageFacts(width, height, Status.OK, None)
+
+
+def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
+    """Pixels uint8[size, size, 3] of the central square, reduced with antialiasing; thread safe.
+
+    Raises
+    ------
+    UnreadableImageError
+        If the bytes give no image.
+    """
+    with _as_defects(data):
+        image = _open(data)
+        image.draft(None, (int(_REDUCING_GAP * size),) * 2)  # a large JPEG is decoded at 1/2, 1/4 or 1/8
+        pixels = _to_rgb(image)
+        orientation = _orientation(image)
+        width, height = pixels.size
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        if pixels.size != (size, size):
+            pixels = pixels.resize(
+                (size, size),
+                Image.Resampling.BILINEAR,
+                box=(left, top, left + side, top + side),
+                reducing_gap=_REDUCING_GAP,
+            )
+        if orientation in _UPRIGHT:  # turning the small square is the same as cropping the turned image
+            pixels = pixels.transpose(_UPRIGHT[orientation])
+    return np.array(pixels)
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise UnreadableImageError(Defect.ZERO_BYTES)
+    return Image.open(BytesIO(data), formats=_FORMATS)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    if image.mode.startswith("I"):  # 16-bit gray, some of it in 32-bit integers
+        return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode not in _MODES:
+        raise UnreadableImageError(Defect.UNSUPPORTED, f"pixel mode {image.mode}; convert it to 8-bit RGB or gray")
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8 of a loaded image; what can't be read is upright."""
+    if "exif" not in image.info and image.format != "TIFF":
+        return 1
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001 - parsers of damaged metadata raise nearly anything; the pixels are whole all the same
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+@contextmanager
+def _as_defects(data: bytes) -> Iterator[None]:
+    try:
+        yield
+    except UnreadableImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(Defect.DECOMPRESSION_BOMB, str(error)) from error
+    except Exception as error:
+        raise _damage(data, error) from error
+
+
+def _damage(data: bytes, error: Exception) -> UnreadableImageError:
+    if isinstance(error, UnidentifiedImageError):  # its own text is the address of a buffer
+        if not data.startswith(_SIGNATURES):
+            return UnreadableImageError(Defect.NOT_AN_IMAGE, "no decoder knows these bytes")
+        if _is_cut_short(data):
+            return UnreadableImageError(Defect.TRUNCATED, "the file ends before its header does")
+        return UnreadableImageError(Defect.CORRUPT, "its header makes no sense")
+    detail = (str(error).splitlines() or [""])[0] or type(error).__name__
+    cut_short = "truncated" in detail or _is_cut_short(data)
+    return UnreadableImageError(Defect.TRUNCATED if cut_short else Defect.CORRUPT, detail)
+
+
+def _is_cut_short(data: bytes) -> bool:
+    """Whether the end that the format promises isn't there."""
+    tail = data[-64:]
+    if data.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" not in tail
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in tail
+    if data.startswith(b"GIF8"):
+        return not tail.rstrip(b"\0").endswith(b";")
+    if data.startswith(b"RIFF"):
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if data.startswith(b"BM"):
+        return int.from_bytes(data[2:6], "little") > len(data)
+    return False

@@ -1,0 +1,154 @@
+"""Pixels for training and embedding: rows of a manifest, decoded by threads while the device computes."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from purify.errors import InputError, PurifyError
+from purify.images.decoding import decode_rgb
+from purify.storage.image_bytes import BlobReader
+
+Indices = npt.NDArray[np.int64]
+Pixels = npt.NDArray[np.uint8]
+Prepared = TypeVar("Prepared")
+
+#: Batches that are read in advance: enough to ride out a slow image, few enough to hold in memory.
+AHEAD = 4
+#: Images that a thread decodes in one go: handing over each alone would cost time of its own.
+_CHUNK = 16
+
+
+def resolve_workers(workers: int) -> int:
+    """Number of threads or processes at work; 0 means one for each core that this process may use."""
+    return workers or max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class _Pending(Generic[Prepared]):
+    """A batch on its way."""
+
+    rows: Indices
+    chunks: Sequence[Future[None]]
+    result: Future[Prepared]
+
+
+class ImageLoader:
+    """Decodes images by their row, in threads (the decoder releases the interpreter lock); nothing is forked.
+
+    Parameters
+    ----------
+    sample_ids, uris
+        One of each a row.
+    size
+        Side of the decoded square in pixels.
+    workers
+        Decoding threads; 0 means one a core.
+    cache_bytes
+        Memory for decoded pixels of the first rows, as many as fit, which are then decoded once.
+    """
+
+    def __init__(
+        self, sample_ids: Sequence[str], uris: Sequence[str], *, size: int, workers: int = 0, cache_bytes: int = 0
+    ) -> None:
+        self._sample_ids = sample_ids
+        self._uris = uris
+        self.size = size
+        self._reader = BlobReader()
+        self._decoders = ThreadPoolExecutor(resolve_workers(workers), thread_name_prefix="decode")
+        self._finisher = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        cached = min(len(uris), cache_bytes // (3 * size * size))
+        self._cache = np.empty((cached, 3, size, size), np.uint8)  # the system gives memory when it is first written
+        self._is_cached = np.zeros(cached, np.bool_)
+
+    def __enter__(self) -> ImageLoader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pool in (self._decoders, self._finisher):
+            pool.shutdown(wait=True, cancel_futures=True)
+        self._reader.close()
+
+    def batches(self, batches: Iterable[Indices]) -> Iterator[tuple[Indices, Pixels]]:
+        """Each of `batches` with its pixels uint8[n, 3, S, S]; as `prepared`."""
+        return self.prepared(batches, lambda _position, _rows, pixels: pixels)
+
+    def prepared(
+        self, batches: Iterable[Indices], prepare: Callable[[int, Indices, Pixels], Prepared]
+    ) -> Iterator[tuple[Indices, Prepared]]:
+        """Each of `batches` with what `prepare` makes of it, in order; `AHEAD` batches are made in advance.
+
+        Parameters
+        ----------
+        batches
+            Rows of each batch.
+        prepare
+            Takes the number of the batch (from 0), its rows, and their pixels uint8[n, 3, S, S], which it may keep.
+            Called batch by batch, in a thread beside the caller's.
+
+        Raises
+        ------
+        InputError
+            If an image can't be read any more, naming it.
+        """
+        source = enumerate(batches)
+        pending: deque[_Pending[Prepared]] = deque()
+        try:
+            for number, rows in islice(source, AHEAD):
+                pending.append(self._submit(number, rows, prepare))
+            while pending:
+                batch = pending.popleft()
+                result = batch.result.result()
+                for number, rows in islice(source, 1):
+                    pending.append(self._submit(number, rows, prepare))
+                yield batch.rows, result
+        finally:
+            for batch in pending:
+                for chunk in batch.chunks:
+                    chunk.cancel()
+                batch.result.cancel()
+
+    def _submit(
+        self, number: int, rows: Indices, prepare: Callable[[int, Indices, Pixels], Prepared]
+    ) -> _Pending[Prepared]:
+        pixels = np.empty((len(rows), 3, self.size, self.size), np.uint8)
+        parts = [slice(start, start + _CHUNK) for start in range(0, len(rows), _CHUNK)]
+        chunks = [self._decoders.submit(self._fill, rows[part], pixels[part]) for part in parts]
+
+        def finish() -> Prepared:
+            for chunk in chunks:
+                chunk.result()
+            return prepare(number, rows, pixels)
+
+        return _Pending(rows, chunks, self._finisher.submit(finish))
+
+    def _fill(self, rows: Indices, pixels: Pixels) -> None:
+        """Write the pixels of `rows` to `pixels`, from the cache where they are there."""
+        for row, target in zip(rows.tolist(), pixels, strict=True):
+            if row >= len(self._cache):
+                target[:] = self._load(row)
+                continue
+            if not self._is_cached[row]:
+                self._cache[row] = self._load(row)
+                self._is_cached[row] = True
+            target[:] = self._cache[row]
+
+    def _load(self, row: int) -> Pixels:
+        """Pixels uint8[3, S, S] of one image."""
+        try:
+            return decode_rgb(self._reader.read(self._uris[row]), self.size).transpose(2, 0, 1)
+        except (OSError, PurifyError, ValueError, SyntaxError) as error:
+            raise InputError(
+                f"{self._sample_ids[row]}: readable at ingest, but not now ({error}); ingest the source again"
+            ) from error

@@ -1,1 +1,0 @@
-"""Sources -> manifest: reading images, the tables of the project, and applying verdicts to them."""

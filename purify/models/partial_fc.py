@@ -1,0 +1,125 @@
+"""Partial FC: a step of training with some of the classes (An et al., CVPR 2022, arXiv 2203.15565).
+
+The classes of the batch compete with a random share of the others, each class with all of its K sub-centers. Time
+and memory of a step fall with the share, and so does the chance that a wrong label's true class is pushed away.
+Where ranks share the classes, all of them draw the same sample of the whole, and each takes its own classes from it:
+the draw does not depend on the number of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from purify.models.heads import SubcenterHead
+from purify.models.process_group import Part
+
+_MOMENTUM = "momentum_buffer"
+
+
+@dataclass(frozen=True)
+class ClassSample:
+    """The classes of a step.
+
+    Attributes
+    ----------
+    classes
+        int64[S], ascending, without repeats.
+    targets
+        int64[N]; the place of each label in `classes`, -1 where it is not there.
+    """
+
+    classes: Tensor
+    targets: Tensor
+
+    def within(self, part: Part) -> ClassSample:
+        """Those of the sample that are in `part`, numbered from its start."""
+        bounds = torch.tensor([part.start, part.stop], device=self.classes.device)
+        start, stop = torch.searchsorted(self.classes, bounds).tolist()
+        place = Part(start, stop, len(self.classes))
+        return ClassSample(self.classes[place.slice] - part.start, place.local(self.targets))
+
+
+def sample_classes(labels: Tensor, classes: int, *, rate: float, generator: torch.Generator) -> ClassSample:
+    """All classes of ``labels[N]``, and a uniform draw of the share `rate` (at least one) of the others.
+
+    Drawn on the generator's device, so that a seed means the same classes everywhere.
+    """
+    given = labels.to(generator.device)
+    absent = torch.ones(classes, dtype=torch.bool, device=given.device).index_fill_(0, given, False)
+    others = absent.nonzero().squeeze(1)
+    count = max(1, round(rate * len(others)))
+    drawn = others[torch.randperm(len(others), generator=generator, device=given.device)[:count]]
+    chosen = torch.cat([given.unique(), drawn]).sort().values
+    return ClassSample(chosen.to(labels.device), torch.searchsorted(chosen, given).to(labels.device))
+
+
+@contextmanager
+def competing(
+    head: SubcenterHead,
+    optimizer: torch.optim.SGD,
+    labels: Tensor,
+    *,
+    classes: Part,
+    rate: float,
+    generator: torch.Generator,
+) -> Iterator[tuple[SubcenterHead, Tensor]]:
+    """Head and targets of one step: `head` itself at rate 1, else one of drawn classes.
+
+    Parameters
+    ----------
+    head, optimizer
+        The optimizer must be stepped inside.
+    labels
+        int64[N] into all classes.
+    classes
+        Those that `head` has; targets are -1 for labels that are not among them.
+    rate, generator
+        As in `sample_classes`; every rank needs a generator in the same state.
+    """
+    if rate == 1:
+        yield head, classes.local(labels)
+        return
+    sample = sample_classes(labels, classes.total, rate=rate, generator=generator).within(classes)
+    with lent_rows(head, optimizer, sample.classes) as part:
+        yield part, sample.targets
+
+
+@contextmanager
+def lent_rows(head: SubcenterHead, optimizer: torch.optim.SGD, classes: Tensor) -> Iterator[SubcenterHead]:
+    """A head of these classes alone, which stands in for `head` in the optimizer and is written back at the end.
+
+    Weights and momentum of all classes remain in `head` and in the optimizer's state of its weight. Rows of other
+    classes get no gradient, no weight decay, and keep their momentum as it is.
+
+    Parameters
+    ----------
+    head, optimizer
+        `head.weight` is a parameter of `optimizer`.
+    classes
+        int64[S], without repeats.
+    """
+    group = next(group for group in optimizer.param_groups if any(p is head.weight for p in group["params"]))
+    part = head.with_rows(head.weight.detach().index_select(0, classes))
+    lent = [(head.weight, part.weight)]
+    if group["momentum"]:
+        state = optimizer.state[head.weight]
+        if _MOMENTUM not in state:
+            state[_MOMENTUM] = torch.zeros_like(head.weight)
+        rows = state[_MOMENTUM].index_select(0, classes)
+        optimizer.state[part.weight][_MOMENTUM] = rows
+        lent.append((state[_MOMENTUM], rows))
+    parameters = group["params"]
+    group["params"] = [part.weight if parameter is head.weight else parameter for parameter in parameters]
+    try:
+        yield part
+    finally:
+        group["params"] = parameters
+        optimizer.state.pop(part.weight, None)
+        with torch.no_grad():
+            for whole, rows in lent:
+                whole.index_copy_(0, classes, rows)

@@ -1,0 +1,74 @@
+"""Cross-entropy over classes that are spread over ranks (the model-parallel softmax of ArcFace, section 3.3).
+
+Every rank has the embeddings of the whole batch and the logits of its own classes. Three numbers an image travel:
+the largest logit, the sum of the exponentials, and the logit of the true class. The gradient of the logits is then
+known without a further word; only that of the embeddings is a sum over the ranks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from purify.models.process_group import ALONE, World
+
+
+def join_rows(rows: Tensor, total: int, world: World) -> Tensor:
+    """The ranks' parts of `total` rows -> all rows; the gradient of a rank's rows is the sum over the ranks."""
+    return rows if world.size == 1 else _Join.apply(rows, total, world)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, world: World = ALONE) -> Tensor:
+    """Mean cross-entropy of a batch, the same number on every rank.
+
+    Parameters
+    ----------
+    logits
+        [N, S] of this rank's S classes (none is allowed); ``-inf`` takes a class out.
+    targets
+        int64[N] into this rank's classes; -1 where the true class is another rank's.
+    world
+        The ranks that have the other classes.
+    """
+    loss: Tensor = _CrossEntropy.apply(logits, targets, world)
+    return loss
+
+
+class _Join(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, total: int, world: World) -> Tensor:
+        ctx.part, ctx.world = world.part(total), world
+        return world.join(rows, total)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.world.add(gradient.contiguous().clone())[ctx.part.slice], None, None
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, world: World) -> Tensor:
+        own = (targets >= 0).nonzero().squeeze(1)
+        most = logits.amax(dim=1) if logits.shape[1] else logits.new_full((len(logits),), -math.inf)
+        most = world.largest(most)
+        shares = (logits - most[:, None]).exp_()
+        sums = torch.stack([shares.sum(dim=1), torch.zeros_like(most)])
+        sums[1, own] = logits[own, targets[own]] - most[own]
+        total, target = world.add(sums)
+        shares /= total[:, None]
+        ctx.save_for_backward(shares, own, targets)
+        return (total.log() - target).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        shares, own, targets = ctx.saved_tensors
+        each = gradient / len(targets)
+        to_logits = shares * each
+        to_logits[own, targets[own]] -= each
+        return to_logits, None, None

@@ -1,0 +1,170 @@
+"""The flow as a deployment: on a schedule, with its parameters as a form, and never twice at once on one data set.
+
+What talks to the server needs a configured one: call `purify.orchestration.prefect_api.require_server` first.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from purify import __version__
+from purify.errors import InputError, PurifyError
+from purify.orchestration.launch import FlowRequest
+from purify.orchestration.lost_runs import close_silent_runs
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.schedules import Schedule
+
+POOL = "purify"
+"""Work pool of the deployments, unless another is asked for."""
+
+TAG = "purify"
+CHILD_ENVIRONMENT = {"DO_NOT_TRACK": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""What a worker's child gets beside the worker's own environment; nothing of the environment is stored."""
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """When a deployment runs by itself: by `cron`, every `interval`, or (neither) only when it is triggered."""
+
+    cron: str | None = None
+    interval: timedelta | None = None
+    timezone: str = "UTC"
+
+    def schedule(self) -> Schedule | None:
+        """The schedule in Prefect's form.
+
+        Raises
+        ------
+        InputError
+            If the cron expression or the time zone is none.
+        """
+        from prefect.schedules import Cron, Interval
+
+        try:
+            ZoneInfo(self.timezone)
+            if self.cron is not None:
+                return Cron(self.cron, timezone=self.timezone)
+            if self.interval is not None:
+                return Interval(self.interval, timezone=self.timezone)
+        except (ValueError, ZoneInfoNotFoundError) as error:
+            raise InputError(
+                f"--cron {self.cron!r}, --timezone {self.timezone!r}: expected minute, hour, day, month and weekday,"
+                ' such as "0 2 * * *" (each night at two), and a name such as Europe/Berlin'
+            ) from error
+        return None
+
+
+def deployment_of(
+    request: FlowRequest, name: str, timetable: Timetable, *, pool: str | None = None
+) -> RunnerDeployment:
+    """The deployment ``purify/<name>`` of a request; with a `pool` for its workers, else for this process.
+
+    Its parameters are those of the request, so every run works in the same folder: one that was killed is gone on
+    with by the next. A second run waits until the first has ended.
+    """
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.types.entrypoint import EntrypointType
+
+    from purify.orchestration.flow import purify_flow
+
+    schedule = timetable.schedule()
+    deployment = purify_flow.to_deployment(
+        name,
+        schedules=[] if schedule is None else [schedule],
+        parameters=parameters(request),
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        description=f"Purifies {request.source} into {request.run_folder}.",
+        tags=[TAG, name],
+        version=__version__,
+        work_pool_name=pool,
+        job_variables={"env": CHILD_ENVIRONMENT} if pool else None,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    return cast("RunnerDeployment", deployment)  # the declared type has what an async caller gets
+
+
+def parameters(request: FlowRequest) -> dict[str, Any]:
+    """The flow's parameters as JSON; of the configuration only what is not as it is by default."""
+    given = asdict(request)
+    given["config"] = request.config.model_dump(mode="json", exclude_defaults=True)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def deploy(request: FlowRequest, name: str, timetable: Timetable, *, pool: str) -> dict[str, Any]:
+    """Put the deployment on the configured server, with its work pool and the automation that closes lost runs."""
+    from prefect.utilities.urls import url_for
+
+    deployment = deployment_of(request, name, timetable, pool=pool)
+    prepare_server(pool=pool)
+    identifier = cast(UUID, deployment.apply())
+    return {
+        "deployment": f"{deployment.flow_name}/{name}",
+        "run_folder": request.run_folder,
+        "work_pool": pool,
+        "page": url_for("deployment", obj_id=identifier),
+        "next": f"prefect worker start --pool {pool}",
+    }
+
+
+def deploy_file(path: Path, *, pool: str) -> dict[str, Any]:
+    """Put all deployments of a ``prefect.yaml`` on the configured server, by Prefect's own command.
+
+    Raises
+    ------
+    InputError
+        If Prefect refuses the file; with what it says.
+    """
+    prepare_server(pool=pool)
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        raise InputError(f"{path}: not deployed: {(answer.stderr.strip() or answer.stdout.strip())[-2000:]}")
+    return {"file": str(path), "work_pool": pool, "next": f"prefect worker start --pool {pool}"}
+
+
+def serve(request: FlowRequest, name: str, timetable: Timetable) -> None:
+    """Put the deployment on the configured server and run what is due in children of this process, until it ends.
+
+    While nobody serves it, its schedule is paused.
+    """
+    from prefect import serve as serve_deployments
+
+    deployment = deployment_of(request, name, timetable)
+    prepare_server()
+    serve_deployments(deployment, pause_on_shutdown=True)
+
+
+def prepare_server(*, pool: str | None = None) -> None:
+    """Set up what the deployments need on the server: a process work pool, and the automation against lost runs.
+
+    Done again, it changes nothing; a pool that is there stays as it is.
+
+    Raises
+    ------
+    PurifyError
+        If the server refuses.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
+    from prefect.workers.process import ProcessWorker
+
+    try:
+        close_silent_runs()
+        if pool is not None:
+            template = ProcessWorker.get_default_base_job_template()
+            with get_client(sync_client=True) as client:
+                client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+    except ObjectAlreadyExists:
+        return
+    except PrefectHTTPStatusError as error:
+        raise PurifyError(f"the Prefect server refused: {error}") from error

@@ -1,0 +1,142 @@
+"""The page of a run in the Prefect UI: what came in, what went and why, what it gained, and where the files are.
+
+Plain text from the files of the run folder; `purify.orchestration.summary` publishes it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from purify.orchestration.artifacts import markdown_records, markdown_table, markdown_text, picture
+from purify.report import tables
+from purify.report.figures import data_url, png_bytes
+from purify.report.html import run_histogram
+from purify.report.labels import worst_labels
+from purify.report.selection import surest_removed
+from purify.report.thumbnails import Face, face_sheets
+from purify.storage.files import read_json, read_table
+from purify.storage.run_folder import RunFolder
+from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
+
+REPORTS_URL = "PURIFY_REPORTS_URL"
+"""Environment variable: where a web server shows the folder that holds the runs. A browser opens no ``file://``
+link of a page that came over HTTP."""
+
+_WORST = 12
+_FACES = 24
+_FACES_A_ROW = 6
+
+
+def report_link(run: RunFolder) -> str:
+    """Address of the run's report."""
+    base = os.environ.get(REPORTS_URL)
+    if not base:
+        return run.report.absolute().as_uri() if run.url is None else run.shown(run.report)
+    return f"{base.rstrip('/')}/{quote(run.root.name)}/{run.report.name}"
+
+
+def worst_classes(run: RunFolder) -> list[dict[str, Any]]:
+    """The labels with the largest estimated share of wrong images."""
+    return [
+        {
+            "label": row["label"],
+            "images": row["n"],
+            "kept": row["n_kept"],
+            "estimated wrong": _percent(row["noise_rate"]),
+            "flag": row["flag"],
+        }
+        for row in worst_labels(read_table(run.class_report, CLASS_REPORT), most=_WORST)
+    ]
+
+
+def run_page(run: RunFolder, figures: Sequence[Mapping[str, Any]], *, with_faces: bool) -> str:
+    """The page in Markdown; `figures` are the rows of the summary, `with_faces` shows what was removed."""
+    info = read_json(run.info)
+    manifest, verdicts = read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)
+    evaluation = read_json(run.evaluation) if run.evaluation.exists() else None
+    histogram = data_url(png_bytes(run_histogram(manifest, verdicts, info)), "png")
+    parts = [
+        f"# {markdown_text(run.root.name)}",
+        _outcome(info["counts"], noise_estimate(info), evaluation),
+        f"The whole report: [{markdown_text(str(run.report))}]({report_link(run)})",
+        "## Labels with the most wrong images",
+        _table(worst_classes(run)) or "None lost an image.",
+        *_verification(evaluation),
+        "## Angles to the dominant sub-center",
+        picture("Angles to the dominant sub-center", histogram),
+        "## Surest of the removed images",
+        _removed(manifest, verdicts) if with_faces else "Not shown: `show.faces` keeps pictures off this server.",
+        "## All figures",
+        markdown_records(figures),
+        "## Seconds a stage",
+        _table([{"stage": name, "seconds": seconds} for name, seconds in info.get("stages", {}).items()]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def noise_estimate(info: Mapping[str, Any]) -> float | None:
+    """Estimated share of wrong labels in the run's last round; None where its rule estimates none."""
+    rounds = info.get("rounds")
+    return rounds[-1]["noise_estimate"] if rounds else None
+
+
+def _outcome(counts: Mapping[str, int], noise: float | None, evaluation: Mapping[str, Any] | None) -> str:
+    sentences = [f"**{counts['cleaned']:,} of {counts['ok']:,} images kept**, {counts['removed']:,} removed."]
+    if counts["not_ok"]:
+        sentences.append(f"{counts['not_ok']:,} more were not usable.")
+    if noise is not None:
+        sentences.append(f"About {_percent(noise)} of the given labels are wrong.")
+    if evaluation and evaluation.get("gap_closed"):
+        gap = evaluation["gap_closed"]["auc"]
+        low, high = gap["interval"]
+        sentences.append(f"Gap to the truly clean set closed: {gap['value']:.2f} ({low:.2f} to {high:.2f}).")
+    return " ".join(sentences)
+
+
+def _verification(evaluation: Mapping[str, Any] | None) -> list[str]:
+    if evaluation is None:
+        return []
+    rows = [
+        {
+            "trained on": name,
+            "images": model["n_train"],
+            "AUC": model["auc"],
+            "95 % interval": " to ".join(f"{bound:.4f}" for bound in model["auc_interval"]),
+        }
+        for name, model in tables.ordered_models(evaluation).items()
+    ]
+    return [f"## Verification on {evaluation['pairs']['used']:,} pairs of unseen people", markdown_records(rows)]
+
+
+def _removed(manifest: pa.Table, verdicts: pa.Table) -> str:
+    shown = face_sheets(manifest, {"removed": surest_removed(verdicts, most=_FACES)})["removed"]
+    return contact_sheet(shown) if shown else "None, or their images are not at hand."
+
+
+def contact_sheet(shown: Sequence[Face]) -> str:
+    """Faces in rows, each with its label and what is said of it underneath."""
+    lines = []
+    for start in range(0, len(shown), _FACES_A_ROW):
+        row = shown[start : start + _FACES_A_ROW]
+        blank = [""] * (_FACES_A_ROW - len(row))
+        lines.append([*(picture(face.label, face.picture) for face in row), *blank])
+        lines.append([*(markdown_text(f"{face.label}: {_said_of(face)}") for face in row), *blank])
+    return markdown_table(lines)
+
+
+def _said_of(face: Face) -> str:
+    angle = "no angle" if face.angle is None else f"{face.angle:.1f}\u00b0"
+    return f"{angle}, {face.reason.replace('_', ' ')}"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    return markdown_records(rows) if rows else ""
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"

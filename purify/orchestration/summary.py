@@ -1,0 +1,100 @@
+"""What a run shows when it ends: figures for people and programs, and artifacts in the Prefect UI."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from purify.config import ShowConfig
+from purify.orchestration.artifacts import publish_link, publish_page, publish_table, summary_table
+from purify.orchestration.run_page import noise_estimate, report_link, run_page, worst_classes
+from purify.report.tables import rounds
+from purify.storage.files import read_json
+from purify.storage.run_folder import RunFolder
+
+#: What the summary says of the verdicts where the truth is known; the report says more.
+_TRUTH_FIGURES = ("average_precision", "f1", "precision", "recall", "clean_kept")
+#: Verification pairs: in the file, left out for a person or an image of the training set, and measured on.
+_PAIR_COUNTS = ("given", "excluded_identity", "excluded_image", "used")
+
+#: Samples that an update found new, changed or gone in the source, and images that it embedded.
+_UPDATE_COUNTS = ("new", "changed", "gone", "embedded", "new_since_training")
+
+
+def run_summary(run: RunFolder) -> dict[str, Any]:
+    """What a run ended with, for people and programs."""
+    info = read_json(run.info)
+    values: dict[str, Any] = {"run": run.shown(run.root), **_update_figures(info), **info["counts"]}
+    if (noise := noise_estimate(info)) is not None:
+        values["noise_estimate"] = noise
+    if run.evaluation.exists():
+        evaluation = read_json(run.evaluation)
+        values |= {f"auc_{name}": model["auc"] for name, model in evaluation["models"].items()}
+        values |= {f"pairs_{key}": evaluation["pairs"][key] for key in _PAIR_COUNTS}
+        gap = evaluation.get("gap_closed")
+        values["gap_closed"] = gap["auc"]["value"] if gap else None
+    values |= _round_figures(info)
+    truth = info.get("truth", {})
+    values |= {f"noise_{key}": truth[key] for key in _TRUTH_FIGURES if key in truth}
+    return {**values, "report": run.shown(run.report)}
+
+
+def _update_figures(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What the last look at the source found, and what was done about it."""
+    update = info.get("growth")
+    if update is None:
+        return {}
+    counts = {f"update_{key}": update[key] for key in _UPDATE_COUNTS}
+    return {"nothing_new": update["nothing_new"], **counts, "update_models": _models_text(update)}
+
+
+def _models_text(update: Mapping[str, Any]) -> str:
+    """Which models the last update trained, and why."""
+    if update["trained"]:
+        return f"trained: {update['why']}"
+    again = [model for model, number in update["trained_on"].items() if number == update["update"]]
+    if not again or update["nothing_new"]:
+        return f"kept: {update['why']}"
+    return f"kept: {update['why']}; but {', '.join(again)} trained on what is kept now, which changed by more than that"
+
+
+def _round_figures(info: Mapping[str, Any]) -> dict[str, Any]:
+    """How the rounds went, where there were more than one or should have been."""
+    rows = rounds(info)
+    if not rows:
+        return {}
+    values: dict[str, Any] = {"rounds": len(rows)}
+    for row in rows:
+        values[f"round_{row['round']}_noise_estimate"] = row["noise_estimate"]
+        if row["changed"] is not None:
+            values[f"round_{row['round']}_changed"] = row["changed"]
+    return {**values, "rounds_stopped_because": f"{rows[-1]['stopped_because']}: {rows[-1]['why_last']}"}
+
+
+def publish_summary(run: RunFolder, show: ShowConfig) -> None:
+    """Show how the run ended as artifacts of the running flow: its figures, worst labels, page, and report."""
+    name = run.root.name
+    figures = summary_table(run_summary(run))
+    publish_table(figures, key="purify-summary", description=f"Figures of {name}")
+    worst = worst_classes(run)
+    if worst:
+        publish_table(worst, key="purify-worst-labels", description=f"Labels of {name} with the most wrong images")
+    page = run_page(run, figures, with_faces=_faces_may_be_shown(show))
+    publish_page(page, key="purify-report", description=f"What became of {name}")
+    publish_link(
+        report_link(run), key="purify-report-file", text=run.shown(run.report), description=f"Report of {name}"
+    )
+
+
+def _faces_may_be_shown(show: ShowConfig) -> bool:
+    if show.faces != "loopback":
+        return show.faces == "always"
+    from prefect.settings import get_current_settings
+
+    host = urlsplit(get_current_settings().api.url or "").hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The whole job as plain Python: stages, rounds, updates."""

@@ -1,0 +1,73 @@
+"""Source -> the manifest of a run, again and again: only what changed is read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.config import PurifyConfig
+from purify.errors import InputError
+from purify.ingest.ingest import ingest_again, load_manifest
+from purify.ingest.inspection import load_readings, save_readings
+from purify.pipeline.update_log import begin_update
+from purify.progress import Progress, silent
+from purify.storage.files import read_table, write_table
+from purify.storage.locations import Location
+from purify.storage.run_folder import RunFolder
+from purify.tables.manifest_diff import compare_manifests
+from purify.tables.schema import MANIFEST, Status
+
+_STAGE = "ingest"
+
+
+def take_in(
+    run: RunFolder, source: Location, images: Sequence[Location], config: PurifyConfig, *, progress: Progress = silent
+) -> bool:
+    """Bring the run's manifest to what the source holds now, and say whether it changed.
+
+    Raises
+    ------
+    InputError
+        If the source can't be used, or has lost more of its images than ``grow.most_lost`` allows.
+    """
+    began = time.monotonic()
+    known = load_readings(run.readings, config.ingest)
+    ingested = ingest_again(source, images, config.ingest, known=known, progress=progress)
+    changed = _replace(run, source, ingested.manifest, config, began)
+    lasting = ingested.readings.lasting()
+    if not lasting.equals(known):
+        save_readings(run.readings, lasting, config.ingest)
+    return changed
+
+
+def take_in_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
+    """The same for a table whose images are not at hand: it is taken as it is."""
+    began = time.monotonic()
+    return _replace(run, table, load_manifest(table), config, began)
+
+
+def _replace(run: RunFolder, source: Location, manifest: pa.Table, config: PurifyConfig, began: float) -> bool:
+    inputs = {"source": str(source), "config": config.ingest.model_dump(exclude={"workers"})}
+    if run.manifest.exists():
+        before = read_table(run.manifest, MANIFEST)
+        if manifest.equals(before) and run.stage_done(_STAGE, inputs):
+            return False
+        _refuse_loss(source, before, manifest, config.grow.most_lost)
+    begin_update(run)
+    write_table(manifest, run.manifest)
+    run.mark_done(_STAGE, inputs, [run.manifest], seconds=round(time.monotonic() - began, 3))
+    return True
+
+
+def _refuse_loss(source: Location, before: pa.Table, manifest: pa.Table, most_lost: float) -> None:
+    usable = pc.sum(pc.equal(before["status"], Status.OK.value)).as_py() or 0
+    lost = compare_manifests(before, manifest).lost
+    if lost > most_lost * usable:
+        raise InputError(
+            f"{source}: {lost} of the {usable} usable images that this run knows are gone or can't be read any more; "
+            "nothing was changed. Is a disk not mounted? If they are meant to leave, allow it with "
+            "--set grow.most_lost=1"
+        )

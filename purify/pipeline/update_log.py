@@ -1,0 +1,150 @@
+"""The part of ``run.json`` that tells of updates: what the last one took in, and what came before it.
+
+It is written while an update goes on, each entry before what it tells of can no longer be told, so that a run that was
+cut off ends by telling the same as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from purify.pipeline.retraining import NOTHING_NEW, Because
+from purify.storage.files import read_json, read_table, write_table
+from purify.storage.run_folder import RunFolder
+from purify.tables.manifest_diff import compare_manifests
+from purify.tables.schema import MANIFEST
+
+
+@dataclass(frozen=True)
+class Update:
+    """``growth`` in ``run.json``; finished ones that changed something are also listed in ``updates``.
+
+    Attributes
+    ----------
+    update
+        Number, from 1: the first run.
+    finished
+        False while it goes on.
+    nothing_new
+        The run looked at its source later, and nothing was new: the counts are zero.
+    new, changed, gone
+        Samples, against the manifest before: new ids, other bytes, label or status, and ids that left.
+    embedded
+        Images that were embedded (a round's, where rounds differ the largest number).
+    embedded_by_stage
+        The same for each stage.
+    new_since_training, new_share
+        Usable images that the models in force were not trained on, and their share.
+    drift_degrees
+        How much larger the median angle of these is; None: not measured.
+    trained
+        Whether the models were trained.
+    choosing
+        True while what to train on is being written.
+    because
+        One of `Because`, for either.
+    why
+        The same in words.
+    trained_on
+        Model -> the update whose images it was trained on.
+    """
+
+    update: int = 1
+    finished: bool = False
+    nothing_new: bool = False
+    new: int = 0
+    changed: int = 0
+    gone: int = 0
+    embedded: int = 0
+    embedded_by_stage: dict[str, int] = field(default_factory=dict)
+    new_since_training: int = 0
+    new_share: float = 0.0
+    drift_degrees: float | None = None
+    trained: bool = False
+    choosing: bool = False
+    because: Because | None = None
+    why: str = ""
+    trained_on: dict[str, int] = field(default_factory=dict)
+
+
+def read_update(run: RunFolder) -> Update | None:
+    """The last update of a run, finished or not."""
+    values = read_json(run.info).get("growth") if run.info.exists() else None
+    if values is None:
+        return None
+    known = {entry.name: values[entry.name] for entry in fields(Update) if entry.name in values}
+    because = known.get("because")
+    return Update(**{**known, "because": None if because is None else Because(because)})
+
+
+def begin_update(run: RunFolder) -> Update:
+    """Begin an update, unless one goes on; the manifest of the last finished one is put aside to compare with."""
+    update = read_update(run)
+    if update is not None and not update.finished:
+        return update
+    if run.manifest.exists():
+        write_table(read_table(run.manifest, MANIFEST), run.manifest_before)
+    number = len(_finished(run)) + 1
+    return _write(run, Update(update=number, trained_on={} if update is None else update.trained_on))
+
+
+def note(run: RunFolder, **entries: Any) -> Update:
+    """Enter what became known of the update that goes on."""
+    return _write(run, replace(begin_update(run), **entries))
+
+
+def note_embedded(run: RunFolder, stage: str, count: int) -> None:
+    """Add to the number of images that a stage embedded."""
+    counts = begin_update(run).embedded_by_stage
+    counts = counts | {stage: counts.get(stage, 0) + count}
+    note(run, embedded_by_stage=counts, embedded=max(counts.values()))
+
+
+def note_table(run: RunFolder, model: str) -> None:
+    """Enter that `model` is trained on the images of this update."""
+    update = begin_update(run)
+    note(run, trained_on=update.trained_on | {model: update.update})
+
+
+def note_changes(run: RunFolder) -> None:
+    """Compare the manifest with the one before, and enter what is new, changed and gone."""
+    now = read_table(run.manifest, MANIFEST)
+    before = read_table(run.manifest_before, MANIFEST) if run.manifest_before.exists() else MANIFEST.empty_table()
+    changes = compare_manifests(before, now)
+    note(run, new=changes.new, changed=changes.changed, gone=changes.gone)
+
+
+def finish_update(run: RunFolder) -> None:
+    """Close the update, and list it if it changed something."""
+    update = note(run, finished=True)
+    if update.new or update.changed or update.gone or update.trained:
+        run.update_info(updates=[*_finished(run), asdict(update)])
+
+
+def note_nothing_new(run: RunFolder) -> None:
+    """Enter that the source was looked at and nothing was new."""
+    update = replace(
+        read_update(run) or Update(),
+        finished=True,
+        nothing_new=True,
+        new=0,
+        changed=0,
+        gone=0,
+        embedded=0,
+        embedded_by_stage={},
+        trained=False,
+        because=Because.NOTHING_NEW,
+        why=NOTHING_NEW,
+    )
+    _write(run, update)
+
+
+def _write(run: RunFolder, update: Update) -> Update:
+    run.update_info(growth=asdict(update))
+    return update
+
+
+def _finished(run: RunFolder) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = read_json(run.info).get("updates", []) if run.info.exists() else []
+    return listed

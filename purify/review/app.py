@@ -1,0 +1,188 @@
+"""The page's web application: what a tab asks for and sends, as JSON, behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from purify.errors import PurifyError
+from purify.review.guard import HEADERS, OPEN_PREFIX, Door, refusal
+from purify.review.review_log import Action
+from purify.review.session import Desk
+from purify.tables.schema import Decision
+
+PAGE = Path(__file__).with_name("page")
+_FIRST_ITEMS = 6
+_MOST_ITEMS = 50
+_MOST_LABELS = 200
+_LONGEST_LABEL = 10_000
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
+
+
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+class _Guard:
+    """Answers what the guard refuses, and puts its headers on every answer."""
+
+    def __init__(self, app: Callable[[_Message, _Receive, _Send], Awaitable[None]], door: Door) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":  # the start and end of the server
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+
+        async def send_guarded(message: _Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", []), *_HEADERS]
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+                message["headers"] = headers
+            await send(message)
+
+        why = refusal(
+            self._door, request.method, request.url.path, request.headers, request.query_params, request.cookies
+        )
+        app = self._app if why is None else JSONResponse({"error": why}, status_code=403)
+        await app(scope, receive, send_guarded)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Decided(_Body):
+    """A decision on some rows, with the version that was seen when it was taken; a relabel comes with the label."""
+
+    rows: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    decision: Decision
+    new_label: str | None = Field(None, max_length=_LONGEST_LABEL)
+    seen: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _label_of_a_relabel(self) -> Decided:
+        relabel = self.decision is Decision.RELABEL
+        if relabel != (self.new_label is not None and bool(self.new_label.strip())):
+            raise ValueError("a relabel, and nothing else, comes with a new_label")
+        return self
+
+
+class _FromTab(_Body):
+    """Who writes, and up to which version it wants no news."""
+
+    tab: str = Field(min_length=1, max_length=64)
+    seen: int = Field(ge=0)
+
+
+class Decisions(_FromTab):
+    """Decisions of a tab, in order."""
+
+    actions: list[Decided] = Field(min_length=1)
+
+
+class Undo(_FromTab):
+    """Take an action back; without `id` the last one."""
+
+    id: int | None = None
+
+
+def build_app(desk: Desk, door: Door) -> FastAPI:
+    """The application of one run, behind one door."""
+    app = FastAPI(title="purify review", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(_Guard, door=door)
+    files = {path.name: path.read_bytes() for path in PAGE.iterdir()}
+
+    @app.exception_handler(PurifyError)
+    async def explain(_: Request, error: Exception) -> Response:
+        return JSONResponse({"error": str(error)}, status_code=500)
+
+    @app.get("/")
+    async def index() -> Response:
+        response = HTMLResponse(files["index.html"])
+        response.set_cookie(door.cookie, door.token, httponly=True, samesite="strict")
+        return response
+
+    @app.get(OPEN_PREFIX + "{name}")
+    async def page_file(name: str) -> Response:
+        kind = _MEDIA_TYPES.get(Path(name).suffix)
+        if name not in files or kind is None:
+            raise HTTPException(404)
+        return Response(files[name], media_type=kind)
+
+    @app.get("/api/state")
+    def state() -> Any:
+        return {"token": door.token, **desk.state(most=_FIRST_ITEMS)}
+
+    @app.get("/api/queue")
+    def queue(
+        view: str = "informative",
+        label: int | None = None,
+        start: Annotated[int, Query(ge=0)] = 0,
+        n: Annotated[int, Query(ge=1, le=_MOST_ITEMS)] = 12,
+    ) -> Any:
+        if view not in desk.views or (label is not None and not desk.has_label(label)):
+            raise HTTPException(404)
+        return desk.page(view, label, start=start, most=n)
+
+    @app.get("/api/items/{row}")
+    def item(row: int) -> Any:
+        _require_rows(desk, [row])
+        return desk.item(row)
+
+    @app.get("/api/labels")
+    def labels(q: str = "", n: Annotated[int, Query(ge=1, le=_MOST_LABELS)] = 50) -> Any:
+        return desk.search(q, most=n)
+
+    @app.get("/api/labels/{label}")
+    def label(label: int) -> Any:
+        if not desk.has_label(label):
+            raise HTTPException(404)
+        return desk.label(label)
+
+    @app.get("/faces/{start}/{row}/{size}")
+    def face(row: int, size: Literal["small", "large"]) -> Response:
+        _require_rows(desk, [row])
+        jpeg = desk.pictures.jpeg(row, size)
+        if jpeg is None:
+            raise HTTPException(404)
+        # The address has the number of this start in it, so a kept picture is never of another run.
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+    @app.get("/api/changes")
+    def changes(seen: Annotated[int, Query(ge=0)]) -> Any:
+        desk.log.refresh()
+        return desk.changes(seen)
+
+    @app.post("/api/reviews")
+    def decide(body: Decisions) -> Any:
+        for action in body.actions:
+            _require_rows(desk, action.rows)
+        actions = [Action(action.rows, action.decision, action.new_label, action.seen) for action in body.actions]
+        outcomes = desk.log.record(actions, tab=body.tab)
+        conflicts = [row for outcome in outcomes for row in outcome.conflicts]
+        return {"outcomes": [asdict(outcome) for outcome in outcomes], **desk.changes(body.seen, also=conflicts)}
+
+    @app.post("/api/undo")
+    def undo(body: Undo) -> Any:
+        rows = desk.log.undo(body.id, tab=body.tab)
+        return {"rows": rows, **desk.changes(body.seen)}
+
+    return app
+
+
+def _require_rows(desk: Desk, rows: Iterable[int]) -> None:
+    if any(not 0 <= row < len(desk.samples) for row in rows):
+        raise HTTPException(404)

@@ -1,0 +1,33 @@
+"""Pictures of the page: read and cut as training reads and cuts them, as small JPEGs, the last ones kept in memory."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from purify.report.thumbnails import jpeg_bytes, read_face
+from purify.review.samples import Samples
+from purify.storage.image_bytes import BlobReader
+
+#: Greatest side in pixels of the pictures, by the name of their size.
+SIDES = {"small": 128, "large": 448}
+_KEPT = 4096  # about 30 MB
+_QUALITY = 88
+
+
+class Pictures:
+    """JPEGs by row; thread safe."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+        self._reader = BlobReader()
+        self.jpeg = lru_cache(_KEPT)(self._jpeg)
+
+    def close(self) -> None:
+        """Close the archives."""
+        self._reader.close()
+
+    def _jpeg(self, row: int, size: str) -> bytes | None:
+        """JPEG of a row in one of `SIDES`; None where the image can't be had."""
+        side = min(SIDES[size], int(self._samples.sides[row]) or SIDES[size])
+        face = read_face(self._reader, side, self._samples.uris[row])
+        return None if face is None else jpeg_bytes(face, quality=_QUALITY)

@@ -1,0 +1,105 @@
+"""One label at a time: its groups, which can be decided at once, the labels it may be merged with, and search."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from purify.review.samples import Rows, Samples, column
+from purify.tables.schema import Flag
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of a label that belong together: a sub-center, or a group of a proposed split."""
+
+    kind: str
+    number: int
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Another label that may be the same person: its place, the angle between the two, and faces that show it."""
+
+    label: int
+    angle: float
+    evidence: Rows
+
+
+@dataclass(frozen=True)
+class ClassPage:
+    """What the class report says of a label (schema `CLASS_REPORT`; empty: nothing), its groups and merges."""
+
+    label: int
+    facts: Mapping[str, Any]
+    groups: Sequence[Group]
+    merges: Sequence[Merge]
+
+
+class Classes:
+    """The labels of a run."""
+
+    def __init__(self, samples: Samples, class_report: pa.Table) -> None:
+        self._samples = samples
+        self._place = {label: place for place, label in enumerate(samples.labels)}
+        self._report = class_report.combine_chunks()
+        self._report_row = {label: row for row, label in enumerate(class_report["label"].to_pylist())}
+        self._folded = [fold(label) for label in samples.labels]
+        flags = class_report["flag"].to_pylist()
+        self._flagged = [
+            self._place[label]
+            for label, flag in zip(self._report_row, flags, strict=True)
+            if flag in (Flag.MIXED, Flag.DUPLICATE_OF, Flag.WEAK_MAJORITY) and label in self._place
+        ]
+        self._subcenter = column(samples.verdicts["subcenter"], -1).astype(np.int64)
+
+    def facts(self, label: int) -> dict[str, Any]:
+        """The class report's row of a label; empty if it has none."""
+        row = self._report_row.get(self._samples.labels[label])
+        return {} if row is None else dict(self._report.slice(row, 1).to_pylist()[0])
+
+    def search(self, words: str, *, most: int) -> list[int]:
+        """Labels that contain `words`, those that begin with them first; without words, those with a proposal."""
+        wanted = fold(words)
+        if not wanted:
+            return self._flagged[:most]
+        found = [place for place, label in enumerate(self._folded) if wanted in label]
+        found.sort(key=lambda place: not self._folded[place].startswith(wanted))
+        return found[:most]
+
+    def page(self, label: int) -> ClassPage:
+        """All of one label."""
+        facts = self.facts(label)
+        rows = self._samples.rows_of(label)
+        groups = self._split(rows, facts.pop("split", None) or []) or self._subcenters(rows)
+        merges = [
+            Merge(self._place[merge["label"]], merge["angle"], self._samples.rows_named(merge["evidence_ids"] or []))
+            for merge in facts.pop("merge_with", None) or []
+            if merge["label"] in self._place
+        ]
+        return ClassPage(label, facts, groups, merges)
+
+    def _split(self, rows: Rows, proposal: Sequence[Sequence[str]]) -> list[Group]:
+        groups, left = [], rows
+        for number, sample_ids in enumerate(proposal, start=1):
+            named = self._samples.rows_named(sample_ids)
+            groups.append(Group("split", number, rows[np.isin(rows, named)]))
+            left = left[~np.isin(left, named)]
+        if groups and len(left):
+            groups.append(Group("rest", len(groups) + 1, left))
+        return groups
+
+    def _subcenters(self, rows: Rows) -> list[Group]:
+        subcenters = self._subcenter[rows]
+        return [Group("subcenter", int(k), rows[subcenters == k]) for k in np.unique(subcenters)]
+
+
+def fold(label: str) -> str:
+    """A label as it is compared in a search: without case, and with an underscore for a blank."""
+    return unicodedata.normalize("NFKC", label).casefold().replace("_", " ").strip()

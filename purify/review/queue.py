@@ -1,0 +1,69 @@
+"""Which faces a person sees, and in which order: most informative first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.review.samples import Rows, Samples, column
+from purify.tables.schema import Decision
+
+#: A sample is borderline if its probability to be right is less than this from one half.
+BORDERLINE = 0.4
+_BANDS = 5  # of the distance from one half
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Orders of rows by the name of a view; each is most informative first.
+
+    `borderline` is bool [N]: what the rule left to a person, and what it is unsure of.
+    """
+
+    views: Mapping[str, Rows]
+    borderline: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some rows of a view, and the place after the last one looked at."""
+
+    rows: Rows
+    next_place: int
+
+
+def build_queue(samples: Samples) -> Queue:
+    """Order the samples: by how unsure the verdict is, in bands of a tenth, then by class.
+
+    So the faces of one class come one after another, and what teaches most comes first. What the rule left to a
+    person (``review``) is before all bands; what has no probability is in the first one.
+    """
+    decisions = samples.verdicts["decision"]
+    left = column(pc.equal(decisions, Decision.REVIEW.value), False)
+    sure = np.abs(column(samples.verdicts["p_clean"], 0.5).astype(np.float64) - 0.5)
+    band = np.minimum((sure * 2 * _BANDS).astype(np.int64), _BANDS - 1)
+    order = np.lexsort((sure, samples.label_index, band, ~left))
+    borderline = left | (sure < BORDERLINE)
+    chosen = {
+        "informative": np.ones(len(samples), bool),
+        "borderline": borderline,
+        "removed": column(pc.is_in(decisions, value_set=_values(Decision.DROP, Decision.REVIEW)), False),
+        "relabeled": column(pc.equal(decisions, Decision.RELABEL.value), False),
+        "kept": column(pc.equal(decisions, Decision.KEEP.value), False),
+    }
+    return Queue({name: order[mask[order]] for name, mask in chosen.items()}, borderline)
+
+
+def page_of(order: Rows, passed_over: npt.NDArray[np.bool_], *, start: int, most: int) -> Page:
+    """Up to `most` rows of `order` from the place `start` on, without those of the mask ``passed_over[N]``."""
+    ahead = np.flatnonzero(~passed_over[order[start:]])[:most] + start
+    return Page(order[ahead], int(ahead[-1]) + 1 if len(ahead) == most and most else len(order))
+
+
+def _values(*decisions: Decision) -> pa.Array:
+    return pa.array([decision.value for decision in decisions])

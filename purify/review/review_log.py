@@ -1,0 +1,241 @@
+"""The reviews while the page is open: recorded on the disk before they are acknowledged, and taken back.
+
+Several tabs, and other processes, may write: each change has a version, and whoever decides says which version they
+had seen, so that nobody overwrites what they don't know of.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.review.samples import Rows
+from purify.tables.reviews import latest_reviews, read_reviews, update_reviews
+from purify.tables.schema import REVIEWS, Decision
+
+
+@dataclass(frozen=True)
+class Action:
+    """One decision on any number of rows, taken by someone who had seen the changes up to the version `seen`."""
+
+    rows: Sequence[int]
+    decision: Decision
+    new_label: str | None
+    seen: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The review that holds for a row; `at` in microseconds since 1970, UTC."""
+
+    decision: str
+    new_label: str | None
+    reviewer: str | None
+    at: int | None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What became of an action.
+
+    Attributes
+    ----------
+    action_id
+        By which it can be taken back; None: nothing of it was recorded.
+    applied
+        Number of rows that it decided.
+    conflicts
+        Rows that someone else had decided otherwise in the meantime; they stay so.
+    """
+
+    action_id: int | None
+    applied: int
+    conflicts: Sequence[int]
+
+
+class ReviewLog:
+    """The reviews of a run, in memory and in its file; thread safe.
+
+    Parameters
+    ----------
+    path
+        ``reviews.parquet``; made by the first review.
+    sample_ids
+        Names of the rows. Reviews of other samples stay in the file as they are.
+    reviewer
+        Who decides here.
+    """
+
+    def __init__(self, path: Path, sample_ids: pa.Array, reviewer: str) -> None:
+        self._path = path
+        self._ids = sample_ids
+        self._reviewer = reviewer
+        self._lock = threading.RLock()
+        self._version = 0
+        self._changed = np.zeros(len(sample_ids), np.int64)
+        self._changed_by: dict[int, str | None] = {}
+        self._reviewed = np.zeros(len(sample_ids), bool)
+        self._standing: dict[int, Standing] = {}
+        self._reviews = REVIEWS.empty_table()
+        self._seen: tuple[int, ...] | None = None
+        self.refresh()
+
+    @property
+    def version(self) -> int:
+        """Number of changes so far."""
+        return self._version
+
+    @property
+    def reviewed(self) -> npt.NDArray[np.bool_]:
+        """Bool [N]: rows that someone decided."""
+        return self._reviewed
+
+    def standing(self, row: int) -> Standing | None:
+        """The review that holds for a row."""
+        return self._standing.get(row)
+
+    def changed_since(self, version: int) -> Rows:
+        """Rows whose review came, changed or went after `version`."""
+        return np.flatnonzero(self._changed > version)
+
+    def refresh(self) -> None:
+        """Take over what others have written to the file."""
+        with self._lock:
+            if self._signature() != self._seen:
+                self._seen = self._signature()
+                self._replace(read_reviews(self._path) if self._path.exists() else REVIEWS.empty_table())
+
+    def record(self, actions: Sequence[Action], *, tab: str) -> list[Recorded]:
+        """Write decisions that were taken in a tab.
+
+        A row that another tab, or another process, has decided otherwise since is left as it is and named as a
+        conflict. When this returns, the decisions are on the disk.
+        """
+        outcomes: list[Recorded] = []
+        touched: set[int] = set()
+
+        def with_actions(present: pa.Table) -> pa.Table:
+            tables = [present]
+            at = _time_after(present)
+            for action in actions:
+                asked = dict.fromkeys(action.rows)
+                conflicts = {row for row in asked if row not in touched and self._conflicts(row, action, tab)}
+                rows = [row for row in asked if row not in conflicts]
+                touched.update(rows)
+                tables.append(self._table(rows, action, at))
+                outcomes.append(Recorded(at if rows else None, len(rows), sorted(conflicts)))
+                at += 1
+            return pa.concat_tables(tables)
+
+        self._write(with_actions, touched, tab=tab)
+        return outcomes
+
+    def undo(self, action_id: int | None, *, tab: str) -> list[int]:
+        """Take an action of this reviewer back (None: the last one), and return its rows; none: there is no such.
+
+        What was decided before on these rows holds again.
+        """
+        rows: list[int] = []
+
+        def without_action(present: pa.Table) -> pa.Table:
+            mine = pc.fill_null(pc.equal(present["reviewer"], self._reviewer), False)
+            at = present["at"].cast(pa.int64())
+            wanted = pc.max(at.filter(mine)).as_py() if action_id is None else action_id
+            taken = pc.and_(mine, pc.fill_null(pc.equal(at, pa.scalar(wanted, pa.int64())), False))
+            rows.extend(self._rows(present["sample_id"].filter(taken)))
+            return present.filter(pc.invert(taken))
+
+        if self._path.exists():
+            self._write(without_action, rows, tab=tab)
+        return rows
+
+    def _conflicts(self, row: int, action: Action, tab: str) -> bool:
+        if self._changed[row] <= action.seen or self._changed_by[row] == tab:
+            return False
+        standing = self._standing.get(row)
+        return standing is None or (standing.decision, standing.new_label) != (action.decision, action.new_label)
+
+    def _table(self, rows: Sequence[int], action: Action, at: int) -> pa.Table:
+        n = len(rows)
+        columns = [
+            self._ids.take(pa.array(rows, pa.int64())),
+            pa.repeat(action.decision.value, n),
+            pa.repeat(pa.scalar(action.new_label, pa.string()), n),
+            pa.repeat(self._reviewer, n),
+            pa.repeat(pa.scalar(at, pa.int64()), n).cast(REVIEWS.field("at").type),
+        ]
+        return pa.table(columns, schema=REVIEWS)
+
+    def _write(self, change: Callable[[pa.Table], pa.Table], rows: Collection[int], *, tab: str) -> None:
+        """Replace the reviews in the file by `change` of them, which touches `rows`; other processes wait meanwhile."""
+
+        def informed(present: pa.Table) -> pa.Table:
+            if not present.equals(self._reviews):  # another process wrote since
+                self._replace(present)
+            return change(present)
+
+        with self._lock:
+            self._reviews = update_reviews(self._path, informed)
+            self._seen = self._signature()
+            self._look_up(rows, tab)
+
+    def _replace(self, reviews: pa.Table) -> None:
+        before = set(self._standing)
+        self._reviews = reviews
+        self._look_up({*before, *self._rows(reviews["sample_id"])}, None)
+
+    def _look_up(self, rows: Iterable[int], tab: str | None) -> None:
+        """Find out anew which reviews hold for `rows`, and note which of them changed, and by whom."""
+        rows = sorted(rows)
+        names = self._ids.take(pa.array(rows, pa.int64()))
+        latest = latest_reviews(self._reviews.filter(pc.is_in(self._reviews["sample_id"], names)))
+        places = pc.index_in(latest["sample_id"].combine_chunks(), names).to_pylist()
+        found = {rows[place]: standing for place, standing in zip(places, _standings(latest), strict=True)}
+        version = self._version + 1
+        for row in rows:
+            standing = found.get(row)
+            if standing == self._standing.get(row):
+                continue
+            self._changed[row] = version
+            self._changed_by[row] = tab
+            self._reviewed[row] = standing is not None
+            if standing is None:
+                del self._standing[row]
+            else:
+                self._standing[row] = standing
+        self._version = version  # last: who reads it meanwhile is told of these rows again, rather than not at all
+
+    def _rows(self, sample_ids: pa.ChunkedArray) -> list[int]:
+        position = pc.index_in(sample_ids.combine_chunks(), self._ids).drop_null()
+        rows: list[int] = position.to_pylist()
+        return rows
+
+    def _signature(self) -> tuple[int, ...] | None:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _time_after(reviews: pa.Table) -> int:
+    """Now, but later than every review so far: the last one holds, whatever the clocks say."""
+    last = pc.max(reviews["at"].cast(pa.int64())).as_py()
+    return max(time.time_ns() // 1000, (last or 0) + 1)
+
+
+def _standings(latest: pa.Table) -> list[Standing]:
+    columns: dict[str, list[Any]] = latest.set_column(4, "at", latest["at"].cast(pa.int64())).to_pydict()
+    return [
+        Standing(*values)
+        for values in zip(*(columns[name] for name in ("decision", "new_label", "reviewer", "at")), strict=True)
+    ]

@@ -1,0 +1,202 @@
+"""All that the page shows of a run, as plain values: items with their evidence, labels, progress, changes."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from purify.errors import InputError
+from purify.review.face_images import Pictures
+from purify.review.label_view import Classes, Group
+from purify.review.queue import build_queue, page_of
+from purify.review.review_log import ReviewLog
+from purify.review.samples import Rows, build_samples
+from purify.review.shown_evidence import EvidenceIndex
+from purify.storage.files import read_table
+from purify.storage.run_folder import RunFolder
+from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
+
+_FACTS = (
+    "angle",
+    "angle_dominant",
+    "angle_other",
+    "decision",
+    "dominant_share",
+    "label",
+    "neighbor_agreement",
+    "new_label",
+    "other_label",
+    "p_clean",
+    "p_other",
+    "reason",
+    "rule",
+    "sample_id",
+    "subcenter",
+)
+
+
+class Desk:
+    """The run, its queue, its evidence and its reviews.
+
+    Raises
+    ------
+    InputError
+        If the folder is no run with verdicts, or a file in it is damaged.
+    """
+
+    def __init__(self, run: RunFolder, reviewer: str) -> None:
+        if not run.manifest.exists():
+            raise InputError(f"{run.root}: no run with verdicts in this folder; give what `purify run-flow` made")
+        verdicts = read_table(run.verdicts, VERDICTS)
+        if not len(verdicts):
+            raise InputError(f"{run.verdicts}: no verdicts, so there is nothing to review")
+        self.samples = build_samples(read_table(run.manifest, MANIFEST), verdicts)
+        report = read_table(run.class_report, CLASS_REPORT) if run.class_report.exists() else CLASS_REPORT.empty_table()
+        self._name = run.root.resolve().name
+        self._reviewer = reviewer
+        self._start = secrets.token_hex(4)
+        self._queue = build_queue(self.samples)
+        self._evidence = EvidenceIndex(self.samples)
+        self._classes = Classes(self.samples, report)
+        self._place = {label: place for place, label in enumerate(self.samples.labels)}
+        self.pictures = Pictures(self.samples)
+        self.log = ReviewLog(run.reviews, self.samples.ids, reviewer)
+
+    @property
+    def views(self) -> Iterable[str]:
+        """Names of the views."""
+        return self._queue.views.keys()
+
+    def has_label(self, label: int) -> bool:
+        """Whether there is a label at this place."""
+        return 0 <= label < len(self.samples.labels)
+
+    def warm_up(self) -> None:
+        """Read the pictures of the first face: a tar is indexed at its first use, which may take seconds."""
+        rows = page_of(self._queue.views["informative"], self.log.reviewed, start=0, most=1).rows.tolist()
+        for row in rows:
+            evidence = self._evidence.of(row)
+            self.pictures.jpeg(row, "large")
+            for shown in (*evidence.own, *evidence.other, *evidence.neighbors):
+                self.pictures.jpeg(int(shown), "small")
+
+    def state(self, *, most: int) -> dict[str, Any]:
+        """What a tab must know before it asks for anything, and its first items, up to `most`."""
+        return {
+            **self._progress(),  # first: what changes in the meantime is told again, rather than not at all
+            "page": self.page("informative", None, start=0, most=most),
+            "run": self._name,
+            "reviewer": self._reviewer,
+            "start": self._start,
+            "views": {name: len(order) for name, order in self._queue.views.items()},
+        }
+
+    def changes(self, seen: int, *, also: Iterable[int] = ()) -> dict[str, Any]:
+        """Reviews that came, changed or went (null) after a version, those of `also`, and how far the work is."""
+        progress = self._progress()  # before the rows: see `state`
+        rows = dict.fromkeys([*self.log.changed_since(seen).tolist(), *also])
+        return {"reviews": {row: self._review(row) for row in rows}, **progress}
+
+    def page(self, view: str, label: int | None, *, start: int, most: int) -> dict[str, Any]:
+        """Items of a view, or of one label in it, that nobody has decided yet."""
+        order = self._queue.views[view]
+        if label is not None:
+            order = order[self.samples.label_index[order] == label]
+        page = page_of(order, self.log.reviewed, start=start, most=most)
+        return {
+            "items": [self.item(row) for row in page.rows.tolist()],
+            "next": page.next_place,
+            "total": len(order),
+            "reviewed": int(np.count_nonzero(self.log.reviewed[order])),
+        }
+
+    def item(self, row: int) -> dict[str, Any]:
+        """A face with all that is said of it, and the evidence."""
+        verdict = self.samples.verdict(row)
+        evidence = self._evidence.of(row)
+        label = int(self.samples.label_index[row])
+        other = self._place.get(verdict["other_label"])
+        return {
+            "row": row,
+            **{name: _plain(verdict[name]) for name in _FACTS},
+            "label_place": label,
+            "other_place": other,
+            "class": self._class_facts(label),
+            "own": self._faces(evidence.own),
+            "other": self._faces(evidence.other),
+            "neighbors": self._faces(evidence.neighbors),
+            "review": self._review(row),
+        }
+
+    def search(self, words: str, *, most: int) -> list[dict[str, Any]]:
+        """Labels that contain `words`; without words, those with a proposal to split or merge, or a weak majority."""
+        return [
+            {"place": place, "label": self.samples.labels[place], **self._class_facts(place)}
+            for place in self._classes.search(words, most=most)
+        ]
+
+    def label(self, label: int) -> dict[str, Any]:
+        """A label with its groups and merges."""
+        page = self._classes.page(label)
+        return {
+            "place": label,
+            "label": self.samples.labels[label],
+            **self._class_facts(label),
+            "groups": [self._group(group) for group in page.groups],
+            "merges": [
+                {
+                    "place": merge.label,
+                    "label": self.samples.labels[merge.label],
+                    "n": len(self.samples.rows_of(merge.label)),
+                    "angle": merge.angle,
+                    "faces": self._faces(merge.evidence),
+                    "theirs": self._faces(self.samples.rows_of(merge.label)[:8]),
+                }
+                for merge in page.merges
+            ],
+        }
+
+    def _group(self, group: Group) -> dict[str, Any]:
+        return {"kind": group.kind, "number": group.number, "faces": self._faces(group.rows)}
+
+    def _class_facts(self, label: int) -> dict[str, Any]:
+        rows = self.samples.rows_of(label)
+        facts: Mapping[str, Any] = self._classes.facts(label)
+        return {
+            "n": len(rows),
+            "flag": facts.get("flag"),
+            "noise_rate": _plain(facts.get("noise_rate")),
+            "reviewed": int(np.count_nonzero(self.log.reviewed[rows])),
+        }
+
+    def _faces(self, rows: Rows) -> list[dict[str, Any]]:
+        chosen = self.samples.verdicts.select(["label", "decision", "new_label", "angle_dominant", "sample_id"])
+        verdicts = chosen.take(pa.array(rows)).to_pylist()
+        return [
+            {"row": row, **verdict, "angle_dominant": _plain(verdict["angle_dominant"]), "review": self._review(row)}
+            for row, verdict in zip(rows.tolist(), verdicts, strict=True)
+        ]
+
+    def _review(self, row: int) -> dict[str, Any] | None:
+        standing = self.log.standing(row)
+        return None if standing is None else asdict(standing)
+
+    def _progress(self) -> dict[str, Any]:
+        reviewed, borderline = self.log.reviewed, self._queue.borderline
+        return {
+            "version": self.log.version,
+            "n": len(self.samples),
+            "n_reviewed": int(np.count_nonzero(reviewed)),
+            "n_borderline": int(np.count_nonzero(borderline)),
+            "n_borderline_reviewed": int(np.count_nonzero(reviewed & borderline)),
+        }
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON can carry: NaN becomes None."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value

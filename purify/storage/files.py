@@ -1,0 +1,219 @@
+"""Files of a run: written atomically and reproducibly, read with an error that a user can act on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from purify.errors import InputError, PurifyError
+from purify.storage import remote
+from purify.storage.locations import Location
+from purify.tables.schema import SCHEMA_KEY
+
+#: A file whose name starts so was being written when its process died; it may be deleted.
+PARTIAL_PREFIX = ".partial-"
+_ROW_GROUP_ROWS = 1 << 16
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` (same suffix) that replaces `path` when the block ends well.
+
+    Missing parent folders are made. A reader sees the old file or the new one, never a part; when the block
+    raises, the temporary file is removed and `path` stays as it was.
+
+    Raises
+    ------
+    PurifyError
+        If the file system refuses (no space, no permission, a folder in the way).
+    """
+    temporary = path.with_name(f"{PARTIAL_PREFIX}{secrets.token_hex(4)}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise PurifyError(f"{path}: can't be written: {error.strerror or error}") from error
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write `table` as Parquet; equal tables (schema metadata included) give equal bytes."""
+    whole = table.combine_chunks()  # page boundaries must not depend on how the table was put together
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        pq.write_table(whole, stream, compression="zstd", row_group_size=_ROW_GROUP_ROWS, version="2.6")
+
+
+def write_durable_table(table: pa.Table, path: Path) -> None:
+    """As `write_table`; when it returns, the file also outlives a loss of power."""
+    with atomic_path(path) as temporary:
+        write_table(table, temporary)
+        _sync(temporary)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file as `schema`, or only `columns` of it.
+
+    Columns are taken by name and cast; those that the schema doesn't know are left out.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no Parquet file, holds another of the project's tables, lacks a column,
+        or has a column that can't be cast.
+    """
+    wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
+    with open_parquet(path) as file:
+        require_kind(path, file.schema_arrow, schema)
+        require_columns(path, file.schema_arrow.names, wanted.names)
+        table = read_columns(path, file, wanted.names)
+    return cast_table(path, table, wanted)
+
+
+@contextmanager
+def open_parquet(path: Location) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file.
+
+    The file is opened here, not by the reader, which would take parts of the path for partition columns; and as a
+    native file: Arrow's threads may let go of a Python one after the interpreter has ended, which aborts the process.
+
+    Raises
+    ------
+    InputError
+        If it is missing, can't be read, or is no Parquet file.
+    """
+    with readable(path), pa.OSFile(os.fspath(local_file(path)), "rb") as stream:
+        try:
+            file = pq.ParquetFile(stream)
+        except pa.ArrowException as error:
+            raise InputError(f"{path}: not a Parquet file, or a damaged one: {_one_line(error)}") from error
+        yield file
+
+
+def read_columns(path: Location, file: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
+    """Read `columns` of an open Parquet file, in that order, and check that its text is UTF-8."""
+    try:
+        table = file.read(columns=list(columns)).select(list(columns))
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: damaged Parquet file: {_one_line(error)}") from error
+    return table
+
+
+def cast_table(path: Location, table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Cast `table` (columns as in `schema`); InputError naming the column where that can't be."""
+    for field in schema:
+        if not field.nullable and (nulls := table[field.name].null_count):
+            row = table[field.name].is_null().index(pa.scalar(True)).as_py() + 1
+            raise InputError(f"{path}: row {row}: {field.name} is missing ({nulls} such rows); fill it in")
+    columns = []
+    for field in schema:
+        try:
+            columns.append(table[field.name].cast(field.type))
+        except (pa.ArrowException, ValueError) as error:
+            found = table.schema.field(field.name).type
+            raise InputError(f"{path}: column {field.name!r} is {found}, expected {field.type}") from error
+    return pa.table(columns, schema=schema)
+
+
+def require_kind(path: Location, found: pa.Schema, wanted: pa.Schema) -> None:
+    """InputError if `found` says that it is another of the project's tables than `wanted`."""
+    here, there = table_kind(found), table_kind(wanted)
+    if here and there and here != there:
+        raise InputError(f"{path}: holds {here}, expected {there}; give the file of that name")
+
+
+def require_columns(path: Location, present: Sequence[str], wanted: Sequence[str]) -> None:
+    """InputError unless `present` holds each of `wanted` once."""
+    if missing := [name for name in wanted if name not in present]:
+        raise InputError(
+            f"{path}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
+            f"the file has: {', '.join(present) or 'no columns'}"
+        )
+    if twice := [name for name in wanted if present.count(name) > 1]:
+        raise InputError(f"{path}: column {twice[0]!r} is there twice; rename one")
+
+
+def write_json(path: Path, obj: Any) -> None:
+    """Write `obj` as JSON: sorted keys, two spaces, a final newline; NaN is refused, since JSON has none."""
+    text = json.dumps(obj, sort_keys=True, indent=2, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Location) -> Any:
+    """Read a JSON file; InputError where there is none or it is damaged."""
+    with readable(path):
+        content = local_file(path).read_bytes()
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON file, or a damaged one: {error}") from error
+
+
+def sha256_file(path: Location) -> str:
+    """Hex SHA-256 of a file's bytes; InputError when it can't be read."""
+    with readable(path), local_file(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def local_file(place: Location) -> Path:
+    """`place` itself, or a copy of the file at a URL; the copy is kept until the file on the store changes.
+
+    Raises
+    ------
+    InputError
+        If there is no file at the URL, or it may not be read.
+    """
+    if isinstance(place, Path):
+        return place
+    versions = remote.cache_path("files", place).parent
+    copy = versions / hashlib.sha256(remote.version(place).encode()).hexdigest()[:16] / place.name
+    if not copy.exists():
+        with atomic_path(copy) as temporary:
+            remote.download(place, temporary)
+        for former in set(versions.iterdir()) - {copy.parent}:
+            shutil.rmtree(former, ignore_errors=True)
+    return copy
+
+
+@contextmanager
+def readable(path: Location) -> Iterator[None]:
+    """Turn what the operating system says about reading `path` into an InputError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
+
+
+def table_kind(schema: pa.Schema) -> str | None:
+    """``<table>/<version>`` of one of the project's tables; None for a user's own."""
+    kind = (schema.metadata or {}).get(SCHEMA_KEY)
+    return kind.decode("utf-8", "replace") if kind else None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,136 @@
+"""Bytes of images by uri: files, and members of uncompressed tars, here or on a store, from any number of threads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+
+from purify.errors import InputError
+from purify.storage.files import readable
+from purify.storage.image_cache import RemoteBlobs
+from purify.storage.locations import Url, as_text, split_uri
+from purify.storage.tar_index import TarIndex, index_tar
+
+#: No photo is larger; reading such a file whole could end the process.
+MAX_BYTES = 1 << 30
+# A named pipe must not block the reader, and no child process should inherit the descriptor.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class BlobReader:
+    """Reads the bytes behind uris; thread safe.
+
+    A tar is indexed at its first use and stays open until `close`; its members are read by position, so threads
+    share the descriptor without waiting for each other. Of what lies on a store each image is one request, once.
+    """
+
+    def __init__(self) -> None:
+        self._archives: dict[Path, tuple[int, TarIndex]] = {}
+        self._remote = RemoteBlobs()
+        self._lock = Lock()
+
+    def __enter__(self) -> BlobReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the archives; a later `read` opens them again."""
+        with self._lock:
+            for descriptor, _ in self._archives.values():
+                os.close(descriptor)
+            self._archives.clear()
+            self._remote = RemoteBlobs()
+
+    def read(self, uri: str) -> bytes:
+        """All bytes behind `uri`.
+
+        Raises
+        ------
+        OSError
+            If the file is missing, can't be read, is no plain file, or is larger than `MAX_BYTES`.
+        InputError
+            If `uri` has no known form, or its archive is damaged or doesn't hold the member, or a store gives no
+            access: that says nothing about the image.
+        PurifyError
+            If a store doesn't answer.
+        """
+        place, member = split_uri(uri)
+        if isinstance(place, Url):
+            return self._read_remote(place, member)
+        return _read_file(place) if member is None else self._read_member(place, member)
+
+    def _read_remote(self, url: Url, member: str | None) -> bytes:
+        if member is None:
+            content = self._remote.read_file(url, most=MAX_BYTES + 1)
+            _refuse_huge(len(content))
+            return content
+        _refuse_huge(self._remote.position(url, member)[1])
+        return self._remote.read_member(url, member)
+
+    def stamp(self, uri: str) -> str | None:
+        """Size and time of the last change of the file behind `uri`, or its version on a store; None: not to be had.
+
+        While it is the same, so are the bytes. The file of a tar's member is the archive.
+        """
+        place, _ = split_uri(uri)
+        if isinstance(place, Url):
+            return self._remote.stamp(place)
+        try:
+            status = place.stat()
+        except OSError:
+            return None
+        return f"{status.st_size}-{status.st_mtime_ns}"
+
+    def _read_member(self, path: Path, member: str) -> bytes:
+        descriptor, index = self._archive(path)
+        if member not in index.members:
+            raise InputError(f"{path}: holds no file {as_text(member)}")
+        offset, size = index.members[member]
+        _refuse_huge(size)
+        return _pread(descriptor, offset, size)
+
+    def _archive(self, path: Path) -> tuple[int, TarIndex]:
+        if (known := self._archives.get(path)) is not None:
+            return known
+        with self._lock:
+            if path not in self._archives:
+                index = index_tar(path)
+                with readable(path):
+                    self._archives[path] = (os.open(path, _FLAGS), index)
+            return self._archives[path]
+
+
+def _read_file(path: Path) -> bytes:
+    descriptor = os.open(path, _FLAGS)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a plain file")
+        _refuse_huge(status.st_size)
+        return _pread(descriptor, 0, status.st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _pread(descriptor: int, offset: int, size: int) -> bytes:
+    parts = []
+    while size > 0:
+        part = os.pread(descriptor, size, offset)
+        if not part:
+            raise OSError(errno.EIO, "the file ends before the image does; it changed while it was read")
+        parts.append(part)
+        offset, size = offset + len(part), size - len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _refuse_huge(size: int) -> None:
+    if size > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"{size} bytes; images have at most {MAX_BYTES}")

@@ -1,0 +1,104 @@
+"""Images on stores: fetched once by a machine, and kept in its cache, since a training reads each in every epoch."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+from threading import Lock
+
+from purify.errors import InputError, PurifyError
+from purify.storage import remote
+from purify.storage.files import atomic_path
+from purify.storage.locations import Url, as_text
+from purify.storage.tar_index import TarIndex, index_tar
+
+#: Turned off by ``0``: a source that is larger than the disk.
+KEEP_IMAGES = "PURIFY_CACHE_IMAGES"
+
+
+class RemoteBlobs:
+    """Reads files, and members of uncompressed tars, at URLs; thread safe.
+
+    What was fetched is known by its URL and version. Versions come from the listings of folders, which tell a
+    thousand in one request; where a store doesn't list, nothing is kept.
+    """
+
+    def __init__(self) -> None:
+        self._folders: dict[Url, dict[str, str]] = {}
+        self._archives: dict[Url, tuple[str, TarIndex]] = {}
+        self._lock = Lock()
+        self._keep = os.environ.get(KEEP_IMAGES) != "0"
+
+    def stamp(self, url: Url) -> str | None:
+        """The version of the file at `url`; None where it can't be had."""
+        folder = url.parent
+        versions = self._folders.get(folder)
+        if versions is None:  # threads may list a folder twice; none waits for another
+            try:
+                versions = remote.list_folder(folder)
+            except PurifyError:
+                versions = {}
+            self._folders[folder] = versions
+        return versions.get(url.name)
+
+    def read_file(self, url: Url, *, most: int) -> bytes:
+        """All bytes of a file, but not more than `most`."""
+        stamp = self.stamp(url)
+        kept = self._place(str(url), stamp) if stamp else None
+        return _kept(kept) or self._fetch(url, 0, most, kept)
+
+    def position(self, url: Url, member: str) -> tuple[int, int]:
+        """Offset and size of a member of a tar.
+
+        Raises
+        ------
+        InputError
+            If the archive is damaged or doesn't hold it.
+        """
+        _, index = self._archive(url)
+        if member not in index.members:
+            raise InputError(f"{url}: holds no file {as_text(member)}")
+        return index.members[member]
+
+    def read_member(self, url: Url, member: str) -> bytes:
+        """All bytes of a member of a tar."""
+        version, _ = self._archive(url)
+        offset, size = self.position(url, member)
+        if not size:
+            return b""
+        kept = self._place(str(url), version, str(offset))
+        content = _kept(kept) or self._fetch(url, offset, size, kept)
+        if len(content) < size:
+            raise OSError(errno.EIO, "the archive ends before the image does; it changed while it was read")
+        return content
+
+    def _archive(self, url: Url) -> tuple[str, TarIndex]:
+        with self._lock:
+            if url not in self._archives:
+                self._archives[url] = (remote.version(url), index_tar(url))
+            return self._archives[url]
+
+    def _fetch(self, url: Url, offset: int, size: int, kept: Path | None) -> bytes:
+        content = remote.read_range(url, offset, size)
+        if kept is not None and content:
+            try:
+                with atomic_path(kept) as temporary:
+                    temporary.write_bytes(content)
+            except PurifyError as error:
+                raise PurifyError(f"{error}; set {KEEP_IMAGES}=0 to keep no images") from error
+        return content
+
+    def _place(self, *key: str) -> Path | None:
+        if not self._keep:
+            return None
+        digest = hashlib.sha256("\0".join(key).encode("utf-8", "surrogateescape")).hexdigest()
+        return remote.cache_folder() / "images" / digest[:2] / digest[2:]
+
+
+def _kept(path: Path | None) -> bytes | None:
+    try:
+        return path.read_bytes() if path else None
+    except OSError:
+        return None

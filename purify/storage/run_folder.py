@@ -1,0 +1,323 @@
+"""The folder of a run: where each file lies, and which stages are done.
+
+A stage leaves a small record of what it read and what it wrote, by hash, and of the code that did it. On resume a
+stage whose record still matches is skipped; everything else is done again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from purify.errors import InputError
+from purify.pipeline.code_version import code_version
+from purify.storage.files import read_json, sha256_file, write_json
+from purify.storage.locations import Location, Url, to_location
+from purify.storage.sync import Mirror
+
+#: Name of the file by which a process holds a run.
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class RoundFolder:
+    """Paths of one round of a run."""
+
+    root: Path
+
+    @property
+    def training_table(self) -> Path:
+        """``train.parquet``: what the round is trained on.
+
+        In round 1 the manifest as it was at the last training, later what the round before kept, under its final
+        labels.
+        """
+        return self.root / "train.parquet"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Checkpoint folder of the sub-center model."""
+        return self.root / "checkpoint"
+
+    @property
+    def embeddings(self) -> Path:
+        """``embeddings.parquet``."""
+        return self.root / "embeddings.parquet"
+
+    @property
+    def verdicts(self) -> Path:
+        """``verdicts.parquet``."""
+        return self.root / "verdicts.parquet"
+
+    @property
+    def class_report(self) -> Path:
+        """``class_report.parquet``."""
+        return self.root / "class_report.parquet"
+
+    @property
+    def changes(self) -> Path:
+        """``changes.parquet``: samples that ended otherwise than in the round before; none in round 1."""
+        return self.root / "changes.parquet"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run.
+
+    Attributes
+    ----------
+    root
+        The folder that it is worked in.
+    url
+        Where each finished stage is published to, for a run that belongs on a store.
+    """
+
+    root: Path
+    url: Url | None = None
+
+    @classmethod
+    def at(cls, place: str | Location) -> RunFolder:
+        """The run at a path, or at a URL: that one is worked on in this machine's cache."""
+        location = to_location(place) if isinstance(place, str) else place
+        if isinstance(location, Url):
+            return cls(Mirror.of(location).folder, location)
+        return cls(location)
+
+    @property
+    def info(self) -> Path:
+        """``run.json``: config, seeds, versions, timings, counts."""
+        return self.root / "run.json"
+
+    @property
+    def manifest(self) -> Path:
+        """``manifest.parquet``."""
+        return self.root / "manifest.parquet"
+
+    @property
+    def readings(self) -> Path:
+        """``growth/readings.parquet``: what the files of the source were known by when they were read."""
+        return self.root / "growth" / "readings.parquet"
+
+    @property
+    def manifest_before(self) -> Path:
+        """``growth/manifest.parquet``: the manifest before the last update; none in the first run."""
+        return self.root / "growth" / "manifest.parquet"
+
+    @property
+    def last_round(self) -> RoundFolder:
+        """The last finished round that ``run.json`` tells of, whose verdicts are the run's; round 1 without one."""
+        info = read_json(self.info) if self.info.exists() else {}
+        finished = info.get("rounds") or [{"round": 1}]
+        return self.round(finished[-1]["round"])
+
+    @property
+    def embeddings(self) -> Path:
+        """Embeddings of the last round."""
+        return self.last_round.embeddings
+
+    @property
+    def verdicts(self) -> Path:
+        """Verdicts of the last round."""
+        return self.last_round.verdicts
+
+    @property
+    def class_report(self) -> Path:
+        """Class report of the last round."""
+        return self.last_round.class_report
+
+    @property
+    def cleaned(self) -> Path:
+        """``cleaned.parquet``."""
+        return self.root / "cleaned.parquet"
+
+    @property
+    def removed(self) -> Path:
+        """``removed.parquet``."""
+        return self.root / "removed.parquet"
+
+    @property
+    def labels(self) -> Path:
+        """``labels.parquet``."""
+        return self.root / "labels.parquet"
+
+    @property
+    def reviews(self) -> Path:
+        """``reviews.parquet``: what people decided; there is none before the first review."""
+        return self.root / "reviews.parquet"
+
+    @property
+    def given_reviews(self) -> Path | None:
+        """``reviews.parquet`` if it is there."""
+        return self.reviews if self.reviews.exists() else None
+
+    @property
+    def evaluation(self) -> Path:
+        """``evaluation.json``."""
+        return self.root / "evaluation.json"
+
+    @property
+    def report(self) -> Path:
+        """``report.html``."""
+        return self.root / "report.html"
+
+    def round(self, number: int) -> RoundFolder:
+        """Folder of a round, from 1: checkpoint, embeddings, verdicts, class report."""
+        return RoundFolder(self.root / f"round-{number}")
+
+    def model(self, name: str) -> Path:
+        """Folder of a K = 1 model: ``purified`` is the product, the others are what it is compared with."""
+        return self.root / "retrain" if name == "purified" else self.root / "baselines" / name
+
+    def training_table(self, name: str) -> Path:
+        """``train.parquet`` of a K = 1 model; ``raw`` is trained on what the first round is."""
+        return self.round(1).training_table if name == "raw" else self.model(name) / "train.parquet"
+
+    def pull(self) -> None:
+        """Fetch what another machine published of this run."""
+        if self.url is not None:
+            Mirror(self.root, self.url).pull()
+
+    def publish(self) -> None:
+        """Upload what is finished and not yet published."""
+        if self.url is not None:
+            Mirror(self.root, self.url).publish()
+
+    def shown(self, path: Path) -> str:
+        """Where others find a file of the run: its path, or its URL."""
+        return str(path) if self.url is None else Mirror(self.root, self.url).shown(path)
+
+    @contextmanager
+    def lock(self, *, when_busy: Callable[[str], object] | None = None) -> Iterator[None]:
+        """Hold the run for this process; the kernel frees it when the process dies.
+
+        A run that began in here, and whose input is refused before it has a manifest, leaves no folder behind.
+
+        Parameters
+        ----------
+        when_busy
+            Told that another process holds it, before waiting for that one to end; None: don't wait.
+
+        Raises
+        ------
+        InputError
+            If another process is at work in this folder, and `when_busy` is None.
+        """
+        with self._held(when_busy):
+            fresh = not any(path.name != LOCK for path in self.root.iterdir())
+            try:
+                yield
+            except InputError:
+                if fresh:
+                    self._withdraw()
+                raise
+
+    @contextmanager
+    def _held(self, when_busy: Callable[[str], object] | None) -> Iterator[None]:
+        while True:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with (self.root / LOCK).open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    busy = f"{self.root}: another purify process is at work on this run"
+                    if when_busy is None:
+                        raise InputError(f"{busy}; wait for its end") from error
+                    when_busy(busy)
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if not _is_file_at(file.fileno(), self.root / LOCK):
+                    continue  # its holder withdrew the run meanwhile, and the lock file with it
+                yield
+                return
+
+    def _withdraw(self) -> None:
+        """Remove the entry of a run that was refused before it had a manifest, to be called by the lock's holder.
+
+        Only ``run.json`` and the lock file, which the holder itself has written, and the folder if it is empty then.
+        """
+        if self.manifest.exists():
+            return
+        for path in (self.info, self.root / LOCK):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else put something into it
+            self.root.rmdir()
+
+    def update_info(self, **entries: Any) -> None:
+        """Merge `entries` into ``run.json`` (one level deep for mappings)."""
+        info = read_json(self.info) if self.info.exists() else {}
+        for key, value in entries.items():
+            if isinstance(value, Mapping) and isinstance(info.get(key), dict):
+                info[key] = {**info[key], **value}
+            else:
+                info[key] = value
+        write_json(self.info, info)
+
+    def stage_done(self, stage: str, inputs: Mapping[str, Any]) -> bool:
+        """Whether `stage` was finished, from the same `inputs` by the same code, and its files are as it left them."""
+        path = self._record(stage)
+        if not path.exists():
+            return False
+        record = read_json(path)
+        same_work = record["inputs"] == fingerprint(inputs) and record.get("code") == code_version(stage)
+        return same_work and all(
+            (self.root / name).is_file() and sha256_file(self.root / name) == digest
+            for name, digest in record["outputs"].items()
+        )
+
+    def run_stage(
+        self, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path], work: Callable[[], None]
+    ) -> None:
+        """Do `work` unless it is done.
+
+        `inputs` are JSON values; a Path or Url among them stands for the content of that file. A run at a URL is
+        published afterwards.
+        """
+        if self.stage_done(stage, inputs):
+            return
+        made_from, began = fingerprint(inputs), time.monotonic()  # as they are now: reviews may come while it works
+        work()
+        self._write_record(stage, made_from, outputs, seconds=round(time.monotonic() - began, 3))
+
+    def mark_done(
+        self, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path], *, seconds: float | None = None
+    ) -> None:
+        """Leave the record of a finished stage; without `seconds` it is not listed among those that took time."""
+        self._write_record(stage, fingerprint(inputs), outputs, seconds=seconds)
+
+    def _write_record(self, stage: str, made_from: str, outputs: Sequence[Path], *, seconds: float | None) -> None:
+        digests = {path.relative_to(self.root).as_posix(): sha256_file(path) for path in outputs}
+        record = {"inputs": made_from, "code": code_version(stage), "outputs": digests, "seconds": seconds}
+        write_json(self._record(stage), record)
+        self.publish()
+
+    def stage_seconds(self) -> dict[str, float]:
+        """Seconds of each finished stage."""
+        paths = sorted((self.root / "stages").glob("*.json"))
+        seconds = {path.stem: read_json(path)["seconds"] for path in paths}
+        return {stage: took for stage, took in seconds.items() if took is not None}
+
+    def _record(self, stage: str) -> Path:
+        return self.root / "stages" / f"{stage}.json"
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def fingerprint(inputs: Mapping[str, Any]) -> str:
+    """Hash of a stage's inputs; a Path or Url is hashed by its file's content."""
+    plain = {
+        key: f"sha256:{sha256_file(value)}" if isinstance(value, Location) else value for key, value in inputs.items()
+    }
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

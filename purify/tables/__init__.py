@@ -1,0 +1,1 @@
+"""The tables between the stages: schemas, users' tables, decisions, reviews, differences."""

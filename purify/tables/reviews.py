@@ -1,0 +1,129 @@
+"""Reviews: what people decided of samples. A review overrides every later verdict on its sample.
+
+A table of reviews is a history, oldest first: of several reviews of a sample the last one holds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.storage.files import (
+    cast_table,
+    open_parquet,
+    read_columns,
+    require_columns,
+    require_kind,
+    write_durable_table,
+)
+from purify.storage.locations import Location
+from purify.tables.decisions import check_decisions
+from purify.tables.schema import REVIEWS, Decision, Reason
+
+_AT = REVIEWS.field("at").type
+
+
+def read_reviews(path: Location) -> pa.Table:
+    """Read a table of reviews (schema `REVIEWS`), oldest first.
+
+    Only ``sample_id`` and ``decision`` must be there, and ``new_label`` for a relabel. Times without a zone are
+    taken as UTC; a review without a time counts as older than those with one.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, holds another of the project's tables, or has a review that can't be
+        followed.
+    """
+    with open_parquet(path) as file:
+        require_kind(path, file.schema_arrow, REVIEWS)
+        present = [name for name in REVIEWS.names if name in file.schema_arrow.names]
+        require_columns(path, file.schema_arrow.names, [*dict.fromkeys(["sample_id", "decision", *present])])
+        table = read_columns(path, file, present)
+    for field in REVIEWS:
+        if field.name not in present:
+            table = table.append_column(field.name, pa.nulls(len(table), field.type))
+    table = cast_table(path, _whole_microseconds(table.select(REVIEWS.names)), REVIEWS)
+    check_decisions(str(path), table)
+    return _oldest_first(table)
+
+
+def update_reviews(path: Path, change: Callable[[pa.Table], pa.Table]) -> pa.Table:
+    """Replace the reviews in the file `path` (none, if it isn't there) by `change` of them, and return these.
+
+    Processes that do so take turns, so no one's reviews are lost. When it returns, the reviews are on the disk.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        reviews = change(read_reviews(path) if path.exists() else REVIEWS.empty_table())
+        write_durable_table(reviews, path)
+    return reviews
+
+
+def latest_reviews(reviews: pa.Table) -> pa.Table:
+    """The review that holds for each sample: the last of its rows, in the order of `reviews`."""
+    backwards = reviews.take(pa.array(range(len(reviews) - 1, -1, -1), pa.int64()))["sample_id"].combine_chunks()
+    from_end = pc.index_in(backwards.unique(), backwards)
+    rows = pc.subtract(pa.scalar(len(reviews) - 1, pa.int32()), from_end)
+    return reviews.take(rows.take(pc.sort_indices(rows)))
+
+
+def merge_reviews(*histories: pa.Table) -> pa.Table:
+    """One history of several (schema `REVIEWS`), oldest first; rows that are in more than one are there once."""
+    together = pa.concat_tables(histories)
+    numbered = together.append_column("row", pa.array(range(len(together)), pa.int64()))
+    # The groups come in no order that holds; that of their first rows does.
+    first = numbered.group_by(REVIEWS.names).aggregate([("row", "min")])["row_min"].combine_chunks()
+    return _oldest_first(together.take(first.take(pc.array_sort_indices(first))).combine_chunks())
+
+
+def override_verdicts(verdicts: pa.Table, reviews: pa.Table) -> pa.Table:
+    """`verdicts` (schema `VERDICTS`) with ``decision``, ``new_label`` and ``reason`` as their samples' reviews say.
+
+    Reviews of other samples have no effect.
+
+    Raises
+    ------
+    InputError
+        If a review can't be followed.
+    """
+    check_decisions("reviews", reviews)
+    latest = latest_reviews(reviews)
+    position = pc.index_in(verdicts["sample_id"].combine_chunks(), latest["sample_id"].combine_chunks())
+    reviewed = position.is_valid()
+    decided = latest.take(position)
+    relabel = pc.fill_null(pc.equal(decided["decision"], Decision.RELABEL.value), False)
+    nothing = pa.scalar(None, pa.string())
+    replaced = {
+        "decision": pc.if_else(reviewed, decided["decision"], verdicts["decision"]),
+        "new_label": pc.if_else(reviewed, pc.if_else(relabel, decided["new_label"], nothing), verdicts["new_label"]),
+        "reason": pc.if_else(reviewed, Reason.REVIEWED.value, verdicts["reason"]),
+    }
+    return pa.table([replaced.get(name, verdicts[name]) for name in verdicts.column_names], schema=verdicts.schema)
+
+
+def count_reviews(reviews: pa.Table, sample_ids: pa.ChunkedArray) -> dict[str, int]:
+    """How many of `sample_ids` are ``reviewed``, and of how many other samples the reviews are ``ignored``."""
+    reviewed = reviews["sample_id"].unique()
+    held = pc.sum(pc.is_in(reviewed, sample_ids.combine_chunks())).as_py() or 0
+    return {"reviewed": held, "reviews_ignored": len(reviewed) - held}
+
+
+def _oldest_first(reviews: pa.Table) -> pa.Table:
+    """By time; rows of the same time stay in their order, and those without one come first."""
+    ticks = pc.fill_null(reviews["at"].combine_chunks().cast(pa.int64()), -(1 << 63))
+    return reviews.take(pc.array_sort_indices(ticks))
+
+
+def _whole_microseconds(table: pa.Table) -> pa.Table:
+    """Let in times that are finer than a microsecond, as pandas writes them, and such without a zone."""
+    at = table["at"]
+    if not pa.types.is_timestamp(at.type):
+        return table
+    rounded = at.cast(pa.timestamp("us", at.type.tz), safe=False)
+    return table.set_column(table.column_names.index("at"), "at", rounded.cast(_AT))

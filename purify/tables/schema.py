@@ -1,0 +1,189 @@
+"""The tables between the stages: one place for every column, its type and its closed vocabulary.
+
+Angles are in degrees, probabilities in [0, 1]. Every file carries ``purify.schema`` = ``<table>/<version>``
+in its Parquet metadata, so that a reader can tell what it holds.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import pyarrow as pa
+
+SCHEMA_KEY = b"purify.schema"
+SCHEMA_VERSION = 1
+
+
+class Status(enum.StrEnum):
+    """Whether a manifest row holds a usable image."""
+
+    OK = "ok"
+    UNREADABLE = "unreadable"
+    TOO_SMALL = "too_small"
+    DUPLICATE = "duplicate"
+
+
+class Decision(enum.StrEnum):
+    """What becomes of a sample."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    RELABEL = "relabel"
+    REVIEW = "review"
+
+
+class Reason(enum.StrEnum):
+    """Why a decision was taken; the closed list of the ``reason`` column."""
+
+    NEAR_DOMINANT = "near_dominant"
+    FAR_FROM_DOMINANT = "far_from_dominant"
+    NON_DOMINANT_SUBCENTER = "non_dominant_subcenter"
+    CLOSER_TO_OTHER_LABEL = "closer_to_other_label"
+    OPEN_SET = "open_set"
+    SECOND_IDENTITY = "second_identity"
+    DUPLICATE_OF = "duplicate_of"
+    UNCERTAIN = "uncertain"
+    TOO_FEW_TO_JUDGE = "too_few_to_judge"
+    REVIEWED = "reviewed"
+
+
+class Flag(enum.StrEnum):
+    """What the class report says of a label."""
+
+    OK = "ok"
+    MIXED = "mixed"
+    DUPLICATE_OF = "duplicate_of"
+    WEAK_MAJORITY = "weak_majority"
+    TOO_FEW = "too_few"
+
+
+def _schema(name: str, fields: list[pa.Field]) -> pa.Schema:
+    return pa.schema(fields, metadata={SCHEMA_KEY: f"{name}/{SCHEMA_VERSION}".encode()})
+
+
+_MANIFEST_FIELDS = [
+    pa.field("sample_id", pa.string(), nullable=False),
+    pa.field("uri", pa.string()),
+    pa.field("label", pa.string(), nullable=False),
+    pa.field("true_label", pa.string()),
+    pa.field("width", pa.int32()),
+    pa.field("height", pa.int32()),
+    pa.field("sha256", pa.string()),
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("status_reason", pa.string()),
+]
+
+_VERDICT_FIELDS = [
+    pa.field("sample_id", pa.string(), nullable=False),
+    pa.field("label", pa.string(), nullable=False),
+    pa.field("subcenter", pa.int32()),
+    pa.field("angle", pa.float32()),
+    pa.field("dominant", pa.int32()),
+    pa.field("angle_dominant", pa.float32()),
+    pa.field("dominant_share", pa.float32()),
+    pa.field("other_label", pa.string()),
+    pa.field("angle_other", pa.float32()),
+    pa.field("neighbor_agreement", pa.float32()),
+    pa.field("p_clean", pa.float32()),
+    pa.field("p_other", pa.float32()),
+    pa.field("decision", pa.string(), nullable=False),
+    pa.field("new_label", pa.string()),
+    pa.field("reason", pa.string(), nullable=False),
+    pa.field("evidence_ids", pa.list_(pa.string())),
+    pa.field("rule", pa.string(), nullable=False),
+]
+
+MANIFEST = _schema("manifest", _MANIFEST_FIELDS)
+VERDICTS = _schema("verdicts", _VERDICT_FIELDS)
+CLASS_REPORT = _schema(
+    "class_report",
+    [
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("n", pa.int32(), nullable=False),
+        pa.field("n_kept", pa.int32(), nullable=False),
+        pa.field("dominant_share", pa.float32()),
+        pa.field("noise_rate", pa.float32()),
+        pa.field("flag", pa.string(), nullable=False),
+        pa.field("split", pa.list_(pa.list_(pa.string()))),
+        pa.field(
+            "merge_with",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("label", pa.string()),
+                        pa.field("angle", pa.float32()),
+                        pa.field("evidence_ids", pa.list_(pa.string())),
+                    ]
+                )
+            ),
+        ),
+    ],
+)
+#: What reading each file of a source said, and the file's stamp at that time (`purify.ingest.inspection`).
+READINGS = _schema(
+    "readings",
+    [
+        pa.field("uri", pa.string()),
+        pa.field("stamp", pa.string()),
+        *(field for field in _MANIFEST_FIELDS if field.name in ("width", "height", "sha256")),
+        *(field for field in _MANIFEST_FIELDS if field.name.startswith("status")),
+    ],
+)
+CLEANED = _schema(
+    "cleaned",
+    [
+        *_MANIFEST_FIELDS,
+        pa.field("label_id", pa.int32(), nullable=False),
+        pa.field("given_label", pa.string(), nullable=False),
+    ],
+)
+_EVIDENCE_FIELDS = [f for f in _VERDICT_FIELDS if f.name not in ("sample_id", "label")]
+REMOVED = _schema("removed", [*_MANIFEST_FIELDS, *_EVIDENCE_FIELDS])
+CHANGES = _schema(
+    "changes",
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("decision_before", pa.string(), nullable=False),
+        pa.field("decision", pa.string(), nullable=False),
+        pa.field("new_label_before", pa.string()),
+        pa.field("new_label", pa.string()),
+        pa.field("p_clean_before", pa.float32()),
+        pa.field("p_clean", pa.float32()),
+        pa.field("reason_before", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ],
+)
+#: What people decided, oldest first; of several rows of a sample the last one holds.
+REVIEWS = _schema(
+    "reviews",
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("decision", pa.string(), nullable=False),
+        pa.field("new_label", pa.string()),
+        pa.field("reviewer", pa.string()),
+        pa.field("at", pa.timestamp("us", tz="UTC")),
+    ],
+)
+LABELS = _schema(
+    "labels",
+    [
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("new_label", pa.string()),
+        pa.field("label_id", pa.int32()),
+        pa.field("n", pa.int32(), nullable=False),
+        pa.field("n_kept", pa.int32(), nullable=False),
+    ],
+)
+
+
+def embeddings_schema(dim: int) -> pa.Schema:
+    """Schema of ``embeddings.parquet`` for vectors of length `dim`; ``sha256`` is that of the image's bytes."""
+    return _schema(
+        "embeddings",
+        [
+            pa.field("sample_id", pa.string(), nullable=False),
+            pa.field("embedding", pa.list_(pa.float32(), dim), nullable=False),
+            pa.field("sha256", pa.string()),
+        ],
+    )

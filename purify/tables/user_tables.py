@@ -1,0 +1,135 @@
+"""Users' tables of samples: Parquet or CSV with ``path,label`` (or ``sample_id,label``), maybe ``true_label``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.errors import InputError
+from purify.storage.files import local_file, open_parquet, read_columns, readable, require_columns, table_kind
+from purify.storage.locations import Location
+
+#: Of the project's own tables, those whose rows are samples with a label.
+_SAMPLE_TABLES = ("manifest/", "cleaned/")
+
+
+def read_samples(path: Location, *, required: Sequence[str] = ("label",), optional: Sequence[str] = ()) -> pa.Table:
+    """Read a table of samples: ``sample_id``, then the `required` columns, and the `optional` ones it has.
+
+    ``sample_id`` is the column of that name, else ``path``. Text stays exactly as it is in the file: there are
+    no special words such as NA, and no trimming. A Parquet column of whole numbers is read as their digits.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of another kind, empty, lacks a column, has an empty label or id
+        (only white space counts as empty), or an id twice. Rows are named from 1 without the header.
+    """
+    reader = _reader_of(path)
+    if reader is None:
+        raise InputError(f"{path}: unknown kind of table; expected one of {', '.join(TABLE_READERS)}")
+    table = reader(path, required, optional)
+    if not len(table):
+        raise InputError(f"{path}: the table has no rows")
+    _check_ids(path, table["sample_id"])
+    if "label" in required:
+        _check_filled(path, table["label"], "label", "give it a label or leave the row out")
+    return table
+
+
+def is_table(path: Location) -> bool:
+    """Whether the name's suffix is that of a table."""
+    return _reader_of(path) is not None
+
+
+def first_row(mask: pa.ChunkedArray) -> int | None:
+    """1-based row of the first true value; nulls are false."""
+    index = pc.index(mask, pa.scalar(True)).as_py()
+    return None if index < 0 else int(index) + 1
+
+
+def _read_parquet(path: Location, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
+    with open_parquet(path) as file:
+        kind = table_kind(file.schema_arrow)
+        if kind and not kind.startswith(_SAMPLE_TABLES):
+            raise InputError(f"{path}: holds {kind}; expected a manifest or a table of path,label")
+        columns = _choose(path, file.schema_arrow.names, required, optional)
+        table = read_columns(path, file, list(dict.fromkeys(columns.values())))
+    return pa.table({name: _to_text(path, table[column], column) for name, column in columns.items()})
+
+
+def _read_csv(path: Location, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
+    with readable(path), local_file(path).open(encoding="utf-8-sig", newline="") as stream:
+        try:
+            rows = csv.reader(stream, strict=True)
+            header = next(rows, [])
+            columns = _choose(path, header, required, optional)
+            positions = {name: header.index(column) for name, column in columns.items()}
+            values = _csv_columns(path, rows, positions, width=len(header))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not a CSV file in UTF-8, or a damaged one: {error}") from error
+    return pa.table({name: pa.chunked_array([pa.array(v, pa.string())]) for name, v in values.items()})
+
+
+def _csv_columns(
+    path: Location, rows: Iterator[list[str]], positions: Mapping[str, int], *, width: int
+) -> dict[str, list[str]]:
+    values: dict[str, list[str]] = {name: [] for name in positions}
+    filled = (row for row in rows if row)
+    for number, row in enumerate(filled, start=1):
+        if len(row) != width:
+            raise InputError(f"{path}: row {number} has {len(row)} values, expected {width}; quote values with commas")
+        for name, position in positions.items():
+            values[name].append(row[position])
+    return values
+
+
+#: Suffix -> reader; the kinds of table there are.
+TABLE_READERS: Mapping[str, Callable[[Location, Sequence[str], Sequence[str]], pa.Table]] = {
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+}
+
+
+def _reader_of(path: Location) -> Callable[[Location, Sequence[str], Sequence[str]], pa.Table] | None:
+    return TABLE_READERS.get(path.suffix.lower())
+
+
+def _choose(path: Location, present: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
+    """Column of the result -> column of the file."""
+    present = list(present)
+    id_column = "sample_id" if "sample_id" in present else "path"
+    columns = {"sample_id": id_column} | {name: name for name in required}
+    columns |= {name: name for name in optional if name in present}
+    require_columns(path, present, list(dict.fromkeys(columns.values())))
+    return columns
+
+
+def _to_text(path: Location, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    if not (text or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise InputError(f"{path}: column {name!r} is {kind}, expected text; write it as strings")
+    return column.cast(pa.string())
+
+
+def _check_ids(path: Location, ids: pa.ChunkedArray) -> None:
+    _check_filled(path, ids, "path (or sample_id)", "name the image or leave the row out")
+    if len(ids.unique()) == len(ids):
+        return
+    first: dict[str, int] = {}
+    for row, sample_id in enumerate(ids.to_pylist(), start=1):
+        if sample_id in first:
+            raise InputError(f"{path}: row {row}: {sample_id} is in row {first[sample_id]} already; leave one out")
+        first[sample_id] = row
+
+
+def _check_filled(path: Location, column: pa.ChunkedArray, name: str, remedy: str) -> None:
+    empty = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(column, "")), "")
+    if row := first_row(empty):
+        raise InputError(f"{path}: row {row}: the {name} is empty; {remedy}")

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from purify.images.decoding import ImageFacts, decode_rgb, inspect_image
+from purify.images.defects import UnreadableImageError
+from purify.tables.schema import Status
+
+Encode = Callable[..., bytes]
+
+
+def inspect(data: bytes) -> ImageFacts:
+    return inspect_image(data, min_size=16, max_pixels=1_000_000)
+
+
+def save(image: Image.Image, file_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+def test_formats_are_read(encode: Encode, file_format: str) -> None:
+    data = encode(30, 20, file_format)
+    assert inspect(data) == ImageFacts(30, 20, Status.OK, None)
+    pixels = decode_rgb(data, 16)
+    assert pixels.shape == (16, 16, 3)
+    assert pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("mode", "file_format"),
+    [("1", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("RGBA", "PNG"), ("CMYK", "JPEG"), ("L", "JPEG")],
+)
+def test_modes_become_rgb(encode: Encode, mode: str, file_format: str) -> None:
+    data = encode(24, 24, file_format, mode=mode)
+    assert inspect(data).status == Status.OK
+    expected = Image.open(io.BytesIO(data)).convert("RGB")
+    np.testing.assert_array_equal(decode_rgb(data, 24), np.asarray(expected))
+
+
+def test_a_png_of_the_wanted_size_keeps_its_pixels(encode: Encode) -> None:
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(decode_rgb(save(Image.fromarray(pixels), "PNG"), 24), pixels)
+
+
+def test_transparency_lies_over_black() -> None:
+    for alpha, expected in ((0, 0), (255, 200), (128, 100)):
+        data = save(Image.new("RGBA", (20, 20), (200, 200, 200, alpha)), "PNG")
+        assert abs(int(decode_rgb(data, 20)[5, 5, 0]) - expected) <= 1
+    palette = Image.new("P", (20, 20), 1)
+    palette.putpalette([9, 9, 9, 250, 250, 250])
+    assert decode_rgb(save(palette, "PNG", transparency=1), 20).max() == 0
+
+
+def test_sixteen_bits_keep_the_upper_byte() -> None:
+    values = np.full((20, 20), 0x8042, dtype=np.uint16)
+    for file_format in ("PNG", "TIFF"):
+        data = save(Image.fromarray(values), file_format)
+        assert np.unique(decode_rgb(data, 20)).tolist() == [0x80]
+
+
+def test_the_first_frame_counts() -> None:
+    frames = [Image.new("RGB", (20, 20), color) for color in ("red", "blue")]
+    data = save(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode_rgb(data, 20)[3, 3].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_is_applied(orientation: int) -> None:
+    upright = np.zeros((40, 20, 3), np.uint8)
+    upright[10:20, :10] = 255  # upper left quarter of the central square
+    stored = _as_stored(Image.fromarray(upright), orientation)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = save(stored, "PNG", exif=exif)
+    facts = inspect(data)
+    assert (facts.width, facts.height) == (20, 40)
+    assert decode_rgb(data, 20)[..., 0].tolist() == upright[10:30, :, 0].tolist()
+
+
+def _as_stored(upright: Image.Image, orientation: int) -> Image.Image:
+    """Inverse of what a viewer does."""
+    inverse = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    return upright.transpose(inverse[orientation]) if orientation in inverse else upright
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0rubbish" * 9])
+def test_damaged_metadata_leaves_the_picture_upright(encode: Encode, exif: bytes) -> None:
+    data = encode(20, 20, "JPEG", exif=exif)
+    assert inspect(data).status == Status.OK
+    assert decode_rgb(data, 20).shape == (20, 20, 3)
+
+
+def test_the_center_is_cropped_without_distortion() -> None:
+    image = np.zeros((32, 96, 3), np.uint8)
+    image[:, 32:64] = 255
+    assert decode_rgb(save(Image.fromarray(image), "PNG"), 32).min() == 255
+
+
+def test_reduction_does_not_alias() -> None:
+    stripes = np.zeros((512, 512, 3), np.uint8)
+    stripes[:, ::2] = 255
+    pixels = decode_rgb(save(Image.fromarray(stripes), "PNG"), 48).astype(int)
+    assert np.abs(pixels - 127)[1:-1, 1:-1].max() <= 2
+
+
+def test_a_large_jpeg_looks_the_same_as_undrafted() -> None:
+    y, x = np.mgrid[:1024, :1024] / 1024
+    image = Image.fromarray((np.stack([x, y, (x + y) / 2], -1) * 255).astype(np.uint8))
+    data = save(image, "JPEG", quality=95)
+    plain = np.asarray(image.resize((48, 48), Image.Resampling.BILINEAR), int)
+    assert np.abs(decode_rgb(data, 48).astype(int) - plain).max() <= 4
+
+
+def test_threads_see_the_same_pixels(encode: Encode) -> None:
+    data = [encode(60, 50, "JPEG", seed=i) for i in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        threaded = list(pool.map(lambda d: decode_rgb(d, 24), data))
+    for pixels, single in zip(threaded, data, strict=True):
+        np.testing.assert_array_equal(pixels, decode_rgb(single, 24))
+
+
+def _png_that_declares(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [1001, 10_000, 60_000])
+def test_bombs_are_not_decoded(side: int) -> None:
+    facts = inspect(_png_that_declares(side, side))
+    assert facts.status == Status.UNREADABLE
+    assert str(facts.reason).startswith("decompression_bomb: ")
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_images_that_are_cut_short(encode: Encode, file_format: str, share: float) -> None:
+    data = encode(100, 100, file_format)
+    cut = data[: int(len(data) * share)]
+    facts = inspect(cut)
+    assert facts.status == Status.UNREADABLE
+    assert str(facts.reason).startswith("truncated: ")
+    with pytest.raises(UnreadableImageError, match=r"^truncated: "):
+        decode_rgb(cut, 32)
+
+
+@pytest.mark.parametrize("length", [4, 30, 200])
+def test_headers_that_are_cut_short(encode: Encode, length: int) -> None:
+    for file_format in ("JPEG", "PNG", "WEBP"):
+        assert str(inspect(encode(64, 64, file_format)[:length]).reason).startswith("truncated: ")
+
+
+@pytest.mark.parametrize("data", [b"hello", b"<html></html>", b"%!PS-Adobe-3.0\nshowpage", b"%PDF-1.4", b"\0" * 500])
+def test_what_is_no_image(data: bytes) -> None:
+    facts = inspect(data)
+    assert facts == ImageFacts(None, None, Status.UNREADABLE, "not_an_image: no decoder knows these bytes")
+
+
+def test_damage_inside_is_not_called_truncated(encode: Encode) -> None:
+    data = bytearray(encode(64, 64, "PNG"))
+    data[60:90] = bytes(30)
+    facts = inspect(bytes(data))
+    assert facts.status == Status.UNREADABLE
+    assert str(facts.reason).startswith("corrupt: ")
+
+
+def test_modes_without_an_honest_rgb_are_refused() -> None:
+    data = save(Image.new("F", (20, 20), 0.5), "TIFF")
+    assert str(inspect(data).reason).startswith("unsupported: pixel mode F")
+
+
+def test_zero_bytes() -> None:
+    assert inspect(b"") == ImageFacts(None, None, Status.UNREADABLE, "zero_bytes")
+
+
+def test_small_images(encode: Encode) -> None:
+    assert inspect(encode(9, 9)) == ImageFacts(9, 9, Status.TOO_SMALL, "too_small: 9x9 < 16")
+    assert inspect(encode(15, 90)).status == Status.TOO_SMALL
+    assert inspect(encode(16, 16)).status == Status.OK
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), file_format=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"]))
+def test_no_damage_raises_and_ok_means_decodable(encode: Encode, data: st.DataObject, file_format: str) -> None:
+    content = bytearray(encode(40, 40, file_format))
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    facts = inspect(bytes(content))
+    assert (facts.status == Status.OK) == (facts.reason is None)
+    if facts.status == Status.OK:
+        assert decode_rgb(bytes(content), 24).shape == (24, 24, 3)

@@ -1,0 +1,246 @@
+"""Folders and tars of ``label/image``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purify.config import IngestConfig
+from purify.errors import InputError
+from purify.ingest.ingest import ingest
+from purify.storage import image_bytes as blobs
+from purify.storage.image_bytes import BlobReader
+from purify.tables.schema import MANIFEST
+
+Encode = Callable[..., bytes]
+Write = Callable[[Path, Mapping[str, bytes]], Path]
+
+
+def test_a_folder_of_folders(tmp_path: Path, write_tree: Write, encode: Encode, config: IngestConfig) -> None:
+    files = {"B b/2.png": encode(20, 30), "A/x.jpg": encode(40, 40, "JPEG"), "B b/10.png": encode(20, 20)}
+    manifest = ingest(write_tree(tmp_path / "set", files), [], config)
+    assert manifest.schema.equals(MANIFEST, check_metadata=True)
+    assert manifest["sample_id"].to_pylist() == ["A/x.jpg", "B b/10.png", "B b/2.png"]
+    assert manifest["label"].to_pylist() == ["A", "B b", "B b"]
+    assert manifest["true_label"].null_count == 3
+    assert manifest["width"].to_pylist() == [40, 20, 20]
+    assert manifest["height"].to_pylist() == [40, 20, 30]
+    assert set(manifest["status"].to_pylist()) == {"ok"}
+    assert manifest["status_reason"].null_count == 3
+
+
+def test_a_tar_gives_the_same_manifest_as_its_folder(
+    tmp_path: Path, write_tree: Write, write_tar: Write, encode: Encode, config: IngestConfig
+) -> None:
+    files = {"top/B/1.png": encode(seed=1), "top/A/1.png": encode(seed=2), "top/A/bad.jpg": b"no", "top/A/.x": b""}
+    folder = ingest(write_tree(tmp_path / "set", files), [], config)
+    for prefix in ("", "./"):
+        members = {prefix + name: content for name, content in files.items()}
+        tar = ingest(write_tar(tmp_path / "set.tar", members), [], config)
+        assert tar.drop(["uri"]).equals(folder.drop(["uri"]))
+    assert folder["label"].to_pylist() == ["A", "A", "B"]
+
+
+LABELS = st.text(st.characters(exclude_characters="\0/", exclude_categories=("Cs",)), min_size=1, max_size=8).filter(
+    lambda name: name.strip() and not name.startswith(".") and name not in ("__MACOSX", "Thumbs.db")
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(counts=st.dictionaries(LABELS, st.integers(1, 3), min_size=1, max_size=5))
+def test_labels_and_bytes_survive_any_name(
+    counts: dict[str, int],
+    tmp_path_factory: pytest.TempPathFactory,
+    write_tree: Write,
+    write_tar: Write,
+    encode: Encode,
+) -> None:
+    config = IngestConfig(workers=1)
+    files = {f"{label}/{i}.png": encode(seed=i) for label, n in counts.items() for i in range(n)}
+    root = tmp_path_factory.mktemp("trip")
+    sources = [write_tree(root / "set", files), write_tar(root / "set.tar", files)]
+    with BlobReader() as reader:
+        for manifest in (ingest(source, [], config) for source in sources):
+            assert manifest["sample_id"].to_pylist() == sorted(files)
+            for row in manifest.to_pylist():
+                assert row["label"] == row["sample_id"].rpartition("/")[0]
+                assert reader.read(row["uri"]) == files[row["sample_id"]]
+
+
+def test_every_unusable_file_has_a_row_with_the_reason(
+    tmp_path: Path, write_tree: Write, encode: Encode, config: IngestConfig
+) -> None:
+    jpeg = encode(60, 60, "JPEG")
+    files = {
+        "A/0-good.jpg": jpeg,
+        "A/1-cut.jpg": jpeg[: len(jpeg) // 2],
+        "A/2-text.jpg": b"this is no image",
+        "A/3-empty.jpg": b"",
+        "A/4-small.png": encode(9, 9),
+        "A/5-notes.txt": b"a sidecar",
+        "B/6-bomb.png": encode(200, 200),
+        "A/.DS_Store": b"hidden",
+        "A/Thumbs.db": b"hidden",
+        "README.md": b"not in a label's folder",
+    }
+    source = write_tree(tmp_path / "set", files)
+    (source / "B" / "7-broken.jpg").symlink_to("nowhere")
+    os.mkfifo(source / "B" / "8-pipe.jpg")
+    manifest = ingest(source, [], config.model_copy(update={"max_pixels": 10_000}))
+    rows = {row["sample_id"][2]: row for row in manifest.to_pylist()}
+    reasons = {number: row["status_reason"] for number, row in rows.items()}
+    assert reasons.pop("0") is None
+    assert {number: reason.partition(":")[0] for number, reason in reasons.items()} == {
+        "1": "truncated",
+        "2": "not_an_image",
+        "3": "zero_bytes",
+        "4": "too_small",
+        "5": "not_an_image",
+        "6": "decompression_bomb",
+        "7": "not_a_file",
+        "8": "not_a_file",
+    }
+    assert reasons["4"] == "too_small: 9x9 < 16"
+    assert [rows[number]["status"] for number in "0148"] == ["ok", "unreadable", "too_small", "unreadable"]
+    assert rows["4"]["width"] == 9
+    assert rows["1"]["sha256"] is not None
+    assert rows["7"]["uri"] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(13, "Permission denied"), "permission_denied"),
+        (FileNotFoundError(2, "No such file"), "missing: it was there"),
+        (OSError(5, "Input/output error"), "read_error: Input/output error"),
+    ],
+)
+def test_files_that_the_system_does_not_give(
+    tmp_path: Path,
+    write_tree: Write,
+    encode: Encode,
+    config: IngestConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    error: OSError,
+    reason: str,
+) -> None:
+    source = write_tree(tmp_path / "set", {"A/1.png": encode(), "A/2.png": encode()})
+    system_open = os.open
+
+    def refuse(path: Path, flags: int) -> int:
+        if path.name == "1.png":
+            raise error
+        return system_open(path, flags)
+
+    monkeypatch.setattr(blobs.os, "open", refuse)
+    manifest = ingest(source, [], config)
+    assert manifest["status"].to_pylist() == ["unreadable", "ok"]
+    assert manifest["status_reason"][0].as_py().startswith(reason)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_not_utf8(tmp_path: Path, encode: Encode, config: IngestConfig) -> None:
+    folder = os.fsencode(tmp_path) + b"/set/Ren\xe9"
+    os.makedirs(folder)
+    with open(folder + b"/\xff.png", "wb") as file:
+        file.write(encode())
+    manifest = ingest(tmp_path / "set", [], config)
+    assert manifest["sample_id"].to_pylist() == ["Ren\\xe9/\\xff.png"]
+    assert manifest["label"].to_pylist() == ["Ren\\xe9"]
+    with BlobReader() as reader:
+        assert reader.read(manifest["uri"][0].as_py()) == encode()
+    with open(folder + rb"/\xff.png", "wb") as file:
+        file.write(encode())
+    with pytest.raises(InputError, match="two files are called"):
+        ingest(tmp_path / "set", [], config)
+
+
+def test_the_result_does_not_depend_on_the_threads(tmp_path: Path, write_tree: Write, encode: Encode) -> None:
+    source = write_tree(tmp_path / "set", {f"{i % 5}/{i}.jpg": encode(seed=i) for i in range(150)})
+    calls: list[tuple[int, int]] = []
+    single = ingest(
+        source, [], IngestConfig(workers=1), progress=lambda done, total, detail="": calls.append((done, total))
+    )
+    assert ingest(source, [], IngestConfig(workers=4)).equals(single)
+    assert calls[-1] == (150, 150)
+
+
+def _link(source: Path) -> None:
+    (source.parent / "other").mkdir()
+    (source / "linked").symlink_to(source.parent / "other")
+
+
+def _link_out(source: Path) -> None:
+    (source.parent / "secret.png").write_bytes(b"")
+    (source / "A" / "2.png").symlink_to(source.parent / "secret.png")
+
+
+def _put(source: Path, name: str, content: bytes = b"") -> None:
+    path = source / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda s: _put(s, "1.jpg"), r"1\.jpg is in no folder; put images in one folder a label"),
+        (lambda s: _put(s, " /1.jpg"), "the label, is empty"),
+        (lambda s: _put(s, "B/front/1.jpg") or _put(s, "C/front/1.jpg"), "B/front and C/front are two folders"),
+        (_link, "linked is a linked folder"),
+        (_link_out, r"A/2\.png: a link that leaves the root"),
+    ],
+)
+def test_folders_that_the_user_has_to_mend(
+    tmp_path: Path, write_tree: Write, encode: Encode, config: IngestConfig, spoil: Callable[[Path], None], message: str
+) -> None:
+    source = write_tree(tmp_path / "set", {"A/1.png": encode()})
+    spoil(source)
+    with pytest.raises(InputError, match=message):
+        ingest(source, [], config)
+
+
+def test_nothing_to_ingest(tmp_path: Path, write_tree: Write, write_tar: Write, config: IngestConfig) -> None:
+    (tmp_path / "empty" / "A").mkdir(parents=True)
+    with pytest.raises(InputError, match="empty: no images found"):
+        ingest(tmp_path / "empty", [], config)
+    with pytest.raises(InputError, match=r"empty\.tar: no images found"):
+        ingest(write_tar(tmp_path / "empty.tar", {}), [], config)
+    with pytest.raises(InputError, match="nowhere: no such file"):
+        ingest(tmp_path / "nowhere", [], config)
+    source = write_tree(tmp_path / "bad", {"A/1.jpg": b"", "A/2.jpg": b"text", "B/3.jpg": b""})
+    with pytest.raises(InputError, match=r"none of its 3 images can be used \(2 zero_bytes, 1 not_an_image\)"):
+        ingest(source, [], config)
+
+
+@pytest.mark.parametrize("name", ["set.zip", "set.jpg", "set", "set.tsv"])
+def test_unknown_kinds_of_source(tmp_path: Path, config: IngestConfig, name: str) -> None:
+    (tmp_path / name).write_bytes(b"content")
+    with pytest.raises(InputError, match=f"{name}: unknown kind of source; expected a folder"):
+        ingest(tmp_path / name, [], config)
+
+
+@pytest.mark.parametrize("name", ["set.tar.gz", "set.tgz", "set.tar"])
+def test_compressed_tars(tmp_path: Path, config: IngestConfig, name: str) -> None:
+    with tarfile.open(tmp_path / name, "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("A/1.jpg"))
+    with pytest.raises(InputError, match=r"compressed.*unpack"):
+        ingest(tmp_path / name, [], config)
+
+
+def test_links_in_a_tar_are_rows_and_never_followed(tmp_path: Path, encode: Encode, config: IngestConfig) -> None:
+    (tmp_path / "A").mkdir()
+    (tmp_path / "A" / "1.png").write_bytes(encode())
+    (tmp_path / "A" / "2.png").symlink_to("/etc/passwd")
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.add(tmp_path / "A", "A")
+    manifest = ingest(tmp_path / "set.tar", [], config)
+    assert manifest["status"].to_pylist() == ["ok", "unreadable"]
+    assert manifest["status_reason"][1].as_py().startswith("not_a_file: a symbolic link")

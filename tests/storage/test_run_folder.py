@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from purify.errors import InputError
+from purify.storage.run_folder import RunFolder
+
+
+def test_a_second_holder_is_refused_and_removes_nothing(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with run.lock():
+        with pytest.raises(InputError, match="another purify process"), RunFolder(run.root).lock():
+            pytest.fail("two processes hold one run")
+        assert [path.name for path in run.root.iterdir()] == [".lock"]
+        run.update_info(source="faces")
+    with run.lock():
+        pass
+    assert run.info.exists()
+
+
+def refuse_after(run: RunFolder, write: Callable[[], object]) -> None:
+    with run.lock():
+        write()
+        raise InputError("bad input")
+
+
+def test_a_run_refused_before_its_manifest_leaves_nothing_of_its_own(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(InputError, match="bad input"):
+        refuse_after(run, lambda: run.update_info(source="faces"))
+    assert not run.root.exists()
+
+
+def test_a_refused_run_leaves_what_others_put_into_its_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(InputError, match="bad input"):
+        refuse_after(run, lambda: run.reviews.write_text("somebody's work"))
+    assert [path.name for path in run.root.iterdir()] == ["reviews.parquet"]
+
+
+def test_a_run_that_lost_its_manifest_is_left_alone(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.update_info(source="faces")
+    run.reviews.write_text("somebody's work")
+    with pytest.raises(InputError), run.lock():
+        raise InputError("the source is away")
+    assert run.info.exists()
+    assert run.reviews.exists()
+
+
+def test_an_input_that_changes_while_a_stage_works_is_done_again(tmp_path: Path) -> None:
+    """Reviews come whenever people review."""
+    run = RunFolder(tmp_path)
+    given, made = tmp_path / "reviews", tmp_path / "cleaned"
+    given.write_text("one")
+    calls = []
+
+    def work() -> None:
+        calls.append(given.read_text())
+        made.write_text(given.read_text())
+        if len(calls) == 1:
+            given.write_text("two")
+
+    for _ in range(3):
+        run.run_stage("apply", {"reviews": given}, [made], work)
+    assert calls == ["one", "two"]
+    assert set(run.stage_seconds()) == {"apply"}
+
+
+def test_a_mark_without_seconds_took_no_time(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    made = tmp_path / "table"
+    made.write_text("rows")
+    run.mark_done("table", {"from": 1}, [made])
+    assert run.stage_done("table", {"from": 1})
+    assert not run.stage_done("table", {"from": 2})
+    assert run.stage_seconds() == {}
+    made.write_text("other rows")
+    assert not run.stage_done("table", {"from": 1})

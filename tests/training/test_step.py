@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from purify.config import ModelConfig, TrainConfig
+from purify.models.process_group import ALONE
+from purify.models.seeding import seeded
+from purify.training.data import TrainingSet
+from purify.training.ema import WeightAverage
+from purify.training.schedule import make_schedule
+from purify.training.step import Plan, update
+from purify.training.train_state import Learner, new_learner
+
+CLASSES, IMAGES = 5, 24
+
+
+def _learner(model: ModelConfig, config: TrainConfig) -> Learner:
+    return new_learner(model, config, classes=CLASSES, subcenters=1, seed=0, device=torch.device("cpu"), world=ALONE)
+
+
+def _plan(config: TrainConfig, *, clip_norm: float | None = None) -> Plan:
+    return Plan(make_schedule(config, samples=IMAGES), 1, config.sample_rate, clip_norm, 0)
+
+
+def _data() -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.randn(IMAGES, 3, 32, 32, generator=seeded(1))
+    return images, torch.randint(CLASSES, (IMAGES,), generator=seeded(2))
+
+
+def _change(learner: Learner, plan: Plan, *, batches: int) -> list[torch.Tensor]:
+    """What one step adds to backbone and head; batch normalization is frozen, since it sees each batch alone."""
+    before = [p.detach().clone() for p in (*learner.backbone.parameters(), learner.head.weight)]
+    learner.backbone.eval()
+    learner.backbone.train = lambda mode=True: learner.backbone  # type: ignore
+    images, labels = _data()
+    update(learner, plan, labels.view(batches, -1), images.split(IMAGES // batches))
+    return [p.detach() - b for p, b in zip((*learner.backbone.parameters(), learner.head.weight), before, strict=True)]
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.5])
+def test_accumulated_batches_make_the_step_of_one_large_batch(
+    model: ModelConfig, recipe: TrainConfig, rate: float
+) -> None:
+    whole = recipe.model_copy(update={"batch_size": 24, "sample_rate": rate, "momentum": 0.0})
+    parts = whole.model_copy(update={"batch_size": 8, "accumulate": 3})
+    expected = _change(_learner(model, whole), _plan(whole), batches=1)
+    found = _change(_learner(model, parts), _plan(parts), batches=3)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-3)
+
+
+def test_gradients_are_clipped_to_the_norm(model: ModelConfig, recipe: TrainConfig) -> None:
+    config = recipe.model_copy(update={"batch_size": 24, "momentum": 0.0, "weight_decay": 0.0, "warmup_epochs": 0.0})
+    *backbone, head = _change(_learner(model, config), _plan(config, clip_norm=0.01), batches=1)
+    rate = make_schedule(config, samples=IMAGES).learning_rate_at(0)
+    norm = torch.cat([change.flatten() for change in backbone]).norm()
+    assert float(norm) == pytest.approx(rate * 0.01, rel=1e-3)
+    assert float(head.norm()) == pytest.approx(rate * 0.01, rel=1e-3)
+    free, loose = (_change(_learner(model, config), _plan(config, clip_norm=c), batches=1) for c in (None, 1e9))
+    assert all(torch.equal(a, b) for a, b in zip(free, loose, strict=True))
+
+
+def test_the_mean_of_weights_has_the_weights_that_its_decay_says(model: ModelConfig, recipe: TrainConfig) -> None:
+    learner = _learner(model, recipe)
+    average = WeightAverage(0.5, learner.backbone, learner.head)
+    start = average.head.clone()
+    with torch.no_grad():
+        learner.head.weight.add_(1.0)
+    for step in (100, 101):
+        average.follow(learner.backbone, learner.head, step=step)
+    torch.testing.assert_close(average.head, start + 0.75)
+    average.follow(learner.backbone, learner.head, step=0)  # a mean of 1 / 10 of the old and 9 / 10 of the new
+    torch.testing.assert_close(average.head, start + 0.1 * 0.75 + 0.9)
+
+
+def test_without_a_warm_up_the_head_starts_with_k_random_centers(model: ModelConfig, recipe: TrainConfig) -> None:
+    settings = {"classes": CLASSES, "seed": 0, "device": torch.device("cpu"), "world": ALONE}
+    learner = new_learner(model, recipe, subcenters=3, **settings)  # type: ignore[arg-type]
+    unit = torch.nn.functional.normalize(learner.head.weight.detach(), dim=2)
+    assert (unit[:, 0] * unit[:, 1]).sum(dim=1).abs().max() < 0.9
+    config = recipe.model_copy(update={"warmup_share": 0.0})
+    plan = replace(_plan(config), subcenters=3)
+    images, labels = _data()
+    before = learner.head.weight
+    update(learner, plan, labels[None], [images])
+    assert learner.head.weight is before  # nothing grew
+
+
+def test_classes_come_in_the_order_of_their_first_image() -> None:
+    data = TrainingSet.from_columns(["c", "a", "b"], ["3", "1", "2"], ["x", "z", "x"])
+    assert list(data.sample_ids) == ["a", "b", "c"]
+    assert list(data.uris) == ["1", "2", "3"]
+    assert data.labels == ("z", "x")
+    assert data.label_index.tolist() == [0, 1, 1]
+
+
+@pytest.mark.slow
+def test_a_compiled_backbone_computes_the_same_under_the_same_names(
+    model: ModelConfig, recipe: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_module = torch.nn.Module.compile
+    # without the C++ compiler, which takes half a minute: traced and differentiated, but not compiled
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_module(self, backend="aot_eager"))
+    config = recipe.model_copy(update={"batch_size": 24})
+    images, labels = _data()
+    plain, compiled = (_learner(model, config.model_copy(update={"compile": value})) for value in (False, True))
+    for _ in range(2):
+        losses = [update(learner, _plan(config), labels[None], [images]) for learner in (plain, compiled)]
+        assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert list(compiled.backbone.state_dict()) == list(plain.backbone.state_dict())
