@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,9 @@ from rich.table import Table
 from purify import __version__
 from purify.config import PurifyConfig, load_config
 from purify.errors import PurifyError
-from purify.orchestration.launch import DEMO_SETTINGS
 from purify.storage.files import write_json
-from purify.storage.run_folder import RunFolder
 from purify_demo import write_demo
+from purify_demo.request import DEMO_SETTINGS
 
 START_LIMIT_SECONDS = 15.0
 """Longest time from the start of the command to that of its first stage."""
@@ -119,53 +117,12 @@ def measured(command: Sequence[str], run: Path) -> tuple[Cost, float]:
     return Cost(wall, after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime), first_stage
 
 
-def run_stages(folder: Path) -> None:
-    """The flow's stages as functions, in its order, with as many trainings at once."""
-    from purify.pipeline import stages
-    from purify.report.html import write_report
-    from purify.storage.files import read_table, write_table
-    from purify.tables.schema import MANIFEST
+def run_plainly(folder: Path) -> None:
+    """The same run without Prefect."""
+    from purify.pipeline.run import run
 
     config = PurifyConfig.model_validate_json((folder / "config.json").read_text())
-    run, images = RunFolder(folder / "functions"), [Path(root) for root in config.ingest.images]
-    run.root.mkdir()
-    run.update_info(config=config.model_dump(mode="json"))
-    stages.ingest_source(folder / "demo" / "demo.parquet", images, run.manifest, config.ingest)
-    manifest, first = read_table(run.manifest, MANIFEST), run.round(1)
-    with ThreadPoolExecutor(config.train.parallel) as trainings:
-
-        def train(name: str, table: Path) -> Any:
-            return trainings.submit(_train, config, table, run.model(name), subcenters=1)
-
-        sub_centers = trainings.submit(_train, config, run.manifest, first.root, subcenters=config.train.subcenters)
-        oracle = run.model("oracle") / "train.parquet"
-        write_table(stages.baseline_table(manifest, "oracle", kept=0, seed=config.seed), oracle)
-        others = [train("raw", run.manifest), train("oracle", oracle)]
-        sub_centers.result()
-        stages.embed_manifest(manifest, first.checkpoint, first.embeddings, config.embed)
-        analysis = stages.analyze_manifest(manifest, first.embeddings, config, checkpoint_folder=first.checkpoint)
-        write_table(analysis.verdicts, first.verdicts)
-        write_table(analysis.class_report, first.class_report)
-        stages.apply_files(manifest, first.verdicts, run.root)
-        counts = stages.run_counts(manifest, run.cleaned, run.removed)
-        random = run.model("random") / "train.parquet"
-        write_table(stages.baseline_table(manifest, "random", kept=counts["cleaned"], seed=config.seed), random)
-        others += [train("random", random), train("purified", run.cleaned)]
-        for training in others:
-            training.result()
-    models = {name: run.model(name) / "checkpoint" for name in ("raw", "random", "purified", "oracle")}
-    stages.evaluate_models(models, Path(str(config.evaluate.pairs)), images, manifest, config, run.evaluation)
-    run.update_info(counts=counts)
-    write_report(run.root)
-
-
-def _train(config: PurifyConfig, table: Path, folder: Path, *, subcenters: int) -> None:
-    from purify.training.job import TrainJob
-    from purify.training.launch import compute_threads, run_job
-
-    threads = compute_threads(config.train.parallel)
-    model, train = config.model.model_dump(), config.train.model_dump()
-    run_job(TrainJob(str(table), str(folder), model, train, subcenters, config.seed, threads))
+    run(folder / "demo" / "demo.parquet", folder / "functions", config, progress=False)
 
 
 def cost_table(answer: dict[str, Any]) -> Table:
@@ -186,7 +143,7 @@ def cost_table(answer: dict[str, Any]) -> Table:
 def main(out: Path | None, overrides: tuple[str, ...], stages: Path | None) -> None:
     """What Prefect adds to the demo's work. It takes twice the demo's time; nothing else should run meanwhile."""
     if stages is not None:
-        run_stages(stages)
+        run_plainly(stages)
         return
     with tempfile.TemporaryDirectory(prefix="purify-benchmark-") as folder:
         answer = compare(Path(folder), overrides)

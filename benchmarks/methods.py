@@ -15,7 +15,7 @@ from benchmarks.rivals import Scores
 from benchmarks.scenarios import Scenario, class_index
 from benchmarks.vectors import LabeledVectors
 from purify.config import AnalyzeConfig, PurifyConfig
-from purify.pipeline.stages import analyze_manifest
+from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.tables.schema import Decision
 
 #: Rules whose ``p_clean`` claims to be a probability; that of the others is a score of the angles.

@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -27,12 +27,15 @@ from purify.errors import InputError, PurifyError, TrainingCollapsedError
 from purify.evaluation.detection import average_precision, score_verdicts
 from purify.evaluation.verification import auc
 from purify.ingest.image_roots import ImageRoots
-from purify.ingest.ingest import load_truth
-from purify.pipeline import stages
+from purify.ingest.ingest import ingest, load_truth
+from purify.pipeline.embedding_stage import embed_manifest
+from purify.pipeline.manifest_analysis import analyze_manifest
+from purify.pipeline.model_comparison import pair_scores, usable_pairs
+from purify.pipeline.training_stage import train_job
 from purify.progress import Progress, progress_board, silent
-from purify.storage.files import atomic_path, read_json, read_table, sha256_file, write_json
+from purify.storage.files import atomic_path, read_json, read_table, sha256_file, write_json, write_table
+from purify.tables.manifest import ok_rows
 from purify.tables.schema import MANIFEST
-from purify.training.job import TrainJob
 from purify.training.launch import run_job
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "faces"
@@ -127,16 +130,8 @@ def run_recipe(recipe: Recipe, inputs: Inputs, config: PurifyConfig, folder: Pat
     manifest = read_table(manifest_path, MANIFEST)
     values = {key: getattr(recipe, key) for key in ("subcenters", "negative_filter", "sample_rate")}
     config = config.model_copy(update={"train": config.train.model_copy(update=values), "seed": recipe.seed})
-    figures: dict[str, Any] = {**asdict(recipe), "images": len(stages.ok_rows(manifest))}
-    job = TrainJob(
-        table=str(manifest_path),
-        folder=str(folder),
-        model=config.model.model_dump(),
-        train=config.train.model_dump(),
-        subcenters=recipe.subcenters,
-        seed=recipe.seed,
-        threads=1,
-    )
+    figures: dict[str, Any] = {**asdict(recipe), "images": len(ok_rows(manifest))}
+    job = replace(train_job(manifest_path, folder, config, subcenters=recipe.subcenters), threads=1)
     before = _children_seconds()
     try:
         run_job(job)
@@ -149,11 +144,11 @@ def run_recipe(recipe: Recipe, inputs: Inputs, config: PurifyConfig, folder: Pat
 
 def _noise_figures(manifest: pa.Table, config: PurifyConfig, folder: Path) -> dict[str, Any]:
     embeddings, checkpoint = folder / "embeddings.parquet", folder / "checkpoint"
-    stages.embed_manifest(manifest, checkpoint, embeddings, config.embed)
-    verdicts = stages.analyze_manifest(manifest, embeddings, config, checkpoint_folder=checkpoint).verdicts
-    truth = stages.ok_rows(manifest).select(["sample_id", "true_label"])
+    embed_manifest(manifest, checkpoint, embeddings, config)
+    verdicts = analyze_manifest(manifest, embeddings, config, checkpoint_folder=checkpoint).verdicts
+    truth = ok_rows(manifest).select(["sample_id", "true_label"])
     figures = score_verdicts(verdicts, truth)
-    wrong = pc.not_equal(verdicts["label"], stages.ok_rows(manifest)["true_label"]).to_numpy().astype(bool)
+    wrong = pc.not_equal(verdicts["label"], ok_rows(manifest)["true_label"]).to_numpy().astype(bool)
     angles = verdicts["angle_dominant"].to_numpy().astype(np.float64)
     return {
         "angle_ap": average_precision(angles, wrong),
@@ -165,8 +160,8 @@ def _noise_figures(manifest: pa.Table, config: PurifyConfig, folder: Path) -> di
 
 def _unseen_auc(manifest: pa.Table, inputs: Inputs, config: PurifyConfig, folder: Path) -> float:
     roots = ImageRoots(inputs.images)
-    pairs, _ = stages.usable_pairs(inputs.pairs, roots, manifest, config.evaluate)
-    scores = stages.pair_scores(pairs, roots, folder / "checkpoint", config, shards=folder / "pairs.shards")
+    pairs, _ = usable_pairs(inputs.pairs, roots, manifest, config.evaluate)
+    scores = pair_scores(pairs, roots, folder / "checkpoint", config, shards=folder / "pairs.shards")
     return auc(scores, pairs.same)
 
 
@@ -175,7 +170,7 @@ def _manifest(scenario: str, inputs: Inputs, config: PurifyConfig, out: Path) ->
     table = next(inputs.scenarios.glob(f"{scenario}.*"), inputs.scenarios / f"{scenario}.parquet")
     path = out / f"{scenario}-{sha256_file(table)[:8]}.parquet"
     if not path.is_file():
-        stages.ingest_source(table, inputs.images, path, config.ingest)
+        write_table(ingest(table, inputs.images, config.ingest), path)
     if load_truth(path)["true_label"].null_count:
         raise InputError(f"{table}: rows without a true label; the figures need the truth of all")
     return path

@@ -16,7 +16,7 @@ from purify.arrays import Ids, Mask
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
 from purify.ingest.ingest import load_manifest, load_truth
-from purify.pipeline.stages import ok_rows
+from purify.tables.manifest import ok_rows
 
 Names = npt.NDArray[np.object_]
 

@@ -72,12 +72,16 @@ class _Nothing:
         return silent
 
 
+QUIET: ProgressBoard = _Nothing()
+"""Shows nothing."""
+
+
 @contextmanager
 def progress_board(*, quiet: bool = False) -> Iterator[ProgressBoard]:
     """Progress on stderr while the context is open: bars on a terminal, lines in a log, nothing when `quiet`."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        yield _Nothing() if quiet else _Lines()
+        yield QUIET if quiet else _Lines()
         return
     columns = (
         TextColumn("{task.description}"),

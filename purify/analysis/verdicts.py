@@ -33,15 +33,37 @@ class Analysis:
     class_report: pa.Table
 
 
+@dataclass(frozen=True)
+class JudgingInputs:
+    """N samples with their vectors, and the sub-centers that judge them.
+
+    Attributes
+    ----------
+    sample_ids, labels
+        N unique ids and given labels.
+    originals
+        Finite ``[N, E]`` of any scale: the extractor's embeddings, by which probabilities are judged.
+    embeddings
+        Finite ``[N, D]`` of any scale, in the space of the sub-centers: the originals, or a projection of them fitted
+        to the labels.
+    class_labels
+        The C labels of the sub-centers; some may have no samples.
+    subcenters
+        ``[C, K, D]`` of any scale.
+    """
+
+    sample_ids: Sequence[str]
+    labels: Sequence[str]
+    originals: Vectors
+    embeddings: Vectors
+    class_labels: Sequence[str]
+    subcenters: Vectors
+
+
 def analyze(
-    sample_ids: Sequence[str],
-    labels: Sequence[str],
-    embeddings: Vectors,
-    class_labels: Sequence[str],
-    subcenters: Vectors,
+    given: JudgingInputs,
     config: AnalyzeConfig,
     *,
-    originals: Vectors | None = None,
     seed: int = 0,
     search: SearchBlocks = search_here,
 ) -> Analysis:
@@ -76,17 +98,18 @@ def analyze(
         If there are no samples, a label has no sub-centers, the shapes don't fit, or the data can't support the
         precision that `config` asks for.
     """
+    sample_ids, labels, embeddings = given.sample_ids, given.labels, given.embeddings
+    class_labels, subcenters, originals = given.class_labels, given.subcenters, given.originals
     _check_shapes(sample_ids, labels, embeddings, class_labels, subcenters)
-    ids, given = pa.array(sample_ids, pa.string()), pa.array(labels, pa.string())
-    label_index = _label_index(given, class_labels)
+    ids, label_column = pa.array(sample_ids, pa.string()), pa.array(labels, pa.string())
+    label_index = _label_index(label_column, class_labels)
     order = pc.sort_indices(ids).to_numpy().astype(np.int64)
-    ids, given = ids.take(pa.array(order)), given.take(pa.array(order))
+    ids, label_column = ids.take(pa.array(order)), label_column.take(pa.array(order))
     vectors, index, centers = unit(embeddings[order]), label_index[order], unit(subcenters)
     assignment = assign(vectors, index, centers)
     neighbors = find_neighbors(vectors, index, k=config.neighbors, near_duplicate=config.near_duplicate, search=search)
     structural: Structural | None = None
-    source = embeddings if originals is None else originals
-    judged = _judged(source[order], index, classes=len(class_labels), config=config, seed=seed)
+    judged = _judged(originals[order], index, classes=len(class_labels), config=config, seed=seed)
     if judged is not None:
         outcome, identifier = judged.outcome, RULE
         structural = Structural(judged.structure, outcome.p_clean, ids)
@@ -97,7 +120,7 @@ def analyze(
     columns = _evidence_columns(assignment, index, outcome, cos_other, neighbors, class_labels)
     columns |= _decision_columns(outcome, class_labels, identifier)
     columns["evidence_ids"] = _evidence_ids(ids, outcome, neighbors, index, assignment)
-    columns |= {"sample_id": ids, "label": given}
+    columns |= {"sample_id": ids, "label": label_column}
     verdicts = pa.table({name: columns[name] for name in VERDICTS.names}, schema=VERDICTS)
     report = class_report(
         class_labels,

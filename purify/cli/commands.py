@@ -35,7 +35,7 @@ from purify.cli.options import (
 from purify.cli.review import review_command
 from purify.config import load_config
 from purify.errors import PurifyError
-from purify.storage.locations import Location, absolute, is_url, to_location
+from purify.storage.locations import Location, is_url, to_location
 
 
 class _Group(click.Group):
@@ -112,15 +112,13 @@ def run_flow(
     as_json: bool,
 ) -> None:
     """Purify SOURCE (folder, .tar, Parquet/CSV table; none: the demo set) and prove the gain."""
-    from purify.orchestration.launch import (
-        DEMO_SETTINGS,
-        FlowRequest,
+    from purify.orchestration.launch import run_request
+    from purify.pipeline.request import (
+        RunRequest,
         default_name,
-        demo_request,
         existing_run,
         new_run_folder,
         resumed_request,
-        run_request,
         updated_request,
     )
 
@@ -144,16 +142,14 @@ def run_flow(
                 run, source=source, embeddings=embeddings, config_file=config_file, overrides=settings
             )
         elif source is None:
+            from purify_demo.request import DEMO_SETTINGS, demo_request
+
             short = () if config_file else DEMO_SETTINGS
             folder = new_run_folder(out, name or default_name("demo"))
             request = demo_request(folder, load_config(config_file, [*short, *settings]), quiet=as_json)
         else:
-            request = FlowRequest(
-                source=absolute(source),
-                run_folder=str(new_run_folder(out, name or default_name(source.stem))),
-                config=load_config(config_file, settings),
-                embeddings=absolute(embeddings) if embeddings else None,
-            )
+            folder = new_run_folder(out, name or default_name(source.stem))
+            request = RunRequest.of(source, folder, load_config(config_file, settings), embeddings=embeddings)
     answer(run_request(request, quiet=as_json), as_json=as_json)
 
 
@@ -172,17 +168,17 @@ def ingest_command(
     as_json: bool,
 ) -> None:
     """SOURCE -> OUT/manifest.parquet: one row a sample, unreadable ones with a reason."""
-    from purify.pipeline import stages
+    from purify.ingest.ingest import ingest
     from purify.progress import progress_board
-    from purify.storage.files import read_table
-    from purify.tables.schema import MANIFEST
+    from purify.storage.files import write_table
 
     config = load_config(config_file, overrides)
     manifest = out / "manifest.parquet"
     roots = image_roots(images, config)
     with progress_board(quiet=as_json) as board:
-        stages.ingest_source(source, roots, manifest, config.ingest, progress=board.stage("ingest"))
-    counts = read_table(manifest, MANIFEST, columns=["status"])["status"].value_counts().to_pylist()
+        table = ingest(source, roots, config.ingest, progress=board.stage("ingest"))
+    write_table(table, manifest)
+    counts = table["status"].value_counts().to_pylist()
     answer({"manifest": str(manifest), **{c["values"]: c["counts"] for c in counts}}, as_json=as_json)
 
 
@@ -195,21 +191,13 @@ def train_command(
     manifest: Location, out: Path, subcenters: int | None, config_file: Path | None, overrides: tuple[str, ...]
 ) -> None:
     """MANIFEST -> OUT/checkpoint. Interrupted, the same command goes on where it was."""
+    from purify.pipeline.training_stage import train_job
     from purify.progress import progress_board
     from purify.storage.files import local_file
-    from purify.training.job import TrainJob
-    from purify.training.launch import compute_threads, run_job
+    from purify.training.launch import run_job
 
     config = load_config(config_file, overrides)
-    job = TrainJob(
-        table=str(local_file(manifest)),
-        folder=str(out),
-        model=config.model.model_dump(),
-        train=config.train.model_dump(),
-        subcenters=subcenters or config.train.subcenters,
-        seed=config.seed,
-        threads=compute_threads(config.train.parallel),
-    )
+    job = train_job(local_file(manifest), out, config, subcenters=subcenters or config.train.subcenters)
     with progress_board() as board:
         run_job(job, board.stage("train"))
     answer({"checkpoint": str(out / "checkpoint")}, as_json=False)
@@ -230,23 +218,14 @@ def embed_command(
 ) -> None:
     """MANIFEST + checkpoint -> OUT/embeddings.parquet."""
     from purify.ingest.ingest import load_manifest
-    from purify.pipeline import stages
+    from purify.pipeline.embedding_stage import embed_manifest
     from purify.progress import progress_board
 
     config = load_config(config_file, overrides)
     path = out / "embeddings.parquet"
     out.mkdir(parents=True, exist_ok=True)
     with progress_board() as board:
-        stages.embed_manifest(
-            load_manifest(manifest),
-            checkpoint,
-            path,
-            config.embed,
-            extractor_config=config.extractor,
-            precision=config.train.precision,
-            workers=config.train.workers,
-            progress=board.stage("embed"),
-        )
+        embed_manifest(load_manifest(manifest), checkpoint, path, config, progress=board.stage("embed"))
     answer({"embeddings": str(path)}, as_json=False)
 
 
@@ -273,12 +252,12 @@ def analyze_command(
 ) -> None:
     """MANIFEST + embeddings -> OUT/verdicts.parquet and OUT/class_report.parquet."""
     from purify.ingest.ingest import load_manifest
-    from purify.pipeline import stages
+    from purify.pipeline.manifest_analysis import analyze_manifest
     from purify.storage.files import write_table
 
     settings = [*overrides, *decision_settings(rule, precision, review_budget, keep_hard)]
     config = load_config(config_file, settings)
-    analysis = stages.analyze_manifest(load_manifest(manifest), embeddings, config, checkpoint_folder=checkpoint)
+    analysis = analyze_manifest(load_manifest(manifest), embeddings, config, checkpoint_folder=checkpoint)
     write_table(analysis.verdicts, out / "verdicts.parquet")
     write_table(analysis.class_report, out / "class_report.parquet")
     counts = analysis.verdicts["decision"].value_counts().to_pylist()
@@ -301,11 +280,11 @@ def analyze_command(
 def apply_command(manifest: Location, verdicts: Location, reviews: Location | None, out: Path, as_json: bool) -> None:
     """MANIFEST + verdicts (+ reviews) -> OUT/cleaned.parquet, removed.parquet and labels.parquet."""
     from purify.ingest.ingest import load_manifest
-    from purify.pipeline import stages
+    from purify.pipeline.cleaned_tables import apply_files, run_counts
 
     table = load_manifest(manifest)
-    stages.apply_files(table, verdicts, out, reviews=reviews)
-    counts = stages.run_counts(table, out / "cleaned.parquet", out / "removed.parquet", reviews=reviews)
+    apply_files(table, verdicts, out, reviews=reviews)
+    counts = run_counts(table, out / "cleaned.parquet", out / "removed.parquet", reviews=reviews)
     answer({"cleaned_table": str(out / "cleaned.parquet"), **counts}, as_json=as_json)
 
 
@@ -347,7 +326,7 @@ def evaluate_command(
 ) -> None:
     """Verification on pairs of people that are not in the training set MANIFEST -> OUT/evaluation.json."""
     from purify.ingest.ingest import load_manifest
-    from purify.pipeline import stages
+    from purify.pipeline.model_comparison import evaluate_models
     from purify.progress import progress_board
     from purify.storage.files import read_json
 
@@ -356,9 +335,7 @@ def evaluate_command(
     roots = image_roots(images, config)
     path = out / "evaluation.json"
     with progress_board(quiet=as_json) as board:
-        stages.evaluate_models(
-            models, pairs, roots, load_manifest(manifest), config, path, progress=board.stage("evaluate")
-        )
+        evaluate_models(models, pairs, roots, load_manifest(manifest), config, path, progress=board.stage("evaluate"))
     result = read_json(path)
     if as_json:
         click.echo(json.dumps(result, indent=2, sort_keys=True))

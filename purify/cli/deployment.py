@@ -22,11 +22,11 @@ from purify.cli.options import (
     json_option,
 )
 from purify.config import load_config
-from purify.storage.locations import Location, absolute
+from purify.storage.locations import Location
 
 if TYPE_CHECKING:
     from purify.orchestration.deployments import Timetable
-    from purify.orchestration.launch import FlowRequest
+    from purify.pipeline.request import RunRequest
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -150,20 +150,16 @@ def _request(
     config_file: Path | None,
     overrides: tuple[str, ...],
     quiet: bool = False,
-) -> tuple[FlowRequest, str]:
+) -> tuple[RunRequest, str]:
     """The request that each run of the deployment gets, and the deployment's name."""
-    from purify.orchestration.launch import DEMO_SETTINGS, FlowRequest, demo_request, run_folder
+    from purify.pipeline.request import RunRequest, run_folder
 
     settings = [*overrides, *input_settings(images, pairs, reviews, rounds)]
     name = name or (source.stem if source else "demo")
     folder = run_folder(out, name)
     if source is None:
+        from purify_demo.request import DEMO_SETTINGS, demo_request
+
         short = () if config_file else DEMO_SETTINGS
         return demo_request(folder, load_config(config_file, [*short, *settings]), quiet=quiet), name
-    request = FlowRequest(
-        source=absolute(source),
-        run_folder=str(folder),
-        config=load_config(config_file, settings),
-        embeddings=absolute(embeddings) if embeddings else None,
-    )
-    return request, name
+    return RunRequest.of(source, folder, load_config(config_file, settings), embeddings=embeddings), name

@@ -26,7 +26,6 @@ from purify.errors import InputError
 from purify.images.decoding import ImageFacts, inspect_image
 from purify.images.defects import Defect, describe_os_error
 from purify.images.loading import resolve_workers
-from purify.pipeline.code_version import code_version
 from purify.progress import Progress, silent
 from purify.storage.files import open_parquet, read_table, write_table
 from purify.storage.image_bytes import BlobReader
@@ -136,7 +135,7 @@ def save_readings(path: Path, readings: pa.Table, config: IngestConfig) -> None:
 
 def _settings(config: IngestConfig) -> bytes:
     limits = {"min_size": config.min_size, "max_pixels": config.max_pixels}
-    return json.dumps({**limits, "code": code_version("ingest"), "pillow": pillow_version}, sort_keys=True).encode()
+    return json.dumps({**limits, "version": 1, "pillow": pillow_version}, sort_keys=True).encode()
 
 
 def _stamps(reader: BlobReader, pool: ThreadPoolExecutor, uris: Sequence[str | None]) -> list[str | None]:

@@ -7,17 +7,16 @@ have to be called inside a flow or task run.
 from __future__ import annotations
 
 import contextvars
-import html
 import logging
 import math
 import re
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 from purify.progress import Progress
+from purify.report.markdown import plain
 
 PROGRESS_SECONDS = 3.0
 """Least time between two updates of a progress artifact; each is a request to the server."""
@@ -37,55 +36,6 @@ def artifact_key(*words: str) -> str:
     if not key:
         raise ValueError(f"no letter or digit in {words!r} to make an artifact key of")
     return key
-
-
-def plain(value: Any) -> Any:
-    """Turn `value` (NumPy scalars and arrays, paths, ...) into what JSON can carry; NaN becomes None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "tolist"):  # NumPy scalars and arrays, without importing NumPy
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def summary_table(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows ``figure``, ``value`` of a table artifact, in the order of `values`."""
-    return [{"figure": name, "value": plain(value)} for name, value in values.items()]
-
-
-def markdown_table(lines: Sequence[Sequence[str]]) -> str:
-    """A table of `lines` of cells in Markdown, the first of which is its head."""
-    head, *rest = lines
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rest))
-
-
-def markdown_records(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table of `rows`, at least one; the keys of the first are the head."""
-    lines = [list(rows[0]), *([row[key] for key in rows[0]] for row in rows)]
-    return markdown_table([[_cell(plain(value)) for value in line] for line in lines])
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return markdown_text(f"{value:.4g}" if isinstance(value, float) else str(value))
-
-
-def markdown_text(text: str) -> str:
-    """`text` as it is read, in one line: names of people and files must not become markup of a page."""
-    one_line = " ".join(text.split())
-    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", html.escape(one_line, quote=False))
-
-
-def picture(caption: str, url: str) -> str:
-    """A picture whose content is in its `url` (``data:...``): it shows offline, and after the run folder has gone."""
-    return f"![{markdown_text(caption)}]({url})"
 
 
 def publish_table(rows: Sequence[Mapping[str, Any]], *, key: str, description: str) -> None:

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from purify import __version__
 from purify.errors import InputError, PurifyError
-from purify.orchestration.launch import FlowRequest
 from purify.orchestration.lost_runs import close_silent_runs
+from purify.pipeline.request import RunRequest
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
@@ -63,9 +63,7 @@ class Timetable:
         return None
 
 
-def deployment_of(
-    request: FlowRequest, name: str, timetable: Timetable, *, pool: str | None = None
-) -> RunnerDeployment:
+def deployment_of(request: RunRequest, name: str, timetable: Timetable, *, pool: str | None = None) -> RunnerDeployment:
     """The deployment ``purify/<name>`` of a request; with a `pool` for its workers, else for this process.
 
     Its parameters are those of the request, so every run works in the same folder: one that was killed is gone on
@@ -92,14 +90,14 @@ def deployment_of(
     return cast("RunnerDeployment", deployment)  # the declared type has what an async caller gets
 
 
-def parameters(request: FlowRequest) -> dict[str, Any]:
+def parameters(request: RunRequest) -> dict[str, Any]:
     """The flow's parameters as JSON; of the configuration only what is not as it is by default."""
     given = asdict(request)
     given["config"] = request.config.model_dump(mode="json", exclude_defaults=True)
     return {name: value for name, value in given.items() if value is not None}
 
 
-def deploy(request: FlowRequest, name: str, timetable: Timetable, *, pool: str) -> dict[str, Any]:
+def deploy(request: RunRequest, name: str, timetable: Timetable, *, pool: str) -> dict[str, Any]:
     """Put the deployment on the configured server, with its work pool and the automation that closes lost runs."""
     from prefect.utilities.urls import url_for
 
@@ -131,7 +129,7 @@ def deploy_file(path: Path, *, pool: str) -> dict[str, Any]:
     return {"file": str(path), "work_pool": pool, "next": f"prefect worker start --pool {pool}"}
 
 
-def serve(request: FlowRequest, name: str, timetable: Timetable) -> None:
+def serve(request: RunRequest, name: str, timetable: Timetable) -> None:
     """Put the deployment on the configured server and run what is due in children of this process, until it ends.
 
     While nobody serves it, its schedule is paused.

@@ -1,4 +1,4 @@
-"""What a run shows while it works: bars on a terminal, progress artifacts in the Prefect UI."""
+"""Progress of a flow's stages: bars on a terminal, and artifacts in the Prefect UI."""
 
 from __future__ import annotations
 
@@ -6,30 +6,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from purify.orchestration.artifacts import task_progress
-from purify.progress import Progress, ProgressBoard
+from purify.progress import QUIET, Progress, ProgressBoard
 
-_board: ProgressBoard | None = None
+_terminal: ProgressBoard = QUIET
 
 
 @contextmanager
 def show_on(board: ProgressBoard) -> Iterator[None]:
-    """Let the stages of this process show their progress on `board` too."""
-    global _board  # noqa: PLW0603  (flow parameters must be plain values, so the terminal is reached this way)
-    _board = board
+    """Show the stages of flows run inside on `board` too."""
+    global _terminal  # noqa: PLW0603  (flow parameters must be plain values, so the terminal is reached this way)
+    _terminal = board
     try:
         yield
     finally:
-        _board = None
+        _terminal = QUIET
 
 
-def progress_for(stage: str) -> Progress:
-    """Progress of `stage`: a bar where there is a terminal, and an artifact of the running task."""
-    artifact = task_progress(stage)
-    bar = _board.stage(stage) if _board else None
+def flow_board() -> ProgressBoard:
+    """The board of the running flow."""
+    return _FlowBoard(_terminal)
 
-    def report(done: int, total: int, detail: str = "") -> None:
-        artifact(done, total, detail)
-        if bar is not None:
+
+class _FlowBoard:
+    """An artifact of the running task, and the terminal's bar."""
+
+    def __init__(self, terminal: ProgressBoard) -> None:
+        self._terminal = terminal
+
+    def stage(self, name: str) -> Progress:
+        artifact, bar = task_progress(name), self._terminal.stage(name)
+
+        def report(done: int, total: int, detail: str = "") -> None:
+            artifact(done, total, detail)
             bar(done, total, detail)
 
-    return report
+        return report

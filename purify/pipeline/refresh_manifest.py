@@ -12,6 +12,7 @@ from purify.config import PurifyConfig
 from purify.errors import InputError
 from purify.ingest.ingest import ingest_again, load_manifest
 from purify.ingest.inspection import load_readings, save_readings
+from purify.pipeline.fingerprint import is_done, mark_done
 from purify.pipeline.update_log import begin_update
 from purify.progress import Progress, silent
 from purify.storage.files import read_table, write_table
@@ -23,7 +24,7 @@ from purify.tables.schema import MANIFEST, Status
 _STAGE = "ingest"
 
 
-def take_in(
+def refresh_manifest(
     run: RunFolder, source: Location, images: Sequence[Location], config: PurifyConfig, *, progress: Progress = silent
 ) -> bool:
     """Bring the run's manifest to what the source holds now, and say whether it changed.
@@ -43,7 +44,7 @@ def take_in(
     return changed
 
 
-def take_in_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
+def take_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
     """The same for a table whose images are not at hand: it is taken as it is."""
     began = time.monotonic()
     return _replace(run, table, load_manifest(table), config, began)
@@ -53,12 +54,12 @@ def _replace(run: RunFolder, source: Location, manifest: pa.Table, config: Purif
     inputs = {"source": str(source), "config": config.ingest.model_dump(exclude={"workers"})}
     if run.manifest.exists():
         before = read_table(run.manifest, MANIFEST)
-        if manifest.equals(before) and run.stage_done(_STAGE, inputs):
+        if manifest.equals(before) and is_done(run, _STAGE, inputs):
             return False
         _refuse_loss(source, before, manifest, config.grow.most_lost)
     begin_update(run)
     write_table(manifest, run.manifest)
-    run.mark_done(_STAGE, inputs, [run.manifest], seconds=round(time.monotonic() - began, 3))
+    mark_done(run, _STAGE, inputs, [run.manifest], seconds=round(time.monotonic() - began, 3))
     return True
 
 

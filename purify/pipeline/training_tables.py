@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from purify.config import PurifyConfig
+from purify.pipeline.fingerprint import is_done, mark_done
 from purify.pipeline.retraining import Because, Decision, TrainingState, angle_drift, decide, drifted, explain
-from purify.pipeline.stages import ok_rows
+from purify.pipeline.training_stage import training_table
 from purify.pipeline.update_log import begin_update, note, note_table
 from purify.storage.files import read_table, write_table
 from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import ok_rows
 from purify.tables.manifest_diff import changed_share, not_in, still_there
 from purify.tables.schema import CLEANED, MANIFEST, VERDICTS
 
@@ -59,18 +60,17 @@ def settle_by_drift(run: RunFolder, config: PurifyConfig) -> bool:
     return True
 
 
-def settle_table(
-    run: RunFolder, model: str, table: Path, rows: pa.Table, config: PurifyConfig, *, trained: bool
-) -> None:
-    """Settle what a later model is trained on: the `table` that is there, or `rows` (schema `CLEANED`).
+def settle_table(run: RunFolder, model: str, rows: pa.Table, config: PurifyConfig, *, trained: bool) -> None:
+    """Settle what a later model is trained on: its present table, or `rows` (schema `CLEANED`).
 
     Rows are chosen anew after a training of the first round or another configuration, where a larger share than
     ``grow.retrain_share`` came or left (people's reviews count), and where a training that is not done needs images
     that are gone.
     """
+    table = training_table(run, model)
     inputs = {"first": run.round(1).training_table, "config": _deciding(config)}
     stage = f"table-{model}"
-    if run.stage_done(stage, inputs):
+    if is_done(run, stage, inputs):
         before = read_table(table, CLEANED)
         worn = changed_share(before, rows) > config.grow.retrain_share
         usable = trained or still_there(before, ok_rows(read_table(run.manifest, MANIFEST)))
@@ -78,7 +78,7 @@ def settle_table(
             return
     note_table(run, model)
     write_table(rows, table)
-    run.mark_done(stage, inputs, [table])
+    mark_done(run, stage, inputs, [table])
 
 
 def _state(run: RunFolder, manifest: pa.Table, before: pa.Table | None, *, trained: bool) -> TrainingState:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from purify.analysis.round_changes import compare_rounds
 from purify.config import PurifyConfig, RoundsConfig
 from purify.errors import InputError
-from purify.pipeline import stages
+from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.report.run_tables import RunTables, read_run, run_embeddings
 from purify.report.tables import counts, noise_of, truth_figures
 from purify.storage.run_folder import RunFolder
@@ -88,7 +88,7 @@ def judged_by(folder: Path | str, run: RunTables, rule: str) -> RunTables:
     settings = PurifyConfig.model_validate(run.info.get("config", {}))
     config = settings.model_copy(update={"analyze": settings.analyze.model_copy(update={"rule": rule})})
     checkpoint = place.checkpoint if place.checkpoint.exists() else None
-    analysis = stages.analyze_manifest(run.manifest, run_embeddings(folder, run), config, checkpoint_folder=checkpoint)
+    analysis = analyze_manifest(run.manifest, run_embeddings(folder, run), config, checkpoint_folder=checkpoint)
     name = f"{run.name}, rule {rule}"
     return replace(run, name=name, verdicts=analysis.verdicts, class_report=analysis.class_report, evaluation=None)
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from purify.config import IngestConfig, PurifyConfig
 from purify.embedding.store import EmbeddingWriter
-from purify.ingest.ingest import load_manifest
-from purify.pipeline import stages
+from purify.ingest.ingest import ingest, load_manifest
+from purify.pipeline.cleaned_tables import apply_files
+from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.storage.files import write_table
 from purify.storage.run_folder import RunFolder
 from purify_demo import DemoSpec, write_demo
@@ -38,17 +39,17 @@ def small_demo_run(folder: Path, *, seed: int = 0) -> RunFolder:
     folder.mkdir(parents=True, exist_ok=True)
     demo = write_demo(folder / "demo-data", seed=seed, spec=SMALL)
     config = PurifyConfig(seed=seed)
-    stages.ingest_source(demo.table, [demo.images], run.manifest, IngestConfig())
+    write_table(ingest(demo.table, [demo.images], IngestConfig()), run.manifest)
     first = run.round(1)
     pictures = plan_set(SMALL, seed)
     with EmbeddingWriter(first.embeddings, _DIM) as writer:
         writer.write([picture.path for picture in pictures], _drawn(pictures, seed))
     manifest = load_manifest(run.manifest)
-    analysis = stages.analyze_manifest(manifest, first.embeddings, config)
+    analysis = analyze_manifest(manifest, first.embeddings, config)
     write_table(analysis.verdicts, first.verdicts)
     write_table(analysis.class_report, first.class_report)
     run.update_info(source="the demo set, small; embeddings drawn, not trained", seed=seed, config=config.model_dump())
-    stages.apply_files(manifest, first.verdicts, folder)
+    apply_files(manifest, first.verdicts, folder)
     return run
 
 

@@ -1,25 +1,17 @@
-"""The folder of a run: where each file lies, and which stages are done.
-
-A stage leaves a small record of what it read and what it wrote, by hash, and of the code that did it. On resume a
-stage whose record still matches is skipped; everything else is done again.
-"""
+"""The folder of a run: the place of each file, its lock, and ``run.json``."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from purify.errors import InputError
-from purify.pipeline.code_version import code_version
-from purify.storage.files import read_json, sha256_file, write_json
+from purify.storage.files import read_json, write_json
 from purify.storage.locations import Location, Url, to_location
 from purify.storage.sync import Mirror
 
@@ -259,53 +251,6 @@ class RunFolder:
                 info[key] = value
         write_json(self.info, info)
 
-    def stage_done(self, stage: str, inputs: Mapping[str, Any]) -> bool:
-        """Whether `stage` was finished, from the same `inputs` by the same code, and its files are as it left them."""
-        path = self._record(stage)
-        if not path.exists():
-            return False
-        record = read_json(path)
-        same_work = record["inputs"] == fingerprint(inputs) and record.get("code") == code_version(stage)
-        return same_work and all(
-            (self.root / name).is_file() and sha256_file(self.root / name) == digest
-            for name, digest in record["outputs"].items()
-        )
-
-    def run_stage(
-        self, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path], work: Callable[[], None]
-    ) -> None:
-        """Do `work` unless it is done.
-
-        `inputs` are JSON values; a Path or Url among them stands for the content of that file. A run at a URL is
-        published afterwards.
-        """
-        if self.stage_done(stage, inputs):
-            return
-        made_from, began = fingerprint(inputs), time.monotonic()  # as they are now: reviews may come while it works
-        work()
-        self._write_record(stage, made_from, outputs, seconds=round(time.monotonic() - began, 3))
-
-    def mark_done(
-        self, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path], *, seconds: float | None = None
-    ) -> None:
-        """Leave the record of a finished stage; without `seconds` it is not listed among those that took time."""
-        self._write_record(stage, fingerprint(inputs), outputs, seconds=seconds)
-
-    def _write_record(self, stage: str, made_from: str, outputs: Sequence[Path], *, seconds: float | None) -> None:
-        digests = {path.relative_to(self.root).as_posix(): sha256_file(path) for path in outputs}
-        record = {"inputs": made_from, "code": code_version(stage), "outputs": digests, "seconds": seconds}
-        write_json(self._record(stage), record)
-        self.publish()
-
-    def stage_seconds(self) -> dict[str, float]:
-        """Seconds of each finished stage."""
-        paths = sorted((self.root / "stages").glob("*.json"))
-        seconds = {path.stem: read_json(path)["seconds"] for path in paths}
-        return {stage: took for stage, took in seconds.items() if took is not None}
-
-    def _record(self, stage: str) -> Path:
-        return self.root / "stages" / f"{stage}.json"
-
 
 def _is_file_at(descriptor: int, path: Path) -> bool:
     """Whether an open file is still the one at `path`."""
@@ -313,11 +258,3 @@ def _is_file_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
-
-
-def fingerprint(inputs: Mapping[str, Any]) -> str:
-    """Hash of a stage's inputs; a Path or Url is hashed by its file's content."""
-    plain = {
-        key: f"sha256:{sha256_file(value)}" if isinstance(value, Location) else value for key, value in inputs.items()
-    }
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

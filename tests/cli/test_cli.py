@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from purify.cli import main
 from purify.config import PurifyConfig, RoundsConfig, load_config, to_toml
-from purify.orchestration.launch import FlowRequest
+from purify.pipeline.request import RunRequest
 
 Draw = Callable[[Path, float, np.random.Generator], None]
 
@@ -162,7 +162,7 @@ def test_run_flow_refuses_before_it_writes(images: Path, tmp_path: Path) -> None
 def test_rounds_are_a_shorthand(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def run_request(request: FlowRequest, *, quiet: bool) -> dict[str, str]:
+    def run_request(request: RunRequest, *, quiet: bool) -> dict[str, str]:
         asked.append(request.config.rounds)
         return {"run": request.run_folder}
 

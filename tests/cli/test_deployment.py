@@ -11,7 +11,7 @@ from purify.cli import main
 from purify.config import PurifyConfig, load_config
 from purify.errors import InputError
 from purify.orchestration.deployments import Timetable, parameters
-from purify.orchestration.launch import FlowRequest
+from purify.pipeline.request import RunRequest
 
 
 @pytest.mark.parametrize("command", ["serve", "deploy"])
@@ -48,7 +48,7 @@ def test_what_is_no_schedule_is_refused(timetable: Timetable) -> None:
 
 def test_only_what_differs_from_the_defaults_is_stored() -> None:
     config = load_config(None, ["train.epochs=7"])
-    stored = parameters(FlowRequest("/data/faces", "/runs/faces", config))
+    stored = parameters(RunRequest("/data/faces", "/runs/faces", config))
     assert stored == {"source": "/data/faces", "run_folder": "/runs/faces", "config": {"train": {"epochs": 7}}}
     assert PurifyConfig.model_validate(stored["config"]) == config
 
@@ -56,11 +56,11 @@ def test_only_what_differs_from_the_defaults_is_stored() -> None:
 @pytest.mark.parametrize("place", ["s3://key:secret@bucket/faces", "https://me@host/faces.tar"])
 def test_credentials_in_a_parameter_are_refused(place: str) -> None:
     with pytest.raises(InputError, match="would be stored in clear") as refused:
-        FlowRequest(place, "/runs/faces", PurifyConfig())
+        RunRequest(place, "/runs/faces", PurifyConfig())
     assert "secret" not in str(refused.value)
     with pytest.raises(InputError, match="would be stored in clear"):
         load_config(None, [f'ingest.images=["{place}"]'])
 
 
 def test_an_at_sign_in_a_path_is_no_credential() -> None:
-    assert FlowRequest("/data/me@home/faces", "s3://bucket/me@home", PurifyConfig()).source == "/data/me@home/faces"
+    assert RunRequest("/data/me@home/faces", "s3://bucket/me@home", PurifyConfig()).source == "/data/me@home/faces"

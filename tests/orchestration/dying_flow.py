@@ -10,14 +10,15 @@ import functools
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from prefect import Task
 from prefect.runtime import task_run
 
-import purify.orchestration.tasks
 from purify.orchestration.flow import purify_flow
+from purify.orchestration.tasks import TASKS
+from purify.pipeline import fingerprint
 from purify.storage.run_folder import RunFolder
 
 __all__ = ["purify_flow"]
@@ -34,14 +35,11 @@ def die_if_ordered(run: RunFolder, task: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _dying_stage(run_stage: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(run_stage)
-    def wrapper(run: RunFolder, stage: str, inputs: Any, outputs: Any, work: Callable[[], None]) -> None:
-        def work_and_die() -> None:
-            work()
-            die_if_ordered(run, task_run.get_task_name() or "")
-
-        run_stage(run, stage, inputs, outputs, work_and_die)
+def _dying_write(write: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(write)
+    def wrapper(run: RunFolder, *arguments: Any, **options: Any) -> None:
+        die_if_ordered(run, task_run.get_task_name() or "")
+        write(run, *arguments, **options)
 
     return wrapper
 
@@ -56,6 +54,7 @@ def _dying_task(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-RunFolder.run_stage = _dying_stage(RunFolder.run_stage)  # type: ignore[method-assign]
-for _task in [value for value in vars(purify.orchestration.tasks).values() if isinstance(value, Task)]:
+fingerprint._write = _dying_write(fingerprint._write)
+for _field in fields(TASKS):
+    _task = getattr(TASKS, _field.name)
     _task.fn = _dying_task(_task.name, _task.fn)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 from purify.config import PurifyConfig
-from purify.orchestration.launch import FlowRequest
+from purify.pipeline.request import RunRequest
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import REMOVED, REVIEWS, VERDICTS
@@ -60,8 +60,8 @@ class Judged:
     table: Path
     embeddings: Path
 
-    def request(self, folder: Path) -> FlowRequest:
-        return FlowRequest(str(self.table), str(folder), PurifyConfig(), str(self.embeddings))
+    def request(self, folder: Path) -> RunRequest:
+        return RunRequest(str(self.table), str(folder), PurifyConfig(), str(self.embeddings))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     return Judged(folder / "table.parquet", folder / "embeddings.parquet")
 
 
-def deploy(service: Service, request: FlowRequest, name: str, **when: Any) -> None:
+def deploy(service: Service, request: RunRequest, name: str, **when: Any) -> None:
     from purify.orchestration.deployments import Timetable, deployment_of, prepare_server
 
     prepare_server(pool=POOL)
@@ -103,7 +103,7 @@ def test_a_schedule_fires_by_itself_and_what_came_between_two_firings_is_embedde
     draw, run = scraped_pictures(draw_stripes), RunFolder(tmp_path / "run")
     for label in range(CLASSES):
         draw(tmp_path / "faces", label, range(PER_CLASS))
-    request = FlowRequest(str(tmp_path / "faces"), str(run.root), scrape_config())
+    request = RunRequest(str(tmp_path / "faces"), str(run.root), scrape_config())
     deploy(service, request, "nightly", cron=OFTEN)
     planned = wait_for(lambda: runs_of(service, "nightly"), what="runs that the server schedules")
     assert all(run.auto_scheduled for run in planned)
@@ -259,7 +259,7 @@ def test_killed_in_each_task_in_turn_the_next_run_goes_on(
         "evaluate": config.evaluate.model_copy(update={"pairs": None}),
         "retrain": config.retrain.model_copy(update={"enabled": False}),
     }
-    request = FlowRequest(str(noisy_set.table), str(tmp_path / "killed"), config.model_copy(update=update))
+    request = RunRequest(str(noisy_set.table), str(tmp_path / "killed"), config.model_copy(update=update))
     run, undisturbed = RunFolder(tmp_path / "killed"), RunFolder(tmp_path / "undisturbed")
     deploy_as(service, request, "killed", entrypoint="tests.orchestration.dying_flow.purify_flow")
     for task in ("ingest", "train-round", "embed", "analyze", "apply", "report"):
@@ -276,7 +276,7 @@ def test_killed_in_each_task_in_turn_the_next_run_goes_on(
         assert getattr(run, name).read_bytes() == getattr(undisturbed, name).read_bytes(), name
 
 
-def deploy_as(service: Service, request: FlowRequest, name: str, *, entrypoint: str) -> None:
+def deploy_as(service: Service, request: RunRequest, name: str, *, entrypoint: str) -> None:
     from purify.orchestration.deployments import Timetable, deployment_of, prepare_server
 
     prepare_server(pool=POOL)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from purify.errors import InputError
-from purify.orchestration.launch import FlowRequest, run_request
+from purify.orchestration.launch import run_request
+from purify.pipeline.request import RunRequest
 from purify.storage.files import read_json
 from purify.storage.run_folder import RunFolder
 from tests.onnx_model import write_linear_onnx
@@ -17,14 +18,14 @@ from tests.orchestration.conftest import NoisySet
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def _request(noisy_set: NoisySet, folder: Path, file: Path, embeddings: str | None = None) -> FlowRequest:
+def _request(noisy_set: NoisySet, folder: Path, file: Path, embeddings: str | None = None) -> RunRequest:
     config = noisy_set.config()
     changed = {
         "extractor": config.extractor.model_copy(update={"file": str(file)}),
         "retrain": config.retrain.model_copy(update={"enabled": False}),
         "evaluate": config.evaluate.model_copy(update={"pairs": None}),
     }
-    return FlowRequest(str(noisy_set.table), str(folder), config.model_copy(update=changed), embeddings)
+    return RunRequest(str(noisy_set.table), str(folder), config.model_copy(update=changed), embeddings)
 
 
 def test_an_onnx_file_takes_the_place_of_the_first_training(noisy_set: NoisySet, tmp_path: Path) -> None:

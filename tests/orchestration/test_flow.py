@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 import pytest
 
 from purify.errors import InputError, TrainingCollapsedError
-from purify.orchestration.launch import FlowRequest, resumed_request, run_request
-from purify.orchestration.summary import run_summary
+from purify.orchestration.launch import run_request
+from purify.pipeline.request import RunRequest, resumed_request
+from purify.pipeline.summary import run_summary
 from purify.storage.files import read_json, read_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLEANED, LABELS, MANIFEST, REMOVED, VERDICTS
@@ -28,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 RESULTS = ("manifest", "verdicts", "class_report", "embeddings", "cleaned", "removed", "labels", "evaluation")
 
 
-def _request(noisy_set: NoisySet, folder: Path, **train: object) -> FlowRequest:
-    return FlowRequest(source=str(noisy_set.table), run_folder=str(folder), config=noisy_set.config(**train))
+def _request(noisy_set: NoisySet, folder: Path, **train: object) -> RunRequest:
+    return RunRequest(source=str(noisy_set.table), run_folder=str(folder), config=noisy_set.config(**train))
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +112,11 @@ def test_killed_and_resumed_gives_the_same_bytes(
 ) -> None:
     run = RunFolder(tmp_path / "killed")
     program = (
-        "import sys, json; from purify.orchestration.launch import FlowRequest, run_request;"
+        "import sys, json; from purify.orchestration.launch import run_request;"
+        "from purify.pipeline.request import RunRequest;"
         "from purify.config import PurifyConfig;"
         "r = json.loads(sys.argv[1]); r['config'] = PurifyConfig.model_validate(r['config']);"
-        "run_request(FlowRequest(**r), quiet=True)"
+        "run_request(RunRequest(**r), quiet=True)"
     )
     request = _request(noisy_set, run.root)
     values: dict[str, Any] = {
@@ -158,7 +160,7 @@ def test_bad_pairs_are_refused_before_any_training(noisy_set: NoisySet, tmp_path
     config = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"pairs": str(bad)})})
     run = RunFolder(tmp_path / "run")
     with pytest.raises(InputError, match="none of its 1 pairs"):
-        run_request(FlowRequest(str(noisy_set.table), str(run.root), config), quiet=True)
+        run_request(RunRequest(str(noisy_set.table), str(run.root), config), quiet=True)
     assert not run.round(1).root.exists()
 
 

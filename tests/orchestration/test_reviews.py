@@ -18,7 +18,8 @@ from purify.cli import main
 from purify.config import ApplyConfig, PurifyConfig, RoundsConfig
 from purify.embedding.store import EmbeddingWriter
 from purify.errors import PurifyError
-from purify.orchestration.launch import FlowRequest, resumed_request, run_request
+from purify.orchestration.launch import run_request
+from purify.pipeline.request import RunRequest, resumed_request
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.apply import apply_verdicts
@@ -37,9 +38,9 @@ class Judged:
     embeddings: Path
     config: PurifyConfig
 
-    def request(self, folder: Path, **update: object) -> FlowRequest:
+    def request(self, folder: Path, **update: object) -> RunRequest:
         config = self.config.model_copy(update=update)
-        return FlowRequest(str(self.table), str(folder), config, str(self.embeddings))
+        return RunRequest(str(self.table), str(folder), config, str(self.embeddings))
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from purify.models.checkpoint import load_checkpoint
-from purify.orchestration.launch import FlowRequest, resumed_request, run_request
-from purify.orchestration.summary import run_summary
+from purify.orchestration.launch import run_request
+from purify.pipeline.request import RunRequest, resumed_request
+from purify.pipeline.summary import run_summary
 from purify.storage.files import read_json, read_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.apply import apply_verdicts
@@ -28,10 +29,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 _RUN = """
 import json, sys
-from purify.orchestration.launch import FlowRequest, run_request
+from purify.orchestration.launch import run_request
+from purify.pipeline.request import RunRequest
 from purify.config import PurifyConfig
 values = json.loads(sys.argv[1])
-run_request(FlowRequest(**{**values, "config": PurifyConfig.model_validate(values["config"])}), quiet=True)
+run_request(RunRequest(**{**values, "config": PurifyConfig.model_validate(values["config"])}), quiet=True)
 """
 
 
@@ -42,7 +44,7 @@ def _request(
     embeddings: Path | None = None,
     images: list[str] | None = None,
     **limits: float,
-) -> FlowRequest:
+) -> RunRequest:
     """Two rounds, whatever they change, and the model of the purified set; `limits` are others of the section."""
     config = noisy_set.config()
     rounds = {"most": 2, "least_change": 0, "least_noise_change": 0, **limits}
@@ -51,7 +53,7 @@ def _request(
         "ingest": config.ingest.model_copy(update={} if images is None else {"images": images}),
         "evaluate": config.evaluate.model_copy(update={"pairs": None}),
     }
-    return FlowRequest(
+    return RunRequest(
         source=str(noisy_set.table),
         run_folder=str(folder),
         config=config.model_copy(update=update),

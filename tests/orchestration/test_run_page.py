@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from purify.config import ShowConfig
-from purify.orchestration.run_page import REPORTS_URL, contact_sheet, report_link, run_page, worst_classes
-from purify.orchestration.summary import _faces_may_be_shown
+from purify.orchestration.publication import _faces_may_be_shown
+from purify.report.run_page import REPORTS_URL, contact_sheet, report_link, run_page, worst_classes
 from purify.report.thumbnails import Face
 from purify.storage.files import write_json
 from purify.storage.run_folder import RunFolder

@@ -20,7 +20,8 @@ from click.testing import CliRunner, Result
 from purify.cli import main
 from purify.config import PurifyConfig
 from purify.errors import InputError
-from purify.orchestration.launch import FlowRequest, new_run_folder, resumed_request, run_request
+from purify.orchestration.launch import run_request
+from purify.pipeline.request import RunRequest, new_run_folder, resumed_request
 from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
 from tests.conftest import SECRET
@@ -85,13 +86,13 @@ def test_source_and_output_on_s3_give_the_same_bytes_and_resume_on_another_machi
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    local = FlowRequest(
+    local = RunRequest(
         str(noisy_set.table), str(tmp_path / "local"), _config(noisy_set, str(noisy_set.images)), str(embeddings)
     )
     run_request(local, quiet=True)
     _upload(noisy_set, s3_bucket, table=noisy_set.table, vectors=embeddings)
     url = f"{s3_bucket}/runs/one"
-    remote = FlowRequest(
+    remote = RunRequest(
         f"{s3_bucket}/table.csv", url, _config(noisy_set, f"{s3_bucket}/images"), f"{s3_bucket}/vectors.parquet"
     )
     monkeypatch.setenv("PURIFY_CACHE", str(tmp_path / "machine 1"))
@@ -133,7 +134,7 @@ def test_training_from_a_tar_on_s3_gives_the_same_model(
     _upload(noisy_set, s3_bucket, faces=tar)
     monkeypatch.setenv("PURIFY_CACHE", str(tmp_path / "cache"))
     config = _config(noisy_set, "", ingest={"images": []}, train=noisy_set.config(min_steps=120).train.model_dump())
-    local = FlowRequest(str(tar), str(tmp_path / "local"), config)
+    local = RunRequest(str(tar), str(tmp_path / "local"), config)
     run_request(local, quiet=True)
     url = f"{s3_bucket}/runs/tar"
     run_request(replace(local, source=f"{s3_bucket}/faces.tar", run_folder=url), quiet=True)
@@ -213,7 +214,7 @@ def test_a_run_that_is_refused_leaves_nothing_at_its_url(s3_bucket: str, noisy_s
     url = f"{s3_bucket}/runs/refused"
     config = _config(noisy_set, f"{s3_bucket}/images")
     with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
-        run_request(FlowRequest(f"{s3_bucket}/nowhere.csv", url, config), quiet=True)
+        run_request(RunRequest(f"{s3_bucket}/nowhere.csv", url, config), quiet=True)
     run = RunFolder.at(url)
     assert not run.root.exists()
     system, path = fsspec.core.url_to_fs(url)

@@ -23,7 +23,8 @@ from purify.cli import main
 from purify.config import PurifyConfig
 from purify.errors import InputError
 from purify.models.checkpoint import load_checkpoint
-from purify.orchestration.launch import FlowRequest, run_request, updated_request
+from purify.orchestration.launch import run_request
+from purify.pipeline.request import RunRequest, updated_request
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLEANED, MANIFEST, REMOVED, REVIEWS, VERDICTS
@@ -41,8 +42,8 @@ class Scrape:
     source: Path
     run: RunFolder
 
-    def request(self, run: RunFolder | None = None, **grow: object) -> FlowRequest:
-        return FlowRequest(str(self.source), str((run or self.run).root), scrape_config(**grow))
+    def request(self, run: RunFolder | None = None, **grow: object) -> RunRequest:
+        return RunRequest(str(self.source), str((run or self.run).root), scrape_config(**grow))
 
     def update(self, run: RunFolder | None = None, **grow: object) -> dict[str, Any]:
         return run_request(self.request(run, **grow), quiet=True)
@@ -194,7 +195,9 @@ import json, os, signal, sys
 from pathlib import Path
 from click.testing import CliRunner
 
-from purify.orchestration.launch import FlowRequest, run_request, updated_request
+from purify.orchestration.launch import run_request
+
+from purify.pipeline.request import RunRequest, updated_request
 from purify.config import PurifyConfig
 values, when, name = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
 replace = Path.replace
@@ -206,11 +209,11 @@ def replacing(self, target):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 Path.replace = replacing
-run_request(FlowRequest(**{**values, "config": PurifyConfig.model_validate(values["config"])}), quiet=True)
+run_request(RunRequest(**{**values, "config": PurifyConfig.model_validate(values["config"])}), quiet=True)
 """
 
 
-def _kill(request: FlowRequest, when: str, name: str, server: str) -> None:
+def _kill(request: RunRequest, when: str, name: str, server: str) -> None:
     values = {**vars(request), "config": request.config.model_dump(mode="json")}
     program = [sys.executable, "-c", _KILLED, json.dumps(values), when, name]
     child = subprocess.run(program, env={**os.environ, "PREFECT_API_URL": server}, check=False)
@@ -318,7 +321,7 @@ def test_a_table_with_embeddings_that_both_grow(tmp_path: Path) -> None:
         pa.parquet.write_table(pa.table({"path": ids, "embedding": list(vectors)}), tmp_path / "embeddings.parquet")
 
     run = RunFolder(tmp_path / "run")
-    request = FlowRequest(
+    request = RunRequest(
         str(tmp_path / "table.csv"), str(run.root), scrape_config(), embeddings=str(tmp_path / "embeddings.parquet")
     )
     write(60)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from purify.config import PurifyConfig
 from purify.errors import InputError
-from purify.pipeline.refresh_manifest import take_in, take_in_table
+from purify.pipeline.refresh_manifest import refresh_manifest, take_table
 from purify.pipeline.update_log import finish_update, note_changes, read_update
 from purify.storage.files import read_table
 from purify.storage.run_folder import RunFolder
@@ -53,12 +53,12 @@ def run(tmp_path: Path) -> RunFolder:
 def test_a_tar_that_was_written_anew(run: RunFolder, tmp_path: Path) -> None:
     files = {f"A/{k}.png": _picture(k) for k in range(5)}
     source = _write_tar(tmp_path / "set.tar", files)
-    assert take_in(run, source, [], CONFIG)
+    assert refresh_manifest(run, source, [], CONFIG)
     assert _finished(run) == (5, 0, 0)
-    assert not take_in(run, source, [], CONFIG)
+    assert not refresh_manifest(run, source, [], CONFIG)
     del files["A/1.png"]
     _write_tar(source, files | {"A/0.png": _picture(10), "B/0.png": _picture(11), "B/1.png": _picture(12)})
-    assert take_in(run, source, [], CONFIG)
+    assert refresh_manifest(run, source, [], CONFIG)
     assert _finished(run) == (2, 1, 1)
     ids = read_table(run.manifest, MANIFEST)["sample_id"].to_pylist()
     assert ids == ["A/0.png", "A/2.png", "A/3.png", "A/4.png", "B/0.png", "B/1.png"]
@@ -68,32 +68,32 @@ def test_what_a_cut_off_update_took_in_counts_as_new(run: RunFolder, tmp_path: P
     """The source grows again before the update is finished: it tells of both."""
     files = {f"A/{k}.png": _picture(k) for k in range(5)}
     source = _write_tar(tmp_path / "set.tar", files)
-    take_in(run, source, [], CONFIG)
+    refresh_manifest(run, source, [], CONFIG)
     _finished(run)
     for k in (5, 6):
         files[f"A/{k}.png"] = _picture(k)
         _write_tar(source, files)
-        assert take_in(run, source, [], CONFIG)
+        assert refresh_manifest(run, source, [], CONFIG)
     assert _finished(run) == (2, 0, 0)
 
 
 def test_a_table_without_its_images(run: RunFolder, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("path,label\na,A\nb,A\nc,B\n")
-    assert take_in_table(run, table, CONFIG)
+    assert take_table(run, table, CONFIG)
     assert _finished(run) == (3, 0, 0)
-    assert not take_in_table(run, table, CONFIG)
+    assert not take_table(run, table, CONFIG)
     table.write_text("path,label\nd,B\nb,B\na,A\n")
-    assert take_in_table(run, table, CONFIG)
+    assert take_table(run, table, CONFIG)
     assert _finished(run) == (1, 1, 1)
 
 
 def test_other_limits_are_a_reason_to_look_at_every_image(run: RunFolder, tmp_path: Path) -> None:
     source = _write_tar(tmp_path / "set.tar", {f"A/{k}.png": _picture(k) for k in range(3)})
-    take_in(run, source, [], CONFIG)
+    refresh_manifest(run, source, [], CONFIG)
     stricter = CONFIG.model_copy(update={"ingest": CONFIG.ingest.model_copy(update={"min_size": 25})})
     with pytest.raises(InputError, match="none of its 3 images can be used"):
-        take_in(run, source, [], stricter)
+        refresh_manifest(run, source, [], stricter)
 
 
 @pytest.mark.parametrize(("most_lost", "refused"), [(0.5, True), (0.7, False)])
@@ -101,14 +101,14 @@ def test_a_loss_is_refused_beyond_the_limit(run: RunFolder, tmp_path: Path, most
     files = {f"A/{k}.png": _picture(k) for k in range(6)}
     source = _write_tar(tmp_path / "set.tar", files)
     config = CONFIG.model_copy(update={"grow": CONFIG.grow.model_copy(update={"most_lost": most_lost})})
-    take_in(run, source, [], config)
+    refresh_manifest(run, source, [], config)
     _finished(run)
     before = run.manifest.read_bytes()
     _write_tar(source, {name: b"" if name < "A/4" else content for name, content in files.items()})
     if refused:
         with pytest.raises(InputError, match="4 of the 6 usable images"):
-            take_in(run, source, [], config)
+            refresh_manifest(run, source, [], config)
         assert run.manifest.read_bytes() == before
     else:
-        assert take_in(run, source, [], config)
+        assert refresh_manifest(run, source, [], config)
         assert _finished(run) == (0, 4, 0)

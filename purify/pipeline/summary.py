@@ -1,15 +1,11 @@
-"""What a run shows when it ends: figures for people and programs, and artifacts in the Prefect UI."""
+"""The outcome of a run: figures for programs, and five lines for people."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from purify.config import ShowConfig
-from purify.orchestration.artifacts import publish_link, publish_page, publish_table, summary_table
-from purify.orchestration.run_page import noise_estimate, report_link, run_page, worst_classes
+from purify.report.run_page import noise_estimate
 from purify.report.tables import rounds
 from purify.storage.files import read_json
 from purify.storage.run_folder import RunFolder
@@ -71,30 +67,3 @@ def _round_figures(info: Mapping[str, Any]) -> dict[str, Any]:
         if row["changed"] is not None:
             values[f"round_{row['round']}_changed"] = row["changed"]
     return {**values, "rounds_stopped_because": f"{rows[-1]['stopped_because']}: {rows[-1]['why_last']}"}
-
-
-def publish_summary(run: RunFolder, show: ShowConfig) -> None:
-    """Show how the run ended as artifacts of the running flow: its figures, worst labels, page, and report."""
-    name = run.root.name
-    figures = summary_table(run_summary(run))
-    publish_table(figures, key="purify-summary", description=f"Figures of {name}")
-    worst = worst_classes(run)
-    if worst:
-        publish_table(worst, key="purify-worst-labels", description=f"Labels of {name} with the most wrong images")
-    page = run_page(run, figures, with_faces=_faces_may_be_shown(show))
-    publish_page(page, key="purify-report", description=f"What became of {name}")
-    publish_link(
-        report_link(run), key="purify-report-file", text=run.shown(run.report), description=f"Report of {name}"
-    )
-
-
-def _faces_may_be_shown(show: ShowConfig) -> bool:
-    if show.faces != "loopback":
-        return show.faces == "always"
-    from prefect.settings import get_current_settings
-
-    host = urlsplit(get_current_settings().api.url or "").hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,6 +1,6 @@
 """The page of a run in the Prefect UI: what came in, what went and why, what it gained, and where the files are.
 
-Plain text from the files of the run folder; `purify.orchestration.summary` publishes it.
+Plain text from the files of the run folder; `purify.orchestration.publication` publishes it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from purify.orchestration.artifacts import markdown_records, markdown_table, markdown_text, picture
 from purify.report import tables
 from purify.report.figures import data_url, png_bytes
 from purify.report.html import run_histogram
 from purify.report.labels import worst_labels
+from purify.report.markdown import markdown_records, markdown_table, markdown_text, picture
 from purify.report.selection import surest_removed
 from purify.report.thumbnails import Face, face_sheets
 from purify.storage.files import read_json, read_table

@@ -1,0 +1,58 @@
+"""What a run can do with its inputs, settled before the first training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from purify.config import PurifyConfig
+from purify.embedding.extractors import open_extractor
+from purify.embedding.store import read_embeddings
+from purify.errors import InputError
+from purify.ingest.image_roots import ImageRoots
+from purify.pipeline.cleaned_tables import has_truth
+from purify.pipeline.embedding_stage import own_extractor
+from purify.pipeline.model_comparison import usable_pairs
+from purify.storage.files import read_table
+from purify.storage.locations import Location, to_location
+from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import ok_rows
+from purify.tables.schema import MANIFEST
+from purify.tables.user_tables import is_table
+
+
+def image_roots(source: str, config: PurifyConfig, *, given_embeddings: bool) -> list[str]:
+    """Where images are looked up: the configured roots, else the source itself or the folder of the table.
+
+    Empty for a table with given embeddings and no roots: it is judged without its images.
+    """
+    if config.ingest.images:
+        return list(config.ingest.images)
+    place = to_location(source)
+    if not is_table(place) or (isinstance(place, Path) and place.is_dir()):
+        return [source]
+    return [] if given_embeddings else [str(place.parent)]
+
+
+def models_to_compare(run: RunFolder, config: PurifyConfig, images: Sequence[str]) -> list[str]:
+    """The K = 1 models to train: the purified one, and with pairs to measure on, the baselines."""
+    if not config.retrain.enabled or not images:
+        return []
+    if config.evaluate.pairs is None:
+        return ["purified"]
+    truth = has_truth(read_table(run.manifest, MANIFEST))
+    return ["purified", *(name for name in config.evaluate.baselines if name != "oracle" or truth)]
+
+
+def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: Sequence[str]) -> None:
+    """Refuse bad pairs, embeddings and extractors now, not after the training."""
+    manifest = read_table(run.manifest, MANIFEST)
+    if embeddings is not None and config.extractor.file is not None:
+        raise InputError("both --embeddings and extractor.file are given; leave one out")
+    if embeddings is not None:
+        read_embeddings(embeddings, ok_rows(manifest)["sample_id"].to_pylist())
+    elif (file := own_extractor(1, config)) is not None:
+        open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
+    if config.evaluate.pairs and images:
+        roots = ImageRoots([to_location(root) for root in images])
+        usable_pairs(to_location(config.evaluate.pairs), roots, manifest, config.evaluate)

@@ -1,0 +1,100 @@
+"""Embeddings of a manifest in a file: those known already are kept, the others computed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from purify.arrays import Vectors
+from purify.config import EmbedConfig, ExtractorConfig, PurifyConfig
+from purify.embedding.blocks import RunBlocks, run_here
+from purify.embedding.extract import embed_images
+from purify.embedding.extractors import model_file, open_extractor
+from purify.embedding.reuse import known_embeddings, merge
+from purify.embedding.store import EmbeddingWriter
+from purify.errors import InputError
+from purify.models.precision import Precision
+from purify.pipeline.fingerprint import made_with
+from purify.progress import Progress, silent
+from purify.storage.files import local_file
+from purify.storage.locations import to_location
+from purify.tables.manifest import ok_rows
+
+
+def own_extractor(number: int, config: PurifyConfig) -> Path | None:
+    """The user's own model that embeds in a round: in the first one, if there is one."""
+    return local_file(to_location(config.extractor.file)) if number == 1 and config.extractor.file else None
+
+
+def embed_manifest(
+    manifest: pa.Table,
+    model: Path,
+    out: Path,
+    config: PurifyConfig,
+    *,
+    run_blocks: RunBlocks = run_here,
+    progress: Progress = silent,
+) -> int:
+    """Embed the ok rows of `manifest` with a checkpoint's folder or an extractor's file; writes the Parquet file `out`.
+
+    Images that `out` holds already, by the hash of their bytes and from the same model and settings, are not embedded
+    again. A file with exactly these rows is left as it is. `run_blocks` decides who computes, never the result.
+
+    Returns
+    -------
+    int
+        How many images were embedded.
+    """
+    rows = ok_rows(manifest)
+    if rows["uri"].null_count:
+        raise InputError("the manifest has rows without a uri; run `purify ingest` with the --images roots first")
+    extractor = open_extractor(model, config.extractor, precision=config.train.precision, flip=config.embed.flip)
+    origin = _origin(model, config.extractor, config.embed, extractor.precision)
+    known = known_embeddings(out, origin)
+    if known is not None and known.covers(rows):
+        return 0
+    place = np.full(len(rows), -1) if known is None else known.place(rows)
+    new = rows.filter(pa.array(place < 0))
+    vectors = embed_images(
+        model,
+        new["sample_id"].to_pylist(),
+        new["uri"].to_pylist(),
+        config.embed,
+        shards=out.with_name(f"{out.stem}.shards"),
+        contents=new["sha256"].to_pylist(),
+        extractor=config.extractor,
+        precision=extractor.precision,
+        decoders=config.train.workers,
+        run_blocks=run_blocks,
+        progress=progress,
+    )
+    if known is not None:
+        vectors = merge(known, place, vectors, part=config.embed.shard_size)
+    _write_embeddings(out, rows, vectors, dim=extractor.dim, origin=origin)
+    for folder in out.parent.glob(f"{out.stem}.shards-*"):  # also of lists of rows that were given up
+        shutil.rmtree(folder)
+    return len(new)
+
+
+def _origin(model: Path, settings: ExtractorConfig, config: EmbedConfig, precision: Precision) -> str:
+    """What an embedding depends on, besides the bytes of its image."""
+    inputs = {
+        "model": model_file(model),
+        "extractor": settings.model_dump(mode="json", exclude={"file"}),
+        "flip": config.flip,
+        "precision": precision,
+    }
+    return made_with("embed", inputs)
+
+
+def _write_embeddings(out: Path, rows: pa.Table, parts: Iterable[Vectors], *, dim: int, origin: str) -> None:
+    with EmbeddingWriter(out, dim, made_with=origin) as writer:
+        start = 0
+        for part in parts:
+            keys = rows.slice(start, len(part))
+            writer.write(keys["sample_id"].to_pylist(), part, keys["sha256"].to_pylist())
+            start += len(part)

@@ -1,0 +1,114 @@
+"""Whether a stage is done: one fingerprint of its inputs and version, and one record of its outputs.
+
+A stage is done when its record has the fingerprint of today's inputs and its outputs are as it left them, by hash.
+Everything else is done again. The version of a stage is a number raised by hand when its results change: rewording an
+error must not retrain a finished model. ``tests/pipeline/test_stage_versions.py`` fails when results change and the
+number does not. The revision of the code is kept in ``run.json`` as provenance, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from purify.storage.files import read_json, sha256_file, write_json
+from purify.storage.locations import Location
+from purify.storage.run_folder import RunFolder
+
+#: Kind of stage (first word of its name) -> version of its results.
+STAGE_VERSIONS = {
+    "ingest": 1,
+    "table": 1,
+    "train": 1,
+    "embed": 1,
+    "analyze": 1,
+    "compare": 1,
+    "apply": 1,
+    "evaluate": 1,
+    "update": 1,
+}
+
+
+def stage_version(stage: str) -> int:
+    """Version of the results of `stage`, such as ``embed`` or ``train-round-2``."""
+    return STAGE_VERSIONS[stage.partition("-")[0]]
+
+
+def fingerprint(inputs: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON values, as 64 hexadecimal digits; a Path or Url stands for the content of its file."""
+    values = {
+        key: f"sha256:{sha256_file(value)}" if isinstance(value, Location) else value for key, value in inputs.items()
+    }
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def made_with(stage: str, inputs: Mapping[str, Any]) -> str:
+    """Fingerprint of `inputs` and of the version of `stage`, for files that outlive one run of the stage."""
+    return fingerprint({**inputs, "version": stage_version(stage)})
+
+
+def is_done(run: RunFolder, stage: str, inputs: Mapping[str, Any]) -> bool:
+    """Whether `stage` has run on the same `inputs`, and its outputs are as it left them.
+
+    Parameters
+    ----------
+    run
+        Its folder ``stages`` holds the records.
+    stage
+        Name of the stage, such as ``embed`` or ``train-round-2``.
+    inputs
+        As for `fingerprint`.
+    """
+    path = _record(run, stage)
+    if not path.exists():
+        return False
+    record = read_json(path)
+    same_work = record["inputs"] == fingerprint(inputs) and record.get("version", 1) == stage_version(stage)
+    return same_work and all(
+        (run.root / name).is_file() and sha256_file(run.root / name) == digest
+        for name, digest in record["outputs"].items()
+    )
+
+
+@contextmanager
+def stage_of(run: RunFolder, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path]) -> Iterator[bool]:
+    """Yield whether `stage` is to run; its record is written when the context ends without an error.
+
+    The fingerprint is that of the inputs at the start: reviews may come in while a stage works.
+    """
+    if is_done(run, stage, inputs):
+        yield False
+        return
+    made_from, began = fingerprint(inputs), time.monotonic()
+    yield True
+    _write(run, stage, made_from, outputs, seconds=round(time.monotonic() - began, 3))
+
+
+def mark_done(
+    run: RunFolder, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path], *, seconds: float | None = None
+) -> None:
+    """Record a finished stage; without `seconds` it is left out of the timings."""
+    _write(run, stage, fingerprint(inputs), outputs, seconds=seconds)
+
+
+def stage_seconds(run: RunFolder) -> dict[str, float]:
+    """Seconds of each finished stage."""
+    paths = sorted((run.root / "stages").glob("*.json"))
+    seconds = {path.stem: read_json(path)["seconds"] for path in paths}
+    return {stage: took for stage, took in seconds.items() if took is not None}
+
+
+def _write(run: RunFolder, stage: str, made_from: str, outputs: Sequence[Path], *, seconds: float | None) -> None:
+    digests = {path.relative_to(run.root).as_posix(): sha256_file(path) for path in outputs}
+    record = {"inputs": made_from, "version": stage_version(stage), "outputs": digests, "seconds": seconds}
+    write_json(_record(run, stage), record)
+    run.publish()
+
+
+def _record(run: RunFolder, stage: str) -> Path:
+    return run.root / "stages" / f"{stage}.json"

@@ -1,0 +1,169 @@
+"""What a run is asked to do, and where: a new run, a resumed one, or an update."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from purify.config import PurifyConfig, load_config, with_overrides, without_credentials
+from purify.errors import InputError
+from purify.storage import remote
+from purify.storage.files import local_file, read_json
+from purify.storage.locations import Location, Url, absolute, to_location
+from purify.storage.run_folder import LOCK, RunFolder
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """The parameters of a run.
+
+    Attributes
+    ----------
+    source
+        Folder, ``.tar`` or table; a path or URL.
+    run_folder
+        Folder or URL of the run.
+    config
+        Everything that decides the result.
+    embeddings
+        Embeddings of another extractor, instead of a first training.
+    """
+
+    source: str
+    run_folder: str
+    config: PurifyConfig
+    embeddings: str | None = None
+
+    def __post_init__(self) -> None:
+        for place in (self.source, self.run_folder, self.embeddings):
+            try:
+                without_credentials(place or "")
+            except ValueError as error:
+                raise InputError(str(error)) from error
+
+    @classmethod
+    def of(
+        cls,
+        source: str | Path | Location,
+        run_folder: str | Path | Location,
+        config: PurifyConfig | None = None,
+        *,
+        embeddings: str | Path | Location | None = None,
+    ) -> Self:
+        """The request with all paths in full, as they hold in any working folder."""
+        places = (source, run_folder, embeddings)
+        full = [None if place is None else absolute(to_location(str(place))) for place in places]
+        return cls(str(full[0]), str(full[1]), config or PurifyConfig(), full[2])
+
+    @property
+    def embeddings_at(self) -> Location | None:
+        """Where the given embeddings are."""
+        return None if self.embeddings is None else to_location(self.embeddings)
+
+
+def run_folder(out: Location, name: str) -> Location:
+    """Folder of the run `name`, as a full path.
+
+    Raises
+    ------
+    InputError
+        If `name` is not a plain name.
+    """
+    if not name or Path(name).name != name:
+        raise InputError(f"--name {name!r}: expected a plain folder name")
+    return (out / name).resolve() if isinstance(out, Path) else out / name
+
+
+def new_run_folder(out: Location, name: str) -> Location:
+    """Folder of a run that does not exist yet.
+
+    Raises
+    ------
+    InputError
+        If `name` is not a plain name, or the run exists.
+    """
+    folder = run_folder(out, name)
+    root = RunFolder.at(folder).root
+    begun = root.exists() and any(path.name != LOCK for path in root.iterdir())
+    if begun or (isinstance(folder, Url) and remote.list_files(folder)):
+        raise InputError(
+            f"{folder}: there is a run already; take in what is new in its source with --update, resume it with "
+            f"--resume {folder}, or give another --name"
+        )
+    return folder
+
+
+def existing_run(out: Location, name: str | None) -> Location | None:
+    """Place of the run to update; None before its first start.
+
+    Raises
+    ------
+    InputError
+        If there is no name to know it by.
+    """
+    if not name:
+        raise InputError("--update needs the --name of the run: give it the same one every time")
+    folder = run_folder(out, name)
+    return folder if _info(folder).exists() else None
+
+
+def default_name(source: str) -> str:
+    """Source and time: ``faces-20260102-030405``."""
+    return f"{source}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def resumed_request(place: Location, overrides: Iterable[str] = ()) -> RunRequest:
+    """The request that the run at `place` was started with, but for `overrides`.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a run, or a setting is unknown.
+    """
+    info = _info(place)
+    if not info.exists():
+        raise InputError(f"{place}: no run.json in this folder, so there is nothing to resume; start a new run")
+    values = read_json(info)
+    return RunRequest(
+        source=values["source"],
+        run_folder=absolute(place),
+        config=with_overrides(PurifyConfig.model_validate(values["config"]), overrides),
+        embeddings=values["embeddings"],
+    )
+
+
+def updated_request(
+    place: Location,
+    *,
+    source: Location | None,
+    embeddings: Location | None,
+    config_file: Path | None,
+    overrides: Sequence[str],
+) -> RunRequest:
+    """The request of an update: that of the run, with what was given anew.
+
+    Raises
+    ------
+    InputError
+        If `source` is not the run's.
+    """
+    before = resumed_request(place, () if config_file else overrides)
+    if source is not None and absolute(source) != before.source:
+        raise InputError(f"{place}: this run is of {before.source}, not of {source}; give another --name")
+    return RunRequest(
+        source=before.source,
+        run_folder=before.run_folder,
+        config=load_config(config_file, overrides) if config_file else before.config,
+        embeddings=absolute(embeddings) if embeddings else before.embeddings,
+    )
+
+
+def _info(place: Location) -> Path:
+    """The ``run.json`` of a run, here or fetched from its URL; it need not exist."""
+    run = RunFolder.at(absolute(place))
+    if not run.info.exists() and run.url is not None and remote.exists(run.url / run.info.name):
+        return local_file(run.url / run.info.name)
+    return run.info

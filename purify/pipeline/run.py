@@ -1,0 +1,238 @@
+"""The whole job in plain Python: a noisy set in, a cleaned set and a retrained model out, with proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from purify.config import PurifyConfig
+from purify.errors import InputError
+from purify.pipeline.checks import check_inputs, image_roots, models_to_compare
+from purify.pipeline.cleaned_tables import adopt_reviews
+from purify.pipeline.embedding_stage import own_extractor
+from purify.pipeline.fingerprint import fingerprint, is_done, mark_done
+from purify.pipeline.provenance import note_start
+from purify.pipeline.request import RunRequest
+from purify.pipeline.results import Run, read_run
+from purify.pipeline.rounds import purify_again
+from purify.pipeline.steps import Future, Steps, Submit, threads
+from purify.pipeline.training_stage import round_model
+from purify.pipeline.update_log import begin_update, finish_update, note_changes, note_nothing_new
+from purify.progress import QUIET, ProgressBoard, progress_board
+from purify.storage.files import PARTIAL_PREFIX, local_file
+from purify.storage.locations import Location, to_location
+from purify.storage.run_folder import RunFolder
+from purify.training.launch import stop_running_jobs
+
+#: The record of a finished run.
+_UPDATE = "update"
+
+
+def run(
+    source: str | Path,
+    out: str | Path,
+    config: PurifyConfig | None = None,
+    *,
+    embeddings: str | Path | None = None,
+    submit: Submit | None = None,
+    progress: bool = True,
+) -> Run:
+    """Purify `source` into the run folder `out`, in this process, without Prefect.
+
+    A run that exists is brought up to date: finished stages are kept, an interrupted one is resumed, and what is new
+    in the source is taken in. The files are equal, byte for byte, to those of ``purify run-flow``.
+
+    Parameters
+    ----------
+    source
+        Folder ``label/image``, ``.tar`` of one, or Parquet/CSV table; a path, or a URL of a store.
+    out
+        Folder or URL of this run.
+    config
+        All settings, as `purify.config.load_config` reads them; the defaults without it.
+    embeddings
+        Embeddings of another extractor (Parquet), instead of a first training.
+    submit
+        Starts what may go side by side: called with a stage and its arguments, it returns an object with
+        ``result()``. Without it, ``config.train.parallel`` threads.
+    progress
+        Show progress on stderr.
+
+    Returns
+    -------
+    Run
+        The tables and figures of the run.
+
+    Raises
+    ------
+    InputError
+        If the input can't be used, or another process is at work on this run.
+    PurifyError
+        If a stage fails; what was finished stays, and the next call resumes there.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, pandas as pd, purify
+    >>> from purify.config import PurifyConfig
+    >>> rng, folder = np.random.default_rng(0), tempfile.mkdtemp()
+    >>> people = np.repeat(rng.normal(size=(4, 32)), 10, axis=0)
+    >>> ids = [f"{name}/{i}.jpg" for name in "abcd" for i in range(10)]
+    >>> labels = [name for name in "abcd" for _ in range(10)]
+    >>> labels[0] = "b"  # a wrong one
+    >>> pd.DataFrame({"path": ids, "label": labels}).to_csv(f"{folder}/faces.csv", index=False)
+    >>> vectors = list((people + 0.2 * rng.normal(size=people.shape)).astype("float32"))
+    >>> pd.DataFrame({"path": ids, "embedding": vectors}).to_parquet(f"{folder}/embeddings.parquet")
+    >>> result = purify.run(
+    ...     f"{folder}/faces.csv", f"{folder}/run", embeddings=f"{folder}/embeddings.parquet", progress=False
+    ... )
+    >>> len(result.cleaned), result.removed["sample_id"].tolist()
+    (40, [])
+    """
+    request = RunRequest.of(source, out, config, embeddings=embeddings)
+    folder = RunFolder.at(request.run_folder)
+    if request.config.scale.runner != "threads":
+        raise InputError(
+            f"scale.runner = {request.config.scale.runner}: a cluster's tasks need the flow (`purify run-flow`); "
+            "purify.run computes in this process"
+        )
+    with folder.lock(), progress_board(quiet=not progress) as board, threads(request.config.train.parallel) as pool:
+        folder.pull()
+        bring_up_to_date(folder, request, submit or pool, board=board)
+        folder.publish()
+    return read_run(folder)
+
+
+def bring_up_to_date(
+    run: RunFolder, request: RunRequest, submit: Submit, *, steps: Steps | None = None, board: ProgressBoard = QUIET
+) -> None:
+    """Do every stage of a run that is not done, in order; to be called by the holder of its lock.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    request
+        Source and configuration.
+    submit
+        Starts trainings side by side.
+    steps
+        Who carries out the stages; this process without it.
+    board
+        Shows the progress of each stage.
+    """
+    steps, config, given = steps or Steps(), request.config, request.embeddings_at
+    images = image_roots(request.source, config, given_embeddings=given is not None)
+    _remove_partial_files(run)
+    finished = is_done(run, _UPDATE, _made_from(run, request))
+    if not finished:
+        note_start(run, request)
+    changed = steps.ingest(run, request.source, config, board, decode=bool(images))
+    if finished and not changed:
+        note_nothing_new(run)
+        return
+    if finished:
+        note_start(run, request)
+    if config.apply.reviews is not None:
+        adopt_reviews(to_location(config.apply.reviews), run.reviews)
+    made_from = _made_from(run, request)  # reviews that come later are for the next update
+    try:
+        _purify(run, config, given, images, steps, submit, board)
+    finally:
+        stop_running_jobs()  # before the places of `submit` are closed, which waits for their work
+    finish_update(run)
+    mark_done(run, _UPDATE, made_from, _results(run))
+
+
+def _purify(
+    run: RunFolder,
+    config: PurifyConfig,
+    embeddings: Location | None,
+    images: Sequence[str],
+    steps: Steps,
+    submit: Submit,
+    board: ProgressBoard,
+) -> None:
+    """Train, judge, clean, retrain, evaluate: the stages after ingest."""
+    begin_update(run)
+    check_inputs(run, config, embeddings, images)
+    models = models_to_compare(run, config, images)
+    early = [] if embeddings else [name for name in models if name in ("raw", "oracle")]
+    learns = embeddings is None and own_extractor(1, config) is None
+    first_models = [*([round_model(1)] if learns else []), *(name for name in models if name != "purified")]
+    decision = steps.decide(run, first_models, config)
+    trainings = _first_round(run, early, config, embeddings, steps, submit, board)
+    if learns and not decision.train and steps.drift(run, config):
+        _wait(trainings)
+        trainings = _first_round(run, early, config, embeddings, steps, submit, board)
+    purify_again(run, config, steps, board, images=images)
+    steps.apply(run)
+    steps.report(run)
+    if "purified" in models:
+        steps.choose_purified(run, config)
+    trainings += [submit(steps.train_model, run, name, config, board) for name in models if name not in early]
+    _wait(trainings)
+    if models and config.evaluate.pairs:
+        steps.evaluate(run, models, config, board, images=images)
+    note_changes(run)
+    steps.report(run)
+
+
+def _first_round(
+    run: RunFolder,
+    early: Sequence[str],
+    config: PurifyConfig,
+    embeddings: Location | None,
+    steps: Steps,
+    submit: Submit,
+    board: ProgressBoard,
+) -> list[Future]:
+    """Verdicts of round 1, and the trainings beside its own."""
+    trainings: list[Future] = []
+    if embeddings is None:
+        first = None if own_extractor(1, config) else submit(steps.train_round, run, 1, config, board)
+        trainings = [submit(steps.train_model, run, name, config, board) for name in early]
+        if first is not None:
+            first.result()
+        steps.embed(run, 1, config, board)
+    steps.analyze(run, 1, config, embeddings=embeddings)
+    return trainings
+
+
+def _wait(trainings: Iterable[Future]) -> None:
+    """Wait for all; raises the first error."""
+    errors = []
+    for training in trainings:
+        try:
+            training.result()
+        except Exception as error:  # noqa: BLE001 - whatever a training raises, the others are waited for
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _made_from(run: RunFolder, request: RunRequest) -> dict[str, str]:
+    """Fingerprint of the inputs of a run, besides the files of its source."""
+    config = request.config
+    given = (config.extractor.file, config.evaluate.pairs, config.apply.reviews)
+    files = [request.embeddings_at, *(place and to_location(place) for place in given)]
+    inputs = {
+        "source": request.source,
+        "config": config.model_dump(mode="json", exclude={"scale", "show"}),
+        "reviews": run.given_reviews,
+        **{f"file {number}": file and local_file(file) for number, file in enumerate(files)},
+    }
+    return {"all": fingerprint(inputs)}
+
+
+def _results(run: RunFolder) -> list[Path]:
+    """Files of a finished run on which a later update may find nothing to do."""
+    last = run.last_round
+    tables = [run.manifest, run.cleaned, run.removed, run.labels, run.evaluation, run.report]
+    results = [*tables, last.verdicts, last.class_report, last.embeddings, *run.root.rglob("model.safetensors")]
+    return [path for path in results if path.exists()]
+
+
+def _remove_partial_files(run: RunFolder) -> None:
+    """Remove what a process left that was killed while it wrote."""
+    for partial in run.root.rglob(f"{PARTIAL_PREFIX}*"):
+        partial.unlink()

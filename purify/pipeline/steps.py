@@ -1,0 +1,50 @@
+"""Who carries out the stages: this process, or tasks of an orchestrator with the same signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from purify.analysis.round_changes import RoundSummary
+from purify.pipeline import stages
+from purify.pipeline.retraining import Decision
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One callable a stage, with the signature of the function in `purify.pipeline.stages`."""
+
+    ingest: Callable[..., bool] = stages.ingest
+    decide: Callable[..., Decision] = stages.decide
+    drift: Callable[..., bool] = stages.drift
+    train_round: Callable[..., None] = stages.train_round
+    train_model: Callable[..., None] = stages.train_model
+    choose_purified: Callable[..., None] = stages.choose_purified
+    embed: Callable[..., None] = stages.embed
+    analyze: Callable[..., None] = stages.analyze
+    compare: Callable[..., RoundSummary] = stages.compare
+    apply: Callable[..., None] = stages.apply
+    evaluate: Callable[..., None] = stages.evaluate
+    report: Callable[..., Path] = stages.report
+
+
+class Future(Protocol):
+    """A stage under way."""
+
+    def result(self) -> Any:
+        """Wait for its end; raises its error."""
+
+
+#: Starts a step with its arguments beside others, and returns at once.
+Submit = Callable[..., Future]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[Submit]:
+    """Steps side by side in `count` threads of this process; trainings compute in processes of their own."""
+    with ThreadPoolExecutor(count, "purify") as pool:
+        yield pool.submit
