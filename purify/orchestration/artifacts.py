@@ -1,4 +1,4 @@
-"""How something is shown in the Prefect UI: as a table, a page with pictures, a link, or the progress of a stage.
+"""Prefect artifacts: tables, pages, links, and the progress of stages.
 
 The builders are plain functions of plain values. Only the publishing functions import Prefect, and they
 have to be called inside a flow or task run.

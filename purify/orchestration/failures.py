@@ -1,4 +1,4 @@
-"""How a run that failed says so on the server: in the words of our errors, which tell what to do; no traceback."""
+"""Failed runs on the server's pages: the message of our error, without a traceback."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from purify.errors import PurifyError
 
 
 def failed(error: PurifyError | OSError) -> State[Any]:
-    """The state to end the running flow with; whoever called the flow gets `error` raised."""
+    """Final state of the running flow; the caller of the flow gets `error` raised."""
     logging.getLogger("prefect.flow_runs").addFilter(_without_own_tracebacks)  # a second time it changes nothing
     get_run_logger().error("%s", error)
     return Failed(message=str(error), data=error)
 
 
 def _without_own_tracebacks(record: logging.LogRecord) -> bool:
-    """Leave out what Prefect logs of a run in a worker's child that has ended with an error of ours: it was said."""
+    """Suppress the traceback that Prefect logs in a worker's child for our own errors, already logged in words."""
     return record.exc_info is None or not isinstance(record.exc_info[1], PurifyError)

@@ -1,8 +1,7 @@
-"""Runs whose process was killed and could tell nobody: found and closed, so that the server doesn't show them for ever.
+"""Closes flow runs of killed processes, which the server would otherwise show as running for ever.
 
-Two ways, since each sees what the other can't. The next process that gets hold of the run folder knows that the one
-before is dead, since the kernel gave it the lock. An automation on the server closes what has sent no heartbeat for
-long, also when no next run comes.
+Two ways complement each other. The next holder of a run folder's lock knows that the previous one is dead, since the
+kernel freed the lock. An automation on the server closes runs without a heartbeat, even if no next run comes.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ _ENDS = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "
 
 
 def take_over(run: RunFolder) -> None:
-    """Say in ``run.json`` that the running flow works on `run`, and close the one that did before.
+    """Enter the running flow in ``run.json``, and close the run entered before.
 
-    To be called in a flow that holds the folder's lock: whoever wrote the entry is then no longer alive.
+    The caller holds the folder's lock, so the process of the earlier entry is dead.
     """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
@@ -46,14 +45,14 @@ def take_over(run: RunFolder) -> None:
         except ObjectNotFound:  # of another server
             return
         if lost.state is not None and (lost.state.is_running() or lost.state.is_cancelling()):
-            message = "its process ended without a word (killed, or out of power); a later run went on where it was"
+            message = "its process was killed or lost power; a later run resumed its work"
             client.set_flow_run_state(lost.id, Crashed(message=message), force=True)
 
 
 def close_silent_runs(silence: timedelta = SILENCE) -> UUID:
-    """Have the server close every run of the flow that has sent a heartbeat, and then nothing for `silence`.
+    """Set up the server to close runs of the flow whose heartbeat has stopped for `silence`.
 
-    Sets up one automation under the name `AUTOMATION`; one that is there is brought up to date. Returns its id.
+    Creates or updates one automation named `AUTOMATION`, and returns its id.
     """
     from prefect.automations import AutomationCore, EventTrigger, Posture
     from prefect.client.orchestration import get_client
@@ -63,7 +62,7 @@ def close_silent_runs(silence: timedelta = SILENCE) -> UUID:
 
     wanted = AutomationCore(
         name=AUTOMATION,
-        description="A run of purify whose process was killed can't say so itself.",
+        description="Closes runs of purify whose process was killed.",
         trigger=EventTrigger(
             after={_HEARTBEAT},
             expect={_HEARTBEAT, *_ENDS},
@@ -78,7 +77,7 @@ def close_silent_runs(silence: timedelta = SILENCE) -> UUID:
             ChangeFlowRunState(
                 state=StateType.CRASHED,
                 message=f"no heartbeat for {silence.total_seconds():.0f} s: its process was killed; the next run on the"
-                " same folder goes on where it was",
+                " same folder resumes its work",
             )
         ],
     )
@@ -87,7 +86,7 @@ def close_silent_runs(silence: timedelta = SILENCE) -> UUID:
         if not there:
             return client.create_automation(wanted)
         kept, *others = there
-        if _content(kept) != _content(wanted):  # an update makes the server forget the heartbeats that it has seen
+        if _content(kept) != _content(wanted):  # an update makes the server forget earlier heartbeats
             client.update_automation(kept.id, wanted)
         for other in others:
             client.delete_automation(other.id)
@@ -95,7 +94,7 @@ def close_silent_runs(silence: timedelta = SILENCE) -> UUID:
 
 
 def _content(automation: AutomationCore) -> dict[str, Any]:
-    """What an automation does, without the ids that the server gives."""
+    """An automation without the ids assigned by the server."""
     return automation.model_dump(
         include={"name", "description", "enabled", "trigger", "actions"}, exclude={"trigger": {"id"}}
     )

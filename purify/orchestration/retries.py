@@ -1,4 +1,4 @@
-"""Which failures a second attempt can cure: those of disks and networks, never those of the input."""
+"""Retries for failures of disks and networks; never for those of the input."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _TRANSIENT = {
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether `error`, or what caused it, is a failure of input or output that may pass by itself.
+    """Whether `error` or one of its causes is a transient failure of input or output.
 
-    Our own errors say what was wrong with a file; it is their cause that tells a broken file from a broken disk.
+    The cause of our own errors tells a broken file from a broken disk.
     """
     return any(
         isinstance(cause, ConnectionError | TimeoutError) or (isinstance(cause, OSError) and cause.errno in _TRANSIENT)
@@ -62,4 +62,4 @@ STAGE_RETRIES: Final[dict[str, Any]] = {
     "retry_delay_seconds": list(RETRY_DELAYS),
     "retry_condition_fn": worth_retrying,
 }
-"""Options of a task that runs a stage; a stage that is tried again goes on from its own resume points."""
+"""Options of a stage's task; a retried stage continues from its own resume points."""

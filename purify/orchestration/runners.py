@@ -1,7 +1,7 @@
-"""Who computes the blocks of a stage: Prefect's task runners, chosen by the configuration's section ``scale``.
+"""Prefect's task runners for the blocks of embedding, chosen by the configuration's section ``scale``.
 
-The blocks are done by a runner of their own, not by the flow's, whose places the trainings take. With the default,
-threads and one block at a time, there is nothing to distribute, and no task run either.
+Blocks have a runner of their own: trainings occupy the places of the flow's. With the default, threads and one block
+at a time, there is nothing to distribute, and no task run.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from purify.progress import Progress
 
 _HOST = "127.0.0.1"
 _CONNECT_SECONDS = 10
-#: After this time without any worker a Dask cluster of our own gives up, instead of waiting for ever.
+#: A Dask cluster of our own gives up after this time without workers.
 _LONELY = "5 minutes"
-#: Runners that are packages of their own.
+#: Runners in packages of their own.
 _PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 
 
 def require_runner(scale: ScaleConfig) -> None:
-    """Refuse a runner that can't work now, not after the training.
+    """Refuse an unusable runner before the training.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def _require_listener(address: str) -> None:
 
 
 def fan_out(scale: ScaleConfig) -> RunBlocks:
-    """What runs the blocks of a stage, to be called inside a flow or task run."""
+    """The function that runs the blocks of a stage, inside a flow or task run."""
     if scale.runner == "threads" and scale.workers <= 1:
         return run_here
     return partial(_submit, scale)
@@ -83,7 +83,7 @@ def fan_out(scale: ScaleConfig) -> RunBlocks:
 
 @task(name="block", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
 def run_block(name: str, block: Block, threads: int) -> None:
-    """Do a block with so many compute threads; 0: as many as the worker has."""
+    """Compute a block with `threads` compute threads; 0: those of the worker."""
     import torch
 
     if threads:
@@ -92,7 +92,7 @@ def run_block(name: str, block: Block, threads: int) -> None:
 
 
 def _submit(scale: ScaleConfig, blocks: Sequence[Block], progress: Progress) -> None:
-    """Do `blocks` by the configured runner. The first one that fails, fails all; those that are done stay done."""
+    """Compute `blocks` by the configured runner. The first failure fails all; finished blocks stay."""
     began = time.monotonic()
     total, done = sum(block.rows for block in blocks), 0
     workers = min(resolve_workers(scale.workers), len(blocks))
@@ -109,7 +109,7 @@ def _submit(scale: ScaleConfig, blocks: Sequence[Block], progress: Progress) -> 
 
 
 def block_runner(scale: ScaleConfig, workers: int) -> TaskRunner[Any]:
-    """The runner that `scale` names; what it starts on this machine has so many workers, and listens to it alone."""
+    """The runner named by `scale`; on this machine it starts `workers` workers, bound to the loopback interface."""
     match scale.runner:
         case "threads":
             return ThreadPoolTaskRunner(max_workers=workers)
@@ -122,10 +122,9 @@ def block_runner(scale: ScaleConfig, workers: int) -> TaskRunner[Any]:
 
 
 class _ProcessRunner(ProcessPoolTaskRunner):
-    """The process pool, which reports to the run's server also what its workers tell it.
+    """A process pool that forwards its workers' messages under the settings of this run.
 
-    Prefect passes that on in a new thread, which doesn't see the settings of the thread that started the runner, and
-    so would start a server that outlives the run.
+    Prefect forwards them in a new thread without these settings, and would start a server that outlives the run.
     """
 
     def __enter__(self) -> Self:
@@ -149,10 +148,12 @@ def _dask_runner(address: str | None, workers: int) -> TaskRunner[Any]:
             "threads_per_worker": 1,
             "host": _HOST,
             "dashboard_address": None,
-            "scheduler_kwargs": {"dashboard_address": f"{_HOST}:0"},  # its HTTP server stays: on a port of its own
-            # Before a worker takes part: its loop must answer, and would not while it imports PyTorch for a block.
+            "scheduler_kwargs": {
+                "dashboard_address": f"{_HOST}:0"
+            },  # its HTTP server can't be turned off: any free port
+            # Before a worker joins: its event loop would not answer while it imports PyTorch for a block.
             "preload": ["purify.orchestration.flow"],
-            "memory_limit": None,  # it would end a worker for the pixels that it holds
+            "memory_limit": None,  # a limit would kill workers for the pixels in their memory
         }
     )
 
@@ -167,10 +168,10 @@ def _ray_runner(address: str | None, workers: int) -> TaskRunner[Any]:
 
 @contextmanager
 def _worker_environment() -> Iterator[None]:
-    """Environment of the processes that are started meanwhile.
+    """Environment of the processes started inside the context.
 
-    They need this run's Prefect settings from their first import on: threads of Prefect's in a worker don't see
-    those that come with a task, and would start a server, which outlives the worker.
+    They need this run's Prefect settings from their first import on: Prefect's own threads in a worker don't see those
+    of a task, and would start a server that outlives the worker.
     """
     wanted = {
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -204,7 +205,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _own_threads_afterwards() -> Iterator[None]:
-    """Give this process its compute threads back: blocks in its threads change their number for all of it."""
+    """Restore the number of compute threads, which blocks in threads change for the whole process."""
     import torch
 
     threads = torch.get_num_threads()
@@ -216,19 +217,19 @@ def _own_threads_afterwards() -> Iterator[None]:
 
 @contextmanager
 def _explained(scale: ScaleConfig) -> Iterator[None]:
-    """Say what to do when workers are lost; what a block itself complains of is passed on."""
+    """Explain lost workers and the remedy; errors of a block itself pass through."""
     try:
         yield
     except _losses(scale) as error:
         raise PurifyError(
-            f"{scale.runner}: the workers are gone or can't be reached ({type(error).__name__}: {error}); a worker that"
-            " the system killed often had too little memory (fewer scale.workers, or a smaller embed.batch_size)."
-            " Finished blocks are kept: run again with --resume"
+            f"{scale.runner}: the workers are gone or can't be reached ({type(error).__name__}: {error}); workers are often killed"
+            " for lack of memory (use fewer scale.workers, or a smaller embed.batch_size). Finished blocks are"
+            " kept: run again with --resume"
         ) from error
 
 
 def _losses(scale: ScaleConfig) -> tuple[type[BaseException], ...]:
-    """What the runner raises when workers or the cluster are lost."""
+    """Errors of the runner for lost workers or clusters."""
     match scale.runner:
         case "threads":
             return ()

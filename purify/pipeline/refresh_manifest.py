@@ -1,4 +1,4 @@
-"""Source -> the manifest of a run, again and again: only what changed is read."""
+"""Source -> the manifest of a run, incrementally: only new and changed files are read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STAGE = "ingest"
 def refresh_manifest(
     run: RunFolder, source: Location, images: Sequence[Location], config: PurifyConfig, *, progress: Progress = silent
 ) -> bool:
-    """Bring the run's manifest to what the source holds now, and say whether it changed.
+    """Update the run's manifest from the source, and return whether it changed.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def refresh_manifest(
 
 
 def take_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
-    """The same for a table whose images are not at hand: it is taken as it is."""
+    """The same for a table without its images, taken as it is."""
     began = time.monotonic()
     return _replace(run, table, load_manifest(table), config, began)
 
@@ -68,7 +68,7 @@ def _refuse_loss(source: Location, before: pa.Table, manifest: pa.Table, most_lo
     lost = compare_manifests(before, manifest).lost
     if lost > most_lost * usable:
         raise InputError(
-            f"{source}: {lost} of the {usable} usable images that this run knows are gone or can't be read any more; "
-            "nothing was changed. Is a disk not mounted? If they are meant to leave, allow it with "
+            f"{source}: {lost} of the {usable} usable images of this run are gone or unreadable now; nothing "
+            "was changed. Is a disk not mounted? If they are meant to leave, allow it with "
             "--set grow.most_lost=1"
         )

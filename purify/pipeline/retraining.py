@@ -1,4 +1,4 @@
-"""The rule that says when a data set has grown so much that the models are trained again. Pure functions."""
+"""The retraining rule for growing data sets: by the share of new images, and by the drift of their angles."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ NOTHING_NEW = "nothing is new in the source, and nothing else changed"
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What is known before the decision.
+    """Inputs of the retraining rule.
 
     Attributes
     ----------
     images
         Usable images now.
     new_images
-        Those among them that the last training has not seen under their label; None: there was no training.
+        Those unknown to the last training under their label; None: there was no training.
     trained
-        Whether the models of the last training are there, made by the recipe in force.
+        Whether the models of the last training exist, made by the present recipe.
     trainable
-        Whether the images of the last training are still there.
+        Whether the images of the last training still exist.
     unfinished
-        Why an update that was cut off was training; None: it was not, or there is none.
+        Reason of the training of an interrupted update; None: it did not train, or there is none.
     choosing
-        Whether it was cut off before its choice of images was safe.
+        Whether it was interrupted before its training table was written.
     """
 
     images: int
@@ -55,7 +55,7 @@ class TrainingState:
 
 
 @dataclass(frozen=True)
-class Decision:
+class TrainingDecision:
     """Whether to train, on what, and why.
 
     Attributes
@@ -65,8 +65,7 @@ class Decision:
     train
         Whether the models are trained in this update.
     choose
-        Whether they are trained on the images as they are now; else on those of the last training, or of the
-        one that was cut off.
+        Whether they are trained on the present images; else on those of the last or interrupted training.
     """
 
     because: Because
@@ -74,23 +73,23 @@ class Decision:
     choose: bool
 
 
-def decide(state: TrainingState, limits: GrowConfig) -> Decision:
-    """Apply the rule to the share of new images, before any is embedded; `drifted` is its other half."""
+def decide(state: TrainingState, limits: GrowConfig) -> TrainingDecision:
+    """Apply the rule to the share of new images, before any is embedded; `drifted` is its second part."""
     if state.new_images is None:
-        return Decision(Because.FIRST_TRAINING, train=True, choose=True)
+        return TrainingDecision(Because.FIRST_TRAINING, train=True, choose=True)
     if state.new_images > limits.retrain_share * state.images:
-        return Decision(Because.NEW_SHARE, train=True, choose=True)
+        return TrainingDecision(Because.NEW_SHARE, train=True, choose=True)
     if not state.trained and not state.trainable:
-        return Decision(Because.IMAGES_GONE, train=True, choose=True)
+        return TrainingDecision(Because.IMAGES_GONE, train=True, choose=True)
     if state.unfinished is not None:
-        return Decision(state.unfinished, train=True, choose=state.choosing)
+        return TrainingDecision(state.unfinished, train=True, choose=state.choosing)
     if not state.trained:
-        return Decision(Because.CONFIGURATION, train=True, choose=True)
-    return Decision(Because.FEW_NEW, train=False, choose=False)
+        return TrainingDecision(Because.CONFIGURATION, train=True, choose=True)
+    return TrainingDecision(Because.FEW_NEW, train=False, choose=False)
 
 
 def explain(because: Because, state: TrainingState, limits: GrowConfig) -> str:
-    """The reason in words, with the figures that it rests on."""
+    """The reason in words, with its figures."""
     match because:
         case Because.FIRST_TRAINING:
             return "nothing was trained before"
@@ -100,31 +99,31 @@ def explain(because: Because, state: TrainingState, limits: GrowConfig) -> str:
             share = f"{new} of {state.images} images ({new / max(state.images, 1):.1%}) are new since the last training"
             return f"{share}, {than} grow.retrain_share = {limits.retrain_share:g}"
         case Because.DRIFT:  # its figure is not known before the new images are judged
-            return "new images lie farther from their labels' sub-centers than those trained on"
+            return "new images lie farther from their labels' sub-centers than the training images"
         case Because.CONFIGURATION:
-            return "the recipe of the training changed, or its files are gone"
+            return "the training recipe changed, or its files are gone"
         case Because.IMAGES_GONE:
-            return "images that an unfinished training needs are no longer there"
+            return "images of an unfinished training are gone"
         case Because.NOTHING_NEW:
             return NOTHING_NEW
 
 
 def angle_drift(angles: npt.NDArray[np.floating], new: npt.NDArray[np.bool_], limits: GrowConfig) -> float | None:
-    """How much farther new images lie from where their labels are, in degrees.
+    """Median excess angle of new images to the dominant sub-centers of their labels, in degrees.
 
     Parameters
     ----------
     angles
-        float[N], degrees to the dominant sub-center of each image's label; NaN where there is none.
+        float[N], degrees to the dominant sub-center of each image's label; NaN: none.
     new
-        bool[N]: images that the model was not trained on.
+        bool[N]: images unknown to the model.
     limits
-        Fewer new images than ``drift_images`` tell nothing.
+        Fewer new images than ``drift_images`` are not evaluated.
 
     Returns
     -------
     float or None
-        Difference of the medians of new and other images; None where there are too few of either.
+        Difference of the medians of new and other images; None with too few of either.
     """
     known = np.isfinite(angles)
     new, other = angles[known & new], angles[known & ~new]
@@ -134,5 +133,5 @@ def angle_drift(angles: npt.NDArray[np.floating], new: npt.NDArray[np.bool_], li
 
 
 def drifted(drift: float | None, limits: GrowConfig) -> bool:
-    """Whether the model no longer fits what comes in."""
+    """Whether new images no longer fit the model."""
     return drift is not None and limits.drift_degrees is not None and drift > limits.drift_degrees

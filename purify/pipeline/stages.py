@@ -24,7 +24,7 @@ from purify.pipeline.fingerprint import stage_of, stage_seconds
 from purify.pipeline.manifest_analysis import known_head, read_judging_inputs
 from purify.pipeline.model_comparison import evaluate_models
 from purify.pipeline.refresh_manifest import refresh_manifest, take_table
-from purify.pipeline.retraining import Decision
+from purify.pipeline.retraining import TrainingDecision
 from purify.pipeline.training_stage import is_trained, round_model, training_of
 from purify.pipeline.training_tables import settle_by_drift, settle_first_table, settle_table
 from purify.pipeline.update_log import note_embedded
@@ -45,7 +45,7 @@ def ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoa
     return refresh_manifest(run, to_location(source), images, config, progress=board.stage("ingest"))
 
 
-def decide(run: RunFolder, first_models: Sequence[str], config: PurifyConfig) -> Decision:
+def decide(run: RunFolder, first_models: Sequence[str], config: PurifyConfig) -> TrainingDecision:
     """Whether to train, by the share of new images; `first_models` are trained on the manifest's images."""
     trained = all(is_trained(run, name, config) for name in first_models)
     return settle_first_table(run, config, trained=trained)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from purify.analysis.round_changes import RoundSummary
 from purify.pipeline import stages
-from purify.pipeline.retraining import Decision
+from purify.pipeline.retraining import TrainingDecision
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Steps:
     """One callable a stage, with the signature of the function in `purify.pipeline.stages`."""
 
     ingest: Callable[..., bool] = stages.ingest
-    decide: Callable[..., Decision] = stages.decide
+    decide: Callable[..., TrainingDecision] = stages.decide
     drift: Callable[..., bool] = stages.drift
     train_round: Callable[..., None] = stages.train_round
     train_model: Callable[..., None] = stages.train_model

@@ -1,4 +1,4 @@
-"""What the models of a run are trained on: kept while the data grow, until the rule says to train again."""
+"""Training tables of a run's models, kept while the data grow until the retraining rule applies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from purify.config import PurifyConfig
 from purify.pipeline.fingerprint import is_done, mark_done
-from purify.pipeline.retraining import Because, Decision, TrainingState, angle_drift, decide, drifted, explain
+from purify.pipeline.retraining import Because, TrainingDecision, TrainingState, angle_drift, decide, drifted, explain
 from purify.pipeline.training_stage import training_table
 from purify.pipeline.update_log import begin_update, note, note_table
 from purify.storage.files import read_table, write_table
@@ -18,17 +18,17 @@ from purify.tables.manifest_diff import changed_share, not_in, still_there
 from purify.tables.schema import CLEANED, MANIFEST, VERDICTS
 
 
-def settle_first_table(run: RunFolder, config: PurifyConfig, *, trained: bool) -> Decision:
-    """Decide by the share of new images whether to train, and settle what on: ``round-1/train.parquet``.
+def settle_first_table(run: RunFolder, config: PurifyConfig, *, trained: bool) -> TrainingDecision:
+    """Decide by the share of new images whether to train, and settle the table ``round-1/train.parquet``.
 
     Parameters
     ----------
     run
-        Its manifest is that of now.
+        Its manifest is up to date.
     config
         ``grow`` is the rule.
     trained
-        Whether the models of the table that is there are done.
+        Whether the models of the present table are done.
     """
     table = run.round(1).training_table
     manifest = read_table(run.manifest, MANIFEST)
@@ -47,7 +47,7 @@ def settle_first_table(run: RunFolder, config: PurifyConfig, *, trained: bool) -
 
 
 def settle_by_drift(run: RunFolder, config: PurifyConfig) -> bool:
-    """Decide by the angles of new images, once they are judged; True: the first table was chosen anew."""
+    """Decide by the angles of judged new images; True: the first table was chosen anew."""
     manifest, before = read_table(run.manifest, MANIFEST), read_table(run.round(1).training_table, MANIFEST)
     new = not_in(ok_rows(manifest), ok_rows(before)).to_numpy(zero_copy_only=False)
     angles = read_table(run.round(1).verdicts, VERDICTS, columns=["angle_dominant"])["angle_dominant"].to_numpy()
@@ -63,9 +63,9 @@ def settle_by_drift(run: RunFolder, config: PurifyConfig) -> bool:
 def settle_table(run: RunFolder, model: str, rows: pa.Table, config: PurifyConfig, *, trained: bool) -> None:
     """Settle what a later model is trained on: its present table, or `rows` (schema `CLEANED`).
 
-    Rows are chosen anew after a training of the first round or another configuration, where a larger share than
-    ``grow.retrain_share`` came or left (people's reviews count), and where a training that is not done needs images
-    that are gone.
+    Rows are chosen anew after a training of the first round or a change of the configuration, when a larger share
+    than ``grow.retrain_share`` came or left (reviews count), and when an unfinished training needs images that are
+    gone.
     """
     table = training_table(run, model)
     inputs = {"first": run.round(1).training_table, "config": _deciding(config)}
@@ -98,7 +98,7 @@ def _new_images(manifest: pa.Table, trained_on: pa.Table) -> int:
 
 
 def _choose(run: RunFolder, manifest: pa.Table, because: Because, why: str) -> None:
-    """Train on the images as they are now. The reason is entered first: once the table is there, it can't be told."""
+    """Train on the present images. The reason is logged first: it can't be derived once the table is written."""
     note(run, choosing=True, trained=True, because=because, why=why, new_since_training=0, new_share=0.0)
     note_table(run, "round-1")
     write_table(manifest, run.round(1).training_table)
@@ -106,6 +106,6 @@ def _choose(run: RunFolder, manifest: pa.Table, because: Because, why: str) -> N
 
 
 def _deciding(config: PurifyConfig) -> dict[str, Any]:
-    """What decides which images are kept."""
+    """Settings that decide which images are kept."""
     sections = config.model_dump(mode="json", include={"seed", "model", "analyze", "rounds"})
     return sections | {"train": config.train.recipe(), "flip": config.embed.flip}

@@ -1,7 +1,7 @@
-"""The part of ``run.json`` that tells of updates: what the last one took in, and what came before it.
+"""The log of updates in ``run.json``: the last one, and a list of those before.
 
-It is written while an update goes on, each entry before what it tells of can no longer be told, so that a run that was
-cut off ends by telling the same as an undisturbed one.
+Each entry is written before the state it describes is overwritten, so an interrupted and resumed update ends with the
+same log as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from purify.tables.schema import MANIFEST
 
 @dataclass(frozen=True)
 class Update:
-    """``growth`` in ``run.json``; finished ones that changed something are also listed in ``updates``.
+    """The entry ``growth`` of ``run.json``; finished updates with changes are also listed in ``updates``.
 
     Attributes
     ----------
     update
         Number, from 1: the first run.
     finished
-        False while it goes on.
+        False while it is under way.
     nothing_new
-        The run looked at its source later, and nothing was new: the counts are zero.
+        A later look at the source found nothing new: the counts are zero.
     new, changed, gone
-        Samples, against the manifest before: new ids, other bytes, label or status, and ids that left.
+        Samples, against the previous manifest: new ids; other bytes, label or status; ids that left.
     embedded
-        Images that were embedded (a round's, where rounds differ the largest number).
+        Embedded images; the largest number of a round.
     embedded_by_stage
         The same for each stage.
     new_since_training, new_share
-        Usable images that the models in force were not trained on, and their share.
+        Usable images unknown to the present models, and their share.
     drift_degrees
-        How much larger the median angle of these is; None: not measured.
+        Excess of their median angle over that of the other images; None: not measured.
     trained
         Whether the models were trained.
     choosing
-        True while what to train on is being written.
+        True while the training table is being written.
     because
-        One of `Because`, for either.
+        One of `Because`, for training or not.
     why
         The same in words.
     trained_on
-        Model -> the update whose images it was trained on.
+        Model -> number of the update with its training images.
     """
 
     update: int = 1
@@ -79,7 +79,7 @@ def read_update(run: RunFolder) -> Update | None:
 
 
 def begin_update(run: RunFolder) -> Update:
-    """Begin an update, unless one goes on; the manifest of the last finished one is put aside to compare with."""
+    """Begin an update, or continue the unfinished one; the previous manifest is kept for comparison."""
     update = read_update(run)
     if update is not None and not update.finished:
         return update
@@ -90,12 +90,12 @@ def begin_update(run: RunFolder) -> Update:
 
 
 def note(run: RunFolder, **entries: Any) -> Update:
-    """Enter what became known of the update that goes on."""
+    """Set entries of the update under way."""
     return _write(run, replace(begin_update(run), **entries))
 
 
 def note_embedded(run: RunFolder, stage: str, count: int) -> None:
-    """Add to the number of images that a stage embedded."""
+    """Add to the number of images embedded by a stage."""
     counts = begin_update(run).embedded_by_stage
     counts = counts | {stage: counts.get(stage, 0) + count}
     note(run, embedded_by_stage=counts, embedded=max(counts.values()))
@@ -108,7 +108,7 @@ def note_table(run: RunFolder, model: str) -> None:
 
 
 def note_changes(run: RunFolder) -> None:
-    """Compare the manifest with the one before, and enter what is new, changed and gone."""
+    """Enter the numbers of new, changed and gone samples since the previous manifest."""
     now = read_table(run.manifest, MANIFEST)
     before = read_table(run.manifest_before, MANIFEST) if run.manifest_before.exists() else MANIFEST.empty_table()
     changes = compare_manifests(before, now)
@@ -116,14 +116,14 @@ def note_changes(run: RunFolder) -> None:
 
 
 def finish_update(run: RunFolder) -> None:
-    """Close the update, and list it if it changed something."""
+    """Close the update, and list it if anything changed."""
     update = note(run, finished=True)
     if update.new or update.changed or update.gone or update.trained:
         run.update_info(updates=[*_finished(run), asdict(update)])
 
 
 def note_nothing_new(run: RunFolder) -> None:
-    """Enter that the source was looked at and nothing was new."""
+    """Enter a look at the source that found nothing new."""
     update = replace(
         read_update(run) or Update(),
         finished=True,

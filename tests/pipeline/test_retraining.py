@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from purify.config import GrowConfig
-from purify.pipeline.retraining import Because, Decision, TrainingState, angle_drift, decide, drifted, explain
+from purify.pipeline.retraining import Because, TrainingDecision, TrainingState, angle_drift, decide, drifted, explain
 
 LIMITS = GrowConfig(retrain_share=0.2, drift_degrees=5, drift_images=10)
 STATE = TrainingState(images=100, new_images=20, trained=True, trainable=True, unfinished=None)
@@ -30,7 +30,7 @@ STATE = TrainingState(images=100, new_images=20, trained=True, trainable=True, u
     ],
 )
 def test_the_rule(changes: dict, because: Because, train: bool, choose: bool) -> None:
-    assert decide(replace(STATE, **changes), LIMITS) == Decision(because, train=train, choose=choose)
+    assert decide(replace(STATE, **changes), LIMITS) == TrainingDecision(because, train=train, choose=choose)
 
 
 def test_a_share_of_zero_trains_with_any_new_image_and_not_without() -> None:
