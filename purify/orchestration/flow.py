@@ -20,8 +20,8 @@ from pydantic import Field
 from purify.config import Place, PurifyConfig
 from purify.errors import InputError, PurifyError
 from purify.orchestration.failures import failed
-from purify.orchestration.lost_runs import take_over
 from purify.orchestration.flow_board import flow_board
+from purify.orchestration.lost_runs import take_over
 from purify.orchestration.publication import publish_summary
 from purify.orchestration.runners import require_runner
 from purify.orchestration.tasks import TASKS, submit

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from purify.orchestration.prefect_api import prefect_api
 from purify.orchestration.flow_board import show_on
+from purify.orchestration.prefect_api import prefect_api
 from purify.pipeline.request import RunRequest
 from purify.progress import progress_board
 from purify.storage.run_folder import RunFolder
