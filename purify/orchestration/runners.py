@@ -223,8 +223,8 @@ def _explained(scale: ScaleConfig) -> Iterator[None]:
     except _losses(scale) as error:
         raise PurifyError(
             f"{scale.runner}: the workers are gone or can't be reached ({type(error).__name__}: {error}); workers are"
-            " often killed for lack of memory (use fewer scale.workers, or a smaller embed.batch_size). Finished blocks are"
-            " kept: run again with --resume"
+            " often killed for lack of memory (use fewer scale.workers, or a smaller embed.batch_size). Finished blocks"
+            " are kept: run again with --resume"
         ) from error
 
 
