@@ -27,10 +27,10 @@ from purify.errors import InputError, PurifyError, TrainingCollapsedError
 from purify.evaluation.detection import average_precision, score_verdicts
 from purify.evaluation.verification import auc
 from purify.ingest.image_roots import ImageRoots
-from purify.ingest.ingest import load_truth
 from purify.pipeline import stages
 from purify.progress import Progress, progress_board, silent
 from purify.storage.files import atomic_path, read_json, read_table, sha256_file, write_json
+from purify.tables.manifest import load_truth, ok_rows
 from purify.tables.schema import MANIFEST
 from purify.training.job import TrainJob
 from purify.training.launch import run_job
@@ -127,7 +127,7 @@ def run_recipe(recipe: Recipe, inputs: Inputs, config: PurifyConfig, folder: Pat
     manifest = read_table(manifest_path, MANIFEST)
     values = {key: getattr(recipe, key) for key in ("subcenters", "negative_filter", "sample_rate")}
     config = config.model_copy(update={"train": config.train.model_copy(update=values), "seed": recipe.seed})
-    figures: dict[str, Any] = {**asdict(recipe), "images": len(stages.ok_rows(manifest))}
+    figures: dict[str, Any] = {**asdict(recipe), "images": len(ok_rows(manifest))}
     job = TrainJob(
         table=str(manifest_path),
         folder=str(folder),
@@ -151,9 +151,9 @@ def _noise_figures(manifest: pa.Table, config: PurifyConfig, folder: Path) -> di
     embeddings, checkpoint = folder / "embeddings.parquet", folder / "checkpoint"
     stages.embed_manifest(manifest, checkpoint, embeddings, config.embed)
     verdicts = stages.analyze_manifest(manifest, embeddings, config, checkpoint_folder=checkpoint).verdicts
-    truth = stages.ok_rows(manifest).select(["sample_id", "true_label"])
+    truth = ok_rows(manifest).select(["sample_id", "true_label"])
     figures = score_verdicts(verdicts, truth)
-    wrong = pc.not_equal(verdicts["label"], stages.ok_rows(manifest)["true_label"]).to_numpy().astype(bool)
+    wrong = pc.not_equal(verdicts["label"], ok_rows(manifest)["true_label"]).to_numpy().astype(bool)
     angles = verdicts["angle_dominant"].to_numpy().astype(np.float64)
     return {
         "angle_ap": average_precision(angles, wrong),

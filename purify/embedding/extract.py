@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,6 +21,7 @@ from purify.images.loading import ImageLoader
 from purify.models.precision import Precision
 from purify.progress import Progress, silent
 from purify.storage.files import sha256_file
+from purify.storage.hashes import sha256_json
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def embed_images(
     weights = sha256_file(model_file(model))
     settings = [precision, config.model_dump(), extractor.model_dump(exclude={"file"})]
     decides = [weights, settings, list(sample_ids), list(uris), list(contents)]
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    digest = sha256_json(decides)
     folder = shards.with_name(f"{shards.name}-{digest[:16]}")
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(sample_ids), config.shard_size)

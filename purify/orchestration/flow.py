@@ -53,6 +53,7 @@ from purify.storage import remote
 from purify.storage.files import PARTIAL_PREFIX, local_file, read_table, sha256_file
 from purify.storage.locations import Location, Url, is_url, to_location
 from purify.storage.run_folder import RunFolder, fingerprint
+from purify.tables.manifest import ok_rows
 from purify.tables.schema import MANIFEST
 from purify.tables.user_tables import is_table
 from purify.training.launch import stop_running_jobs
@@ -245,7 +246,7 @@ def _check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | N
     if embeddings is not None and config.extractor.file is not None:
         raise InputError("both --embeddings and extractor.file are given; leave one out")
     if embeddings is not None:
-        read_embeddings(embeddings, stages.ok_rows(manifest)["sample_id"].to_pylist())
+        read_embeddings(embeddings, ok_rows(manifest)["sample_id"].to_pylist())
     elif (file := extractor_of(1, config)) is not None:
         open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
     if config.evaluate.pairs and images:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from purify.config import PurifyConfig, load_config, with_overrides, without_credentials
+from purify.config import PurifyConfig, load_config, with_overrides
+from purify.credentials import without_credentials
 from purify.errors import InputError
 from purify.orchestration.prefect_api import prefect_api
 from purify.orchestration.progress import show_on
@@ -17,7 +18,7 @@ from purify.storage import remote
 from purify.storage.files import local_file, read_json
 from purify.storage.locations import Location, Url, absolute
 from purify.storage.run_folder import LOCK, RunFolder
-from purify.storage.sync import Mirror
+from purify.storage.sync import SyncedFolder
 
 #: The recipe of the demo run, in the form of ``--set``: short enough for a first look.
 DEMO_SETTINGS = ("train.epochs=20", "train.min_steps=0")
@@ -104,7 +105,7 @@ def demo_request(folder: Location, config: PurifyConfig, *, quiet: bool) -> Flow
     from purify_demo import write_demo
 
     with progress_board(quiet=quiet) as board:
-        beside = Mirror.of(folder.parent).folder if isinstance(folder, Url) else folder.parent
+        beside = SyncedFolder.of(folder.parent).folder if isinstance(folder, Url) else folder.parent
         place = beside / f"demo-data-{config.seed}"
         demo = write_demo(place, seed=config.seed, progress=board.stage("draw"))
     config = config.model_copy(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.config import PurifyConfig
+from purify.config import IngestConfig, PurifyConfig
 from purify.errors import InputError
-from purify.ingest.ingest import ingest_again, load_manifest
-from purify.ingest.inspection import load_readings, save_readings
+from purify.ingest.ingest import ingest_again
+from purify.ingest.inspection import inspection_settings, load_inspections, save_inspections
+from purify.pipeline.code_version import code_version
 from purify.pipeline.update_log import begin_update
 from purify.progress import Progress, silent
 from purify.storage.files import read_table, write_table
 from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import load_manifest
 from purify.tables.manifest_diff import compare_manifests
 from purify.tables.schema import MANIFEST, Status
 
@@ -34,13 +37,17 @@ def take_in(
         If the source can't be used, or has lost more of its images than ``grow.most_lost`` allows.
     """
     began = time.monotonic()
-    known = load_readings(run.readings, config.ingest)
+    known = load_inspections(run.readings, _made_with(config.ingest))
     ingested = ingest_again(source, images, config.ingest, known=known, progress=progress)
     changed = _replace(run, source, ingested.manifest, config, began)
-    lasting = ingested.readings.lasting()
+    lasting = ingested.inspections.lasting()
     if not lasting.equals(known):
-        save_readings(run.readings, lasting, config.ingest)
+        save_inspections(run.readings, lasting, _made_with(config.ingest))
     return changed
+
+
+def _made_with(config: IngestConfig) -> str:
+    return json.dumps({**inspection_settings(config), "code": code_version("ingest")}, sort_keys=True)
 
 
 def take_in_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:

@@ -28,7 +28,7 @@ from purify.embedding.reuse import known_embeddings, merge
 from purify.embedding.store import EmbeddingWriter, read_embeddings
 from purify.errors import InputError
 from purify.evaluation.gain import compare_models
-from purify.evaluation.pairs import Pairs, exclude_training, read_pairs
+from purify.evaluation.unseen_pairs import exclude_training
 from purify.ingest.image_roots import ImageRoots
 from purify.ingest.ingest import ingest
 from purify.models.checkpoint import load_checkpoint, restrict_labels
@@ -38,8 +38,10 @@ from purify.progress import Progress, silent
 from purify.storage.files import read_table, sha256_file, write_json, write_table
 from purify.storage.locations import Location
 from purify.tables.apply import Purified, apply_verdicts
+from purify.tables.manifest import ok_rows
+from purify.tables.pairs import Pairs, read_pairs
 from purify.tables.reviews import count_reviews, merge_reviews, read_reviews, update_reviews
-from purify.tables.schema import CLEANED, REMOVED, VERDICTS, Status
+from purify.tables.schema import CLEANED, REMOVED, VERDICTS
 
 
 def ingest_source(
@@ -47,11 +49,6 @@ def ingest_source(
 ) -> None:
     """Read `source` into the manifest file."""
     write_table(ingest(source, images, config, progress=progress), manifest)
-
-
-def ok_rows(manifest: pa.Table) -> pa.Table:
-    """The rows of a manifest that hold a usable image."""
-    return manifest.filter(pc.equal(manifest["status"], Status.OK.value))
 
 
 def embed_manifest(

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from purify.config import PurifyConfig
 from purify.pipeline.retraining import Because, Decision, TrainingState, angle_drift, decide, drifted, explain
-from purify.pipeline.stages import ok_rows
 from purify.pipeline.update_log import begin_update, note, note_table
 from purify.storage.files import read_table, write_table
 from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import ok_rows
 from purify.tables.manifest_diff import changed_share, not_in, still_there
 from purify.tables.schema import CLEANED, MANIFEST, VERDICTS
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from purify.config import IngestConfig, PurifyConfig
 from purify.embedding.store import EmbeddingWriter
-from purify.ingest.ingest import load_manifest
 from purify.pipeline import stages
 from purify.storage.files import write_table
 from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import load_manifest
 from purify_demo import DemoSpec, write_demo
 from purify_demo.plan import Kind, Picture, plan_set
 

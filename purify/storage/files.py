@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 
 from purify.errors import InputError, PurifyError
 from purify.storage import remote
+from purify.storage.hashes import sha256_text
 from purify.storage.locations import Location
-from purify.tables.schema import SCHEMA_KEY
 
+#: Metadata key of a Parquet file: which of the project's tables it is, ``<table>/<version>``.
+SCHEMA_KEY = b"purify.schema"
 #: A file whose name starts so was being written when its process died; it may be deleted.
 PARTIAL_PREFIX = ".partial-"
 _ROW_GROUP_ROWS = 1 << 16
@@ -189,7 +191,7 @@ def local_file(place: Location) -> Path:
     if isinstance(place, Path):
         return place
     versions = remote.cache_path("files", place).parent
-    copy = versions / hashlib.sha256(remote.version(place).encode()).hexdigest()[:16] / place.name
+    copy = versions / sha256_text(remote.version(place))[:16] / place.name
     if not copy.exists():
         with atomic_path(copy) as temporary:
             remote.download(place, temporary)

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from purify.errors import InputError
 from purify.storage.files import readable
-from purify.storage.image_cache import RemoteBlobs
+from purify.storage.image_cache import RemoteImageReader
 from purify.storage.locations import Url, as_text, split_uri
 from purify.storage.tar_index import TarIndex, index_tar
 
@@ -21,7 +21,7 @@ MAX_BYTES = 1 << 30
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-class BlobReader:
+class ImageByteReader:
     """Reads the bytes behind uris; thread safe.
 
     A tar is indexed at its first use and stays open until `close`; its members are read by position, so threads
@@ -30,10 +30,10 @@ class BlobReader:
 
     def __init__(self) -> None:
         self._archives: dict[Path, tuple[int, TarIndex]] = {}
-        self._remote = RemoteBlobs()
+        self._remote = RemoteImageReader()
         self._lock = Lock()
 
-    def __enter__(self) -> BlobReader:
+    def __enter__(self) -> ImageByteReader:
         return self
 
     def __exit__(
@@ -47,7 +47,7 @@ class BlobReader:
             for descriptor, _ in self._archives.values():
                 os.close(descriptor)
             self._archives.clear()
-            self._remote = RemoteBlobs()
+            self._remote = RemoteImageReader()
 
     def read(self, uri: str) -> bytes:
         """All bytes behind `uri`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from pathlib import Path
 from threading import Lock
@@ -11,6 +10,7 @@ from threading import Lock
 from purify.errors import InputError, PurifyError
 from purify.storage import remote
 from purify.storage.files import atomic_path
+from purify.storage.hashes import sha256_text
 from purify.storage.locations import Url, as_text
 from purify.storage.tar_index import TarIndex, index_tar
 
@@ -18,7 +18,7 @@ from purify.storage.tar_index import TarIndex, index_tar
 KEEP_IMAGES = "PURIFY_CACHE_IMAGES"
 
 
-class RemoteBlobs:
+class RemoteImageReader:
     """Reads files, and members of uncompressed tars, at URLs; thread safe.
 
     What was fetched is known by its URL and version. Versions come from the listings of folders, which tell a
@@ -93,7 +93,7 @@ class RemoteBlobs:
     def _place(self, *key: str) -> Path | None:
         if not self._keep:
             return None
-        digest = hashlib.sha256("\0".join(key).encode("utf-8", "surrogateescape")).hexdigest()
+        digest = sha256_text(*key)
         return remote.cache_folder() / "images" / digest[:2] / digest[2:]
 
 

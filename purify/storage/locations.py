@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote_to_bytes
 
-from purify.config import without_credentials
+from purify.credentials import without_credentials
 from purify.errors import InputError
 
 _FILE, _TAR, _SEPARATOR = "file://", "tar://", "::"
@@ -155,15 +155,6 @@ def inner_path(path: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
         raise InputError(f"{path}: leaves the image root; give a path relative to the root, without '..'")
     return posixpath.normpath(path)
-
-
-def is_hidden(path: str) -> bool:
-    """Whether the operating system or an archiver put this file there for itself."""
-    parts = path.split("/")
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1] in _HIDDEN_BY_NAME
-
-
-_HIDDEN_BY_NAME = frozenset({"Thumbs.db", "thumbs.db", "desktop.ini"})
 
 
 def as_text(name: str) -> str:

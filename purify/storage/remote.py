@@ -7,7 +7,6 @@ and no message holds any.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from purify.errors import InputError, PurifyError
+from purify.storage.hashes import sha256_text
 from purify.storage.locations import Url, inner_path
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def cache_folder() -> Path:
 
 def cache_path(kind: str, url: Url) -> Path:
     """Place in the cache for what belongs to `url`; it ends with the URL's own name."""
-    return (
-        cache_folder() / kind / hashlib.sha256(str(url).encode("utf-8", "surrogateescape")).hexdigest()[:24] / url.name
-    )
+    return cache_folder() / kind / sha256_text(str(url))[:24] / url.name
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _publishing = Lock()
 
 
 @dataclass(frozen=True)
-class Mirror:
+class SyncedFolder:
     """The local folder of what is published at a URL.
 
     Single files appear whole or not at all. Records of stages follow the files that they tell of, so whoever reads
@@ -33,7 +33,7 @@ class Mirror:
     url: Url
 
     @classmethod
-    def of(cls, url: Url) -> Mirror:
+    def of(cls, url: Url) -> SyncedFolder:
         """The mirror of `url` in this machine's cache."""
         return cls(remote.cache_path("runs", url), url)
 

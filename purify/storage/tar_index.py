@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pyarrow as pa
 from purify.errors import InputError
 from purify.storage import remote
 from purify.storage.files import read_table, readable, write_table
+from purify.storage.hashes import sha256_text
 from purify.storage.locations import Location, Url, as_text, inner_path
 
 _COMPRESSED = {
@@ -87,7 +87,7 @@ def _index(path: Path, _size: int, _mtime_ns: int) -> TarIndex:
 
 @lru_cache(maxsize=8)
 def _remote_index(url: Url, version: str) -> TarIndex:
-    digest = hashlib.sha256(version.encode()).hexdigest()[:16]
+    digest = sha256_text(version)[:16]
     kept = remote.cache_path("tar-indexes", url).with_suffix(f".{digest}.parquet")
     try:
         return _from_table(read_table(kept, _KEPT))

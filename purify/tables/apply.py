@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from purify.errors import InputError
 from purify.tables.decisions import check_decisions
+from purify.tables.manifest import ok_rows
 from purify.tables.reviews import override_verdicts
-from purify.tables.schema import CLEANED, LABELS, REMOVED, Decision, Status
+from purify.tables.schema import CLEANED, LABELS, REMOVED, Decision
 from purify.tables.user_tables import first_row
 
 _KEPT = pa.array([Decision.KEEP.value, Decision.RELABEL.value])
@@ -50,7 +51,7 @@ def apply_verdicts(manifest: pa.Table, verdicts: pa.Table, reviews: pa.Table | N
         If a verdict is missing, double, of no ok row, of another label, or not to be followed, or a review is not
         to be followed.
     """
-    rows = manifest.filter(pc.equal(manifest["status"], Status.OK.value))
+    rows = ok_rows(manifest)
     verdicts = _aligned(rows, verdicts)
     check_decisions("verdicts", verdicts)
     if reviews is not None:
@@ -64,7 +65,7 @@ def apply_verdicts(manifest: pa.Table, verdicts: pa.Table, reviews: pa.Table | N
     return Purified(
         cleaned=_table(cleaned, {"label": final, "label_id": label_id, "given_label": cleaned["label"]}, CLEANED),
         removed=_removed(rows, verdicts, pc.invert(kept)),
-        labels=_labels(manifest["label"].unique().to_pylist(), rows["label"], final, names),
+        labels=_labels(_given_labels(manifest), rows["label"], final, names),
     )
 
 
@@ -125,6 +126,11 @@ def _labels(given: list[str], of_ok: pa.ChunkedArray, final: pa.ChunkedArray, na
         },
         schema=LABELS,
     )
+
+
+def _given_labels(manifest: pa.Table) -> list[str]:
+    """The labels of a manifest; images without one have the empty label."""
+    return [label for label in manifest["label"].unique().to_pylist() if label]
 
 
 def _counts(labels: pa.ChunkedArray) -> dict[str, int]:

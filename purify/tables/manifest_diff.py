@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.tables.schema import Status
+from purify.tables.manifest import is_ok
 
 #: What makes a sample another one under the same id.
 _CONTENT = ("label", "sha256", "status")
@@ -47,13 +47,13 @@ def compare_manifests(before: pa.Table, after: pa.Table) -> Changes:
     for name in _CONTENT:
         a, b = (pc.fill_null(table[name].combine_chunks(), "") for table in (then, now))
         differs = pc.or_(differs, pc.not_equal(a, b))
-    lost = pc.and_(_is_ok(then), pc.invert(_is_ok(now)))
+    lost = pc.and_(is_ok(then), pc.invert(is_ok(now)))
     gone = pc.invert(pc.is_in(before["sample_id"], after["sample_id"].combine_chunks()))
     return Changes(
         new=place.null_count,
         changed=_count(differs),
         gone=_count(gone),
-        lost=_count(lost) + _count(pc.and_(gone, _is_ok(before))),
+        lost=_count(lost) + _count(pc.and_(gone, is_ok(before))),
     )
 
 
@@ -84,10 +84,6 @@ def _content_keys(table: pa.Table) -> pa.ChunkedArray:
 
 def _texts(table: pa.Table, *names: str) -> list[pa.ChunkedArray]:
     return [pc.fill_null(table[name], "") for name in names]
-
-
-def _is_ok(table: pa.Table) -> pa.ChunkedArray:
-    return pc.equal(table["status"], Status.OK.value)
 
 
 def _count(mask: pa.Array | pa.ChunkedArray) -> int:

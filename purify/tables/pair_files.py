@@ -34,7 +34,7 @@ class PairList:
 
 
 def read_pair_list(path: Location, names: set[str], *, prefix: str | None) -> PairList:
-    """Read a pairs file of any known form; see `purify.evaluation.pairs.read_pairs`."""
+    """Read a pairs file of any known form; see `purify.tables.pairs.read_pairs`."""
     suffix = path.suffix.lower()
     if suffix in _TABLE_READERS:
         return _from_rows(path, _TABLE_READERS[suffix](path))
