@@ -14,23 +14,23 @@ from purify.tables.pairs import Pairs, new_folds, person_of
 
 
 def exclude_training(pairs: Pairs, *, sample_ids: Sequence[str], labels: Sequence[str]) -> tuple[Pairs, dict[str, Any]]:
-    """Leave out pairs with a person or an image that training has seen, and count them.
+    """Leave out pairs with a person or an image seen in training, and count them.
 
-    A person is seen if it is a label, or if the folder of a training image has its name: a stranger's face
-    under a wrong label has been seen all the same. Folds that are left with one kind of pair are joined;
-    where only one would remain, they are made anew.
+    A person counts as seen if it is a label or the folder of a training image: a face under a wrong label was seen
+    all the same. Folds that are left with one kind of pair are joined; if only one would remain, the pairs are folded
+    anew.
 
     Returns
     -------
     tuple[Pairs, dict]
-        The pairs left, and ``file``, ``given`` = ``missing`` + ``excluded_identity`` + ``excluded_image`` (of other
-        people) + ``used``; of the used ones ``same``, ``different``, ``without_identity`` (in no folder, so only
+        The remaining pairs, and ``file``, ``given`` = ``missing`` + ``excluded_identity`` + ``excluded_image`` (of
+        other people) + ``used``; of the used ones ``same``, ``different``, ``without_identity`` (in no folder, so only
         the image could be compared) and the number of ``folds``.
 
     Raises
     ------
     InputError
-        If fewer than two pairs of a kind are left.
+        If fewer than two pairs of a kind remain.
     """
     people = {*labels, *map(person_of, sample_ids)} - {None}
     images = set(sample_ids)
@@ -61,9 +61,9 @@ def exclude_training(pairs: Pairs, *, sample_ids: Sequence[str], labels: Sequenc
 
 
 def join_folds(fold: npt.NDArray[np.int64], same: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Folds ``int64[P]`` from 0, each with both kinds of pair: what lacks one is joined with the next fold.
+    """Folds ``int64[P]`` from 0, each with both kinds of pair: a fold that lacks one is joined with the next.
 
-    The last joins the one before. A single fold is left where that can't be done.
+    The last is joined with the one before. Where that is impossible, a single fold remains.
     """
     joined = np.zeros_like(fold)
     current, kinds = 0, set()

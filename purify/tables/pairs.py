@@ -27,15 +27,15 @@ class Pairs:
     a, b
         Names.
     person_a, person_b
-        Identity of each side: the name of the image's folder, None where it has none.
+        Person of each side: the name of the image's folder, None without one.
     same
         bool[P]
     fold
-        int64[P]; each fold is judged at the threshold of the others.
+        int64[P]; each fold is measured at the threshold of the others.
     given
         Number of pairs in the file.
     missing
-        Pairs whose images are not both in the roots.
+        Number of pairs without both images in the roots.
     """
 
     file: str
@@ -79,14 +79,14 @@ def read_pairs(path: Location, names: Iterable[str], *, prefix: str | None = Non
     names
         All image names in the image roots.
     prefix
-        LFW's form: the folder in the roots that holds the people's folders, ``""`` for the roots themselves;
-        None: the one that holds the most pairs.
+        LFW's form: the folder of the people's folders in the roots, ``""`` for the roots themselves;
+        None: the folder with the most pairs.
 
     Raises
     ------
     InputError
-        Naming the line or row, if the file is malformed; if its images are in no root, or the folder that holds
-        them is not clear; if the pairs are all of one kind.
+        Naming the line or row, if the file is malformed; if its images are in no root, or their folder is ambiguous;
+        if the pairs are all of one kind.
     """
     known = set(names)
     listed = read_pair_list(path, known, prefix=prefix)

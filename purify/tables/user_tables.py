@@ -1,4 +1,4 @@
-"""Users' tables of samples: Parquet or CSV with ``path,label`` (or ``sample_id,label``), maybe ``true_label``."""
+"""Users' tables of samples: Parquet or CSV with ``path,label`` (or ``sample_id,label``), optionally ``true_label``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from purify.errors import InputError
 from purify.storage.files import local_file, open_parquet, read_columns, readable, require_columns, table_kind
 from purify.storage.locations import Location
 
-#: Of the project's own tables, those whose rows are samples with a label.
+#: The project's own tables of labeled samples.
 _SAMPLE_TABLES = ("manifest/", "cleaned/")
 
 
@@ -23,10 +23,10 @@ def read_samples(
     optional: Sequence[str] = (),
     empty_labels: bool = False,
 ) -> pa.Table:
-    """Read a table of samples: ``sample_id``, then the `required` columns, and the `optional` ones it has.
+    """Read a table of samples: ``sample_id``, the `required` columns, and the present ones of `optional`.
 
-    ``sample_id`` is the column of that name, else ``path``. Text stays exactly as it is in the file: there are
-    no special words such as NA, and no trimming. A Parquet column of whole numbers is read as their digits.
+    ``sample_id`` is the column of that name, else ``path``. Text stays exactly as in the file, without special words
+    such as NA and without trimming. A Parquet column of integers is read as their digits.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def read_samples(
 
 
 def is_table(path: Location) -> bool:
-    """Whether the name's suffix is that of a table."""
+    """Whether a file is a table by its suffix."""
     return _reader_of(path) is not None
 
 
@@ -101,7 +101,7 @@ def _csv_columns(
     return values
 
 
-#: Suffix -> reader; the kinds of table there are.
+#: Suffix -> reader.
 TABLE_READERS: Mapping[str, Callable[[Location, Sequence[str], Sequence[str]], pa.Table]] = {
     ".parquet": _read_parquet,
     ".csv": _read_csv,
