@@ -27,14 +27,14 @@ from purify.errors import InputError, PurifyError, TrainingCollapsedError
 from purify.evaluation.detection import average_precision, score_verdicts
 from purify.evaluation.verification import auc
 from purify.ingest.image_roots import ImageRoots
-from purify.ingest.ingest import ingest, load_truth
+from purify.ingest.ingest import ingest
 from purify.pipeline.embedding_stage import embed_manifest
 from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.pipeline.model_comparison import pair_scores, usable_pairs
 from purify.pipeline.training_stage import train_job
 from purify.progress import Progress, progress_board, silent
 from purify.storage.files import atomic_path, read_json, read_table, sha256_file, write_json, write_table
-from purify.tables.manifest import ok_rows
+from purify.tables.manifest import load_truth, ok_rows
 from purify.tables.schema import MANIFEST
 from purify.training.launch import run_job
 

@@ -15,8 +15,7 @@ from benchmarks.vectors import LabeledVectors, centered_unit_rows
 from purify.arrays import Ids, Mask
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
-from purify.ingest.ingest import load_manifest, load_truth
-from purify.tables.manifest import ok_rows
+from purify.tables.manifest import load_manifest, load_truth, ok_rows
 
 Names = npt.NDArray[np.object_]
 

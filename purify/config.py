@@ -7,7 +7,6 @@ that the Prefect UI shows.
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,34 +14,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from purify.credentials import CREDENTIALS_PATTERN, without_credentials
 from purify.errors import InputError
 
 BackboneName = Literal["iresnet_small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet"]
 
-
-_CREDENTIALS = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*@"
-
-
-def without_credentials(place: str) -> str:
-    """`place`, a path or URL, if it holds no user name or password.
-
-    Raises
-    ------
-    ValueError
-        If it does: parameters are kept in ``run.json`` and on the Prefect server, for anyone to read there.
-    """
-    if re.match(_CREDENTIALS, place):
-        scheme = place.partition("://")[0]
-        raise ValueError(
-            f"a user name or password in a {scheme}:// URL would be stored in clear; leave it out, and give it to the "
-            "process in its environment (such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
-        )
-    return place
-
-
 #: A path or URL. The pattern has the Prefect server refuse credentials too, before a run exists.
 Place = Annotated[
-    str, AfterValidator(without_credentials), Field(json_schema_extra={"pattern": f"^(?!{_CREDENTIALS[1:]})"})
+    str, AfterValidator(without_credentials), Field(json_schema_extra={"pattern": f"^(?!{CREDENTIALS_PATTERN[1:]})"})
 ]
 
 
@@ -66,6 +45,11 @@ class IngestConfig(Section):
     min_size: int = Field(16, ge=1, description="Images whose shorter side is below this many pixels are 'too_small'.")
     max_pixels: int = Field(
         64_000_000, ge=1, description="Images that declare more pixels are refused as a decompression bomb."
+    )
+    label_depth: int | None = Field(
+        None,
+        ge=1,
+        description="Level of the label folders, 1 right below the source; none: the images' own folders.",
     )
     workers: int = Field(0, ge=0, description="Decoding threads; 0: one a core.")
 

@@ -8,7 +8,7 @@ from purify.config import PurifyConfig
 from purify.pipeline.request import RunRequest
 from purify.progress import progress_board
 from purify.storage.locations import Location, Url
-from purify.storage.sync import Mirror
+from purify.storage.sync import SyncedFolder
 from purify_demo.dataset import write_demo
 
 #: The recipe of the demo run, in the form of ``--set``.
@@ -18,7 +18,7 @@ DEMO_SETTINGS = ("train.epochs=20", "train.min_steps=0")
 def demo_request(folder: Location, config: PurifyConfig, *, quiet: bool) -> RunRequest:
     """A run in `folder` on the built-in demo set, drawn to ``demo-data-SEED`` beside it if it is not there."""
     with progress_board(quiet=quiet) as board:
-        beside = Mirror.of(folder.parent).folder if isinstance(folder, Url) else folder.parent
+        beside = SyncedFolder.of(folder.parent).folder if isinstance(folder, Url) else folder.parent
         demo = write_demo(Path(beside) / f"demo-data-{config.seed}", seed=config.seed, progress=board.stage("draw"))
     ingest = config.ingest.model_copy(update={"images": [str(demo.images)]})
     evaluate = config.evaluate.model_copy(update={"pairs": str(demo.pairs)})

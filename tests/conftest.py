@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import re
 import secrets
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,3 +157,50 @@ def draw_stripes() -> DrawStripes:
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
 
     return draw
+
+
+Encode = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def encode() -> Encode:
+    """Bytes of a random picture: ``encode(width, height, format="PNG", mode="RGB", seed=0, **save_options)``."""
+
+    def make(
+        width: int = 24, height: int = 24, file_format: str = "PNG", *, mode: str = "RGB", seed: int = 0, **save: object
+    ) -> bytes:
+        pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).convert(mode).save(buffer, file_format, **save)
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_tree() -> Callable[[Path, Mapping[str, bytes]], Path]:
+    """Write files by relative name under a folder, and return it."""
+
+    def write(root: Path, files: Mapping[str, bytes]) -> Path:
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return root
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_tar() -> Callable[[Path, Mapping[str, bytes]], Path]:
+    """Write files as members of a new tar, and return its path."""
+
+    def write(path: Path, files: Mapping[str, bytes]) -> Path:
+        with tarfile.open(path, "w") as archive:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return path
+
+    return write

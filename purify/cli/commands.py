@@ -217,9 +217,9 @@ def embed_command(
     manifest: Location, checkpoint: Path, out: Path, config_file: Path | None, overrides: tuple[str, ...]
 ) -> None:
     """MANIFEST + checkpoint -> OUT/embeddings.parquet."""
-    from purify.ingest.ingest import load_manifest
     from purify.pipeline.embedding_stage import embed_manifest
     from purify.progress import progress_board
+    from purify.tables.manifest import load_manifest
 
     config = load_config(config_file, overrides)
     path = out / "embeddings.parquet"
@@ -251,9 +251,9 @@ def analyze_command(
     as_json: bool,
 ) -> None:
     """MANIFEST + embeddings -> OUT/verdicts.parquet and OUT/class_report.parquet."""
-    from purify.ingest.ingest import load_manifest
     from purify.pipeline.manifest_analysis import analyze_manifest
     from purify.storage.files import write_table
+    from purify.tables.manifest import load_manifest
 
     settings = [*overrides, *decision_settings(rule, precision, review_budget, keep_hard)]
     config = load_config(config_file, settings)
@@ -279,8 +279,8 @@ def analyze_command(
 @json_option
 def apply_command(manifest: Location, verdicts: Location, reviews: Location | None, out: Path, as_json: bool) -> None:
     """MANIFEST + verdicts (+ reviews) -> OUT/cleaned.parquet, removed.parquet and labels.parquet."""
-    from purify.ingest.ingest import load_manifest
     from purify.pipeline.cleaned_tables import apply_files, run_counts
+    from purify.tables.manifest import load_manifest
 
     table = load_manifest(manifest)
     apply_files(table, verdicts, out, reviews=reviews)
@@ -325,10 +325,10 @@ def evaluate_command(
     as_json: bool,
 ) -> None:
     """Verification on pairs of people that are not in the training set MANIFEST -> OUT/evaluation.json."""
-    from purify.ingest.ingest import load_manifest
     from purify.pipeline.model_comparison import evaluate_models
     from purify.progress import progress_board
     from purify.storage.files import read_json
+    from purify.tables.manifest import load_manifest
 
     config = load_config(config_file, overrides)
     out.mkdir(parents=True, exist_ok=True)
@@ -352,8 +352,8 @@ def evaluate_command(
 def score_command(verdicts: Location, truth: Location) -> None:
     """Noise-detection figures of VERDICTS as JSON (an empty true_label belongs to no class)."""
     from purify.evaluation.detection import score_verdicts
-    from purify.ingest.ingest import load_truth
     from purify.storage.files import read_table
+    from purify.tables.manifest import load_truth
     from purify.tables.schema import VERDICTS
 
     answer(score_verdicts(read_table(verdicts, VERDICTS), load_truth(truth)), as_json=True)

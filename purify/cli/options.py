@@ -15,7 +15,7 @@ from purify.config import PurifyConfig
 from purify.storage.locations import Location, Url, absolute, to_location
 
 if TYPE_CHECKING:
-    from purify.storage.sync import Mirror
+    from purify.storage.sync import SyncedFolder
 
 EXISTING = click.Path(exists=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -56,11 +56,11 @@ def local_copy(place: Location) -> Path:
         return place
     from purify.storage.files import local_file
     from purify.storage.remote import is_folder
-    from purify.storage.sync import Mirror
+    from purify.storage.sync import SyncedFolder
 
     if not is_folder(place):
         return local_file(place)
-    mirror = Mirror.of(place)
+    mirror = SyncedFolder.of(place)
     mirror.pull()
     return mirror.folder
 
@@ -143,9 +143,9 @@ def out_option(command: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(out, Path):
             return command(*args, out=out, **values)
         from purify.storage.remote import list_files
-        from purify.storage.sync import Mirror
+        from purify.storage.sync import SyncedFolder
 
-        mirror = Mirror.of(out)
+        mirror = SyncedFolder.of(out)
         list_files(out)  # a URL that can't be used is refused before the work
         click.get_current_context().meta[_PUBLISHED] = mirror
         result = command(*args, out=mirror.folder, **values)
@@ -175,6 +175,6 @@ def answer(values: dict[str, Any], *, as_json: bool) -> None:
         click.echo(f"{key:<{width}}  {text}")
 
 
-def _published(mirror: Mirror, value: Any) -> Any:
+def _published(mirror: SyncedFolder, value: Any) -> Any:
     is_file = isinstance(value, str) and Path(value).is_relative_to(mirror.folder)
     return mirror.shown(Path(value)) if is_file else value

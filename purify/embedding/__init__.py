@@ -1,1 +1,1 @@
-"""Embeddings: extraction by a checkpoint, and the files that hold them."""
+"""Embeddings: extraction from images, and files of them."""

@@ -1,4 +1,4 @@
-"""What embeds pixels, and a checkpoint's backbone that does."""
+"""The interface of extractors, and a checkpoint's backbone as one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from purify.faces.augment import to_input
 from purify.models.checkpoint import Checkpoint
 from purify.models.precision import Precision, autocast, default_device, resolve_precision
 
-#: Rows that a CPU's thread computes at a time.
+#: Rows per piece of work of a CPU thread.
 _PIECE_ROWS = 32
 
 
 class PixelExtractor(Protocol):
     """``pixels[N, 3, S, S]`` uint8 RGB -> unit embeddings float32[N, D]; S is `input_size`, D is `dim`.
 
-    `precision` is settled: not ``auto``, unless the model's file alone decides.
+    `precision` is resolved: ``auto`` only where the model's file alone decides.
     """
 
     input_size: int
@@ -39,7 +39,7 @@ class Extractor:
     Parameters
     ----------
     checkpoint
-        Its backbone and input size are used.
+        Provides the backbone and the input size.
     precision
         Of the backbone's trunk.
     flip
@@ -60,8 +60,9 @@ class Extractor:
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
         """``pixels[N, 3, S, S]`` uint8 -> unit embeddings float32[N, D]: normalized f(x) + f(mirror x).
 
-        On a CPU a layer's last digits depend on how many threads share it, in small batches at least. So pieces of
-        the batch, the same ones everywhere, are computed by one thread each, as many at once as PyTorch has threads.
+        On a CPU the last digits of a layer depend on the number of threads that share it, at least in small batches.
+        Therefore each piece of the batch (equal on all machines) is computed by one thread, with as many pieces at
+        once as PyTorch has threads.
         """
         if self._device.type != "cpu":
             return self._forward(pixels)
@@ -71,7 +72,7 @@ class Extractor:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 return np.concatenate(list(pool.map(self._forward, pieces)))
         finally:
-            torch.set_num_threads(threads)  # threads that start from now on would else have one, as the last ones
+            torch.set_num_threads(threads)  # otherwise threads started later would inherit the single one
 
     @torch.inference_mode()
     def _forward(self, pixels: npt.NDArray[np.uint8]) -> Vectors:

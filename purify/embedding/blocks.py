@@ -1,8 +1,8 @@
-"""Work that is cut into blocks: pieces that any process can do, each of which leaves one file.
+"""Blocks: pieces of work for any process, each with one output file.
 
-A block is a frozen dataclass of plain values. It can be pickled, done here or on another machine that sees the same
-files, and done again after a kill without harm. What computes a block must not depend on who does it, nor on how many
-blocks there are at once: then the results are equal, byte for byte, wherever they come from.
+A block is a frozen dataclass of plain values. It can be pickled, run here or on another machine with the same files,
+and repeated after a kill without harm. Its result must not depend on who runs it, nor on the number of blocks at once:
+results are equal byte for byte wherever they come from.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ class Block(Protocol):
 
     @property
     def name(self) -> str:
-        """What people read of it, such as ``embed 1024-2048``."""
+        """Display name, such as ``embed 1024-2048``."""
 
     @property
     def rows(self) -> int:
-        """How much work it is."""
+        """Amount of work."""
 
     @property
     def out(self) -> str:
-        """The ``.npy`` file that it leaves."""
+        """Path of its ``.npy`` file."""
 
     def run(self, progress: Progress = silent) -> None:
-        """Do it and write its file, atomically; `progress` counts its rows."""
+        """Do the work and write the file, atomically; `progress` counts rows."""
 
 
-#: Does all of the blocks, in any order and wherever it likes, and returns when they are done.
+#: Runs all given blocks, in any order and anywhere, and returns when they are done.
 RunBlocks = Callable[[Sequence[Block], Progress], None]
 
 
 def run_here(blocks: Sequence[Block], progress: Progress = silent) -> None:
-    """Do the blocks one after the other in this thread, with all of its cores."""
+    """Run the blocks one after the other in this thread, with all of its cores."""
     total = sum(block.rows for block in blocks)
     before = 0
     for block in blocks:
@@ -54,7 +54,7 @@ def run_here(blocks: Sequence[Block], progress: Progress = silent) -> None:
 
 
 def run_pending(blocks: Sequence[Block], run_blocks: RunBlocks, progress: Progress = silent) -> None:
-    """Have those of the blocks done whose file is not there yet."""
+    """Run the blocks whose output is missing."""
     pending = [block for block in blocks if not _is_whole(Path(block.out))]
     total = sum(block.rows for block in blocks)
     before = total - sum(block.rows for block in pending)
@@ -64,7 +64,7 @@ def run_pending(blocks: Sequence[Block], run_blocks: RunBlocks, progress: Progre
 
 
 def _shifted(progress: Progress, before: int, whole: int) -> Progress:
-    """Progress of a part of the work, shown as that of the whole."""
+    """Progress of a part, reported as that of the whole."""
 
     def report(done: int, total: int, detail: str = "") -> None:
         progress(before + done, whole, detail)
@@ -79,7 +79,7 @@ def save_array(path: Path, array: Array) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether `path` is a ``.npy`` file of the length that it says it has."""
+    """Whether `path` is a complete ``.npy`` file."""
     try:
         return len(np.load(path, mmap_mode="r", allow_pickle=False)) >= 0
     except (OSError, ValueError, EOFError):
@@ -87,17 +87,17 @@ def _is_whole(path: Path) -> bool:
 
 
 def load_result(path: Path) -> Array:
-    """The array that a finished block left.
+    """Read the array of a finished block.
 
     Raises
     ------
     PurifyError
-        If it is not here, because the worker's file system is another one.
+        If the file is missing, since the worker's file system is another one.
     """
     if not _is_whole(path):
         raise PurifyError(
-            f"{path}: a worker has done this block, but its file is not here; the run's folder must lie on a file "
-            "system that this machine and all workers share"
+            f"{path}: a worker has finished this block, but its file is missing here; the run's folder must lie on a "
+            "file system shared by this machine and all workers"
         )
     result: Array = np.load(path, allow_pickle=False)
     return result

@@ -1,9 +1,7 @@
-"""Embeddings of a manifest's images: batched, flip-averaged, and resumable by shards."""
+"""Embedding of images: batched, flip-averaged, and resumable by shards."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,25 +21,26 @@ from purify.images.loading import ImageLoader
 from purify.models.precision import Precision
 from purify.progress import Progress, silent
 from purify.storage.files import sha256_file
+from purify.storage.hashes import sha256_json
 
 
 @dataclass(frozen=True)
 class EmbedBlock:
-    """Some rows to embed.
+    """A block of rows to embed.
 
     Attributes
     ----------
     model, digest, extractor
-        Folder of a checkpoint or file of an extractor; the SHA-256 of its file, lest a worker hold another one under
-        that path; and what the file leaves open.
+        Folder of a checkpoint or file of an extractor; the SHA-256 of the file, in case a worker has another one at
+        that path; and the settings that the file lacks.
     sample_ids, uris
-        One of each a row.
+        One of each per row.
     start
         Number of the first row among all.
     batch_size, flip, precision
-        How they are embedded; `precision` is not ``auto``, which would mean what the worker's device likes best.
+        As configured; `precision` is resolved, since ``auto`` would depend on the worker's device.
     decoders
-        Decoding threads; 0: one a core.
+        Decoding threads; 0: one per core.
     out
         The ``.npy`` file, float32 [rows, D].
     """
@@ -69,7 +68,7 @@ class EmbedBlock:
         return len(self.sample_ids)
 
     def run(self, progress: Progress = silent) -> None:
-        """Embed the rows in batches, always the same ones."""
+        """Embed the rows, always in the same batches."""
         extractor = _extractor(self.model, self.digest, self.extractor, self.precision, self.flip)
         rows = np.arange(self.rows)
         batches = (rows[i : i + self.batch_size] for i in range(0, self.rows, self.batch_size))
@@ -85,7 +84,7 @@ _loading = threading.Lock()
 
 
 def _extractor(model: str, digest: str, config: ExtractorConfig, precision: Precision, flip: bool) -> PixelExtractor:
-    """The extractor that this process used last, if it is the one; the lock keeps threads from loading it twice."""
+    """The last extractor of this process if it fits, else a new one; the lock prevents loading twice."""
     with _loading:
         return _load_extractor(model, digest, config, precision, flip)
 
@@ -96,7 +95,7 @@ def _load_extractor(
 ) -> PixelExtractor:
     path = Path(model)
     if sha256_file(model_file(path)) != digest:
-        raise CheckpointError(f"{path}: not the model that the run is embedding with; share the run's folder")
+        raise CheckpointError(f"{path}: not the model of this run's embeddings; share the run's folder")
     return open_extractor(path, config, precision=precision, flip=flip)
 
 
@@ -116,25 +115,24 @@ def embed_images(
 ) -> Iterator[Vectors]:
     """Embed the rows, then yield their embeddings in order, ``config.shard_size`` rows at a time.
 
-    Each shard is a block, kept in a folder whose name begins with that of `shards` and goes on with a hash of what
-    decides the bytes; shards that are there already are not computed again. The folder is removed when all have been
-    taken.
+    Each shard is a block, whose file is kept in a folder named after `shards` and a hash of all inputs, so that a
+    resumed run computes missing shards only. The folder is removed after the last shard was taken.
 
     Parameters
     ----------
     model, extractor
-        Folder of a checkpoint or file of an extractor, and what the file leaves open.
+        Folder of a checkpoint or file of an extractor, and the settings that the file lacks.
     sample_ids, uris, contents
-        One of each a row; `contents` are hashes of the images' bytes, where they are known.
+        One of each per row; `contents` are hashes of the images' bytes, where known.
     precision
-        That of an opened extractor: ``auto`` would mean what each worker's device likes best.
+        That of an opened extractor: ``auto`` would depend on each worker's device.
     run_blocks
-        Who does the blocks.
+        Runs the blocks.
     """
     weights = sha256_file(model_file(model))
     settings = [precision, config.model_dump(), extractor.model_dump(exclude={"file"})]
     decides = [weights, settings, list(sample_ids), list(uris), list(contents)]
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    digest = sha256_json(decides)
     folder = shards.with_name(f"{shards.name}-{digest[:16]}")
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(sample_ids), config.shard_size)

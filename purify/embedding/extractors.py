@@ -1,4 +1,4 @@
-"""What embeds images: a checkpoint of ours, or a file from elsewhere."""
+"""Extractors: our checkpoints, ONNX files, and weights from elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def model_file(model: Path) -> Path:
 
 
 def open_extractor(model: Path, config: ExtractorConfig, *, precision: Precision, flip: bool) -> PixelExtractor:
-    """A checkpoint's folder, an ONNX file, or weights of one of the backbones (safetensors, ``.pth``), ready to embed.
+    """Open a checkpoint's folder, an ONNX file, or weights of a backbone (safetensors, ``.pth``) for embedding.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def open_extractor(model: Path, config: ExtractorConfig, *, precision: Precision
 
 
 def _without_head(path: Path, input_size: int | None) -> Checkpoint:
-    """Weights of a backbone as a checkpoint that knows no labels."""
+    """Weights of a backbone as a checkpoint without labels."""
     found = identify_backbone(read_state_dict(path))
     if found is None:
         raise InputError(f"{path}: these weights fit none of {', '.join(BACKBONES)}; export the model to ONNX")

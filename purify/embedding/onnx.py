@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-#: Entry of a model's metadata that says what it expects: JSON with ``color``, ``mean`` and ``std``.
+#: Entry of a model's metadata with its preprocessing: JSON of ``color``, ``mean`` and ``std``.
 METADATA_KEY = "purify.preprocessing"
 _CHANNELS = 3
 
 
 class OnnxExtractor:
-    """An ONNX file, ready to embed: one image input [N, 3, S, S], of whose outputs the first, [N, D], counts.
+    """An ONNX file as an extractor: one image input [N, 3, S, S]; the first output, [N, D], is the embedding.
 
     Parameters
     ----------
     path
         The model.
     config
-        Size and normalization of its input, where the file does not say them.
+        Size and normalization of its input, where the file lacks them.
     flip
         Add the embedding of the mirror image.
 
@@ -47,7 +47,7 @@ class OnnxExtractor:
     Raises
     ------
     InputError
-        If ONNX Runtime is not installed, or the file is no such model.
+        If ONNX Runtime is missing, or the file is no such model.
     """
 
     def __init__(self, path: Path, config: ExtractorConfig, *, flip: bool = True) -> None:
@@ -96,7 +96,7 @@ class OnnxExtractor:
 
 
 def _input_size(path: Path, session: InferenceSession, config: ExtractorConfig) -> int:
-    """Side of the square images that the model takes, or as configured where any would do."""
+    """Side of the model's square input, or the configured one where any size fits."""
     entries = session.get_inputs()
     shape = entries[0].shape if len(entries) == 1 else []
     if len(shape) != 4 or shape[1] != _CHANNELS or "float" not in entries[0].type:
@@ -132,7 +132,7 @@ def _open(path: Path) -> InferenceSession:
 
 
 def _declared(path: Path, metadata: Mapping[str, str], config: ExtractorConfig) -> ExtractorConfig:
-    """`config`, with what the file itself says of its input."""
+    """`config` with the file's own preprocessing."""
     if METADATA_KEY not in metadata:
         return config
     try:
@@ -141,7 +141,7 @@ def _declared(path: Path, metadata: Mapping[str, str], config: ExtractorConfig) 
             config.model_dump() | {key: said[key] for key in ("color", "mean", "std")}
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: its metadata {METADATA_KEY} are not understood ({_first_line(error)})") from error
+        raise InputError(f"{path}: its metadata {METADATA_KEY} can't be read ({_first_line(error)})") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Embeddings that are known already: equal bytes under the same model and settings need not be embedded again."""
+"""Reuse of embeddings: equal bytes under the same model and settings are not embedded again."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ class KnownEmbeddings:
     keys
         ``sample_id`` and ``sha256`` of the image's bytes.
     vectors
-        float32[N, D]: one of each.
+        float32[N, D].
     """
 
     keys: pa.Table
     vectors: Vectors
 
     def covers(self, rows: pa.Table) -> bool:
-        """Whether these are the embeddings of just these rows of a manifest, in their order."""
+        """Whether these are the embeddings of exactly `rows` of a manifest, in their order."""
         return self.keys.equals(rows.select(_KEYS))
 
     def place(self, rows: pa.Table) -> npt.NDArray[np.int64]:
-        """Row of the known embedding for each row of a manifest; -1 for those to be embedded."""
+        """Row of the known embedding for each row of a manifest; -1 without one."""
         found = pc.index_in(rows["sha256"].combine_chunks(), self.keys["sha256"].combine_chunks(), skip_nulls=True)
         return pc.fill_null(found, -1).to_numpy().astype(np.int64)
 
 
 def known_embeddings(path: Path, made_with: str) -> KnownEmbeddings | None:
-    """The embeddings in a file that were computed with `made_with`; None where there are none, or not to be read."""
+    """The embeddings of a file if they were computed with `made_with`; None if it is missing, damaged, or of others."""
     if not path.exists():
         return None
     try:
@@ -61,7 +61,7 @@ def known_embeddings(path: Path, made_with: str) -> KnownEmbeddings | None:
 def merge(
     known: KnownEmbeddings, place: npt.NDArray[np.int64], fresh: Iterator[Vectors], *, part: int
 ) -> Iterator[Vectors]:
-    """The embeddings of all rows in order, `part` at a time: known ones, and `fresh` ones where `place` is -1."""
+    """Yield the embeddings of all rows in order, `part` at a time: known ones, and `fresh` ones where `place` is -1."""
     waiting = np.empty((0, known.vectors.shape[1]), np.float32)
     for start in range(0, len(place), part):
         rows = place[start : start + part]

@@ -1,7 +1,7 @@
-"""Embeddings in Parquet files: read into one array by sample, and written shard by shard.
+"""Parquet files of embeddings: read into one array by sample, written part by part.
 
-A file has ``sample_id`` (or ``path``) and ``embedding``, a list of floats; any extractor's will do. Those that are
-written here also have ``sha256`` of the image's bytes, and say what the vectors were computed with.
+A file of any extractor has ``sample_id`` (or ``path``) and ``embedding``, a list of floats. Ours also have ``sha256``
+of the image's bytes, and name the origin of the vectors in their metadata.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from purify.storage.files import atomic_path, open_parquet, require_columns
 from purify.storage.locations import Location
 from purify.tables.schema import embeddings_schema
 
-#: Metadata key of an embeddings file: what its vectors were computed with.
+#: Metadata key of an embeddings file: the origin of its vectors.
 MADE_WITH_KEY = b"purify.embedded_with"
 _ROWS = 16_384
 _SHOWN = 3
@@ -33,14 +33,14 @@ _SHOWN = 3
 def read_embeddings(path: Location, sample_ids: Sequence[str]) -> Vectors:
     """Read the embeddings of `sample_ids` -> float32[N, D] in their order.
 
-    Rows of the file may be in any order; those of other samples are passed over. It is read a batch at a time.
+    Rows of the file may be in any order; other samples are skipped. It is read a batch at a time.
 
     Raises
     ------
     InputError
-        If the file is missing or damaged, lacks a column, or, among the rows that are asked for, has an id
-        twice, an embedding that is missing, of another length than the rest, not finite or all zeros, or has
-        no row for an id. Rows are named from 1.
+        If the file is missing or damaged, lacks a column or one of the ids, or, among the rows asked for, has an id
+        twice or an embedding that is missing, of another length than the rest, not finite or all zeros. Rows are
+        numbered from 1.
     """
     with open_parquet(path) as file:
         id_column = _check_columns(path, file.schema_arrow)
@@ -54,9 +54,9 @@ def read_embeddings(path: Location, sample_ids: Sequence[str]) -> Vectors:
 
 
 class EmbeddingWriter:
-    """Writes an embeddings file in the order of the calls; the file appears when the ``with`` block ends well.
+    """Writes an embeddings file in the order of the calls; the file appears when the ``with`` block succeeds.
 
-    Equal rows give equal bytes, in however many parts they are written.
+    Equal rows give equal bytes, regardless of the parts.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class EmbeddingWriter:
     dim
         Length of the vectors.
     made_with
-        What they were computed with, for `purify.embedding.reuse`.
+        Model, settings and code of the vectors, for `purify.embedding.reuse`.
     """
 
     def __init__(self, path: Path, dim: int, *, made_with: str | None = None) -> None:
@@ -87,7 +87,7 @@ class EmbeddingWriter:
         return self
 
     def write(self, sample_ids: Sequence[str], vectors: Vectors, hashes: Sequence[str | None] | None = None) -> None:
-        """Append ``vectors[n, dim]`` of `sample_ids`, and the hashes of the images' bytes where they are known."""
+        """Append ``vectors[n, dim]`` of `sample_ids`, and the hashes of the images' bytes where known."""
         if vectors.shape != (len(sample_ids), self._dim):
             raise ValueError(f"vectors have the shape {vectors.shape}, expected {(len(sample_ids), self._dim)}")
         values = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
@@ -97,7 +97,7 @@ class EmbeddingWriter:
         self._flush(least=_ROWS)
 
     def _flush(self, *, least: int) -> None:
-        """Write whole row groups while there are `least` rows."""
+        """Write whole row groups while at least `least` rows are pending."""
         rows = pa.concat_tables(self._pending) if self._pending else self._schema.empty_table()
         while len(rows) >= least and len(rows):
             self._writer.write_table(rows.slice(0, _ROWS).combine_chunks(), row_group_size=_ROWS)
@@ -114,7 +114,7 @@ class EmbeddingWriter:
 
 
 class _Gathering:
-    """Embeddings that are being put in the order of the wanted ids."""
+    """Collects embeddings in the order of the wanted ids."""
 
     def __init__(self, path: Location, sample_ids: Sequence[str]) -> None:
         self._path = path
@@ -124,7 +124,7 @@ class _Gathering:
         self._read = 0
 
     def add(self, ids: pa.Array, embeddings: pa.Array) -> None:
-        """Take what is wanted from the next rows of the file."""
+        """Take the wanted rows among the next ones of the file."""
         position = pc.index_in(ids.cast(pa.string()), self._wanted)
         present = position.is_valid()
         rows = self._read + 1 + np.flatnonzero(present.to_numpy(zero_copy_only=False))
@@ -139,7 +139,7 @@ class _Gathering:
         self._vectors[target] = vectors
 
     def finish(self) -> Vectors:
-        """All vectors, once each wanted id has one."""
+        """All vectors; InputError if an id lacks one."""
         missing = np.flatnonzero(self._row == 0)
         if len(missing):
             names = ", ".join(self._wanted.take(pa.array(missing[:_SHOWN])).to_pylist())
@@ -177,11 +177,11 @@ class _Gathering:
     def _refuse(self, bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64], what: str) -> None:
         if bad.any():
             more = f" ({bad.sum()} such rows)" if bad.sum() > 1 else ""
-            raise InputError(f"{self._path}: row {rows[int(np.argmax(bad))]}: {what}{more}; mend it or leave it out")
+            raise InputError(f"{self._path}: row {rows[int(np.argmax(bad))]}: {what}{more}; correct it or leave it out")
 
 
 def _check_columns(path: Location, schema: pa.Schema) -> str:
-    """Name of the id column; InputError unless the columns are there and of the right types."""
+    """Name of the id column; InputError if a column is missing or of a wrong type."""
     id_column = "sample_id" if "sample_id" in schema.names else "path"
     require_columns(path, schema.names, [id_column, "embedding"])
     kind = schema.field("embedding").type

@@ -1,1 +1,1 @@
-"""Proof: verification of the models, detection of the noise, and the gain."""
+"""Evaluation: verification by models, detection of noise, and the gain of purification."""

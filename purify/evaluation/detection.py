@@ -1,6 +1,6 @@
-"""How well verdicts find the wrong labels, where the truth is known.
+"""Noise detection: figures of verdicts against known true labels.
 
-"Positive" is a wrong label throughout: recall is the share of the wrong labels that were not kept.
+"Positive" means a wrong label throughout: recall is the share of wrong labels that were not kept.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def score_verdicts(verdicts: pa.Table, truth: pa.Table) -> dict[str, Any]:
     """Figures of `verdicts` (schema `VERDICTS`) against ``sample_id`` (or ``path``) and ``true_label`` of `truth`.
 
     A label is wrong when it differs from the true one; an empty true label belongs to no class, so every label
-    is wrong. Rows whose true label is null are left out and counted as ``unknown``; rows of `truth` that were
-    not judged are counted as ``not_judged``. A column ``kind`` of `truth` adds ``recall_per_kind``.
+    is wrong. Rows with a null true label are left out and counted as ``unknown``; rows of `truth` without a verdict
+    are counted as ``not_judged``. A column ``kind`` of `truth` adds ``recall_per_kind``.
 
     Raises
     ------
@@ -53,12 +53,12 @@ def score_verdicts(verdicts: pa.Table, truth: pa.Table) -> dict[str, Any]:
 def detection_figures(
     p_clean: Floats, removed: Mask, is_noise: Mask, *, kind: npt.NDArray[np.object_] | None = None
 ) -> dict[str, Any]:
-    """Figures of N samples; None where a figure is not defined, such as recall without noise.
+    """Figures of N samples; None where a figure is undefined, such as recall without noise.
 
     Parameters
     ----------
     p_clean
-        Probability, or a score in [0, 1], that the label is right.
+        Probability, or a score in [0, 1], of a right label.
     removed
         Whether the sample was not kept.
     is_noise
@@ -107,7 +107,7 @@ def average_precision(scores: Floats, positive: Mask) -> float | None:
 
 
 def auroc(scores: Floats, positive: Mask) -> float | None:
-    """Chance that a positive has a higher score than a negative; equal scores count half."""
+    """Probability that a positive scores above a negative; equal scores count half."""
     n_positive = int(positive.sum())
     n_negative = len(positive) - n_positive
     if not n_positive or not n_negative:
@@ -126,7 +126,7 @@ def expected_calibration_error(probability: Floats, outcome: Floats) -> float:
 
 
 def _cumulative(scores: Floats, positive: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Positives, and samples, with at least each of the distinct scores, highest first."""
+    """Numbers of positives and of samples at or above each distinct score, highest first."""
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])
     return np.cumsum(positive[order], dtype=np.int64)[last], last.astype(np.int64) + 1
@@ -138,14 +138,14 @@ def _recall_per_kind(removed: Mask, is_noise: Mask, kind: npt.NDArray[np.object_
 
 
 def _relabel_figures(rows: pa.Table) -> dict[str, Any]:
-    """How many samples got a new label, and how many of those the true one."""
+    """Number of relabeled samples, and the share with the true label."""
     relabeled = rows.filter(pc.equal(rows["decision"], Decision.RELABEL.value))
     right = pc.sum(pc.equal(relabeled["new_label"], relabeled["true_label"])).as_py() or 0
     return {"n_relabeled": len(relabeled), "relabel_accuracy": _ratio(right, len(relabeled))}
 
 
 def _match(verdicts: pa.Table, truth: pa.Table) -> pa.Table:
-    """The verdicts with ``true_label``, and ``kind`` where there is one."""
+    """The verdicts with ``true_label``, and ``kind`` if `truth` has it."""
     id_column = "sample_id" if "sample_id" in truth.column_names else "path"
     if missing := [name for name in (id_column, "true_label") if name not in truth.column_names]:
         raise InputError(f"truth: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")

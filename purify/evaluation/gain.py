@@ -1,4 +1,4 @@
-"""What purification gained: models trained on different sets, measured on the same pairs."""
+"""Gain of purification: models trained on different sets, measured on the same pairs."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def compare_models(
 ) -> dict[str, Any]:
     """Figures of each model, paired differences, and the share of the raw-to-oracle gap that was closed.
 
-    The 95 % intervals are those of other pairs drawn like these. The models are fixed in them: training again
-    with another seed adds a spread of its own.
+    The 95 % intervals cover the choice of the pairs. The models are fixed in them: training with another seed adds a
+    spread of its own.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def compare_models(
     same, fold
         Kind and fold [P] of each pair.
     n_train
-        Model -> number of images that it was trained on.
+        Model -> number of its training images.
     bootstrap
         Number of resamples.
     seed
@@ -64,7 +64,7 @@ def compare_models(
     -------
     dict
         ``models``, ``differences`` (``purified-raw`` and so on), ``gap_closed`` (None with ``gap_closed_reason``
-        where it means nothing); plain values that JSON can carry.
+        where it is undefined); plain values for JSON.
     """
     drawn = _bootstrap(scores, same, fold, samples=bootstrap, seed=seed)
     models = {
@@ -76,6 +76,35 @@ def compare_models(
         if better in models and worse in models
     }
     return {"models": models, "differences": differences, **_gap_closed(models, drawn)}
+
+
+def gap_sentence(gap: Mapping[str, Any]) -> str:
+    """Word a share of the raw-to-oracle gap with its interval, without claiming more than the pairs show.
+
+    Parameters
+    ----------
+    gap
+        ``value`` and ``interval`` of a figure, such as ``compare_models(...)["gap_closed"]["auc"]``.
+
+    Returns
+    -------
+    str
+        A noun phrase that follows "purification closed".
+    """
+    value, (low, high) = gap["value"], gap["interval"]
+    interval = f"95 % interval {100 * low:.0f} to {100 * high:.0f} %"
+    share = f"{100 * value:.0f} % of the gap"
+    if low <= 0:
+        return f"no certain share of the gap ({share}, {interval}: not distinguishable from none)"
+    if low > 1:
+        return (
+            f"the whole gap and more ({share}, {interval}): on these pairs the purified model beats the oracle, a "
+            "difference that may also be the seeds of the two trainings"
+        )
+    if value >= 1:
+        return f"the whole gap, as far as these pairs can tell ({share}, {interval}: not distinguishable from 100 %)"
+    tail = ": not distinguishable from 100 %" if high >= 1 else ""
+    return f"{share} ({interval}{tail})"
 
 
 def _bootstrap(
@@ -155,9 +184,9 @@ def _closed(models: Mapping[str, Any], drawn: Mapping[str, Draws], figure: str) 
     raw, purified, oracle = (_value(models[name], figure) for name in ("raw", "purified", "oracle"))
     gap = drawn["oracle"][figure] - drawn["raw"][figure]
     gain = drawn["purified"][figure] - drawn["raw"][figure]
-    # By the caller's check fewer than one resample in forty has no gap to take a share of.
-    there = gap > 0
-    return {"value": (purified - raw) / (oracle - raw), "interval": interval(gain[there] / gap[there])}
+    # The caller has checked that fewer than one resample in forty lacks a gap.
+    positive = gap > 0
+    return {"value": (purified - raw) / (oracle - raw), "interval": interval(gain[positive] / gap[positive])}
 
 
 def _value(model: Mapping[str, Any], figure: str) -> float:

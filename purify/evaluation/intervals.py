@@ -1,8 +1,7 @@
 """Bootstrap over verification pairs.
 
-A resample is a row of weights: how often each pair is drawn. All models are measured on the same resamples, so
-differences between them are paired. Figures of many resamples at once are sums over weights, without copies of
-the pairs.
+A resample is a row of weights: the number of draws of each pair. All models are measured on the same resamples, so
+their differences are paired. Figures of many resamples at once are sums over weights, without copies of the pairs.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _MOST_CELLS = 1 << 23
 
 
 def resample_weights(same: Same, *, samples: int, seed: int) -> Iterator[Weights]:
-    """Yield blocks of weights [B, P], `samples` rows in all; same and different pairs are drawn apart.
+    """Yield blocks of weights [B, P], `samples` rows in all; same and different pairs are drawn separately.
 
     Blocks are small enough (64 MB) for any number of pairs.
     """
@@ -59,7 +58,7 @@ def weighted_tar(scores: Scores, same: Same, weights: Weights, far: float) -> Sc
 
 
 def weighted_accuracy(scores: Scores, same: Same, fold: Folds, weights: Weights) -> Scores:
-    """Mean of `fold_accuracy` [B] of each row of ``weights[B, P]``; a fold that no pair is drawn of is left out."""
+    """Mean of `fold_accuracy` [B] of each row of ``weights[B, P]``; folds without a drawn pair are left out."""
     right = accepts(scores) == same[:, None]
     drawn, hits = [], []
     for value in np.unique(fold):

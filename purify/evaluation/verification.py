@@ -1,7 +1,6 @@
 """Verification figures of scored pairs, as the field computes them.
 
-Pure functions over ``scores[P]`` (cosines; larger: more alike), ``same[P]`` and ``fold[P]``; both kinds of pair
-have to be there.
+Pure functions of ``scores[P]`` (cosines; larger: more similar), ``same[P]`` and ``fold[P]``, with both kinds of pair.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ Folds = npt.NDArray[np.int64]
 
 #: Thresholds on the squared distance of unit vectors, 2 - 2 cos: the grid 0, 0.01, ..., 3.99 of the field's scripts.
 DISTANCE_GRID = np.arange(0, 4, 0.01)
-#: False accept rates that are reported where there are different pairs enough.
+#: False accept rates to report, given enough different pairs.
 FARS = (0.1, 0.01, 0.001)
 
 
@@ -27,12 +26,12 @@ def auc(scores: Scores, same: Same) -> float:
 
 
 def is_measurable(far: float, same: Same) -> bool:
-    """Whether `far` is at least one different pair of all; a finer rate can't be measured on these pairs."""
+    """Whether `far` amounts to at least one different pair; finer rates can't be measured."""
     return bool(allowed_accepts(far, float((~same).sum())) >= 1)
 
 
 def tar_at_far(scores: Scores, same: Same, far: float) -> float | None:
-    """Share of same pairs above the smallest threshold that at most `far` of the different pairs exceed.
+    """Share of same pairs above the smallest threshold exceeded by at most `far` of the different pairs.
 
     Strict: unlike the nearest point of a sampled ROC, the threshold never accepts more than `far`, and of tied
     different pairs it accepts all or none. None where `far` is not `is_measurable`.
@@ -46,19 +45,19 @@ def tar_at_far(scores: Scores, same: Same, far: float) -> float | None:
 
 
 def allowed_accepts(far: float, different: float | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """How many of that many different pairs make up `far`, rounded down."""
+    """Number of `different` pairs that amounts to `far`, rounded down."""
     return np.floor(far * np.asarray(different) + 1e-9).astype(np.int64)  # 0.1 x 30 is a little less than 3
 
 
 def accepts(scores: Scores) -> npt.NDArray[np.bool_]:
-    """Whether a pair is called same, ``bool[P, T]``: its squared distance is below each of `DISTANCE_GRID`."""
+    """Acceptance ``bool[P, T]`` of each pair at each threshold of `DISTANCE_GRID` on the squared distance."""
     return (2 - 2 * scores)[:, None] < DISTANCE_GRID
 
 
 def fold_accuracy(scores: Scores, same: Same, fold: Folds) -> Scores:
-    """Accuracy [F] of each fold, at the threshold of `DISTANCE_GRID` that is best on the others.
+    """Accuracy [F] of each fold, at the best threshold of `DISTANCE_GRID` on the others.
 
-    The protocol of LFW's View 2 as the field's scripts have it: of equally good thresholds the smallest distance.
+    The protocol of LFW's View 2 as in the field's scripts: of equally good thresholds the smallest distance.
     """
     right = accepts(scores) == same[:, None]
     result = []

@@ -1,1 +1,1 @@
-"""Faces: the demo set, and random views of them for training."""
+"""Faces: augmentation of training images, synthetic masks."""

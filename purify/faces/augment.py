@@ -1,7 +1,7 @@
 """Random views of a training batch: mirror, small similarity transform, light, gray, and masks over the lower face.
 
-Everything is vectorized over the batch. The draws of an image depend on the seed, the step and its row alone: not on
-the thread or the process that makes the view, nor on the other images of the batch.
+Everything is vectorized over the batch. The draws of an image depend on the seed, the step and its row alone, not on
+the thread or process, nor on the other images of the batch.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor
 
 from purify.faces.masks import MASK_DRAWS, cover_lower_face
 
-#: Uniform numbers that a view is drawn from; the first of them, then those of its mask.
+#: Uniform numbers per view, followed by those of its mask.
 _VIEW_DRAWS = 9
 _DRAWS = _VIEW_DRAWS + MASK_DRAWS
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly views vary.
+    """Strength of the augmentation.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ def random_views(
 ) -> Tensor:
     """``pixels[N, 3, S, S]`` of the images `rows` -> input of a backbone on `device`, a random view of each.
 
-    Copies to a GPU don't wait for what it computes at the time.
+    Copies to a GPU don't wait for its current computation.
     """
     images, draws = torch.from_numpy(pixels), torch.from_numpy(view_draws(rows, seed=seed, step=step))
     if device.type == "cuda":
@@ -79,9 +79,9 @@ def random_views(
 
 
 def view_draws(rows: npt.NDArray[np.int64], *, seed: int, step: int) -> npt.NDArray[np.float32]:
-    """Uniform numbers in [0, 1), a line for each of the images `rows`: what `augment` takes.
+    """Uniform numbers in [0, 1) for `augment`, one line for each of the images `rows`.
 
-    Philox (Salmon et al., SC 2011) is a function of a key and a counter, so an image's draws need no others before.
+    Philox (Salmon et al., SC 2011) is a function of a key and a counter, so an image's draws depend on no others.
     """
     key = np.random.SeedSequence([seed, step]).generate_state(2, np.uint64)
     draws = np.empty((len(rows), _DRAWS), np.float32)

@@ -1,8 +1,8 @@
 """Synthetic face masks over the lower half of aligned faces, drawn on a whole batch at once.
 
-Masked training rows let a network recognize people whose mouth and chin are covered (as the masked CASIA-WebFace and
-CelebA of Mare et al., arXiv 2109.01745, do with nine drawn masks). Here each mask has a shape and a color of its own,
-laid where the five-point template of the field puts nose, cheeks and chin.
+Training on masked faces lets a network recognize people with covered mouth and chin (as do the masked CASIA-WebFace
+and CelebA of Mare et al., arXiv 2109.01745, with nine drawn masks). Here each mask has its own shape and color, placed
+by the field's five-point template over nose, cheeks and chin.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-#: Uniform numbers that a mask is drawn from.
+#: Uniform numbers per mask.
 MASK_DRAWS = 11
 
 # In units of the side, x from the middle line; of the template: eyes at y = 0.46, nose tip 0.64, mouth 0.82.
@@ -23,7 +23,7 @@ _CHIN = 1.06
 _TAPER, _TAPER_SPREAD = 0.25, 0.3
 _TILT = 0.05
 _STRAP = 0.012
-#: Colors of masks sold: surgical blue and green, white, black, gray, pink.
+#: Usual colors of masks: surgical blue and green, white, black, gray, pink.
 _COLORS = ((150, 190, 220), (140, 195, 185), (232, 232, 228), (32, 32, 36), (120, 120, 126), (215, 165, 180))
 _COLOR_SPREAD = 24.0
 _FOLDS = 5.0
@@ -64,12 +64,12 @@ def _coordinates(images: Tensor, column: Iterator[Tensor]) -> tuple[Tensor, Tens
 
 
 def _spread(column: Iterator[Tensor], low: float, width: float) -> Tensor:
-    """The next draw of each mask, in [low, low + width), ready to meet pixels."""
+    """The next draw of each mask, in [low, low + width), shaped to broadcast over pixels."""
     return (low + width * next(column)).view(-1, 1, 1)
 
 
 def _color(column: Iterator[Tensor]) -> Tensor:
-    """RGB [N, 3]: one of the usual colors, and a little off it."""
+    """RGB [N, 3]: a variation of one of the usual colors."""
     first = next(column)
     colors = torch.tensor(_COLORS, dtype=first.dtype, device=first.device)
     chosen = colors[(first * len(_COLORS)).long().clamp(max=len(_COLORS) - 1)]
@@ -78,6 +78,6 @@ def _color(column: Iterator[Tensor]) -> Tensor:
 
 
 def _shade(column: Iterator[Tensor], x: Tensor, depth: Tensor) -> Tensor:
-    """Brightness [N, S, S]: folds across the face, and darker towards the sides, as cloth over a round face is."""
+    """Brightness [N, S, S]: folds across the face, and darker sides, as of cloth over a round face."""
     folds = torch.cos(2 * torch.pi * _FOLDS * depth) * (_FOLD_DEPTH * next(column).view(-1, 1, 1))
     return (1 - _ROUNDING * x**2) * (1 + folds)

@@ -1,1 +1,1 @@
-"""Decoding and loading of images, the one way for ingest, training and embedding."""
+"""Decoding and loading of images, shared by ingest, training and embedding."""

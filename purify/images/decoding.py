@@ -1,7 +1,7 @@
-"""Decoding, the one way for ingest, training and embedding: bytes -> facts, bytes -> square RGB pixels.
+"""The decoder of ingest, training and embedding: bytes -> facts, bytes -> square RGB pixels.
 
-Whole pixels or nothing: an image that is cut short is unreadable, never half gray. Only the first frame of an
-animation counts, the EXIF orientation is applied, transparency lies over black, 16-bit gray keeps its upper byte.
+A truncated image is unreadable, never half gray. Of an animation the first frame is taken; the EXIF orientation is
+applied, transparency is laid over black, and 16-bit gray keeps its upper byte.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from purify.images.defects import Defect, UnreadableImageError
-from purify.tables.schema import Status
 
 Image.init()
-# Raster formats of photos only: others (PostScript, PDF, ...) would run programs or are no pictures of faces.
+# Raster formats of photos only: decoders of others (PostScript, PDF, ...) may run programs.
 _WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 _FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
-# What the decoder has to say of an image is its row's status; warnings from threads would only litter the screen.
+# The row's status says what the decoder found; its warnings, from many threads, would litter the screen.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-#: Steps of EXIF orientation: what to do to see the image upright.
+#: EXIF orientation -> the transpose that turns the image upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,25 +44,35 @@ _REDUCING_GAP = 2.0
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What a manifest row says of an image; `width` and `height` in pixels, upright; None if unreadable."""
+    """Size of an image and why it is unusable, if it is.
+
+    Attributes
+    ----------
+    width, height
+        In pixels, upright; None for an image that can't be decoded.
+    defect
+        The first word of `reason`; None for a usable image.
+    reason
+        As in the manifest's ``status_reason``.
+    """
 
     width: int | None
     height: int | None
-    status: Status
-    reason: str | None
+    defect: Defect | None = None
+    reason: str | None = None
 
 
 def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
-    """Decode the whole image and say whether it is usable; never raises for bad bytes.
+    """Decode an image in full and tell whether it is usable; bad bytes raise nothing.
 
     Parameters
     ----------
     data
         Bytes of an image file.
     min_size
-        Least length of the shorter side, in pixels.
+        Minimum length of the shorter side, in pixels.
     max_pixels
-        An image that declares more is not decoded.
+        Images that declare more are not decoded.
     """
     try:
         with _as_defects(data):
@@ -77,10 +86,10 @@ def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
             if _orientation(image) >= _FIRST_SIDEWAYS:
                 width, height = height, width
     except UnreadableImageError as error:
-        return ImageFacts(None, None, Status.UNREADABLE, str(error))
+        return ImageFacts(None, None, error.defect, str(error))
     if min(width, height) < min_size:
-        return ImageFacts(width, height, Status.TOO_SMALL, f"{Defect.TOO_SMALL}: {width}x{height} < {min_size}")
-    return ImageFacts(width, height, Status.OK, None)
+        return ImageFacts(width, height, Defect.TOO_SMALL, f"{Defect.TOO_SMALL}: {width}x{height} < {min_size}")
+    return ImageFacts(width, height)
 
 
 def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
@@ -89,7 +98,7 @@ def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     Raises
     ------
     UnreadableImageError
-        If the bytes give no image.
+        If the bytes can't be decoded.
     """
     with _as_defects(data):
         image = _open(data)
@@ -106,7 +115,7 @@ def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
                 box=(left, top, left + side, top + side),
                 reducing_gap=_REDUCING_GAP,
             )
-        if orientation in _UPRIGHT:  # turning the small square is the same as cropping the turned image
+        if orientation in _UPRIGHT:  # the same as cropping the turned image, at less cost
             pixels = pixels.transpose(_UPRIGHT[orientation])
     return np.array(pixels)
 
@@ -130,12 +139,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8 of a loaded image; what can't be read is upright."""
+    """EXIF orientation (1 to 8) of a loaded image; 1, upright, where it can't be read."""
     if "exif" not in image.info and image.format != "TIFF":
         return 1
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # noqa: BLE001 - parsers of damaged metadata raise nearly anything; the pixels are whole all the same
+    except Exception:  # noqa: BLE001 - parsers of damaged metadata raise nearly anything, though the pixels are intact
         return 1
     return value if isinstance(value, int) else 1
 
@@ -165,7 +174,7 @@ def _damage(data: bytes, error: Exception) -> UnreadableImageError:
 
 
 def _is_cut_short(data: bytes) -> bool:
-    """Whether the end that the format promises isn't there."""
+    """Whether the end marker or the length promised by the format is missing."""
     tail = data[-64:]
     if data.startswith(b"\xff\xd8"):
         return b"\xff\xd9" not in tail

@@ -1,4 +1,4 @@
-"""Why a manifest row has no usable image: the closed list of codes that ``status_reason`` begins with."""
+"""Defects of images: the closed list of codes that begin a manifest's ``status_reason``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Defect(enum.StrEnum):
     DECOMPRESSION_BOMB = "decompression_bomb"
     TOO_SMALL = "too_small"
     TOO_LARGE = "too_large"
+    NO_LABEL = "no_label"
     MISSING = "missing"
     NOT_A_FILE = "not_a_file"
     PERMISSION_DENIED = "permission_denied"
@@ -26,7 +27,7 @@ class Defect(enum.StrEnum):
 
 
 class UnreadableImageError(InputError):
-    """An image that gives no pixels; the message begins with the code of its defect."""
+    """An image without pixels; the message begins with the code of its defect."""
 
     def __init__(self, defect: Defect, detail: str = "") -> None:
         super().__init__(f"{defect}: {detail}" if detail else str(defect))
@@ -34,7 +35,7 @@ class UnreadableImageError(InputError):
 
 
 def describe_os_error(error: OSError) -> UnreadableImageError:
-    """The defect of an image whose bytes the operating system doesn't give."""
+    """The defect of an image whose bytes the operating system refuses."""
     match error.errno:
         case errno.EACCES | errno.EPERM:
             return UnreadableImageError(Defect.PERMISSION_DENIED)

@@ -1,4 +1,4 @@
-"""Pixels for training and embedding: rows of a manifest, decoded by threads while the device computes."""
+"""Pixels for training and embedding, decoded by threads while the device computes."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ import numpy.typing as npt
 
 from purify.errors import InputError, PurifyError
 from purify.images.decoding import decode_rgb
-from purify.storage.image_bytes import BlobReader
+from purify.storage.image_bytes import ImageByteReader
 
 Indices = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]
 Prepared = TypeVar("Prepared")
 
-#: Batches that are read in advance: enough to ride out a slow image, few enough to hold in memory.
+#: Batches read in advance: enough to ride out a slow image, few enough for the memory.
 AHEAD = 4
-#: Images that a thread decodes in one go: handing over each alone would cost time of its own.
+#: Images per task of a decoding thread: one each would cost more in handovers.
 _CHUNK = 16
 
 
 def resolve_workers(workers: int) -> int:
-    """Number of threads or processes at work; 0 means one for each core that this process may use."""
+    """Number of threads or processes; 0 means one per core available to this process."""
     return workers or max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
 class _Pending(Generic[Prepared]):
-    """A batch on its way."""
+    """A batch being prepared."""
 
     rows: Indices
     chunks: Sequence[Future[None]]
@@ -43,18 +43,18 @@ class _Pending(Generic[Prepared]):
 
 
 class ImageLoader:
-    """Decodes images by their row, in threads (the decoder releases the interpreter lock); nothing is forked.
+    """Decodes images by row number, in threads (the decoder releases the interpreter lock); nothing is forked.
 
     Parameters
     ----------
     sample_ids, uris
-        One of each a row.
+        One of each per row.
     size
         Side of the decoded square in pixels.
     workers
-        Decoding threads; 0 means one a core.
+        Decoding threads; 0 means one per core.
     cache_bytes
-        Memory for decoded pixels of the first rows, as many as fit, which are then decoded once.
+        Memory for decoded pixels: as many of the first rows as fit are decoded only once.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class ImageLoader:
         self._sample_ids = sample_ids
         self._uris = uris
         self.size = size
-        self._reader = BlobReader()
+        self._reader = ImageByteReader()
         self._decoders = ThreadPoolExecutor(resolve_workers(workers), thread_name_prefix="decode")
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         cached = min(len(uris), cache_bytes // (3 * size * size))
-        self._cache = np.empty((cached, 3, size, size), np.uint8)  # the system gives memory when it is first written
+        self._cache = np.empty((cached, 3, size, size), np.uint8)  # pages are allocated at the first write
         self._is_cached = np.zeros(cached, np.bool_)
 
     def __enter__(self) -> ImageLoader:
@@ -81,26 +81,26 @@ class ImageLoader:
         self._reader.close()
 
     def batches(self, batches: Iterable[Indices]) -> Iterator[tuple[Indices, Pixels]]:
-        """Each of `batches` with its pixels uint8[n, 3, S, S]; as `prepared`."""
+        """Yield each of `batches` with its pixels uint8[n, 3, S, S]; see `prepared`."""
         return self.prepared(batches, lambda _position, _rows, pixels: pixels)
 
     def prepared(
         self, batches: Iterable[Indices], prepare: Callable[[int, Indices, Pixels], Prepared]
     ) -> Iterator[tuple[Indices, Prepared]]:
-        """Each of `batches` with what `prepare` makes of it, in order; `AHEAD` batches are made in advance.
+        """Yield each of `batches` with the result of `prepare`, in order, `AHEAD` batches in advance.
 
         Parameters
         ----------
         batches
-            Rows of each batch.
+            Row numbers of each batch.
         prepare
             Takes the number of the batch (from 0), its rows, and their pixels uint8[n, 3, S, S], which it may keep.
-            Called batch by batch, in a thread beside the caller's.
+            Called batch by batch, in a thread of its own.
 
         Raises
         ------
         InputError
-            If an image can't be read any more, naming it.
+            If an image can no longer be read; it is named.
         """
         source = enumerate(batches)
         pending: deque[_Pending[Prepared]] = deque()
@@ -134,7 +134,7 @@ class ImageLoader:
         return _Pending(rows, chunks, self._finisher.submit(finish))
 
     def _fill(self, rows: Indices, pixels: Pixels) -> None:
-        """Write the pixels of `rows` to `pixels`, from the cache where they are there."""
+        """Write the pixels of `rows` to `pixels`, from the cache where possible."""
         for row, target in zip(rows.tolist(), pixels, strict=True):
             if row >= len(self._cache):
                 target[:] = self._load(row)

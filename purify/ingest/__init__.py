@@ -1,1 +1,1 @@
-"""Sources -> manifest."""
+"""Ingest: sources -> manifest."""

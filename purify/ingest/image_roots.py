@@ -1,44 +1,20 @@
-"""Image roots: folders and tars, here or on a store, in which paths are looked up and whose images are listed."""
+"""Image roots: folders and tars, local or on a store, in which paths are looked up and images listed."""
 
 from __future__ import annotations
 
-import os
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from purify.errors import InputError
-from purify.images.defects import Defect, UnreadableImageError
+from purify.ingest.folder_root import FolderRoot
+from purify.ingest.leftovers import find_run_folders, is_hidden
+from purify.ingest.root_listing import Entry, Root, RootListing, not_a_file
 from purify.storage import remote
 from purify.storage.files import readable
-from purify.storage.locations import Location, Url, as_text, file_uri, inner_path, is_hidden, is_url, tar_uri
+from purify.storage.locations import Location, Url, file_uri, inner_path, is_url, tar_uri
 from purify.storage.tar_index import index_tar
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file of a root: `name` relative to it, and its uri, or the problem why it has none."""
-
-    name: str
-    uri: str | None
-    problem: str | None = None
-
-
-class Root(Protocol):
-    """A place that holds images by relative name."""
-
-    @property
-    def path(self) -> Location:
-        """Where it is."""
-
-    def find(self, name: str) -> Entry | None:
-        """The file of that normalized name, or None; InputError if it leads out of the root."""
-
-    def entries(self) -> Iterator[Entry]:
-        """All files but hidden ones, in an order that depends on their names or the archive alone."""
 
 
 def open_root(path: Location) -> Root:
@@ -64,69 +40,16 @@ class TarRoot:
         if name in self._index.members:
             return Entry(name, tar_uri(name, self.path))
         if name in self._index.refused:
-            return Entry(name, None, _problem(f"{self._index.refused[name]} in the archive; only files are read"))
+            return Entry(name, None, not_a_file(f"{self._index.refused[name]} in the archive; only files are read"))
         return None
 
-    def entries(self) -> Iterator[Entry]:
+    def listing(self) -> RootListing:
         """See `Root`."""
-        for name in (*self._index.members, *self._index.refused):
-            if not is_hidden(name) and (entry := self.find(name)):
-                yield entry
-
-
-class FolderRoot:
-    """A folder; links are followed to files inside it only."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
-        self._parent_inside = lru_cache(maxsize=4096)(self._inside)  # a folder of images is resolved once
-
-    def find(self, name: str) -> Entry | None:
-        """See `Root`."""
-        path = self.path / name
-        try:
-            inside = self._parent_inside(path.parent) and (not path.is_symlink() or self._inside(path))
-            mode = path.stat().st_mode if inside else 0
-        except PermissionError:
-            return Entry(name, file_uri(path))  # reading it says so
-        except OSError:
-            return None
-        if not inside:
-            raise InputError(f"{as_text(name)}: a link that leaves the root {self.path}; put a copy of the file there")
-        return Entry(name, file_uri(path)) if stat.S_ISREG(mode) else None
-
-    def entries(self) -> Iterator[Entry]:
-        """See `Root`."""
-        pending = [""]
-        while pending:
-            folder = pending.pop()
-            children = self._list(folder)
-            pending.extend(
-                reversed([f"{folder}{child.name}/" for child in children if child.is_dir(follow_symlinks=False)])
-            )
-            for child in children:
-                if not child.is_dir(follow_symlinks=False):
-                    yield self._entry(f"{folder}{child.name}", child)
-
-    def _entry(self, name: str, child: os.DirEntry[str]) -> Entry:
-        if child.is_symlink() and child.is_dir():
-            raise InputError(
-                f"{self.path}: {as_text(name)} is a linked folder, not followed; put the folder itself there"
-            )
-        return self.find(name) or Entry(name, None, _problem("a broken link, device or pipe; only files are read"))
-
-    def _list(self, folder: str) -> list[os.DirEntry[str]]:
-        path = self.path / folder
-        with readable(path), os.scandir(path) as children:
-            return sorted((child for child in children if not is_hidden(child.name)), key=lambda child: child.name)
-
-    def _inside(self, path: Path) -> bool:
-        # Path.resolve raises a RuntimeError on a loop of links
-        return Path(os.path.realpath(path)).is_relative_to(self.path)
+        return _listing_of(self, (*self._index.members, *self._index.refused))
 
 
 class RemoteFolderRoot:
-    """A folder on a store; it is listed once, since to ask for each name would take a request each."""
+    """A folder on a store; it is listed once, since a look-up per name would take a request each."""
 
     def __init__(self, url: Url) -> None:
         self.path = url
@@ -139,11 +62,17 @@ class RemoteFolderRoot:
         """See `Root`."""
         return Entry(name, file_uri(self.path / name)) if name in self._names else None
 
-    def entries(self) -> Iterator[Entry]:
+    def listing(self) -> RootListing:
         """See `Root`."""
-        for name in sorted(self._names):
-            if not is_hidden(name):
-                yield Entry(name, file_uri(self.path / name))
+        return _listing_of(self, sorted(self._names))
+
+
+def _listing_of(root: Root, names: Collection[str]) -> RootListing:
+    """The entries of `names`, all files of the root."""
+    runs = find_run_folders(names)
+    inside = tuple(f"{run}/" for run in runs)
+    visible = (name for name in names if not is_hidden(name) and not name.startswith(inside))
+    return RootListing(entries=[entry for name in visible if (entry := root.find(name))], run_folders=runs)
 
 
 class ImageRoots:
@@ -176,13 +105,15 @@ class ImageRoots:
         """Relative names of all images, root after root; a name that an earlier root has is not repeated."""
         seen: set[str] = set()
         for root in self.roots:
-            for entry in root.entries():
+            listing = root.listing()
+            listing.faults.refuse(root.path)
+            for entry in listing.entries:
                 if entry.uri is not None and entry.name not in seen:
                     seen.add(entry.name)
                     yield entry.name
 
     def resolve(self, path: str) -> str | None:
-        """Uri of the image at a relative path (or an absolute one, or a URL, inside a root), None where there is none.
+        """Uri of the image at a relative path (or an absolute one, or a URL, inside a root); None without one.
 
         Raises
         ------
@@ -193,18 +124,32 @@ class ImageRoots:
         return entry.uri if entry else None
 
     def find(self, path: str) -> Entry | None:
-        """Like `resolve`, with the problem of what is there but can't be read."""
-        if path.startswith("/") or is_url(path):
-            return self._find_absolute(path)
-        name = inner_path(path)
-        return next((entry for root in self.roots if (entry := root.find(name))), None)
+        """The first entry of `path`, with its problem where it can't be read; None in no root."""
+        return next(self._entries(path), None)
 
-    def _find_absolute(self, path: str) -> Entry | None:
+    def find_all(self, path: str) -> list[Entry]:
+        """As `find`, but the entries of all roots: several where the path is ambiguous."""
+        return list({entry.uri: entry for entry in self._entries(path)}.values())
+
+    def _entries(self, path: str) -> Iterator[Entry]:
+        if path.startswith("/") or is_url(path):
+            roots, name = self._root_of(path)
+        else:
+            roots, name = self.roots, inner_path(path)
+        found = False
+        for root in roots:
+            try:
+                entry = root.find(name)
+            except InputError:
+                if not found:  # a link of a later root doesn't matter
+                    raise
+                continue
+            if entry is not None:
+                found = True
+                yield entry
+
+    def _root_of(self, path: str) -> tuple[tuple[Root, ...], str]:
         for prefix, root in self._prefixes:
             if path.startswith(prefix):
-                return root.find(inner_path(path.removeprefix(prefix)))
+                return (root,), inner_path(path.removeprefix(prefix))
         raise InputError(f"{path}: an absolute path outside the image roots ({self}); add its folder as a root")
-
-
-def _problem(detail: str) -> str:
-    return str(UnreadableImageError(Defect.NOT_A_FILE, detail))

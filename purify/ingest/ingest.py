@@ -7,35 +7,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from purify.config import IngestConfig
 from purify.errors import InputError
-from purify.ingest.inspection import Readings, read_images
-from purify.ingest.sources import Listing, open_source
+from purify.ingest.inspection import Inspections, inspect_images
+from purify.ingest.source_listing import Listing
+from purify.ingest.sources import open_source
 from purify.progress import Progress, silent
-from purify.storage.files import cast_table, open_parquet, read_columns
 from purify.storage.locations import Location
 from purify.tables.schema import MANIFEST, Status
-from purify.tables.user_tables import first_row, read_samples
-
-_SAMPLE_COLUMNS = ("sample_id", "label", "true_label")
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """A source as it is now.
+    """The present state of a source.
 
     Attributes
     ----------
     manifest
         Schema `MANIFEST`, in the order of the source.
-    readings
-        What its images are known by; a later ingest need not read these again.
+    inspections
+        Facts about its images; a later ingest reads only what changed since.
+    warnings
+        Sentences for the user, to be shown first: images that can't be used for a reason that is easily mended.
     """
 
     manifest: pa.Table
-    readings: Readings
+    inspections: Inspections
+    warnings: tuple[str, ...] = ()
 
 
 def ingest(
@@ -51,14 +50,14 @@ def ingest(
     images
         Folders or tars in which a table's paths are looked up; none: the table's folder.
     config
-        Limits and the number of threads; they don't change the order.
+        Limits, the level of the label folders, and the number of threads, which doesn't change the result.
     progress
-        Told the number of images.
+        Counts images.
 
     Raises
     ------
     InputError
-        If the source can't be used as a whole, or not one of its images can.
+        If the source can't be used as a whole, or none of its images can.
     """
     return ingest_again(source, images, config, known=None, progress=progress).manifest
 
@@ -71,70 +70,22 @@ def ingest_again(
     known: pa.Table | None,
     progress: Progress = silent,
 ) -> Ingested:
-    """Like `ingest`, but images that are `known` (`Readings.lasting`) are read only where their files changed."""
-    listing = open_source(source, images).listing()
-    readings = read_images(listing.uris, listing.problems, config, known=known, progress=progress)
-    manifest = _manifest(listing, readings.rows)
+    """As `ingest`; images that are `known` (`Inspections.lasting`) are read only where their files changed."""
+    listing = open_source(source, images, config).listing()
+    inspections = inspect_images(listing.uris, listing.problems, config, known=known, progress=progress)
+    manifest = _manifest(listing, inspections.rows)
     _require_usable(source, manifest)
-    return Ingested(manifest, readings)
+    return Ingested(manifest, inspections, listing.warnings)
 
 
-def load_manifest(path: Location) -> pa.Table:
-    """A manifest file, or a user's table of ``path,label`` as a manifest (all rows ok, no uri).
-
-    Raises
-    ------
-    InputError
-        If the file is missing or damaged, lacks a column, or has an empty label, an unknown status, or an id
-        twice; the message names the row.
-    """
-    samples = read_samples(path, optional=("true_label",))
-    further = _further_columns(path)
-    columns = {name: further.get(name, pa.nulls(len(samples))) for name in MANIFEST.names}
-    columns |= {name: samples[name] for name in samples.column_names}
-    if "status" not in further:
-        columns["status"] = pa.repeat(Status.OK.value, len(samples))
-    manifest = cast_table(path, pa.table(columns), MANIFEST)
-    known = pc.is_in(manifest["status"], pa.array([status.value for status in Status]))
-    if row := first_row(pc.invert(known)):
-        raise InputError(f"{path}: row {row}: unknown status; there are {', '.join(Status)}")
-    return manifest
-
-
-def load_truth(path: Location) -> pa.Table:
-    """``sample_id`` and ``true_label`` (null: not known; empty: belongs to no class) of a table of samples.
-
-    A benchmark's ``kind`` of noise is read too, if there is one.
-
-    Raises
-    ------
-    InputError
-        As `load_manifest`; the column ``true_label`` is required, ``label`` is not.
-    """
-    return read_samples(path, required=("true_label",), optional=("kind",))
-
-
-def _further_columns(path: Location) -> dict[str, pa.ChunkedArray]:
-    """What a manifest has and a user's table has not; ``uri`` and ``status`` together tell them apart."""
-    if path.suffix.lower() != ".parquet":
-        return {}
-    with open_parquet(path) as file:
-        present = file.schema_arrow.names
-        if not {"uri", "status"} <= set(present):
-            return {}
-        names = [name for name in MANIFEST.names if name in present and name not in _SAMPLE_COLUMNS]
-        table = read_columns(path, file, names)
-    return {name: table[name] for name in names}
-
-
-def _manifest(listing: Listing, readings: pa.Table) -> pa.Table:
+def _manifest(listing: Listing, inspections: pa.Table) -> pa.Table:
     columns = {
         "sample_id": pa.array(listing.sample_ids, pa.string()),
-        "uri": readings["uri"],
+        "uri": inspections["uri"],
         "label": pa.array(listing.labels, pa.string()),
         "true_label": pa.array(listing.true_labels, pa.string()),
     }
-    columns |= {name: readings[name] for name in MANIFEST.names if name not in columns}
+    columns |= {name: inspections[name] for name in MANIFEST.names if name not in columns}
     return pa.table(columns, schema=MANIFEST)
 
 

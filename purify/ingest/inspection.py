@@ -1,20 +1,18 @@
-"""What reading an image's bytes says of it, and not reading them again while the file has not changed.
+"""Inspection of images: decoded once, and again only after their files changed.
 
 A file's *stamp* (size and time of its last change) decides whether its bytes are read again, their hash whether they
-are decoded again. A member of a tar has the stamp of its archive: the times that an archive gives its members say
-nothing.
+are decoded again. A member of a tar has the stamp of its archive: the times recorded in an archive prove nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,29 +26,30 @@ from purify.images.defects import Defect, describe_os_error
 from purify.images.loading import resolve_workers
 from purify.progress import Progress, silent
 from purify.storage.files import open_parquet, read_table, write_table
-from purify.storage.image_bytes import BlobReader
-from purify.tables.schema import READINGS, Status
+from purify.storage.image_bytes import ImageByteReader
+from purify.tables.schema import INSPECTIONS, Status
 
 _CHUNK_ROWS = 64
-#: Metadata key: what but the bytes decides a reading.
+#: Metadata key: what decides an inspection besides the bytes.
 _MADE_WITH = b"purify.inspected_with"
-#: Longer than a tick of the kernel's clock (10 ms at most): a file that changes after it was read has another time.
+#: Longer than a tick of the kernel's clock (10 ms at most): a file that changes after it was read gets another time.
 _TICK_SECONDS = 0.02
+_STATUS = {Defect.TOO_SMALL: Status.TOO_SMALL, Defect.NO_LABEL: Status.NO_LABEL}
 
 _Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
-class Readings:
-    """What is known of the images of a listing.
+class Inspections:
+    """Facts about the images of a listing.
 
     Attributes
     ----------
     rows
-        Schema `READINGS`, one row for each of the listing, in its order; ``uri`` is null where there is nothing to
-        read.
+        Schema `INSPECTIONS`, one row per image, in the order of the listing; ``uri`` is null where there is nothing
+        to read.
     read, decoded
-        How many images had their bytes read, and how many of these were decoded.
+        How many images were read, and how many of these were decoded.
     """
 
     rows: pa.Table
@@ -58,87 +57,87 @@ class Readings:
     decoded: int
 
     def lasting(self) -> pa.Table:
-        """The rows that a later ingest may use again: one of each file whose bytes could be read."""
+        """The rows to reuse in a later ingest: one per readable file."""
         usable = pc.and_(self.rows["sha256"].is_valid(), self.rows["stamp"].is_valid())
         rows = self.rows.filter(usable)
         uris = rows["uri"].combine_chunks()
         return rows.take(pc.index_in(uris.unique(), uris))
 
 
-def read_images(
+def inspect_images(
     uris: Sequence[str | None],
     problems: Sequence[str | None],
     config: IngestConfig,
     *,
     known: pa.Table | None = None,
     progress: Progress = silent,
-) -> Readings:
-    """Read and decode images, but for those that are `known` and whose files have not changed.
+) -> Inspections:
+    """Read and decode images, except those that are `known` and whose files have not changed.
 
     Parameters
     ----------
     uris
         None where there is nothing to read.
     problems
-        Why; it becomes the reason.
+        The reason for that, beginning with the code of a `Defect`.
     config
         Limits and the number of threads.
     known
-        `Readings.lasting` of an earlier call with the same limits.
+        `Inspections.lasting` of an earlier call with the same limits.
     progress
-        Told the number of images.
+        Counts images.
     """
-    known = READINGS.empty_table() if known is None else known
-    with BlobReader() as reader, ThreadPoolExecutor(resolve_workers(config.workers), "ingest") as pool:
+    known = INSPECTIONS.empty_table() if known is None else known
+    with ImageByteReader() as reader, ThreadPoolExecutor(resolve_workers(config.workers), "ingest") as pool:
         stamps = _stamps(reader, pool, uris)
         place = _unchanged(uris, stamps, known)
         fresh = np.flatnonzero(place.is_null().to_numpy(zero_copy_only=False)).tolist()
-        inspector = _Inspector(reader, config, known if fresh else READINGS.empty_table())
+        inspector = _Inspector(reader, config, known if fresh else INSPECTIONS.empty_table())
         if len(fresh):
             time.sleep(_TICK_SECONDS)
 
-        def inspect(chunk: Sequence[int]) -> list[_Reading]:
+        def inspect(chunk: Sequence[int]) -> list[_Inspection]:
             return [inspector.inspect(uris[row], problems[row]) for row in chunk]
 
-        readings: list[_Reading] = []
+        inspections: list[_Inspection] = []
         for part in _in_chunks(pool, inspect, fresh):
-            readings.extend(part)
-            progress(len(uris) - len(fresh) + len(readings), len(uris))
+            inspections.extend(part)
+            progress(len(uris) - len(fresh) + len(inspections), len(uris))
     progress(len(uris), len(uris))
-    new = _table(readings, [uris[row] for row in fresh], [stamps[row] for row in fresh])
+    new = _table(inspections, [uris[row] for row in fresh], [stamps[row] for row in fresh])
     rows = np.concatenate([np.flatnonzero(place.is_valid().to_numpy(zero_copy_only=False)), fresh])
     together = pa.concat_tables([known.take(place.drop_null()), new]).take(pa.array(np.argsort(rows)))
-    return Readings(
+    return Inspections(
         together,
-        read=sum(reading.sha256 is not None for reading in readings),
-        decoded=sum(reading.decoded for reading in readings),
+        read=sum(inspection.sha256 is not None for inspection in inspections),
+        decoded=sum(inspection.decoded for inspection in inspections),
     )
 
 
-def load_readings(path: Path, config: IngestConfig) -> pa.Table:
-    """Readings that were saved with the same limits and decoder; none where there are no such."""
+def inspection_settings(config: IngestConfig) -> dict[str, Any]:
+    """The settings and versions that decide an inspection besides the bytes and our own code."""
+    return {"min_size": config.min_size, "max_pixels": config.max_pixels, "pillow": pillow_version}
+
+
+def load_inspections(path: Path, made_with: str) -> pa.Table:
+    """Inspections that were saved with an equal `made_with` (see `inspection_settings`); empty without any."""
     if not path.exists():
-        return READINGS.empty_table()
+        return INSPECTIONS.empty_table()
     try:
         with open_parquet(path) as file:
-            made_with = (file.schema_arrow.metadata or {}).get(_MADE_WITH)
-        return read_table(path, READINGS) if made_with == _settings(config) else READINGS.empty_table()
-    except InputError:  # damaged: it only saves time
-        return READINGS.empty_table()
+            saved_with = (file.schema_arrow.metadata or {}).get(_MADE_WITH)
+        return read_table(path, INSPECTIONS) if saved_with == made_with.encode() else INSPECTIONS.empty_table()
+    except InputError:  # damaged: only time is lost
+        return INSPECTIONS.empty_table()
 
 
-def save_readings(path: Path, readings: pa.Table, config: IngestConfig) -> None:
-    """Write `readings` (schema `READINGS`) for `load_readings`."""
-    metadata = {**(readings.schema.metadata or {}), _MADE_WITH: _settings(config)}
-    write_table(readings.replace_schema_metadata(metadata), path)
+def save_inspections(path: Path, inspections: pa.Table, made_with: str) -> None:
+    """Write `inspections` (schema `INSPECTIONS`) for `load_inspections`."""
+    metadata = {**(inspections.schema.metadata or {}), _MADE_WITH: made_with.encode()}
+    write_table(inspections.replace_schema_metadata(metadata), path)
 
 
-def _settings(config: IngestConfig) -> bytes:
-    limits = {"min_size": config.min_size, "max_pixels": config.max_pixels}
-    return json.dumps({**limits, "version": 1, "pillow": pillow_version}, sort_keys=True).encode()
-
-
-def _stamps(reader: BlobReader, pool: ThreadPoolExecutor, uris: Sequence[str | None]) -> list[str | None]:
+def _stamps(reader: ImageByteReader, pool: ThreadPoolExecutor, uris: Sequence[str | None]) -> list[str | None]:
     def stamp(chunk: Sequence[str | None]) -> list[str | None]:
         return [None if uri is None else reader.stamp(uri) for uri in chunk]
 
@@ -146,7 +145,7 @@ def _stamps(reader: BlobReader, pool: ThreadPoolExecutor, uris: Sequence[str | N
 
 
 def _unchanged(uris: Sequence[str | None], stamps: Sequence[str | None], known: pa.Table) -> pa.Array:
-    """Row of `known` for each image whose file is as it was; null for the others."""
+    """Row of `known` for each image with an unchanged file; null for the others."""
     place = pc.index_in(pa.array(uris, pa.string()), known["uri"].combine_chunks(), skip_nulls=True)
     before = known["stamp"].combine_chunks().take(place)
     same = pc.fill_null(pc.equal(before, pa.array(stamps, pa.string())), False)
@@ -154,57 +153,67 @@ def _unchanged(uris: Sequence[str | None], stamps: Sequence[str | None], known: 
 
 
 @dataclass(frozen=True)
-class _Reading:
-    facts: ImageFacts
+class _Inspection:
+    """Facts of one image: size, status and reason, as in the manifest."""
+
+    width: int | None
+    height: int | None
+    status: str
+    reason: str | None
     sha256: str | None = None
     decoded: bool = False
 
 
 class _Inspector:
-    """Says what images are, in any number of threads; bytes that are known are not decoded."""
+    """Inspects images in any number of threads; known bytes are not decoded again."""
 
-    def __init__(self, reader: BlobReader, config: IngestConfig, known: pa.Table) -> None:
+    def __init__(self, reader: ImageByteReader, config: IngestConfig, known: pa.Table) -> None:
         self._reader = reader
         self._config = config
         self._known = {
-            row["sha256"]: ImageFacts(row["width"], row["height"], Status(row["status"]), row["status_reason"])
+            row["sha256"]: (row["width"], row["height"], row["status"], row["status_reason"])
             for batch in known.to_batches()
             for row in batch.to_pylist()
         }
 
-    def inspect(self, uri: str | None, problem: str | None) -> _Reading:
+    def inspect(self, uri: str | None, problem: str | None) -> _Inspection:
         if uri is None:
-            return _Reading(_unreadable(problem or Defect.MISSING))
+            return _unreadable(problem or Defect.MISSING)
         try:
             data = self._reader.read(uri)
         except OSError as error:
-            return _Reading(_unreadable(str(describe_os_error(error))))
+            return _unreadable(str(describe_os_error(error)))
         digest = hashlib.sha256(data).hexdigest()
         if (facts := self._known.get(digest)) is not None:
-            return _Reading(facts, digest)
-        facts = inspect_image(data, min_size=self._config.min_size, max_pixels=self._config.max_pixels)
-        return _Reading(facts, digest, decoded=True)
+            return _Inspection(*facts, digest)
+        found = inspect_image(data, min_size=self._config.min_size, max_pixels=self._config.max_pixels)
+        return _Inspection(found.width, found.height, _status(found), found.reason, digest, decoded=True)
 
 
-def _unreadable(reason: str) -> ImageFacts:
-    return ImageFacts(None, None, Status.UNREADABLE, reason)
+def _status(facts: ImageFacts) -> str:
+    return Status.OK if facts.defect is None else _STATUS.get(facts.defect, Status.UNREADABLE)
 
 
-def _table(readings: Sequence[_Reading], uris: Sequence[str | None], stamps: Sequence[str | None]) -> pa.Table:
+def _unreadable(reason: str) -> _Inspection:
+    status = _STATUS.get(Defect(reason.partition(":")[0]), Status.UNREADABLE)
+    return _Inspection(None, None, status, reason)
+
+
+def _table(inspections: Sequence[_Inspection], uris: Sequence[str | None], stamps: Sequence[str | None]) -> pa.Table:
     columns = {
         "uri": uris,
         "stamp": stamps,
-        "width": [reading.facts.width for reading in readings],
-        "height": [reading.facts.height for reading in readings],
-        "sha256": [reading.sha256 for reading in readings],
-        "status": [reading.facts.status.value for reading in readings],
-        "status_reason": [reading.facts.reason for reading in readings],
+        "width": [one.width for one in inspections],
+        "height": [one.height for one in inspections],
+        "sha256": [one.sha256 for one in inspections],
+        "status": [str(one.status) for one in inspections],
+        "status_reason": [one.reason for one in inspections],
     }
-    return pa.table(columns, schema=READINGS)
+    return pa.table(columns, schema=INSPECTIONS)
 
 
 def _in_chunks(pool: ThreadPoolExecutor, work: Callable[[Sequence], _Part], items: Sequence) -> Iterable[_Part]:
-    """`work` of each chunk of `items`, in order; what has not begun is given up when the caller fails."""
+    """`work` on each chunk of `items`, in order; chunks that have not begun are canceled when the caller fails."""
     futures = [pool.submit(work, items[start : start + _CHUNK_ROWS]) for start in range(0, len(items), _CHUNK_ROWS)]
     try:
         for future in futures:

@@ -15,13 +15,14 @@ from purify.embedding.extract import embed_images
 from purify.embedding.extractors import open_extractor
 from purify.errors import InputError
 from purify.evaluation.gain import compare_models
-from purify.evaluation.pairs import Pairs, exclude_training, read_pairs
+from purify.evaluation.unseen_pairs import exclude_training
 from purify.ingest.image_roots import ImageRoots
 from purify.models.checkpoint import load_checkpoint
 from purify.progress import Progress, silent
 from purify.storage.files import write_json
 from purify.storage.locations import Location
 from purify.tables.manifest import ok_rows
+from purify.tables.pairs import Pairs, read_pairs
 
 
 def usable_pairs(

@@ -10,14 +10,15 @@ import pyarrow.compute as pc
 
 from purify.config import PurifyConfig
 from purify.errors import InputError
-from purify.ingest.ingest import ingest_again, load_manifest
-from purify.ingest.inspection import load_readings, save_readings
-from purify.pipeline.fingerprint import is_done, mark_done
+from purify.ingest.ingest import ingest_again
+from purify.ingest.inspection import inspection_settings, load_inspections, save_inspections
+from purify.pipeline.fingerprint import is_done, made_with, mark_done
 from purify.pipeline.update_log import begin_update
 from purify.progress import Progress, silent
 from purify.storage.files import read_table, write_table
 from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import load_manifest
 from purify.tables.manifest_diff import compare_manifests
 from purify.tables.schema import MANIFEST, Status
 
@@ -35,12 +36,14 @@ def refresh_manifest(
         If the source can't be used, or has lost more of its images than ``grow.most_lost`` allows.
     """
     began = time.monotonic()
-    known = load_readings(run.readings, config.ingest)
+    settings = made_with(_STAGE, inspection_settings(config.ingest))
+    known = load_inspections(run.readings, settings)
     ingested = ingest_again(source, images, config.ingest, known=known, progress=progress)
     changed = _replace(run, source, ingested.manifest, config, began)
-    lasting = ingested.readings.lasting()
+    lasting = ingested.inspections.lasting()
     if not lasting.equals(known):
-        save_readings(run.readings, lasting, config.ingest)
+        save_inspections(run.readings, lasting, settings)
+    run.update_info(source_warnings=list(ingested.warnings))
     return changed
 
 

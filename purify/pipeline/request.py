@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from purify.config import PurifyConfig, load_config, with_overrides, without_credentials
+from purify.config import PurifyConfig, load_config, with_overrides
+from purify.credentials import without_credentials
 from purify.errors import InputError
 from purify.storage import remote
 from purify.storage.files import local_file, read_json

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from purify.config import IngestConfig, PurifyConfig
 from purify.embedding.store import EmbeddingWriter
-from purify.ingest.ingest import ingest, load_manifest
+from purify.ingest.ingest import ingest
 from purify.pipeline.cleaned_tables import apply_files
 from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.storage.files import write_table
 from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import load_manifest
 from purify_demo import DemoSpec, write_demo
 from purify_demo.plan import Kind, Picture, plan_set
 

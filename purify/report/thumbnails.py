@@ -18,7 +18,7 @@ from purify.errors import PurifyError
 from purify.images.decoding import decode_rgb
 from purify.images.loading import resolve_workers
 from purify.report.canvas import data_url
-from purify.storage.image_bytes import BlobReader
+from purify.storage.image_bytes import ImageByteReader
 from purify.tables.apply import judged_rows
 
 _SIDE = 96
@@ -73,7 +73,7 @@ def read_faces(
     """RGB ``[side, side, 3]`` of each sample; None where the image is not at hand."""
     place = pc.index_in(pa.array(sample_ids, pa.string()), manifest["sample_id"].combine_chunks())
     uris = manifest["uri"].combine_chunks().take(place).to_pylist()
-    with BlobReader() as reader, ThreadPoolExecutor(resolve_workers(0)) as pool:
+    with ImageByteReader() as reader, ThreadPoolExecutor(resolve_workers(0)) as pool:
         return list(pool.map(partial(read_face, reader, side), uris))
 
 
@@ -104,7 +104,7 @@ def _faces(manifest: pa.Table, verdicts: pa.Table, pictures: Mapping[str, str]) 
     ]
 
 
-def read_face(reader: BlobReader, side: int, uri: str | None) -> npt.NDArray[np.uint8] | None:
+def read_face(reader: ImageByteReader, side: int, uri: str | None) -> npt.NDArray[np.uint8] | None:
     """RGB ``[side, side, 3]`` of the image at `uri`, read and cut as training does; None where it is not at hand."""
     if uri is None:
         return None

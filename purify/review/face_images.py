@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from purify.report.thumbnails import jpeg_bytes, read_face
 from purify.review.samples import Samples
-from purify.storage.image_bytes import BlobReader
+from purify.storage.image_bytes import ImageByteReader
 
 #: Greatest side in pixels of the pictures, by the name of their size.
 SIDES = {"small": 128, "large": 448}
@@ -19,7 +19,7 @@ class Pictures:
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
-        self._reader = BlobReader()
+        self._reader = ImageByteReader()
         self.jpeg = lru_cache(_KEPT)(self._jpeg)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Files of a run: written atomically and reproducibly, read with an error that a user can act on."""
+"""Files of a run: atomic and reproducible writes, and reads with actionable errors."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ import pyarrow.parquet as pq
 
 from purify.errors import InputError, PurifyError
 from purify.storage import remote
+from purify.storage.hashes import sha256_text
 from purify.storage.locations import Location
-from purify.tables.schema import SCHEMA_KEY
 
-#: A file whose name starts so was being written when its process died; it may be deleted.
+#: Metadata key of a Parquet file: which of the project's tables it is, ``<table>/<version>``.
+SCHEMA_KEY = b"purify.schema"
+#: Start of the names of files left by a process that died while writing; they may be deleted.
 PARTIAL_PREFIX = ".partial-"
 _ROW_GROUP_ROWS = 1 << 16
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` (same suffix) that replaces `path` when the block ends well.
+    """Yield a temporary path beside `path` (same suffix) that replaces `path` when the block succeeds.
 
-    Missing parent folders are made. A reader sees the old file or the new one, never a part; when the block
-    raises, the temporary file is removed and `path` stays as it was.
+    Missing parent folders are created. A reader sees the old file or the new one, never a part; if the block
+    raises, the temporary file is removed and `path` stays unchanged.
 
     Raises
     ------
     PurifyError
-        If the file system refuses (no space, no permission, a folder in the way).
+        If the file system refuses (no space, no permission, a folder at `path`).
     """
     temporary = path.with_name(f"{PARTIAL_PREFIX}{secrets.token_hex(4)}-{path.name}")
     try:
@@ -51,13 +53,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write `table` as Parquet; equal tables (schema metadata included) give equal bytes."""
-    whole = table.combine_chunks()  # page boundaries must not depend on how the table was put together
+    whole = table.combine_chunks()  # page boundaries must not depend on the chunks of the table
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         pq.write_table(whole, stream, compression="zstd", row_group_size=_ROW_GROUP_ROWS, version="2.6")
 
 
 def write_durable_table(table: pa.Table, path: Path) -> None:
-    """As `write_table`; when it returns, the file also outlives a loss of power."""
+    """As `write_table`; on return the file also survives a power failure."""
     with atomic_path(path) as temporary:
         write_table(table, temporary)
         _sync(temporary)
@@ -75,13 +77,13 @@ def _sync(path: Path) -> None:
 def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file as `schema`, or only `columns` of it.
 
-    Columns are taken by name and cast; those that the schema doesn't know are left out.
+    Columns are taken by name and cast; columns outside the schema are dropped.
 
     Raises
     ------
     InputError
-        If the file is missing, is no Parquet file, holds another of the project's tables, lacks a column,
-        or has a column that can't be cast.
+        If the file is missing, not Parquet, another of the project's tables, or lacks a column or has one that
+        can't be cast.
     """
     wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
     with open_parquet(path) as file:
@@ -95,13 +97,13 @@ def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | No
 def open_parquet(path: Location) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file.
 
-    The file is opened here, not by the reader, which would take parts of the path for partition columns; and as a
-    native file: Arrow's threads may let go of a Python one after the interpreter has ended, which aborts the process.
+    It is opened here and not by the reader, which would take parts of the path for partition columns; and as a native
+    file, since Arrow's threads may release a Python one after the end of the interpreter, which aborts the process.
 
     Raises
     ------
     InputError
-        If it is missing, can't be read, or is no Parquet file.
+        If it is missing, unreadable, or not Parquet.
     """
     with readable(path), pa.OSFile(os.fspath(local_file(path)), "rb") as stream:
         try:
@@ -112,7 +114,7 @@ def open_parquet(path: Location) -> Iterator[pq.ParquetFile]:
 
 
 def read_columns(path: Location, file: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
-    """Read `columns` of an open Parquet file, in that order, and check that its text is UTF-8."""
+    """Read `columns` of an open Parquet file, in that order; text must be UTF-8."""
     try:
         table = file.read(columns=list(columns)).select(list(columns))
         table.validate(full=True)
@@ -122,7 +124,7 @@ def read_columns(path: Location, file: pq.ParquetFile, columns: Sequence[str]) -
 
 
 def cast_table(path: Location, table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Cast `table` (columns as in `schema`); InputError naming the column where that can't be."""
+    """Cast `table` (columns as in `schema`); InputError naming a column that can't be cast."""
     for field in schema:
         if not field.nullable and (nulls := table[field.name].null_count):
             row = table[field.name].is_null().index(pa.scalar(True)).as_py() + 1
@@ -138,14 +140,14 @@ def cast_table(path: Location, table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def require_kind(path: Location, found: pa.Schema, wanted: pa.Schema) -> None:
-    """InputError if `found` says that it is another of the project's tables than `wanted`."""
+    """InputError if `found` is the schema of another of the project's tables than `wanted`."""
     here, there = table_kind(found), table_kind(wanted)
     if here and there and here != there:
         raise InputError(f"{path}: holds {here}, expected {there}; give the file of that name")
 
 
 def require_columns(path: Location, present: Sequence[str], wanted: Sequence[str]) -> None:
-    """InputError unless `present` holds each of `wanted` once."""
+    """InputError unless each of `wanted` is `present` exactly once."""
     if missing := [name for name in wanted if name not in present]:
         raise InputError(
             f"{path}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
@@ -156,14 +158,14 @@ def require_columns(path: Location, present: Sequence[str], wanted: Sequence[str
 
 
 def write_json(path: Path, obj: Any) -> None:
-    """Write `obj` as JSON: sorted keys, two spaces, a final newline; NaN is refused, since JSON has none."""
+    """Write `obj` as JSON: sorted keys, two spaces, a final newline; NaN, which JSON lacks, is refused."""
     text = json.dumps(obj, sort_keys=True, indent=2, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Location) -> Any:
-    """Read a JSON file; InputError where there is none or it is damaged."""
+    """Read a JSON file; InputError if it is missing or damaged."""
     with readable(path):
         content = local_file(path).read_bytes()
     try:
@@ -173,23 +175,23 @@ def read_json(path: Location) -> Any:
 
 
 def sha256_file(path: Location) -> str:
-    """Hex SHA-256 of a file's bytes; InputError when it can't be read."""
+    """Hex SHA-256 of a file's bytes; InputError if it can't be read."""
     with readable(path), local_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def local_file(place: Location) -> Path:
-    """`place` itself, or a copy of the file at a URL; the copy is kept until the file on the store changes.
+    """Return `place` itself, or a copy of the file at a URL, which is kept until the file on the store changes.
 
     Raises
     ------
     InputError
-        If there is no file at the URL, or it may not be read.
+        If the file at the URL is missing or may not be read.
     """
     if isinstance(place, Path):
         return place
     versions = remote.cache_path("files", place).parent
-    copy = versions / hashlib.sha256(remote.version(place).encode()).hexdigest()[:16] / place.name
+    copy = versions / sha256_text(remote.version(place))[:16] / place.name
     if not copy.exists():
         with atomic_path(copy) as temporary:
             remote.download(place, temporary)
@@ -200,7 +202,7 @@ def local_file(place: Location) -> Path:
 
 @contextmanager
 def readable(path: Location) -> Iterator[None]:
-    """Turn what the operating system says about reading `path` into an InputError."""
+    """Turn errors of the operating system on reading `path` into an InputError."""
     try:
         yield
     except FileNotFoundError as error:
@@ -210,7 +212,7 @@ def readable(path: Location) -> Iterator[None]:
 
 
 def table_kind(schema: pa.Schema) -> str | None:
-    """``<table>/<version>`` of one of the project's tables; None for a user's own."""
+    """``<table>/<version>`` of one of the project's tables; None for a user's table."""
     kind = (schema.metadata or {}).get(SCHEMA_KEY)
     return kind.decode("utf-8", "replace") if kind else None
 

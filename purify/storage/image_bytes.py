@@ -1,4 +1,4 @@
-"""Bytes of images by uri: files, and members of uncompressed tars, here or on a store, from any number of threads."""
+"""Image bytes by uri: files and members of uncompressed tars, local or on a store, from any number of threads."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from types import TracebackType
 
 from purify.errors import InputError
 from purify.storage.files import readable
-from purify.storage.image_cache import RemoteBlobs
+from purify.storage.image_cache import RemoteImageReader
 from purify.storage.locations import Url, as_text, split_uri
 from purify.storage.tar_index import TarIndex, index_tar
 
-#: No photo is larger; reading such a file whole could end the process.
+#: No photo is larger; to read such a file could exhaust the memory.
 MAX_BYTES = 1 << 30
 # A named pipe must not block the reader, and no child process should inherit the descriptor.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-class BlobReader:
+class ImageByteReader:
     """Reads the bytes behind uris; thread safe.
 
     A tar is indexed at its first use and stays open until `close`; its members are read by position, so threads
-    share the descriptor without waiting for each other. Of what lies on a store each image is one request, once.
+    share the descriptor without waiting for each other. An image on a store takes one request.
     """
 
     def __init__(self) -> None:
         self._archives: dict[Path, tuple[int, TarIndex]] = {}
-        self._remote = RemoteBlobs()
+        self._remote = RemoteImageReader()
         self._lock = Lock()
 
-    def __enter__(self) -> BlobReader:
+    def __enter__(self) -> ImageByteReader:
         return self
 
     def __exit__(
@@ -47,18 +47,18 @@ class BlobReader:
             for descriptor, _ in self._archives.values():
                 os.close(descriptor)
             self._archives.clear()
-            self._remote = RemoteBlobs()
+            self._remote = RemoteImageReader()
 
     def read(self, uri: str) -> bytes:
-        """All bytes behind `uri`.
+        """Return all bytes behind `uri`.
 
         Raises
         ------
         OSError
-            If the file is missing, can't be read, is no plain file, or is larger than `MAX_BYTES`.
+            If the file is missing, unreadable, not a plain file, or larger than `MAX_BYTES`.
         InputError
-            If `uri` has no known form, or its archive is damaged or doesn't hold the member, or a store gives no
-            access: that says nothing about the image.
+            If `uri` has no known form, its archive is damaged or lacks the member, or a store denies access: none of
+            which is a defect of the image.
         PurifyError
             If a store doesn't answer.
         """
@@ -76,9 +76,9 @@ class BlobReader:
         return self._remote.read_member(url, member)
 
     def stamp(self, uri: str) -> str | None:
-        """Size and time of the last change of the file behind `uri`, or its version on a store; None: not to be had.
+        """Size and modification time of the file behind `uri`, or its version on a store; None if unavailable.
 
-        While it is the same, so are the bytes. The file of a tar's member is the archive.
+        An unchanged stamp means unchanged bytes. The file of a tar's member is the archive.
         """
         place, _ = split_uri(uri)
         if isinstance(place, Url):
@@ -125,7 +125,7 @@ def _pread(descriptor: int, offset: int, size: int) -> bytes:
     while size > 0:
         part = os.pread(descriptor, size, offset)
         if not part:
-            raise OSError(errno.EIO, "the file ends before the image does; it changed while it was read")
+            raise OSError(errno.EIO, "the file ends before the image does; it changed during the read")
         parts.append(part)
         offset, size = offset + len(part), size - len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)

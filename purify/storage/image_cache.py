@@ -1,9 +1,8 @@
-"""Images on stores: fetched once by a machine, and kept in its cache, since a training reads each in every epoch."""
+"""Images on stores: fetched once per machine and cached, since training reads each image in every epoch."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from pathlib import Path
 from threading import Lock
@@ -11,18 +10,19 @@ from threading import Lock
 from purify.errors import InputError, PurifyError
 from purify.storage import remote
 from purify.storage.files import atomic_path
+from purify.storage.hashes import sha256_text
 from purify.storage.locations import Url, as_text
 from purify.storage.tar_index import TarIndex, index_tar
 
-#: Turned off by ``0``: a source that is larger than the disk.
+#: Environment variable; ``0`` turns the cache off, for a source larger than the disk.
 KEEP_IMAGES = "PURIFY_CACHE_IMAGES"
 
 
-class RemoteBlobs:
-    """Reads files, and members of uncompressed tars, at URLs; thread safe.
+class RemoteImageReader:
+    """Reads files and members of uncompressed tars at URLs; thread safe.
 
-    What was fetched is known by its URL and version. Versions come from the listings of folders, which tell a
-    thousand in one request; where a store doesn't list, nothing is kept.
+    The cache is keyed by URL and version. Versions come from listings of folders, a thousand per request; without
+    listings nothing is cached.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class RemoteBlobs:
         self._keep = os.environ.get(KEEP_IMAGES) != "0"
 
     def stamp(self, url: Url) -> str | None:
-        """The version of the file at `url`; None where it can't be had."""
+        """The version of the file at `url`; None if unavailable."""
         folder = url.parent
         versions = self._folders.get(folder)
         if versions is None:  # threads may list a folder twice; none waits for another
@@ -44,7 +44,7 @@ class RemoteBlobs:
         return versions.get(url.name)
 
     def read_file(self, url: Url, *, most: int) -> bytes:
-        """All bytes of a file, but not more than `most`."""
+        """Return the bytes of a file, at most `most`."""
         stamp = self.stamp(url)
         kept = self._place(str(url), stamp) if stamp else None
         return _kept(kept) or self._fetch(url, 0, most, kept)
@@ -55,7 +55,7 @@ class RemoteBlobs:
         Raises
         ------
         InputError
-            If the archive is damaged or doesn't hold it.
+            If the archive is damaged or lacks it.
         """
         _, index = self._archive(url)
         if member not in index.members:
@@ -63,7 +63,7 @@ class RemoteBlobs:
         return index.members[member]
 
     def read_member(self, url: Url, member: str) -> bytes:
-        """All bytes of a member of a tar."""
+        """Return all bytes of a member of a tar."""
         version, _ = self._archive(url)
         offset, size = self.position(url, member)
         if not size:
@@ -71,7 +71,7 @@ class RemoteBlobs:
         kept = self._place(str(url), version, str(offset))
         content = _kept(kept) or self._fetch(url, offset, size, kept)
         if len(content) < size:
-            raise OSError(errno.EIO, "the archive ends before the image does; it changed while it was read")
+            raise OSError(errno.EIO, "the archive ends before the image does; it changed during the read")
         return content
 
     def _archive(self, url: Url) -> tuple[str, TarIndex]:
@@ -87,13 +87,13 @@ class RemoteBlobs:
                 with atomic_path(kept) as temporary:
                     temporary.write_bytes(content)
             except PurifyError as error:
-                raise PurifyError(f"{error}; set {KEEP_IMAGES}=0 to keep no images") from error
+                raise PurifyError(f"{error}; set {KEEP_IMAGES}=0 to cache no images") from error
         return content
 
     def _place(self, *key: str) -> Path | None:
         if not self._keep:
             return None
-        digest = hashlib.sha256("\0".join(key).encode("utf-8", "surrogateescape")).hexdigest()
+        digest = sha256_text(*key)
         return remote.cache_folder() / "images" / digest[:2] / digest[2:]
 
 

@@ -1,6 +1,6 @@
-"""Names of images: where their bytes lie (``uri``), and paths inside a root.
+"""Locations of files, uris of images, and paths inside a root.
 
-``file:///folder/image.jpg`` is a file, ``s3://bucket/image.jpg`` one on a store that fsspec knows;
+``file:///folder/image.jpg`` is a local file, ``s3://bucket/image.jpg`` a file on a store that fsspec supports;
 ``tar://label/image.jpg::file:///folder/set.tar`` is a member of an uncompressed tar. The parts of a uri are
 percent-encoded bytes, so every file name has a uri, UTF-8 or not, and ``::`` is never part of a member's name.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote_to_bytes
 
-from purify.config import without_credentials
+from purify.credentials import without_credentials
 from purify.errors import InputError
 
 _FILE, _TAR, _SEPARATOR = "file://", "tar://", "::"
@@ -24,7 +24,7 @@ _LOCAL_PROTOCOLS = frozenset({"file", "local"})
 
 @dataclass(frozen=True)
 class Url:
-    """A file or folder on a store that fsspec knows, such as ``s3://bucket/folder``; nothing in it is encoded."""
+    """A file or folder on a store that fsspec supports, such as ``s3://bucket/folder``; not percent-encoded."""
 
     protocol: str
     path: str
@@ -57,27 +57,27 @@ class Url:
 
     @property
     def parent(self) -> Url:
-        """The folder that holds it."""
+        """The folder above."""
         return Url(self.protocol, self.path.rpartition("/")[0])
 
 
-#: Where data lies: on this machine, or on a store.
+#: A place of data, on this machine or on a store.
 Location = Path | Url
 
 
 def is_url(text: str) -> bool:
-    """Whether `text` names a store, not a path of this machine."""
+    """Whether `text` is the URL of a store and not a local path."""
     match = _URL.fullmatch(text)
     return match is not None and match["protocol"] not in _LOCAL_PROTOCOLS
 
 
 def to_location(text: str) -> Location:
-    """A path, or the URL of a store; ``file://`` is the machine's own paths.
+    """Parse a path or the URL of a store; ``file://`` is a local path.
 
     Raises
     ------
     InputError
-        If a URL has no path, is chained by ``::``, or holds credentials: these never go into tables and logs.
+        If a URL has no path, is chained by ``::``, or holds credentials, which must not enter tables and logs.
     """
     match = _URL.fullmatch(text)
     if match is None:
@@ -94,12 +94,12 @@ def to_location(text: str) -> Location:
     if not path.strip("/"):
         raise InputError(f"{text}: names no bucket or folder; expected {protocol}://BUCKET/PATH")
     if _SEPARATOR in path or protocol == "tar":
-        raise InputError(f"{text}: chained URLs are not known; give the URL of a folder or file alone")
+        raise InputError(f"{text}: chained URLs are not supported; give the URL of a folder or file alone")
     return Url(protocol, path)
 
 
 def absolute(place: Location) -> str:
-    """`place` in a form that holds in any working folder."""
+    """`place` in a form that is valid in any working folder."""
     return str(place.resolve() if isinstance(place, Path) else place)
 
 
@@ -155,15 +155,6 @@ def inner_path(path: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
         raise InputError(f"{path}: leaves the image root; give a path relative to the root, without '..'")
     return posixpath.normpath(path)
-
-
-def is_hidden(path: str) -> bool:
-    """Whether the operating system or an archiver put this file there for itself."""
-    parts = path.split("/")
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1] in _HIDDEN_BY_NAME
-
-
-_HIDDEN_BY_NAME = frozenset({"Thumbs.db", "thumbs.db", "desktop.ini"})
 
 
 def as_text(name: str) -> str:

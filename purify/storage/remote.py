@@ -1,4 +1,4 @@
-"""Files on stores that fsspec knows (S3, Google Cloud Storage, ...): read, listed, copied, and their errors told.
+"""Files on stores that fsspec supports (S3, Google Cloud Storage, ...): reads, listings, copies, clear errors.
 
 Credentials come from the store's own environment and configuration (``AWS_*``, ``FSSPEC_*``), never from a URL,
 and no message holds any.
@@ -7,7 +7,6 @@ and no message holds any.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,14 +16,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from purify.errors import InputError, PurifyError
+from purify.storage.hashes import sha256_text
 from purify.storage.locations import Url, inner_path
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-#: Bytes that are read at once where a file is read from front to back.
+#: Bytes per read of a file from front to back.
 _BLOCK = 4 << 20
-#: What tells two contents of one name apart, the best first: stores differ in what they say of a file.
+#: Entries that tell versions of a file apart, the best first; stores differ in what they provide.
 _VERSION_KEYS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 _CREDENTIALS = (
     "give credentials by the environment (for S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE) or "
@@ -36,9 +36,9 @@ _stores_lock = Lock()
 
 
 def cache_folder() -> Path:
-    """Local folder for copies of remote files and for runs that are published: ``PURIFY_CACHE``.
+    """Local folder for copies of remote files and for published runs: ``PURIFY_CACHE``.
 
-    Without it, ``purify`` in ``XDG_CACHE_HOME`` or ``~/.cache``. What is in it can be made again.
+    Default: ``purify`` in ``XDG_CACHE_HOME`` or ``~/.cache``. Its contents can be recreated.
     """
     if chosen := os.environ.get("PURIFY_CACHE"):
         return Path(chosen).absolute()
@@ -46,20 +46,18 @@ def cache_folder() -> Path:
 
 
 def cache_path(kind: str, url: Url) -> Path:
-    """Place in the cache for what belongs to `url`; it ends with the URL's own name."""
-    return (
-        cache_folder() / kind / hashlib.sha256(str(url).encode("utf-8", "surrogateescape")).hexdigest()[:24] / url.name
-    )
+    """Path in the cache for copies of `url`; it ends with the URL's own name."""
+    return cache_folder() / kind / sha256_text(str(url))[:24] / url.name
 
 
 @contextmanager
 def explained(url: Url) -> Iterator[None]:
-    """Turn what a store's client raises about `url` into an error that says what to do.
+    """Turn errors of a store's client about `url` into actionable ones.
 
     Raises
     ------
     InputError
-        If nothing is there, access is denied, credentials are missing, or the store's package is.
+        If nothing is there, access is denied, or credentials or the store's package are missing.
     PurifyError
         If the store can't be reached or fails.
     """
@@ -79,12 +77,12 @@ def explained(url: Url) -> Iterator[None]:
 
 
 def version(url: Url) -> str:
-    """What changes when the file's content does."""
+    """A text that changes with the file's content."""
     return _version(_info(url))
 
 
 def is_folder(url: Url) -> bool:
-    """Whether `url` is a folder; if it is a file, it is not; InputError if nothing is there."""
+    """Whether `url` is a folder and not a file; InputError if nothing is there."""
     return _info(url)["type"] == "directory"
 
 
@@ -101,12 +99,12 @@ def exists(url: Url) -> bool:
 
 
 def list_files(url: Url) -> dict[str, str]:
-    """Relative names of all files below a folder -> their versions; empty if there is no such folder.
+    """Relative names of all files below a folder -> their versions; empty for a missing folder.
 
     Raises
     ------
     InputError
-        If a name has a part that no path can have (empty, ``.`` or ``..``).
+        If a name has a part that is impossible in a path (empty, ``.`` or ``..``).
     """
     store, path = _open_store(url)
     with explained(url):
@@ -114,12 +112,12 @@ def list_files(url: Url) -> dict[str, str]:
         found: Mapping[str, Mapping[str, Any]] = store.find(path, detail=True)
     prefix = f"{path.rstrip('/')}/"
     files = {name.removeprefix(prefix): info for name, info in found.items() if name.startswith(prefix)}
-    # A key that ends in a slash is how consoles make an empty folder.
+    # Consoles create an empty folder as a key that ends in a slash.
     return {_plain_name(url, name): _version(info) for name, info in files.items() if name and not name.endswith("/")}
 
 
 def list_folder(url: Url) -> dict[str, str]:
-    """Names of the files right in a folder -> their versions."""
+    """Names of the files directly in a folder -> their versions."""
     store, path = _open_store(url)
     with explained(url):
         store.invalidate_cache()
@@ -128,12 +126,12 @@ def list_folder(url: Url) -> dict[str, str]:
 
 
 def read_range(url: Url, offset: int, size: int) -> bytes:
-    """`size` bytes from `offset` on, fewer where the file ends; from any number of threads.
+    """Return `size` bytes from `offset` on, fewer at the end of the file; thread safe.
 
     Raises
     ------
     FileNotFoundError
-        If the file is gone; whatever else goes wrong is not the file's fault, and raises as `explained` does.
+        If the file is gone; all other errors are those of `explained`.
     """
     store, path = _open_store(url)
     with explained(url):
@@ -152,7 +150,7 @@ def read_range(url: Url, offset: int, size: int) -> bytes:
 
 @contextmanager
 def reading(url: Url) -> Iterator[BinaryIO]:
-    """Open a file for reading from front to back, with jumps."""
+    """Open a file for reading from front to back, with seeks."""
     store, path = _open_store(url)
     with explained(url), store.open(path, "rb", block_size=_BLOCK, cache_type="readahead") as stream:
         yield cast(BinaryIO, stream)
@@ -166,7 +164,7 @@ def download(url: Url, path: Path) -> None:
 
 
 def upload(path: Path, url: Url) -> str:
-    """Copy a local file to the store, where it appears whole or not at all; returns its version."""
+    """Copy a local file to the store, atomically, and return its version."""
     store, name = _open_store(url)
     with explained(url):
         store.put_file(os.fspath(path), name)
@@ -174,10 +172,10 @@ def upload(path: Path, url: Url) -> str:
 
 
 def _open_store(url: Url) -> tuple[AbstractFileSystem, str]:
-    """The file system of `url`, and its path in it.
+    """The file system of `url`, and the path in it.
 
-    Asynchronous file systems are shared by all threads: a client for each would be made anew in every pool.
-    fsspec itself keeps one of the others for each thread.
+    Asynchronous file systems are shared by all threads: otherwise every pool would create its clients anew. Of the
+    others fsspec itself keeps one per thread.
     """
     import fsspec
 
@@ -205,7 +203,7 @@ def _info(url: Url) -> Mapping[str, Any]:
 
 def _version(info: Mapping[str, Any]) -> str:
     stamp = next((info[key] for key in _VERSION_KEYS if info.get(key)), "")
-    # Some stores give a time in one form for a file, and in another in a listing.
+    # Some stores format times differently in listings and for single files.
     return f"{info.get('size')}-{stamp.timestamp() if isinstance(stamp, datetime) else stamp}"
 
 

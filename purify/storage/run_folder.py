@@ -13,7 +13,7 @@ from typing import Any
 from purify.errors import InputError
 from purify.storage.files import read_json, write_json
 from purify.storage.locations import Location, Url, to_location
-from purify.storage.sync import Mirror
+from purify.storage.sync import SyncedFolder
 
 #: Name of the file by which a process holds a run.
 LOCK = ".lock"
@@ -80,7 +80,7 @@ class RunFolder:
         """The run at a path, or at a URL: that one is worked on in this machine's cache."""
         location = to_location(place) if isinstance(place, str) else place
         if isinstance(location, Url):
-            return cls(Mirror.of(location).folder, location)
+            return cls(SyncedFolder.of(location).folder, location)
         return cls(location)
 
     @property
@@ -175,16 +175,16 @@ class RunFolder:
     def pull(self) -> None:
         """Fetch what another machine published of this run."""
         if self.url is not None:
-            Mirror(self.root, self.url).pull()
+            SyncedFolder(self.root, self.url).pull()
 
     def publish(self) -> None:
         """Upload what is finished and not yet published."""
         if self.url is not None:
-            Mirror(self.root, self.url).publish()
+            SyncedFolder(self.root, self.url).publish()
 
     def shown(self, path: Path) -> str:
         """Where others find a file of the run: its path, or its URL."""
-        return str(path) if self.url is None else Mirror(self.root, self.url).shown(path)
+        return str(path) if self.url is None else SyncedFolder(self.root, self.url).shown(path)
 
     @contextmanager
     def lock(self, *, when_busy: Callable[[str], object] | None = None) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""A folder that is also at a URL: work is done on this machine, and what is finished is published there."""
+"""A local working folder whose finished files are published at a URL."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from purify.storage import remote
 from purify.storage.files import atomic_path, read_json, write_json
 from purify.storage.locations import Url
 
-#: Files of work that is not finished: they are of use to this machine alone.
+#: Files of unfinished work, of use to this machine alone.
 _UNFINISHED = ("resume.safetensors",)
 _SHARDS = ".shards"
-#: What was last seen at the URL: name -> size and time of the local file, and version of the published one.
+#: Last state of the URL: name -> size and time of the local file, and version of the published one.
 _STATE = ".published.json"
 _RECORDS = "stages/"
 _publishing = Lock()
 
 
 @dataclass(frozen=True)
-class Mirror:
-    """The local folder of what is published at a URL.
+class SyncedFolder:
+    """A local folder and the URL at which its finished files are published.
 
-    Single files appear whole or not at all. Records of stages follow the files that they tell of, so whoever reads
-    in between finds at worst a stage that is not yet recorded, and does it again.
+    Single files appear atomically. Records of stages follow the stages' files, so a reader in between finds at worst a
+    stage without its record, and repeats it.
     """
 
     folder: Path
     url: Url
 
     @classmethod
-    def of(cls, url: Url) -> Mirror:
-        """The mirror of `url` in this machine's cache."""
+    def of(cls, url: Url) -> SyncedFolder:
+        """The folder of `url` in this machine's cache."""
         return cls(remote.cache_path("runs", url), url)
 
     def pull(self) -> None:
-        """Fetch what is at the URL and not here, or has changed there since this machine last saw it."""
+        """Fetch files that are missing here or have changed at the URL since the last pull or publication."""
         with _publishing:
             state = self._state()
             for name, version in sorted(remote.list_files(self.url).items(), key=lambda item: _order(item[0])):
@@ -50,24 +50,24 @@ class Mirror:
             self._keep(state)
 
     def publish(self) -> None:
-        """Upload the finished files that have changed since they were last published or fetched."""
+        """Upload the finished files that have changed since the last pull or publication."""
         with _publishing:
             state = self._state()
             for name in sorted(self._finished_files(), key=_order):
                 path = self.folder / name
                 known = state.get(name)
                 if known is None or known != _seen(path, known["version"]):
-                    seen = _seen(path, "")  # before the upload: what is written meanwhile is published next time
+                    seen = _seen(path, "")  # before the upload: later changes are published next time
                     state[name] = {**seen, "version": remote.upload(path, self.url / name)}
                     self._keep(state)
 
     def shown(self, path: Path) -> str:
-        """Where others find a file of the folder."""
+        """The public URL of a file in the folder."""
         name = path.relative_to(self.folder).as_posix()
         return str(self.url if name == "." else self.url / name)
 
     def _finished_files(self) -> Iterator[str]:
-        # The listing of records comes first: one that appears later may tell of files that were not listed.
+        # Records are listed first: a later one may refer to files that were not listed.
         records = [path for path in (self.folder / _RECORDS).glob("*") if path.is_file()]
         others = [path for path in self.folder.rglob("*") if path.is_file()]
         for path in (*records, *others):

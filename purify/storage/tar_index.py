@@ -1,8 +1,7 @@
-"""Index of an uncompressed tar: where each member's bytes lie, so that any one is a single read."""
+"""Index of an uncompressed tar: the position of each member, so that any member is a single read."""
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ import pyarrow as pa
 from purify.errors import InputError
 from purify.storage import remote
 from purify.storage.files import read_table, readable, write_table
+from purify.storage.hashes import sha256_text
 from purify.storage.locations import Location, Url, as_text, inner_path
 
+_SHOWN = 3
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -34,7 +35,7 @@ _KINDS = {
     tarfile.GNUTYPE_SPARSE: "a sparse file",
 }
 
-#: How the index of a remote tar is kept; names are bytes, since not all are UTF-8.
+#: Schema of the cached index of a remote tar; names are bytes, since not all are UTF-8.
 _KEPT = pa.schema(
     [
         pa.field("name", pa.binary(), nullable=False),
@@ -54,7 +55,7 @@ class TarIndex:
     members
         Name -> (offset, size) in bytes of a plain file.
     refused
-        Name -> what it is, for links, devices and the like: they are never followed.
+        Name -> kind, for links, devices and the like, which are never followed.
     """
 
     members: Mapping[str, tuple[int, int]]
@@ -62,15 +63,15 @@ class TarIndex:
 
 
 def index_tar(place: Location) -> TarIndex:
-    """Read the headers of a tar; an archive that didn't change since is not read again.
+    """Read the headers of a tar; an unchanged archive is not read again.
 
-    The index of a tar on a store is also kept in the cache: between small images the headers lie so close that to
-    read them is to read the whole archive.
+    The index of a tar on a store is also cached: headers between small images lie so close that reading them means
+    reading the whole archive.
 
     Raises
     ------
     InputError
-        If it can't be read, is compressed or damaged, holds a name twice, or a name that leaves the archive.
+        If it is unreadable, compressed or damaged, or has names that are there twice or leave the archive.
     """
     if isinstance(place, Url):
         return _remote_index(place, remote.version(place))
@@ -87,11 +88,11 @@ def _index(path: Path, _size: int, _mtime_ns: int) -> TarIndex:
 
 @lru_cache(maxsize=8)
 def _remote_index(url: Url, version: str) -> TarIndex:
-    digest = hashlib.sha256(version.encode()).hexdigest()[:16]
+    digest = sha256_text(version)[:16]
     kept = remote.cache_path("tar-indexes", url).with_suffix(f".{digest}.parquet")
     try:
         return _from_table(read_table(kept, _KEPT))
-    except InputError:  # not there yet, or damaged
+    except InputError:  # missing or damaged
         with remote.reading(url) as stream:
             index = _read_index(url, stream)
         write_table(_to_table(index), kept)
@@ -144,30 +145,40 @@ def _refuse_compressed(path: Location, stream: BinaryIO) -> None:
 def _read_members(path: Location, archive: tarfile.TarFile) -> TarIndex:
     members: dict[str, tuple[int, int]] = {}
     refused: dict[str, str] = {}
+    unsafe: list[str] = []
+    twice: list[str] = []
     while (member := archive.next()) is not None:
         # tarfile keeps every header otherwise: gigabytes for millions of members
         archive.members.clear()  # type: ignore[attr-defined]
         if member.isdir():
             continue
-        name = _member_name(path, member.name)
+        try:
+            name = inner_path(member.name)
+        except InputError as error:
+            unsafe.append(str(error))
+            continue
         if name in members or name in refused:
-            raise InputError(f"{path}: member {as_text(name)} is there twice; write the archive anew")
-        if member.isreg() and member.sparse is None:
+            twice.append(name)
+        elif member.isreg() and member.sparse is None:
             members[name] = (member.offset_data, member.size)
         else:
             refused[name] = _KINDS.get(member.type, "a sparse file" if member.isreg() else "no plain file")
+    _refuse_names(path, unsafe, [f"{name} is there twice" for name in twice])
     return TarIndex(MappingProxyType(members), MappingProxyType(refused))
 
 
-def _member_name(path: Location, name: str) -> str:
-    try:
-        return inner_path(name)
-    except InputError as error:
-        raise InputError(f"{path}: member {as_text(str(error))}") from error
+def _refuse_names(path: Location, *kinds: list[str]) -> None:
+    """InputError that counts each kind of problem with members, if there is any."""
+    lines = []
+    for problems in filter(None, kinds):
+        shown = "; member ".join(as_text(problem) for problem in problems[:_SHOWN])
+        lines.append(f"member {shown}" + (f"; {len(problems)} such members" if len(problems) > 1 else ""))
+    if lines:
+        raise InputError(f"{path}: {'; '.join(lines)}; write the archive anew")
 
 
 def _check_end(path: Location, stream: BinaryIO, offset: int) -> None:
-    """A damaged header in the middle ends tarfile's listing as the end mark does; here it must not."""
+    """Tell the end mark from a damaged header, which ends tarfile's listing as well."""
     stream.seek(offset)
     if any(stream.read(tarfile.BLOCKSIZE)):
         raise InputError(f"{path}: damaged tar archive: no member header at byte {offset}; write it anew")

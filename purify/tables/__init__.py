@@ -1,1 +1,1 @@
-"""The tables between the stages: schemas, users' tables, decisions, reviews, differences."""
+"""Tables between the stages: schemas, manifests, users' tables, decisions, reviews, differences, pairs."""

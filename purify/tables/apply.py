@@ -1,4 +1,4 @@
-"""Manifest + verdicts (+ reviews) -> what is kept, what is removed, and what becomes of each label. Pure functions."""
+"""Manifest + verdicts (+ reviews) -> cleaned, removed and label tables. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from purify.errors import InputError
 from purify.tables.decisions import check_decisions
+from purify.tables.manifest import ok_rows
 from purify.tables.reviews import override_verdicts
-from purify.tables.schema import CLEANED, LABELS, REMOVED, Decision, Status
+from purify.tables.schema import CLEANED, LABELS, REMOVED, Decision
 from purify.tables.user_tables import first_row
 
 _KEPT = pa.array([Decision.KEEP.value, Decision.RELABEL.value])
@@ -19,19 +20,19 @@ _KEPT = pa.array([Decision.KEEP.value, Decision.RELABEL.value])
 
 @dataclass(frozen=True)
 class Purified:
-    """Every ``ok`` row of the manifest is in `cleaned` or in `removed`, in the manifest's order.
+    """The split of a manifest: each ``ok`` row is in `cleaned` or in `removed`, in the manifest's order.
 
     Attributes
     ----------
     cleaned
-        Schema `CLEANED`: ``label`` is the final one, ``given_label`` the manifest's, ``label_id`` the place of
+        Schema `CLEANED`: ``label`` is the final one, ``given_label`` that of the manifest, ``label_id`` the index of
         ``label`` among the sorted final labels.
     removed
-        Schema `REMOVED`: dropped rows and those to be reviewed, with the verdict's evidence.
+        Schema `REMOVED`: dropped rows and rows for review, with the evidence of their verdicts.
     labels
-        Schema `LABELS`, sorted: every given or final label with the number of ok images given it (``n``) and of
-        cleaned images that end with it (``n_kept``). ``new_label`` is the label itself; it and ``label_id`` are
-        null for a label that no image is left with.
+        Schema `LABELS`, sorted: every given or final label with its number of given ok images (``n``) and of final
+        images (``n_kept``). ``new_label`` is the label itself; it and ``label_id`` are null for a label without final
+        images.
     """
 
     cleaned: pa.Table
@@ -42,15 +43,15 @@ class Purified:
 def apply_verdicts(manifest: pa.Table, verdicts: pa.Table, reviews: pa.Table | None = None) -> Purified:
     """Split `manifest` (schema `MANIFEST`) by `verdicts` (schema `VERDICTS`, one for each ok row, any order).
 
-    A review (schema `REVIEWS`) overrides the verdict on its sample; one of no ok row has no effect.
+    A review (schema `REVIEWS`) overrides the verdict on its sample; reviews of other samples have no effect.
 
     Raises
     ------
     InputError
-        If a verdict is missing, double, of no ok row, of another label, or not to be followed, or a review is not
-        to be followed.
+        If a verdict is missing, duplicated, on a row that is not ok, or on another label; or if a verdict or a review
+        is invalid.
     """
-    rows = manifest.filter(pc.equal(manifest["status"], Status.OK.value))
+    rows = ok_rows(manifest)
     verdicts = _aligned(rows, verdicts)
     check_decisions("verdicts", verdicts)
     if reviews is not None:
@@ -64,19 +65,19 @@ def apply_verdicts(manifest: pa.Table, verdicts: pa.Table, reviews: pa.Table | N
     return Purified(
         cleaned=_table(cleaned, {"label": final, "label_id": label_id, "given_label": cleaned["label"]}, CLEANED),
         removed=_removed(rows, verdicts, pc.invert(kept)),
-        labels=_labels(manifest["label"].unique().to_pylist(), rows["label"], final, names),
+        labels=_labels(_given_labels(manifest), rows["label"], final, names),
     )
 
 
 def final_labels(verdicts: pa.Table) -> pa.ChunkedArray:
-    """The label that each sample ends with (schema `VERDICTS`); null for one that is removed."""
+    """The final label of each verdict (schema `VERDICTS`); null for a removed sample."""
     relabeled = pc.equal(verdicts["decision"], Decision.RELABEL.value)
     final = pc.if_else(relabeled, verdicts["new_label"], verdicts["label"])
     return pc.if_else(pc.is_in(verdicts["decision"], _KEPT), final, pa.scalar(None, pa.string()))
 
 
 def judged_rows(manifest: pa.Table, verdicts: pa.Table) -> pa.Table:
-    """The manifest's rows of the verdicts, in their order; nulls for a verdict of no row."""
+    """The manifest's rows of the verdicts, in their order; nulls for a verdict without one."""
     position = pc.index_in(verdicts["sample_id"].combine_chunks(), manifest["sample_id"].combine_chunks())
     return manifest.take(position)
 
@@ -86,10 +87,10 @@ def _aligned(rows: pa.Table, verdicts: pa.Table) -> pa.Table:
     ids, judged = rows["sample_id"].combine_chunks(), verdicts["sample_id"].combine_chunks()
     if len(judged.unique()) < len(judged):
         twice = next(sample_id for sample_id, n in Counter(judged.to_pylist()).items() if n > 1)
-        raise InputError(f"verdicts: {twice} is judged twice; leave one of its rows out")
+        raise InputError(f"verdicts: {twice} is judged twice; leave one of the rows out")
     if row := first_row(pc.invert(pc.is_in(judged, ids))):
         raise InputError(
-            f"verdicts: row {row}: {judged[row - 1]} is no ok row of the manifest; use the manifest they were made from"
+            f"verdicts: row {row}: {judged[row - 1]} is no ok row of the manifest; give the manifest that was analyzed"
         )
     position = pc.index_in(ids, judged)
     if position.null_count:
@@ -125,6 +126,11 @@ def _labels(given: list[str], of_ok: pa.ChunkedArray, final: pa.ChunkedArray, na
         },
         schema=LABELS,
     )
+
+
+def _given_labels(manifest: pa.Table) -> list[str]:
+    """The labels of a manifest; images without one have the empty label."""
+    return [label for label in manifest["label"].unique().to_pylist() if label]
 
 
 def _counts(labels: pa.ChunkedArray) -> dict[str, int]:

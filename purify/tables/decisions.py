@@ -1,4 +1,4 @@
-"""Decisions as they stand in a table, whoever took them: which there are, and what each must come with."""
+"""Validation of the decisions in a table of verdicts or reviews."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_decisions(source: str, table: pa.Table) -> None:
     if row := first_row(pc.invert(known)):
         raise InputError(
             f"{source}: {table['sample_id'][row - 1]}: unknown decision {table['decision'][row - 1]}; "
-            f"there are {', '.join(Decision)}"
+            f"expected one of {', '.join(Decision)}"
         )
     nameless = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(table["new_label"], "")), "")
     relabeled = pc.equal(table["decision"], Decision.RELABEL.value)

@@ -1,4 +1,4 @@
-"""What differs between two states of a data set. Pure functions of tables."""
+"""Differences between two states of a data set. Pure functions of tables."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.tables.schema import Status
+from purify.tables.manifest import is_ok
 
-#: What makes a sample another one under the same id.
+#: Columns whose change makes a sample another one under the same id.
 _CONTENT = ("label", "sha256", "status")
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Samples of a manifest that differ from those of an earlier one.
+    """Numbers of samples of a manifest that differ from an earlier one.
 
     Attributes
     ----------
     new, gone
-        Ids that only the later, or the earlier one has.
+        Ids of only the later, or only the earlier one.
     changed
-        Ids that both have, with other bytes, another label or another status.
+        Common ids with other bytes, another label or another status.
     lost
-        Ids whose image was usable and is no longer: gone, or not to be read.
+        Ids of images that were usable and are gone or unusable.
     """
 
     new: int
@@ -34,7 +34,7 @@ class Changes:
 
     @property
     def any(self) -> bool:
-        """Whether there are any."""
+        """Whether anything differs."""
         return self.new + self.changed + self.gone > 0
 
 
@@ -47,32 +47,32 @@ def compare_manifests(before: pa.Table, after: pa.Table) -> Changes:
     for name in _CONTENT:
         a, b = (pc.fill_null(table[name].combine_chunks(), "") for table in (then, now))
         differs = pc.or_(differs, pc.not_equal(a, b))
-    lost = pc.and_(_is_ok(then), pc.invert(_is_ok(now)))
+    lost = pc.and_(is_ok(then), pc.invert(is_ok(now)))
     gone = pc.invert(pc.is_in(before["sample_id"], after["sample_id"].combine_chunks()))
     return Changes(
         new=place.null_count,
         changed=_count(differs),
         gone=_count(gone),
-        lost=_count(lost) + _count(pc.and_(gone, _is_ok(before))),
+        lost=_count(lost) + _count(pc.and_(gone, is_ok(before))),
     )
 
 
 def not_in(rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
-    """Which `rows` are not among `others`: no other has both the bytes and the label.
+    """Mask of the `rows` whose bytes and label are not together in any of `others`.
 
-    A file under another name is the same image; without a hash, the id stands for the bytes.
+    A renamed file is the same image; without a hash, the id stands for the bytes.
     """
     return pc.invert(pc.is_in(_content_keys(rows), _content_keys(others)))
 
 
 def changed_share(before: pa.Table, after: pa.Table) -> float:
-    """The larger one of two shares: the rows of `after` that `before` has not, and those of `before` that left."""
+    """The larger of two shares: of new rows in `after`, and of rows in `before` that are gone."""
     shares = [_count(not_in(rows, others)) / max(len(rows), 1) for rows, others in ((after, before), (before, after))]
     return max(shares)
 
 
 def still_there(rows: pa.Table, manifest: pa.Table) -> bool:
-    """Whether the images of all `rows` are where they were, with the bytes that they had."""
+    """Whether the images of all `rows` are unchanged in place and bytes."""
     places = [pc.binary_join_element_wise(*_texts(table, "uri", "sha256"), "\n") for table in (rows, manifest)]
     return _count(pc.invert(pc.is_in(places[0], places[1].combine_chunks()))) == 0
 
@@ -84,10 +84,6 @@ def _content_keys(table: pa.Table) -> pa.ChunkedArray:
 
 def _texts(table: pa.Table, *names: str) -> list[pa.ChunkedArray]:
     return [pc.fill_null(table[name], "") for name in names]
-
-
-def _is_ok(table: pa.Table) -> pa.ChunkedArray:
-    return pc.equal(table["status"], Status.OK.value)
 
 
 def _count(mask: pa.Array | pa.ChunkedArray) -> int:

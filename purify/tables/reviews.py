@@ -1,6 +1,6 @@
-"""Reviews: what people decided of samples. A review overrides every later verdict on its sample.
+"""Reviews: decisions of people on samples, which override every later verdict.
 
-A table of reviews is a history, oldest first: of several reviews of a sample the last one holds.
+A table of reviews is a history, oldest first: of several reviews of a sample the last one is in force.
 """
 
 from __future__ import annotations
@@ -30,14 +30,13 @@ _AT = REVIEWS.field("at").type
 def read_reviews(path: Location) -> pa.Table:
     """Read a table of reviews (schema `REVIEWS`), oldest first.
 
-    Only ``sample_id`` and ``decision`` must be there, and ``new_label`` for a relabel. Times without a zone are
-    taken as UTC; a review without a time counts as older than those with one.
+    Required are ``sample_id`` and ``decision``, and ``new_label`` for a relabel. Times without a zone are taken as
+    UTC; reviews without a time count as the oldest.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, holds another of the project's tables, or has a review that can't be
-        followed.
+        If the file is missing, damaged, another of the project's tables, or has an invalid review.
     """
     with open_parquet(path) as file:
         require_kind(path, file.schema_arrow, REVIEWS)
@@ -53,9 +52,9 @@ def read_reviews(path: Location) -> pa.Table:
 
 
 def update_reviews(path: Path, change: Callable[[pa.Table], pa.Table]) -> pa.Table:
-    """Replace the reviews in the file `path` (none, if it isn't there) by `change` of them, and return these.
+    """Replace the reviews in the file `path` (none, if it is missing) by `change` of them, and return these.
 
-    Processes that do so take turns, so no one's reviews are lost. When it returns, the reviews are on the disk.
+    Processes take turns, so no review is lost. On return the reviews are on the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as turn:
@@ -66,7 +65,7 @@ def update_reviews(path: Path, change: Callable[[pa.Table], pa.Table]) -> pa.Tab
 
 
 def latest_reviews(reviews: pa.Table) -> pa.Table:
-    """The review that holds for each sample: the last of its rows, in the order of `reviews`."""
+    """The review in force for each sample: the last of its rows, in the order of `reviews`."""
     backwards = reviews.take(pa.array(range(len(reviews) - 1, -1, -1), pa.int64()))["sample_id"].combine_chunks()
     from_end = pc.index_in(backwards.unique(), backwards)
     rows = pc.subtract(pa.scalar(len(reviews) - 1, pa.int32()), from_end)
@@ -74,23 +73,23 @@ def latest_reviews(reviews: pa.Table) -> pa.Table:
 
 
 def merge_reviews(*histories: pa.Table) -> pa.Table:
-    """One history of several (schema `REVIEWS`), oldest first; rows that are in more than one are there once."""
+    """One history of several (schema `REVIEWS`), oldest first, without repeated rows."""
     together = pa.concat_tables(histories)
     numbered = together.append_column("row", pa.array(range(len(together)), pa.int64()))
-    # The groups come in no order that holds; that of their first rows does.
+    # The order of the groups is undefined; that of their first rows is not.
     first = numbered.group_by(REVIEWS.names).aggregate([("row", "min")])["row_min"].combine_chunks()
     return _oldest_first(together.take(first.take(pc.array_sort_indices(first))).combine_chunks())
 
 
 def override_verdicts(verdicts: pa.Table, reviews: pa.Table) -> pa.Table:
-    """`verdicts` (schema `VERDICTS`) with ``decision``, ``new_label`` and ``reason`` as their samples' reviews say.
+    """`verdicts` (schema `VERDICTS`) with ``decision``, ``new_label`` and ``reason`` of their samples' reviews.
 
     Reviews of other samples have no effect.
 
     Raises
     ------
     InputError
-        If a review can't be followed.
+        If a review is invalid.
     """
     check_decisions("reviews", reviews)
     latest = latest_reviews(reviews)
@@ -108,20 +107,20 @@ def override_verdicts(verdicts: pa.Table, reviews: pa.Table) -> pa.Table:
 
 
 def count_reviews(reviews: pa.Table, sample_ids: pa.ChunkedArray) -> dict[str, int]:
-    """How many of `sample_ids` are ``reviewed``, and of how many other samples the reviews are ``ignored``."""
+    """Numbers of `sample_ids` with a review (``reviewed``), and of other reviewed samples (``reviews_ignored``)."""
     reviewed = reviews["sample_id"].unique()
     held = pc.sum(pc.is_in(reviewed, sample_ids.combine_chunks())).as_py() or 0
     return {"reviewed": held, "reviews_ignored": len(reviewed) - held}
 
 
 def _oldest_first(reviews: pa.Table) -> pa.Table:
-    """By time; rows of the same time stay in their order, and those without one come first."""
+    """Sort by time, stably; rows without a time come first."""
     ticks = pc.fill_null(reviews["at"].combine_chunks().cast(pa.int64()), -(1 << 63))
     return reviews.take(pc.array_sort_indices(ticks))
 
 
 def _whole_microseconds(table: pa.Table) -> pa.Table:
-    """Let in times that are finer than a microsecond, as pandas writes them, and such without a zone."""
+    """Accept times finer than a microsecond, as pandas writes them, and times without a zone."""
     at = table["at"]
     if not pa.types.is_timestamp(at.type):
         return table

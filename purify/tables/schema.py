@@ -1,7 +1,7 @@
-"""The tables between the stages: one place for every column, its type and its closed vocabulary.
+"""Schemas of the tables between the stages: every column, its type and its closed vocabulary.
 
-Angles are in degrees, probabilities in [0, 1]. Every file carries ``purify.schema`` = ``<table>/<version>``
-in its Parquet metadata, so that a reader can tell what it holds.
+Angles are in degrees, probabilities in [0, 1]. The Parquet metadata of every file name its table:
+``purify.schema`` = ``<table>/<version>``.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ import enum
 
 import pyarrow as pa
 
-SCHEMA_KEY = b"purify.schema"
+from purify.storage.files import SCHEMA_KEY
+
 SCHEMA_VERSION = 1
 
 
 class Status(enum.StrEnum):
-    """Whether a manifest row holds a usable image."""
+    """Whether a manifest row has a usable image."""
 
     OK = "ok"
     UNREADABLE = "unreadable"
     TOO_SMALL = "too_small"
+    NO_LABEL = "no_label"
     DUPLICATE = "duplicate"
 
 
 class Decision(enum.StrEnum):
-    """What becomes of a sample."""
+    """The fate of a sample."""
 
     KEEP = "keep"
     DROP = "drop"
@@ -33,7 +35,7 @@ class Decision(enum.StrEnum):
 
 
 class Reason(enum.StrEnum):
-    """Why a decision was taken; the closed list of the ``reason`` column."""
+    """Grounds of a decision: the closed list of the ``reason`` column."""
 
     NEAR_DOMINANT = "near_dominant"
     FAR_FROM_DOMINANT = "far_from_dominant"
@@ -48,7 +50,7 @@ class Reason(enum.StrEnum):
 
 
 class Flag(enum.StrEnum):
-    """What the class report says of a label."""
+    """Verdict of the class report on a label."""
 
     OK = "ok"
     MIXED = "mixed"
@@ -119,8 +121,8 @@ CLASS_REPORT = _schema(
         ),
     ],
 )
-#: What reading each file of a source said, and the file's stamp at that time (`purify.ingest.inspection`).
-READINGS = _schema(
+#: Facts about each file of a source and its stamp at the time (`purify.ingest.inspection`).
+INSPECTIONS = _schema(
     "readings",
     [
         pa.field("uri", pa.string()),
@@ -154,7 +156,7 @@ CHANGES = _schema(
         pa.field("reason", pa.string(), nullable=False),
     ],
 )
-#: What people decided, oldest first; of several rows of a sample the last one holds.
+#: Decisions of people, oldest first; the last row of a sample is the one in force.
 REVIEWS = _schema(
     "reviews",
     [

@@ -1,4 +1,4 @@
-"""Users' tables of samples: Parquet or CSV with ``path,label`` (or ``sample_id,label``), maybe ``true_label``."""
+"""Users' tables of samples: Parquet or CSV with ``path,label`` (or ``sample_id,label``), optionally ``true_label``."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ from purify.errors import InputError
 from purify.storage.files import local_file, open_parquet, read_columns, readable, require_columns, table_kind
 from purify.storage.locations import Location
 
-#: Of the project's own tables, those whose rows are samples with a label.
+#: The project's own tables of labeled samples.
 _SAMPLE_TABLES = ("manifest/", "cleaned/")
 
 
-def read_samples(path: Location, *, required: Sequence[str] = ("label",), optional: Sequence[str] = ()) -> pa.Table:
-    """Read a table of samples: ``sample_id``, then the `required` columns, and the `optional` ones it has.
+def read_samples(
+    path: Location,
+    *,
+    required: Sequence[str] = ("label",),
+    optional: Sequence[str] = (),
+    empty_labels: bool = False,
+) -> pa.Table:
+    """Read a table of samples: ``sample_id``, the `required` columns, and the present ones of `optional`.
 
-    ``sample_id`` is the column of that name, else ``path``. Text stays exactly as it is in the file: there are
-    no special words such as NA, and no trimming. A Parquet column of whole numbers is read as their digits.
+    ``sample_id`` is the column of that name, else ``path``. Text stays exactly as in the file, without special words
+    such as NA and without trimming. A Parquet column of integers is read as their digits.
 
     Raises
     ------
     InputError
         If the file is missing, damaged, of another kind, empty, lacks a column, has an empty label or id
-        (only white space counts as empty), or an id twice. Rows are named from 1 without the header.
+        (white space alone counts as empty), or an id twice. Rows are numbered from 1 without the header.
+        With `empty_labels`, labels may be empty: a manifest also lists images without one.
     """
     reader = _reader_of(path)
     if reader is None:
@@ -35,13 +42,13 @@ def read_samples(path: Location, *, required: Sequence[str] = ("label",), option
     if not len(table):
         raise InputError(f"{path}: the table has no rows")
     _check_ids(path, table["sample_id"])
-    if "label" in required:
-        _check_filled(path, table["label"], "label", "give it a label or leave the row out")
+    if "label" in required and not empty_labels:
+        require_filled(path, table["label"], "label", "give it a label or leave the row out")
     return table
 
 
 def is_table(path: Location) -> bool:
-    """Whether the name's suffix is that of a table."""
+    """Whether a file is a table by its suffix."""
     return _reader_of(path) is not None
 
 
@@ -49,6 +56,13 @@ def first_row(mask: pa.ChunkedArray) -> int | None:
     """1-based row of the first true value; nulls are false."""
     index = pc.index(mask, pa.scalar(True)).as_py()
     return None if index < 0 else int(index) + 1
+
+
+def require_filled(path: Location, column: pa.ChunkedArray, name: str, remedy: str) -> None:
+    """InputError naming the first row of `column` that is empty or white space, and the remedy."""
+    empty = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(column, "")), "")
+    if row := first_row(empty):
+        raise InputError(f"{path}: row {row}: the {name} is empty; {remedy}")
 
 
 def _read_parquet(path: Location, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
@@ -87,7 +101,7 @@ def _csv_columns(
     return values
 
 
-#: Suffix -> reader; the kinds of table there are.
+#: Suffix -> reader.
 TABLE_READERS: Mapping[str, Callable[[Location, Sequence[str], Sequence[str]], pa.Table]] = {
     ".parquet": _read_parquet,
     ".csv": _read_csv,
@@ -119,7 +133,7 @@ def _to_text(path: Location, column: pa.ChunkedArray, name: str) -> pa.ChunkedAr
 
 
 def _check_ids(path: Location, ids: pa.ChunkedArray) -> None:
-    _check_filled(path, ids, "path (or sample_id)", "name the image or leave the row out")
+    require_filled(path, ids, "path (or sample_id)", "name the image or leave the row out")
     if len(ids.unique()) == len(ids):
         return
     first: dict[str, int] = {}
@@ -127,9 +141,3 @@ def _check_ids(path: Location, ids: pa.ChunkedArray) -> None:
         if sample_id in first:
             raise InputError(f"{path}: row {row}: {sample_id} is in row {first[sample_id]} already; leave one out")
         first[sample_id] = row
-
-
-def _check_filled(path: Location, column: pa.ChunkedArray, name: str, remedy: str) -> None:
-    empty = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(column, "")), "")
-    if row := first_row(empty):
-        raise InputError(f"{path}: row {row}: the {name} is empty; {remedy}")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError
-from purify.ingest.ingest import load_manifest
 from purify.models.checkpoint import save_checkpoint
 from purify.progress import Progress, silent
-from purify.tables.schema import Status
+from purify.tables.manifest import load_manifest, ok_rows
 from purify.training.data import TrainingSet
 from purify.training.distributed import connected, rank_device
 from purify.training.loop import train_rank
@@ -63,7 +61,7 @@ def training_set(table: pa.Table, *, name: str) -> TrainingSet:
     InputError
         If rows have no ``uri``: a table of paths has to be ingested first.
     """
-    rows = table.filter(pc.equal(table["status"], Status.OK.value))
+    rows = ok_rows(table)
     if rows["uri"].null_count:
         raise InputError(f"{name}: rows without a uri; run `purify ingest` with the --images roots first")
     return TrainingSet.from_columns(rows["sample_id"].to_pylist(), rows["uri"].to_pylist(), rows["label"].to_pylist())

@@ -13,9 +13,9 @@ from sklearn.linear_model import RidgeClassifier
 
 from purify.config import IngestConfig
 from purify.errors import InputError
-from purify.evaluation.pairs import read_pairs
 from purify.ingest.image_roots import ImageRoots
 from purify.ingest.ingest import ingest
+from purify.tables.pairs import read_pairs
 from purify_demo import DemoSet, DemoSpec, write_demo
 from purify_demo.dataset import render
 from purify_demo.plan import Kind, Picture, plan_held_out, plan_pairs, plan_set

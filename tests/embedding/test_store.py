@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from purify.embedding.store import EmbeddingWriter, read_embeddings
 from purify.errors import InputError
-from purify.tables.schema import SCHEMA_KEY
+from purify.storage.files import SCHEMA_KEY
 
 IDS = ["a/1.jpg", "a/2.jpg", "b/1.jpg"]
 VECTORS = np.array([[1, 2], [3, 4], [-5, 6]], np.float32)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from purify.evaluation.gain import compare_models
+from purify.evaluation.gain import compare_models, gap_sentence
 from purify.evaluation.intervals import interval, resample_weights, weighted_auc
 from purify.evaluation.verification import auc, fold_accuracy
 
@@ -40,6 +40,36 @@ def test_gap_closed_and_differences() -> None:
     assert result["differences"]["purified-raw"]["accuracy_interval"][0] > 0
     assert set(result["differences"]) == {"purified-raw", "purified-random", "purified-oracle", "oracle-raw"}
     assert result["models"]["raw"]["n_train"] == 100
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "sentence"),
+    [
+        (0.82, (0.7, 0.931), "82 % of the gap (95 % interval 70 to 93 %)"),
+        (0.9, (0.6, 1.2), "90 % of the gap (95 % interval 60 to 120 %: not distinguishable from 100 %)"),
+        (
+            1.31,
+            (0.9, 1.8),
+            "the whole gap, as far as these pairs can tell "
+            "(131 % of the gap, 95 % interval 90 to 180 %: not distinguishable from 100 %)",
+        ),
+        (
+            0.2,
+            (-0.3, 0.7),
+            "no certain share of the gap (20 % of the gap, 95 % interval -30 to 70 %: not distinguishable from none)",
+        ),
+        (
+            1.31,
+            (1.1, 1.5),
+            "the whole gap and more (131 % of the gap, 95 % interval 110 to 150 %): on these pairs the purified model "
+            "beats the oracle, a difference that may also be the seeds of the two trainings",
+        ),
+    ],
+)
+def test_a_share_of_the_gap_is_worded_with_its_interval(
+    value: float, interval: tuple[float, float], sentence: str
+) -> None:
+    assert gap_sentence({"value": value, "interval": interval}) == sentence
 
 
 def test_the_answer_is_plain_json() -> None:

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purify.errors import InputError
-from purify.evaluation.pairs import Pairs, exclude_training, join_folds, read_pairs
+from purify.evaluation.unseen_pairs import exclude_training, join_folds
 from purify.ingest.image_roots import ImageRoots
+from purify.tables.pairs import Pairs, read_pairs
 
 NAMES = [f"set/{person}/{person}_{i:04d}.jpg" for person in ("Ann_Lee", "Bo", "Cy") for i in (1, 2, 3)]
 BOTH = "Bo\t1\t2\nBo\t1\tCy\t1\n"
@@ -76,7 +77,7 @@ def test_of_two_formats_of_an_image_the_choice_does_not_depend_on_hashing(tmp_pa
     path = _file(tmp_path, BOTH)
     names = [*NAMES, *(name.replace(".jpg", ".png") for name in NAMES)]
     code = (
-        "from pathlib import Path; from purify.evaluation.pairs import read_pairs; "
+        "from pathlib import Path; from purify.tables.pairs import read_pairs; "
         f"print(read_pairs(Path({str(path)!r}), {names}).a)"
     )
     answers = set()

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 from purify.config import IngestConfig
 from purify.images.decoding import decode_rgb
 from purify.ingest.image_roots import ImageRoots
-from purify.ingest.ingest import ingest, load_manifest
+from purify.ingest.ingest import ingest
 from purify.storage.files import write_table
-from purify.storage.image_bytes import BlobReader
+from purify.storage.image_bytes import ImageByteReader
 from purify.storage.tar_index import index_tar
+from purify.tables.manifest import load_manifest
 
 
 def test_a_noisy_table_against_two_archives(faces: Path, tmp_path: Path) -> None:
@@ -26,7 +27,7 @@ def test_a_noisy_table_against_two_archives(faces: Path, tmp_path: Path) -> None
     assert manifest["true_label"].to_pylist() == table["true_label"].to_pylist()
     assert set(manifest["status"].to_pylist()) == {"ok"}
     assert set(manifest["width"].to_pylist()) == {112}
-    with BlobReader() as reader:
+    with ImageByteReader() as reader:
         pixels = decode_rgb(reader.read(manifest["uri"][0].as_py()), 48)
     assert pixels.std() > 10
 

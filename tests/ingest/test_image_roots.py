@@ -9,7 +9,7 @@ import pytest
 
 from purify.errors import InputError
 from purify.ingest.image_roots import ImageRoots
-from purify.storage.image_bytes import BlobReader
+from purify.storage.image_bytes import ImageByteReader
 from purify.storage.locations import file_uri, tar_uri
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
@@ -28,7 +28,7 @@ def archive(tmp_path: Path, write_tar: Write) -> Path:
 def test_roots_are_searched_in_order(folder: Path, archive: Path) -> None:
     for paths, content in (([folder, archive], b"a1"), ([archive, folder], b"other")):
         roots = ImageRoots(paths)
-        with BlobReader() as reader:
+        with ImageByteReader() as reader:
             assert reader.read(str(roots.resolve("a/1.jpg"))) == content
             assert reader.read(str(roots.resolve("./c//3.jpg"))) == b"c3"
             assert roots.resolve("c/4.jpg") is None
@@ -77,7 +77,7 @@ def test_links_are_followed_inside_the_root_only(folder: Path, tmp_path: Path) -
     (folder / "a" / "broken.jpg").symlink_to("nothing")
     (folder / "a" / "loop.jpg").symlink_to("loop.jpg")
     roots = ImageRoots([folder])
-    with BlobReader() as reader:
+    with ImageByteReader() as reader:
         assert reader.read(str(roots.resolve("a/in.jpg"))) == b"b2"
     for name in ("a/out.jpg", "outside/secret.jpg"):
         with pytest.raises(InputError, match=f"{name}: a link that leaves the root"):

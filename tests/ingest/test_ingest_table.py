@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from purify.config import IngestConfig
 from purify.errors import InputError
-from purify.ingest.ingest import ingest, load_manifest, load_truth
+from purify.ingest.ingest import ingest, ingest_again
 from purify.storage.files import write_table
 from purify.tables.apply import apply_verdicts
+from purify.tables.manifest import load_manifest, load_truth
 from purify.tables.schema import MANIFEST, VERDICTS
 
 Encode = Callable[..., bytes]
@@ -81,6 +82,31 @@ def test_several_roots_and_missing_images(
     assert manifest["status"].to_pylist() == ["ok", "unreadable", "ok", "ok", "ok"]
     assert manifest["status_reason"][1].as_py() == "missing: not found in any image root"
     assert manifest["uri"][1].as_py() is None
+
+
+def test_missing_images_are_told_in_one_sentence(tmp_path: Path, images: Path, config: IngestConfig) -> None:
+    table = save(tmp_path / "t.csv", {"path": [*PATHS, "x/1.png", "x/2.png"], "label": list("ABCXX")})
+    ingested = ingest_again(table, [images], config, known=None)
+    assert ingested.warnings == (
+        f"2 of 5 images are missing from the image roots ({images}): x/1.png, x/2.png; "
+        "give the folders or tars that hold them with --images",
+    )
+    assert ingest_again(images, [], config, known=None).warnings == ()
+
+
+def test_a_path_in_several_roots_is_told(
+    tmp_path: Path, images: Path, write_tree: Write, encode: Encode, config: IngestConfig
+) -> None:
+    other = write_tree(tmp_path / "other", {PATHS[0]: encode(seed=8)})
+    table = save(tmp_path / "t.csv", {"path": PATHS, "label": list("ABC")})
+    ingested = ingest_again(table, [images, other], config, known=None)
+    (warning,) = ingested.warnings
+    assert warning.startswith(
+        f"1 path is in more than one image root ({images}, {other}), and the first root was taken"
+    )
+    assert PATHS[0] in warning
+    assert ingested.manifest.equals(ingest(table, [images], config))
+    assert ingest_again(table, [images, images], config, known=None).warnings == ()
 
 
 def test_truth_that_is_empty_is_not_truth_that_is_unknown(tmp_path: Path, images: Path, config: IngestConfig) -> None:

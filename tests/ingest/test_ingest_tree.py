@@ -8,16 +8,22 @@ import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purify.config import IngestConfig
 from purify.errors import InputError
-from purify.ingest.ingest import ingest
+from purify.ingest import folder_root
+from purify.ingest.ingest import Ingested, ingest, ingest_again
+from purify.ingest.leftovers import is_hidden
 from purify.storage import image_bytes as blobs
-from purify.storage.image_bytes import BlobReader
-from purify.tables.schema import MANIFEST
+from purify.storage.files import write_table
+from purify.storage.image_bytes import ImageByteReader
+from purify.tables.apply import apply_verdicts
+from purify.tables.manifest import load_manifest, ok_rows
+from purify.tables.schema import MANIFEST, VERDICTS
 
 Encode = Callable[..., bytes]
 Write = Callable[[Path, Mapping[str, bytes]], Path]
@@ -49,7 +55,7 @@ def test_a_tar_gives_the_same_manifest_as_its_folder(
 
 
 LABELS = st.text(st.characters(exclude_characters="\0/", exclude_categories=("Cs",)), min_size=1, max_size=8).filter(
-    lambda name: name.strip() and not name.startswith(".") and name not in ("__MACOSX", "Thumbs.db")
+    lambda name: name.strip() and not is_hidden(name)
 )
 
 
@@ -66,7 +72,7 @@ def test_labels_and_bytes_survive_any_name(
     files = {f"{label}/{i}.png": encode(seed=i) for label, n in counts.items() for i in range(n)}
     root = tmp_path_factory.mktemp("trip")
     sources = [write_tree(root / "set", files), write_tar(root / "set.tar", files)]
-    with BlobReader() as reader:
+    with ImageByteReader() as reader:
         for manifest in (ingest(source, [], config) for source in sources):
             assert manifest["sample_id"].to_pylist() == sorted(files)
             for row in manifest.to_pylist():
@@ -154,11 +160,11 @@ def test_names_that_are_not_utf8(tmp_path: Path, encode: Encode, config: IngestC
     manifest = ingest(tmp_path / "set", [], config)
     assert manifest["sample_id"].to_pylist() == ["Ren\\xe9/\\xff.png"]
     assert manifest["label"].to_pylist() == ["Ren\\xe9"]
-    with BlobReader() as reader:
+    with ImageByteReader() as reader:
         assert reader.read(manifest["uri"][0].as_py()) == encode()
     with open(folder + rb"/\xff.png", "wb") as file:
         file.write(encode())
-    with pytest.raises(InputError, match="two files are called"):
+    with pytest.raises(InputError, match=r"xff\.png is the name of two files in UTF-8"):
         ingest(tmp_path / "set", [], config)
 
 
@@ -191,11 +197,10 @@ def _put(source: Path, name: str, content: bytes = b"") -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda s: _put(s, "1.jpg"), r"1\.jpg is in no folder; put images in one folder a label"),
         (lambda s: _put(s, " /1.jpg"), "the label, is empty"),
-        (lambda s: _put(s, "B/front/1.jpg") or _put(s, "C/front/1.jpg"), "B/front and C/front are two folders"),
+        (lambda s: _put(s, "B/front/1.jpg") or _put(s, "C/front/1.jpg"), "images lie in nested folders; choose"),
         (_link, "linked is a linked folder"),
-        (_link_out, r"A/2\.png: a link that leaves the root"),
+        (_link_out, r"A/2\.png is a link that leaves the root"),
     ],
 )
 def test_folders_that_the_user_has_to_mend(
@@ -205,6 +210,143 @@ def test_folders_that_the_user_has_to_mend(
     spoil(source)
     with pytest.raises(InputError, match=message):
         ingest(source, [], config)
+
+
+def _ingested(source: Path, config: IngestConfig) -> Ingested:
+    return ingest_again(source, [], config, known=None)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path, write_tree: Write, encode: Encode, config: IngestConfig) -> None:
+    source = write_tree(tmp_path / "set", {"A/1.png": encode(), **{f" /{i}.png": encode() for i in range(5)}})
+    _link(source)
+    _link_out(source)
+    with pytest.raises(InputError) as caught:
+        ingest(source, [], config)
+    message = str(caught.value)
+    assert message.startswith(f"{source}: these problems have to be mended first:")
+    assert "linked is a linked folder" in message
+    assert "A/2.png is a link that leaves the root" in message
+    assert "5 lie in folders whose name, the label, is empty, such as  /0.png,  /1.png,  /2.png; rename" in message
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_stray_images_are_rows_without_a_label(
+    tmp_path: Path, write_tree: Write, write_tar: Write, encode: Encode, config: IngestConfig, kind: str
+) -> None:
+    files = {"A/1.png": encode(), "B/1.png": encode(seed=1), "stray.png": encode(seed=2), "z.JPG": b"", "list.txt": b""}
+    source = write_tree(tmp_path / "set", files) if kind == "folder" else write_tar(tmp_path / "set.tar", files)
+    ingested = _ingested(source, config)
+    manifest = ingested.manifest
+    assert manifest["sample_id"].to_pylist() == ["A/1.png", "B/1.png", "stray.png", "z.JPG"]
+    assert manifest["label"].to_pylist() == ["A", "B", "", ""]
+    assert manifest["status"].to_pylist() == ["ok", "ok", "no_label", "no_label"]
+    assert manifest["status_reason"][2].as_py() == "no_label: in no label folder; move it into one"
+    assert ingested.warnings == (
+        "2 images lie in no label folder (stray.png, z.JPG) and can't be used: status no_label",
+    )
+    write_table(manifest, tmp_path / "manifest.parquet")
+    assert load_manifest(tmp_path / "manifest.parquet").equals(manifest)
+    again = ingest(tmp_path / "manifest.parquet", [source], config)
+    assert again["status"].to_pylist() == manifest["status"].to_pylist()
+    verdicts = [
+        {
+            "sample_id": row["sample_id"],
+            "label": row["label"],
+            "decision": "keep",
+            "reason": "near_dominant",
+            "rule": "r",
+        }
+        for row in ok_rows(manifest).to_pylist()
+    ]
+    purified = apply_verdicts(manifest, pa.Table.from_pylist(verdicts, schema=VERDICTS))
+    assert purified.labels["label"].to_pylist() == ["A", "B"]
+
+
+def test_images_without_any_label_folder_are_refused(
+    tmp_path: Path, write_tree: Write, encode: Encode, config: IngestConfig
+) -> None:
+    source = write_tree(tmp_path / "set", {f"{i}.png": encode(seed=i) for i in range(3)})
+    with pytest.raises(InputError, match=r"no image lies in a folder of a label; put images in one folder a label"):
+        ingest(source, [], config)
+
+
+NESTED = ["Anna/2019/1.png", "Anna/2020/2.png", "Bert/2019/3.png"]
+
+
+def test_the_level_of_nested_labels_is_asked_for(
+    tmp_path: Path, write_tree: Write, encode: Encode, config: IngestConfig
+) -> None:
+    source = write_tree(tmp_path / "set", {name: encode(seed=i) for i, name in enumerate(NESTED)})
+    with pytest.raises(InputError) as caught:
+        ingest(source, [], config)
+    assert "--label-depth 1: 2 labels (Anna, Bert)\n" in str(caught.value)
+    assert "--label-depth 2: 2 labels (2019, 2020)" in str(caught.value)
+    for depth, labels in ((1, ["Anna", "Anna", "Bert"]), (2, ["2019", "2020", "2019"])):
+        manifest = ingest(source, [], config.model_copy(update={"label_depth": depth}))
+        assert manifest["sample_id"].to_pylist() == NESTED
+        assert manifest["label"].to_pylist() == labels
+        assert set(manifest["status"].to_pylist()) == {"ok"}
+    with pytest.raises(InputError, match="no image lies in a folder on level 3"):
+        ingest(source, [], config.model_copy(update={"label_depth": 3}))
+
+
+def test_mixed_levels_are_asked_for_and_images_above_the_labels_are_strays(
+    tmp_path: Path, write_tree: Write, encode: Encode, config: IngestConfig
+) -> None:
+    names = ["Anna/1.png", "Bert/2.png", "Bert/old/3.png"]
+    source = write_tree(tmp_path / "set", {name: encode(seed=i) for i, name in enumerate(names)})
+    with pytest.raises(InputError, match=r"depth 2: 1 label \(old\); 2 images above that level would have none"):
+        ingest(source, [], config)
+    first = ingest(source, [], config.model_copy(update={"label_depth": 1}))
+    assert first["label"].to_pylist() == ["Anna", "Bert", "Bert"]
+    second = ingest(source, [], config.model_copy(update={"label_depth": 2}))
+    assert second["label"].to_pylist() == ["", "", "old"]
+    assert second["status"].to_pylist() == ["no_label", "no_label", "ok"]
+
+
+def test_files_that_tools_leave_behind_are_no_samples(
+    tmp_path: Path, write_tree: Write, write_tar: Write, encode: Encode, config: IngestConfig
+) -> None:
+    left = [
+        "A/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "#recycle/B/2.png", "lost+found/3.png", "A/.thumbnails/4.png",
+        "__MACOSX/A/5.png", "A/Thumbs.db", "A/.DS_Store", "A/1.json", "A/1.png.json", "A/1.txt", "A/1.xmp",
+    ]  # fmt: skip
+    files = {"A/1.png": encode(), "B/1.png": encode(seed=1), **dict.fromkeys(left, encode(seed=2))}
+    for source in (write_tree(tmp_path / "set", files), write_tar(tmp_path / "set.tar", files)):
+        ingested = _ingested(source, config)
+        assert ingested.manifest["sample_id"].to_pylist() == ["A/1.png", "B/1.png"]
+        assert ingested.warnings == ()
+
+
+def test_a_run_inside_the_source_is_skipped_and_told(
+    tmp_path: Path, write_tree: Write, write_tar: Write, encode: Encode, config: IngestConfig
+) -> None:
+    run = {"runs/n/run.json": b"{}", "runs/n/stages/ingest.json": b"{}", "runs/n/thumbnails/x.png": encode()}
+    other = {"B/run.json": b"not a run's"}
+    files = {"A/1.png": encode(), "B/1.png": encode(seed=1)} | run | other
+    for source in (write_tree(tmp_path / "set", files), write_tar(tmp_path / "set.tar", files)):
+        ingested = _ingested(source, config)
+        assert ingested.manifest["sample_id"].to_pylist() == ["A/1.png", "B/1.png", "B/run.json"]
+        assert ingested.warnings == ("inside the source, the folders of purify's own runs were skipped: runs/n",)
+
+
+def test_a_folder_that_cannot_be_listed_is_a_row(
+    tmp_path: Path, write_tree: Write, encode: Encode, config: IngestConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_tree(tmp_path / "set", {"A/1.png": encode(), "B/1.png": encode(seed=1)})
+    scan = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "B":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(folder_root.os, "scandir", refuse)
+    manifest = ingest(source, [], config)
+    assert manifest["sample_id"].to_pylist() == ["A/1.png", "B/"]
+    assert manifest["label"].to_pylist() == ["A", "B"]
+    assert manifest["status"].to_pylist() == ["ok", "unreadable"]
+    assert manifest["status_reason"][1].as_py() == "permission_denied: the folder can't be listed"
 
 
 def test_nothing_to_ingest(tmp_path: Path, write_tree: Write, write_tar: Write, config: IngestConfig) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from purify.errors import InputError
 from purify.storage import image_bytes as blobs
-from purify.storage.image_bytes import BlobReader
+from purify.storage.image_bytes import ImageByteReader
 from purify.storage.locations import Url, as_text, file_uri, inner_path, split_uri, tar_uri
 from purify.storage.tar_index import index_tar
 
@@ -72,14 +72,14 @@ def test_members_come_back_as_they_went_in(
     wanted = {name: content for name, content in wanted.items() if name.strip() and not name.startswith("/")}
     path = write_tar(tmp_path_factory.mktemp("tar") / "set.tar", wanted)
     assert set(index_tar(path).members) == set(wanted)
-    with BlobReader() as reader:
+    with ImageByteReader() as reader:
         assert {name: reader.read(tar_uri(name, path)) for name in wanted} == wanted
 
 
 def test_many_threads_read_at_once(tmp_path: Path, write_tar: WriteTar) -> None:
     files = {f"p{i % 7}/{i}.bin": bytes([i % 256]) * (100 + i) for i in range(300)}
     path = write_tar(tmp_path / "set.tar", files)
-    with BlobReader() as reader, ThreadPoolExecutor(8) as pool:
+    with ImageByteReader() as reader, ThreadPoolExecutor(8) as pool:
         contents = list(pool.map(lambda name: reader.read(tar_uri(name, path)), files))
     assert contents == list(files.values())
 
@@ -88,7 +88,7 @@ def test_many_threads_read_at_once(tmp_path: Path, write_tar: WriteTar) -> None:
 def test_closing_frees_the_descriptors(tmp_path: Path, write_tar: WriteTar) -> None:
     path = write_tar(tmp_path / "set.tar", {"a/1": b"x"})
     before = len(os.listdir("/proc/self/fd"))
-    with BlobReader() as reader:
+    with ImageByteReader() as reader:
         reader.read(tar_uri("a/1", path))
         assert len(os.listdir("/proc/self/fd")) == before + 1
     assert len(os.listdir("/proc/self/fd")) == before
@@ -97,7 +97,7 @@ def test_closing_frees_the_descriptors(tmp_path: Path, write_tar: WriteTar) -> N
 def test_files_are_read_and_other_things_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a b.bin").write_bytes(b"content")
     os.mkfifo(tmp_path / "pipe")
-    with BlobReader() as reader:
+    with ImageByteReader() as reader:
         assert reader.read(file_uri(tmp_path / "a b.bin")) == b"content"
         with pytest.raises(FileNotFoundError):
             reader.read(file_uri(tmp_path / "none"))
@@ -110,7 +110,7 @@ def test_files_are_read_and_other_things_are_not(tmp_path: Path, monkeypatch: py
 
 def test_an_archive_that_shrinks_while_it_is_read(tmp_path: Path, write_tar: WriteTar) -> None:
     path = write_tar(tmp_path / "set.tar", {"a/1": b"x" * 5000})
-    with BlobReader() as reader:
+    with ImageByteReader() as reader:
         reader.read(tar_uri("a/1", path))
         os.truncate(path, 2000)
         with pytest.raises(OSError, match="ends before"):
@@ -119,7 +119,7 @@ def test_an_archive_that_shrinks_while_it_is_read(tmp_path: Path, write_tar: Wri
 
 def test_a_member_that_is_not_there(tmp_path: Path, write_tar: WriteTar) -> None:
     path = write_tar(tmp_path / "set.tar", {"a/1": b"x"})
-    with BlobReader() as reader, pytest.raises(InputError, match=r"set\.tar: holds no file a/2"):
+    with ImageByteReader() as reader, pytest.raises(InputError, match=r"set\.tar: holds no file a/2"):
         reader.read(tar_uri("a/2", path))
 
 

@@ -17,14 +17,15 @@ import pytest
 from purify.config import IngestConfig
 from purify.errors import InputError, PurifyError
 from purify.ingest.image_roots import ImageRoots
-from purify.ingest.ingest import ingest, load_manifest
+from purify.ingest.ingest import ingest
 from purify.storage import image_bytes as blobs
 from purify.storage import remote
 from purify.storage import tar_index as archives
 from purify.storage.files import local_file
-from purify.storage.image_bytes import BlobReader
+from purify.storage.image_bytes import ImageByteReader
 from purify.storage.locations import Location, Url, file_uri, tar_uri, to_location
 from purify.storage.tar_index import index_tar
+from purify.tables.manifest import load_manifest
 
 Encode = Callable[..., bytes]
 Write = Callable[[Path, Mapping[str, bytes]], Path]
@@ -42,6 +43,11 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Url:
     """An empty folder in memory, and an empty cache."""
     monkeypatch.setenv("PURIFY_CACHE", str(tmp_path / "cache"))
     return _at(f"memory://{secrets.token_hex(6)}/data")
+
+
+@pytest.fixture
+def config() -> IngestConfig:
+    return IngestConfig(workers=2)
 
 
 def _at(text: str) -> Url:
@@ -134,7 +140,7 @@ def test_many_threads_read_at_once(store: Url) -> None:
     archive = _put(store, {"set.tar": _tar(contents), **contents}) / "set.tar"
     uris = [uri for name in contents for uri in (tar_uri(name, archive), file_uri(store / name))]
     for _ in ("from the store", "from the cache"):
-        with BlobReader() as reader, ThreadPoolExecutor(8) as pool:
+        with ImageByteReader() as reader, ThreadPoolExecutor(8) as pool:
             assert list(pool.map(reader.read, uris)) == [content for content in contents.values() for _ in range(2)]
 
 
@@ -153,7 +159,7 @@ def test_an_image_is_fetched_once_and_again_when_it_changed(
     uris = [file_uri(memory / "a.bin"), tar_uri("m", memory / "set.tar")]
 
     def read_all() -> list[bytes]:
-        with BlobReader() as reader:
+        with ImageByteReader() as reader:
             return [reader.read(uri) for uri in uris]
 
     assert read_all() == read_all() == [b"first", b"member"]
@@ -202,7 +208,7 @@ def test_damaged_archives_are_refused_by_their_url(memory: Url) -> None:
 def test_images_that_are_no_images(store: Url, monkeypatch: pytest.MonkeyPatch) -> None:
     _put(store, {"empty": b"", "huge": b"x" * 100})
     monkeypatch.setattr(blobs, "MAX_BYTES", 50)
-    with BlobReader() as reader:
+    with ImageByteReader() as reader:
         assert reader.read(file_uri(store / "empty")) == b""
         with pytest.raises(OSError, match="51 bytes"):
             reader.read(file_uri(store / "huge"))

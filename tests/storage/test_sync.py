@@ -13,9 +13,9 @@ from purify.storage import remote
 from purify.storage.files import write_json
 from purify.storage.locations import Url
 from purify.storage.run_folder import RunFolder
-from purify.storage.sync import Mirror
+from purify.storage.sync import SyncedFolder
 
-Machine = Callable[[str], Mirror]
+Machine = Callable[[str], SyncedFolder]
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ def url() -> Url:
 def machine(url: Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """The mirror of one URL on a machine of that name."""
 
-    def mirror(name: str) -> Mirror:
+    def mirror(name: str) -> SyncedFolder:
         monkeypatch.setenv("PURIFY_CACHE", str(tmp_path / name))
-        return Mirror.of(url)
+        return SyncedFolder.of(url)
 
     return mirror
 
 
-def _write(mirror: Mirror, **texts: str) -> None:
+def _write(mirror: SyncedFolder, **texts: str) -> None:
     for name, text in texts.items():
         path = mirror.folder / name.replace("__", "/").replace("_json", ".json")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -93,7 +93,7 @@ def test_a_history_merged_with_parts_of_itself_stays(history: list[Review], cut:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"sample_id": "a", "decision": "accept"}], "a: unknown decision accept; there are keep, drop"),
+        ([{"sample_id": "a", "decision": "accept"}], "a: unknown decision accept; expected one of keep, drop"),
         ([{"sample_id": "a", "decision": "relabel"}], "a: relabel without a new_label"),
         ([{"sample_id": "a", "decision": "relabel", "new_label": " "}], "a: relabel without a new_label"),
         ([{"sample_id": None, "decision": "keep"}], "row 1: sample_id is missing"),

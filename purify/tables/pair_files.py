@@ -1,4 +1,4 @@
-"""The files that list verification pairs: LFW's text form, and tables."""
+"""Files of verification pairs: LFW's text form, and tables."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NUMBERED_IMAGE = re.compile(r"(?P<person>.+)_(?P<number>[0-9]{1,9})\.[A-Za-z0-9
 _TRUTHS = {"1": True, "true": True, "0": False, "false": False}
 _SHOWN = 3
 
-#: A person and the number of one of its images, as LFW's form writes them.
+#: A person and the number of an image, as in LFW's form.
 Side = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class PairList:
-    """What a file says: names `a[P]` and `b[P]` of images, `same[P]`, and `fold[P]` where the file defines folds."""
+    """Contents of a file: names `a[P]` and `b[P]` of images, `same[P]`, and `fold[P]` if the file has folds."""
 
     a: Sequence[str]
     b: Sequence[str]
@@ -34,7 +34,7 @@ class PairList:
 
 
 def read_pair_list(path: Location, names: set[str], *, prefix: str | None) -> PairList:
-    """Read a pairs file of any known form; see `purify.evaluation.pairs.read_pairs`."""
+    """Read a pairs file of any known form; see `purify.tables.pairs.read_pairs`."""
     suffix = path.suffix.lower()
     if suffix in _TABLE_READERS:
         return _from_rows(path, _TABLE_READERS[suffix](path))
@@ -133,12 +133,12 @@ def _lfw_rows(path: Location, lines: Sequence[str], *, first: int) -> Iterator[t
 
 
 def _lfw_folds(path: Location, header: Sequence[str], count: int) -> list[int]:
-    """View 2: the header's first number is that of the folds, its second that of the pairs of each kind in one."""
+    """View 2: the header has the number of folds, and of the pairs of each kind per fold."""
     folds, per_kind = map(int, header)
     if folds * 2 * per_kind != count:
         raise InputError(
             f"{path}: line 1 announces {folds} folds of {per_kind} same and {per_kind} different pairs, but there are "
-            f"{count} pairs; get the whole file, or remove line 1 to have them folded anew"
+            f"{count} pairs; get the whole file, or remove line 1 to fold them anew"
         )
     return [folds * i // count for i in range(count)]
 

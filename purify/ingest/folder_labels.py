@@ -1,0 +1,71 @@
+"""Labels from folders: which level of the folders above an image is its label, given or inferred."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from purify.ingest.faults import Faults
+from purify.ingest.leftovers import is_image
+from purify.ingest.source_listing import and_so_on
+from purify.storage.locations import as_text
+
+LAYOUT = "put images in one folder a label, as in Some_Name/1.jpg, or list them in a table of path,label"
+_MOST_CHOICES = 4
+
+
+@dataclass(frozen=True)
+class LabelLevel:
+    """The level of the label folders, 1 right below the root.
+
+    Where it is `inferred`, the few files above it (none is an image) have their own folder as a label.
+    """
+
+    depth: int
+    inferred: bool
+
+    def label(self, name: str) -> str:
+        """The label of a file; empty for one above the label folders."""
+        folders = folders_of(name)
+        if len(folders) >= self.depth:
+            return folders[self.depth - 1]
+        return folders[-1] if self.inferred and folders else ""
+
+
+def folders_of(name: str) -> list[str]:
+    """The folders above a file, the outermost first."""
+    return name.split("/")[:-1]
+
+
+def find_label_depth(names: Sequence[str], given: int | None, faults: Faults) -> LabelLevel:
+    """The `given` level of the label folders, or the one that the files called `names` suggest.
+
+    No image in any folder on that level is one of the `faults`, and so are several levels to choose from: labels must
+    not be guessed.
+    """
+    inside = [name for name in names if "/" in name]
+    images = [name for name in inside if is_image(name)] or inside  # names without a suffix, in the last resort
+    folders = Counter(tuple(folders_of(name)) for name in images)
+    deepest = max(map(len, folders), default=0)
+    if names and deepest < (given or 1):
+        where = f"on level {given} (label_depth)" if given and deepest else "of a label"
+        faults.add_text(f"no image lies in a folder {where}; {LAYOUT}")
+    if given is not None:
+        return LabelLevel(given, inferred=False)
+    above = {path[: deepest - 1] for path in folders}
+    if deepest and (len(above) > 1 or min(map(len, folders)) < deepest):
+        faults.add_text(_question(folders, deepest))
+    return LabelLevel(max(deepest, 1), inferred=True)
+
+
+def _question(folders: Counter[tuple[str, ...]], deepest: int) -> str:
+    choices = [_choice(folders, depth) for depth in range(1, min(deepest, _MOST_CHOICES) + 1)]
+    return "images lie in nested folders; choose the level of the labels:\n    " + "\n    ".join(choices)
+
+
+def _choice(folders: Counter[tuple[str, ...]], depth: int) -> str:
+    labels = sorted({as_text(path[depth - 1]) for path in folders if len(path) >= depth})
+    above = sum(count for path, count in folders.items() if len(path) < depth)
+    without = f"; {above} images above that level would have none" if above else ""
+    return f"--label-depth {depth}: {len(labels)} label{'s' if len(labels) > 1 else ''} ({and_so_on(labels)}){without}"

@@ -1,0 +1,58 @@
+"""Files inside a source that are no samples: leftovers of other tools, sidecars of images, runs of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import PurePosixPath
+
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif .jp2".split()  # noqa: SIM905
+)
+_SIDECAR_SUFFIXES = frozenset({".json", ".txt", ".xmp"})
+#: Folders of archivers, storage appliances, file systems and recycle bins.
+_TOOL_FOLDERS = frozenset(
+    {"__MACOSX", "@eaDir", "#recycle", "#snapshot", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
+)
+_TOOL_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+_RUN_INFO = "run.json"
+#: Any of these beside ``run.json`` makes a folder a run of ours.
+_RUN_PARTS = frozenset({"manifest.parquet", "stages", ".lock"})
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file, or a folder above it, belongs to the operating system, an archiver or a storage appliance."""
+    parts = name.split("/")
+    return any(part.startswith(".") or part in _TOOL_FOLDERS for part in parts) or parts[-1].lower() in _TOOL_FILES
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its suffix."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def find_sidecars(names: Iterable[str]) -> set[str]:
+    """The files that describe an image beside them, such as ``1.json``, ``1.jpg.xmp`` for ``1.jpg``."""
+    names = list(names)
+    images = [name for name in names if is_image(name)]
+    described = {*images, *(name.rpartition(".")[0] for name in images)}
+    candidates = (name for name in names if PurePosixPath(name).suffix.lower() in _SIDECAR_SUFFIXES)
+    return {name for name in candidates if name.rpartition(".")[0] in described}
+
+
+def is_run_folder(children: Collection[str]) -> bool:
+    """Whether the names in a folder are those of a run."""
+    return _RUN_INFO in children and not _RUN_PARTS.isdisjoint(children)
+
+
+def find_run_folders(names: Iterable[str]) -> list[str]:
+    """The folders of runs among files given by their paths."""
+    names = list(names)
+    runs = {name.rpartition("/")[0]: set[str]() for name in names if name.endswith(f"/{_RUN_INFO}")}
+    if not runs:
+        return []
+    for name in names:
+        parts = name.split("/")
+        for depth in range(1, len(parts)):
+            if (folder := "/".join(parts[:depth])) in runs:
+                runs[folder].add(parts[depth])
+    return sorted(folder for folder, children in runs.items() if is_run_folder(children))

@@ -1,0 +1,60 @@
+"""Files of a root: what every kind of image root lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from purify.images.defects import Defect, UnreadableImageError
+from purify.ingest.faults import Faults
+from purify.storage.locations import Location
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a root: its relative `name`, and its uri or the problem in the way.
+
+    The name of a folder that can't be listed ends in a slash.
+    """
+
+    name: str
+    uri: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class RootListing:
+    """The files of a root without hidden ones, in an order that depends on their names or the archive alone.
+
+    Attributes
+    ----------
+    entries
+        The files.
+    faults
+        Faults that prevent the use of the root as a source.
+    run_folders
+        Runs of ours inside the root, whose files are left out.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
+    run_folders: list[str] = field(default_factory=list)
+
+
+class Root(Protocol):
+    """A place that holds images by relative name."""
+
+    @property
+    def path(self) -> Location:
+        """Path or URL of the root."""
+
+    def find(self, name: str) -> Entry | None:
+        """The file of that normalized name, or None; InputError if it leads out of the root."""
+
+    def listing(self) -> RootListing:
+        """All files of the root."""
+
+
+def not_a_file(detail: str) -> str:
+    """The problem of an entry that is no plain file."""
+    return str(UnreadableImageError(Defect.NOT_A_FILE, detail))
