@@ -161,11 +161,9 @@ def run_stages(folder: Path) -> None:
 
 def _train(config: PurifyConfig, table: Path, folder: Path, *, subcenters: int) -> None:
     from purify.training.job import TrainJob
-    from purify.training.launch import compute_threads, run_job
+    from purify.training.launcher import run_job
 
-    threads = compute_threads(config.train.parallel)
-    model, train = config.model.model_dump(), config.train.model_dump()
-    run_job(TrainJob(str(table), str(folder), model, train, subcenters, config.seed, threads))
+    run_job(TrainJob.of(config, table=table, folder=folder, subcenters=subcenters))
 
 
 def cost_table(answer: dict[str, Any]) -> Table:

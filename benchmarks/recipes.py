@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -33,7 +33,7 @@ from purify.progress import Progress, progress_board, silent
 from purify.storage.files import atomic_path, read_json, read_table, sha256_file, write_json
 from purify.tables.schema import MANIFEST
 from purify.training.job import TrainJob
-from purify.training.launch import run_job
+from purify.training.launcher import run_job
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "faces"
 _FACES = Path(os.environ.get("PURIFY_FACES", _BESIDE))
@@ -128,18 +128,10 @@ def run_recipe(recipe: Recipe, inputs: Inputs, config: PurifyConfig, folder: Pat
     values = {key: getattr(recipe, key) for key in ("subcenters", "negative_filter", "sample_rate")}
     config = config.model_copy(update={"train": config.train.model_copy(update=values), "seed": recipe.seed})
     figures: dict[str, Any] = {**asdict(recipe), "images": len(stages.ok_rows(manifest))}
-    job = TrainJob(
-        table=str(manifest_path),
-        folder=str(folder),
-        model=config.model.model_dump(),
-        train=config.train.model_dump(),
-        subcenters=recipe.subcenters,
-        seed=recipe.seed,
-        threads=1,
-    )
+    job = TrainJob.of(config, table=manifest_path, folder=folder, subcenters=recipe.subcenters)
     before = _children_seconds()
     try:
-        run_job(job)
+        run_job(replace(job, threads=1))
     except TrainingCollapsedError:
         nothing = dict.fromkeys(("angle_ap", "calibrated_ap", "f1", "clean_kept", "auc"))
         return {**figures, "collapsed": True, "cpu_seconds": _children_seconds() - before, **nothing}

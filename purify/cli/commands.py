@@ -197,19 +197,15 @@ def train_command(
     """MANIFEST -> OUT/checkpoint. Interrupted, the same command goes on where it was."""
     from purify.progress import progress_board
     from purify.storage.files import local_file
+    from purify.storage.run_folder import fingerprint
     from purify.training.job import TrainJob
-    from purify.training.launch import compute_threads, run_job
+    from purify.training.launcher import run_job
 
     config = load_config(config_file, overrides)
-    job = TrainJob(
-        table=str(local_file(manifest)),
-        folder=str(out),
-        model=config.model.model_dump(),
-        train=config.train.model_dump(),
-        subcenters=subcenters or config.train.subcenters,
-        seed=config.seed,
-        threads=compute_threads(config.train.parallel),
-    )
+    table, subcenters = local_file(manifest), subcenters or config.train.subcenters
+    made_from = {"table": table, "model": config.model.model_dump(), "train": config.train.recipe()}
+    made_from |= {"subcenters": subcenters, "seed": config.seed}
+    job = TrainJob.of(config, table=table, folder=out, subcenters=subcenters, fingerprint=fingerprint(made_from))
     with progress_board() as board:
         run_job(job, board.stage("train"))
     answer({"checkpoint": str(out / "checkpoint")}, as_json=False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from purify.errors import InputError
 from purify.models.iresnet import IRESNETS, IResNet
 from purify.models.mobilefacenet import REDUCTION, MobileFaceNet
-from purify.models.weights import mismatches, read_state_dict
+from purify.models.state_dicts import mismatches, read_state_dict
 
 BACKBONES = (*IRESNETS, "mobilefacenet")
 

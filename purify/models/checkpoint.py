@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from purify.errors import CheckpointError, InputError
 from purify.models.backbones import backbone_layout, build_backbone
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.weights import mismatches
+from purify.models.state_dicts import mismatches
 from purify.storage.files import atomic_path
 
 FILE_NAME = "model.safetensors"

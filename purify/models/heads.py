@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from purify.models.subcenter_cosine import nearest_cosines, subcenter_cosines
+from purify.models.subcenter_cosine import class_cosines, subcenter_cosines
 
 #: Standard deviation of a fresh head's numbers.
 INIT_STD = 0.01
@@ -98,7 +98,7 @@ class SubcenterHead(nn.Module):
 
     def cosines(self, embeddings: Tensor) -> Tensor:
         """``embeddings[N, D]`` -> cosines [N, C] to the nearest sub-center of each class."""
-        return nearest_cosines(embeddings, self.weight)
+        return class_cosines(embeddings, self.weight)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Scaled logits, with the margin on the true class; float32 also under autocast. Filtered ones are -inf."""

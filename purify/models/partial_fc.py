@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from purify.models.heads import SubcenterHead
-from purify.models.process_group import Part
+from purify.models.process_group import Shard
 
 _MOMENTUM = "momentum_buffer"
 
@@ -36,11 +36,11 @@ class ClassSample:
     classes: Tensor
     targets: Tensor
 
-    def within(self, part: Part) -> ClassSample:
+    def within(self, part: Shard) -> ClassSample:
         """Those of the sample that are in `part`, numbered from its start."""
         bounds = torch.tensor([part.start, part.stop], device=self.classes.device)
         start, stop = torch.searchsorted(self.classes, bounds).tolist()
-        place = Part(start, stop, len(self.classes))
+        place = Shard(start, stop, len(self.classes))
         return ClassSample(self.classes[place.slice] - part.start, place.local(self.targets))
 
 
@@ -59,12 +59,12 @@ def sample_classes(labels: Tensor, classes: int, *, rate: float, generator: torc
 
 
 @contextmanager
-def competing(
+def sampled_head(
     head: SubcenterHead,
     optimizer: torch.optim.SGD,
     labels: Tensor,
     *,
-    classes: Part,
+    classes: Shard,
     rate: float,
     generator: torch.Generator,
 ) -> Iterator[tuple[SubcenterHead, Tensor]]:
@@ -85,12 +85,12 @@ def competing(
         yield head, classes.local(labels)
         return
     sample = sample_classes(labels, classes.total, rate=rate, generator=generator).within(classes)
-    with lent_rows(head, optimizer, sample.classes) as part:
+    with borrowed_rows(head, optimizer, sample.classes) as part:
         yield part, sample.targets
 
 
 @contextmanager
-def lent_rows(head: SubcenterHead, optimizer: torch.optim.SGD, classes: Tensor) -> Iterator[SubcenterHead]:
+def borrowed_rows(head: SubcenterHead, optimizer: torch.optim.SGD, classes: Tensor) -> Iterator[SubcenterHead]:
     """A head of these classes alone, which stands in for `head` in the optimizer and is written back at the end.
 
     Weights and momentum of all classes remain in `head` and in the optimizer's state of its weight. Rows of other

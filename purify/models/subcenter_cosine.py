@@ -27,7 +27,7 @@ def subcenter_cosines(embeddings: Tensor, centers: Tensor) -> Tensor:
     return F.linear(F.normalize(embeddings, dim=1), directions).view(len(embeddings), classes, subcenters)
 
 
-def nearest_cosines(embeddings: Tensor, centers: Tensor) -> Tensor:
+def class_cosines(embeddings: Tensor, centers: Tensor) -> Tensor:
     """``embeddings[N, D]``, ``centers[C, K, D]`` -> cosines [N, C] to the nearest sub-center of each class.
 
     Neither needs unit rows. The gradient goes to the nearest sub-center alone. What fits one chunk is left to
@@ -35,7 +35,7 @@ def nearest_cosines(embeddings: Tensor, centers: Tensor) -> Tensor:
     """
     if centers.numel() <= CHUNK_NUMBERS:
         return subcenter_cosines(embeddings, centers).amax(dim=2)
-    cosines: Tensor = _ChunkedNearest.apply(F.normalize(embeddings, dim=1), centers)
+    cosines: Tensor = _ChunkedClassCosines.apply(F.normalize(embeddings, dim=1), centers)
     return cosines
 
 
@@ -45,7 +45,7 @@ def _chunks(centers: Tensor) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, classes, step))
 
 
-class _ChunkedNearest(torch.autograd.Function):
+class _ChunkedClassCosines(torch.autograd.Function):
     """``directions[N, D]`` of unit length, ``centers[C, K, D]`` -> cosines [N, C]."""
 
     @staticmethod

@@ -55,7 +55,7 @@ from purify.storage.locations import Location, Url, is_url, to_location
 from purify.storage.run_folder import RunFolder, fingerprint
 from purify.tables.schema import MANIFEST
 from purify.tables.user_tables import is_table
-from purify.training.launch import stop_running_jobs
+from purify.training.launcher import stop_running_jobs
 
 DEFAULT_CONFIG = PurifyConfig()
 #: The record of a run that is whole.

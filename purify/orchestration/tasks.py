@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ from purify.pipeline.update_log import note_embedded
 from purify.report.html import truth_figures, write_report
 from purify.storage.files import local_file, read_table, write_table
 from purify.storage.locations import Location, to_location
-from purify.storage.run_folder import RunFolder
+from purify.storage.run_folder import RunFolder, fingerprint
 from purify.tables.schema import CLEANED, MANIFEST, VERDICTS
 from purify.training.job import TrainJob
-from purify.training.launch import compute_threads, run_job
+from purify.training.launcher import run_job
 
 _MODEL = "model.safetensors"
 _ROUND = "round-"
@@ -97,25 +98,19 @@ def is_trained(run: RunFolder, name: str, config: PurifyConfig) -> bool:
 
 def _train(run: RunFolder, name: str, config: PurifyConfig) -> None:
     job, (table, folder) = _job(run, name, config), _places(run, name)
+    inputs = _training_inputs(table, job, config)
     run.run_stage(
         f"train-{name}",
-        _training_inputs(table, job, config),
+        inputs,
         [folder / "checkpoint" / _MODEL],
-        lambda: run_job(job, progress_for(f"train {name}")),
+        lambda: run_job(replace(job, fingerprint=fingerprint(inputs)), progress_for(f"train {name}")),
     )
 
 
 def _job(run: RunFolder, name: str, config: PurifyConfig) -> TrainJob:
     table, folder = _places(run, name)
-    return TrainJob(
-        table=str(table),
-        folder=str(folder),
-        model=config.model.model_dump(),
-        train=config.train.model_dump(),
-        subcenters=config.train.subcenters if _is_round(name) else 1,
-        seed=config.seed,
-        threads=compute_threads(config.train.parallel),
-    )
+    subcenters = config.train.subcenters if _is_round(name) else 1
+    return TrainJob.of(config, table=table, folder=folder, subcenters=subcenters)
 
 
 def _training_inputs(table: Path, job: TrainJob, config: PurifyConfig) -> dict[str, Any]:

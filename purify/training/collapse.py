@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from purify.errors import TrainingCollapsedError
-from purify.models.process_group import ALONE, World
+from purify.models.process_group import SINGLE_PROCESS, Ranks
 
 #: Least separation of a network that verdicts are drawn from. With a share q of wrong labels that are not
 #: memorized, a perfect network has about 1 - q / 2; chance is 0.5.
 MIN_SEPARATION = 0.65
 
 
-def separation(cosines: Tensor, labels: Tensor, world: World = ALONE) -> float:
+def separation(cosines: Tensor, labels: Tensor, ranks: Ranks = SINGLE_PROCESS) -> float:
     """``cosines[N, C]``, ``labels[N]`` -> share of other classes whose center is farther than the own one.
 
     1 when each image is nearest to its own class, 0.5 for a network that knows nothing, at any class count. Where
@@ -26,10 +26,10 @@ def separation(cosines: Tensor, labels: Tensor, world: World = ALONE) -> float:
     rows = (labels >= 0).nonzero().squeeze(1)
     own = torch.zeros_like(labels, dtype=cosines.dtype)
     own[rows] = cosines[rows, labels[rows]]
-    own = world.add(own)[:, None]
+    own = ranks.all_reduce(own)[:, None]
     farther, level = (cosines < own).sum(dim=1), (cosines == own).sum(dim=1)
     classes = torch.full_like(level, cosines.shape[1])
-    farther, level, classes = world.add(torch.stack([farther, level, classes])).float()
+    farther, level, classes = ranks.all_reduce(torch.stack([farther, level, classes])).float()
     return float(((farther + (level - 1) / 2) / (classes - 1).clamp_min(1)).mean()) if classes[0] > 1 else 1.0
 
 

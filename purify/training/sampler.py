@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from purify.models.process_group import World
+from purify.models.process_group import Ranks
 from purify.training.schedule import Schedule
 
 
@@ -46,7 +46,7 @@ class Sampler:
                 yield rows[step * size : (step + 1) * size].reshape(self.accumulate, self.batch_size)
             skip = 0
 
-    def own_batches(self, start: int, world: World) -> Iterator[npt.NDArray[np.int64]]:
+    def own_batches(self, start: int, ranks: Ranks) -> Iterator[npt.NDArray[np.int64]]:
         """The rank's part of each batch, from step `start` on: what it has to read and decode."""
-        own = world.part(self.batch_size).slice
+        own = ranks.shard(self.batch_size).slice
         return (batch[own] for rows in self.steps(start) for batch in rows)
