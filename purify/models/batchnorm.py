@@ -1,7 +1,7 @@
-"""Batch normalization with the statistics of the batch of all ranks, on any device.
+"""Batch normalization with statistics of the whole batch over all ranks, on any device.
 
-`torch.nn.SyncBatchNorm` exists for GPUs alone. Without it each rank would normalize by its own share of the batch:
-another function than one process computes, and the more so the smaller the shares.
+`torch.nn.SyncBatchNorm` supports only GPUs. Without it each rank would normalize by its own shard of the batch, unlike
+a single process, and the more so the smaller the shards.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CrossRankBatchNorm(_BatchNorm):
 
     @classmethod
     def of(cls, norm: _BatchNorm, ranks: Ranks) -> CrossRankBatchNorm:
-        """Stands in for `norm`, whose parameters and buffers it takes."""
+        """Replacement of `norm` that takes over its parameters and buffers."""
         joint = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
         joint._parameters, joint._buffers = norm._parameters, norm._buffers
         joint.training, joint.ranks = norm.training, ranks
@@ -55,7 +55,7 @@ class CrossRankBatchNorm(_BatchNorm):
 
 
 def synchronize_batchnorm(module: nn.Module, ranks: Ranks) -> None:
-    """Make all batch normalizations inside `module` see the batch of all ranks."""
+    """Make all batch normalizations inside `module` use the batch of all ranks."""
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm):
             setattr(module, name, CrossRankBatchNorm.of(child, ranks))

@@ -1,4 +1,4 @@
-"""Batches of views on the device, made by threads while it computes."""
+"""Batches of augmented views, prepared by threads while the device computes."""
 
 from __future__ import annotations
 

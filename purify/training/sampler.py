@@ -1,4 +1,4 @@
-"""Which images make which step: a function of the seed and the epoch alone, for any number of ranks."""
+"""Order of the images: a function of seed and epoch alone, the same for any number of ranks."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from purify.training.schedule import Schedule
 
 @dataclass(frozen=True)
 class Sampler:
-    """Shuffles the images anew in each epoch; what does not fill a step is left out of that epoch.
+    """Shuffles the images in each epoch, and drops the remainder that does not fill a step.
 
     Attributes
     ----------
     samples
         Number of images.
     batch_size
-        Images of all ranks together that are computed at once.
+        Images of a forward pass, of all ranks together.
     accumulate
         Batches a step.
     schedule
@@ -47,6 +47,6 @@ class Sampler:
             skip = 0
 
     def own_batches(self, start: int, ranks: Ranks) -> Iterator[npt.NDArray[np.int64]]:
-        """The rank's part of each batch, from step `start` on: what it has to read and decode."""
+        """Shard of each batch that is this rank's, from step `start` on."""
         own = ranks.shard(self.batch_size).slice
         return (batch[own] for rows in self.steps(start) for batch in rows)
