@@ -97,7 +97,7 @@ class View:
 
 @dataclass(frozen=True)
 class Surface:
-    """The visible point of a head for each pixel: X, Y in head units, `turn` (angle around the axis, 0 in front), `alpha`.
+    """Visible point of a head for each pixel: X, Y in head units, `turn` (angle around the axis, 0 in front), `alpha`.
 
     `normal` is a unit vector float32[3, S, S] in the view's frame.
     """

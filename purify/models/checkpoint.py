@@ -115,7 +115,17 @@ def _plain(tensor: Tensor) -> Tensor:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write ``folder/model.safetensors`` atomically; equal checkpoints give equal bytes."""
-    header = {
+    tensors = {f"backbone.{name}": tensor for name, tensor in checkpoint.backbone_state.items()}
+    tensors["head.weight"] = checkpoint.head_weight
+    with atomic_path(folder / FILE_NAME) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(_header(checkpoint), sort_keys=True)})
+        temporary.chmod(mode)  # safetensors lets only the owner read, whatever the umask says
+
+
+def _header(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "backbone": checkpoint.backbone_name,
         "embedding_dim": checkpoint.embedding_dim,
@@ -129,13 +139,6 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "preprocessing": checkpoint.preprocessing,
         "extra": checkpoint.extra,
     }
-    tensors = {f"backbone.{name}": tensor for name, tensor in checkpoint.backbone_state.items()}
-    tensors["head.weight"] = checkpoint.head_weight
-    with atomic_path(folder / FILE_NAME) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(header, sort_keys=True)})
-        temporary.chmod(mode)  # safetensors lets only the owner read, whatever the umask says
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

@@ -114,12 +114,7 @@ def initial_state(
 ) -> TrainState:
     """Fresh weights (or ``model.weights``) and an optimizer, on `device`."""
     torch.manual_seed(seed)
-    backbone = build_backbone(model.backbone, embedding_dim=model.embedding_dim, input_size=model.input_size)
-    if model.weights:
-        load_backbone_weights(backbone, Path(model.weights))
-    if config.freeze_backbone:
-        backbone.requires_grad_(False)
-    own = ranks.shard(classes)
+    backbone, own = _first_backbone(model, frozen=config.freeze_backbone), ranks.shard(classes)
     head = SubcenterHead(
         0,
         model.embedding_dim,
@@ -133,26 +128,36 @@ def initial_state(
     network = data_parallel(backbone, ranks, sync_batchnorm=config.sync_batchnorm)
     if config.compile:
         backbone.compile()
-    trainable = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(
-        [{"params": trainable}, {"params": [head.weight]}],
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        nesterov=config.nesterov and config.momentum > 0,
-    )
     return TrainState(
         backbone=backbone,
         network=network,
         head=head,
         classes=own,
-        optimizer=optimizer,
+        optimizer=_optimizer(backbone, head, config),
         loss_scaler=torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
         ema=EmaWeights(config.ema, backbone, head) if config.ema else None,
         device=device,
         dtype=dtype,
         ranks=ranks,
         seed=seed,
+    )
+
+
+def _first_backbone(model: ModelConfig, *, frozen: bool) -> nn.Module:
+    backbone = build_backbone(model.backbone, embedding_dim=model.embedding_dim, input_size=model.input_size)
+    if model.weights:
+        load_backbone_weights(backbone, Path(model.weights))
+    return backbone.requires_grad_(False) if frozen else backbone
+
+
+def _optimizer(backbone: nn.Module, head: SubcenterHead, config: TrainConfig) -> torch.optim.SGD:
+    trainable = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    return torch.optim.SGD(
+        [{"params": trainable}, {"params": [head.weight]}],
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.nesterov and config.momentum > 0,
     )
 
 
