@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.partial_fc import competing
-from purify.models.process_group import ALONE
+from purify.models.partial_fc import sampled_head
+from purify.models.process_group import SINGLE_PROCESS
 from purify.models.sharded_softmax import cross_entropy
 
 #: ArcFace's scale and margin; pytorch-metric-learning takes the margin in degrees, and its default is this.
@@ -70,7 +70,9 @@ def _ours(case: HeadCase, rate: float) -> _Rival:
     )
 
     def step(x: Tensor, labels: Tensor, optimizer: torch.optim.SGD, update: Callable[[], Any]) -> None:
-        drawn = competing(head, optimizer, labels, classes=ALONE.part(case.classes), rate=rate, generator=generator)
+        drawn = sampled_head(
+            head, optimizer, labels, classes=SINGLE_PROCESS.shard(case.classes), rate=rate, generator=generator
+        )
         with drawn as (part, targets):
             cross_entropy(part(x, targets), targets).backward()
             update()

@@ -20,9 +20,8 @@ from purify.config import IngestConfig, ModelConfig, TrainConfig
 from purify.errors import InputError
 from purify.images.loading import AHEAD
 from purify.ingest.ingest import ingest
-from purify.training.data import TrainingSet
 from purify.training.loop import train
-from purify.training.stage import training_set
+from purify.training.training_set import TrainingSet
 from purify_demo import write_demo
 
 _MEGABYTE = 1 << 20
@@ -151,7 +150,7 @@ def _images(source: Path | None, case: InputCase) -> Iterator[TrainingSet]:
             place, roots = demo.table, [demo.images]
         else:
             place, roots = source, []
-        data = training_set(ingest(place, roots, IngestConfig()), name=str(place))
+        data = TrainingSet.of_table(ingest(place, roots, IngestConfig()), name=str(place))
         if len(data.uris) < wanted:
             raise InputError(f"{place}: {len(data.uris)} images, fewer than {wanted}; fewer --steps read fewer")
         between = len(data.uris) // wanted  # the rows are sorted by label: take some of each

@@ -20,9 +20,10 @@ from rich.table import Table
 from benchmarks.head import HeadCase, peak_bytes
 from purify.errors import PurifyError
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.seeding import class_normals, seeded
-from purify.models.sharded_softmax import cross_entropy, join_rows
-from purify.training.distributed import RENDEZVOUS, connected
+from purify.models.seeding import class_normals, seeded_generator
+from purify.models.sharded_softmax import cross_entropy, gather_rows
+from purify.training.distributed import process_group
+from purify.training.rendezvous import RENDEZVOUS
 
 SIZES = (1, 2, 3)
 _SCALE, _MARGIN = 64.0, 0.5
@@ -119,21 +120,21 @@ def _measured(case: HeadCase, size: int) -> dict[str, Any]:
 def measure_rank(case: HeadCase) -> dict[str, Any]:
     """Steps with SGD (momentum, weight decay) of this rank's classes."""
     torch.set_num_threads(case.threads)
-    with connected(torch.device("cpu")) as world:
+    with process_group(torch.device("cpu")) as ranks:
         before = peak_bytes()
-        classes, batch = world.part(case.classes), world.part(case.batch)
+        classes, batch = ranks.shard(case.classes), ranks.shard(case.batch)
         rows = class_normals(classes, (case.subcenters, case.dim), case.seed)
         head = SubcenterHead(0, case.dim, scale=_SCALE, margin=Margin(m2=_MARGIN)).with_rows(rows)
         optimizer = torch.optim.SGD([head.weight], lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
         losses, seconds = [], []
         for step in range(1 + case.steps):
-            images = torch.randn(case.batch, case.dim, generator=seeded(case.seed, step))
-            labels = torch.randint(case.classes, (case.batch,), generator=seeded(case.seed, step, 1))
+            images = torch.randn(case.batch, case.dim, generator=seeded_generator(case.seed, step))
+            labels = torch.randint(case.classes, (case.batch,), generator=seeded_generator(case.seed, step, 1))
             own = images[batch.slice].requires_grad_()
             began = time.perf_counter()
             targets = classes.local(labels)
             optimizer.zero_grad()
-            loss = cross_entropy(head(join_rows(own, case.batch, world), targets), targets, world)
+            loss = cross_entropy(head(gather_rows(own, case.batch, ranks), targets), targets, ranks)
             loss.backward()
             optimizer.step()
             seconds.append(time.perf_counter() - began)

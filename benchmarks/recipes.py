@@ -36,7 +36,7 @@ from purify.progress import Progress, progress_board, silent
 from purify.storage.files import atomic_path, read_json, read_table, sha256_file, write_json, write_table
 from purify.tables.manifest import load_truth, ok_rows
 from purify.tables.schema import MANIFEST
-from purify.training.launch import run_job
+from purify.training.launcher import run_job
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "faces"
 _FACES = Path(os.environ.get("PURIFY_FACES", _BESIDE))
@@ -131,10 +131,10 @@ def run_recipe(recipe: Recipe, inputs: Inputs, config: PurifyConfig, folder: Pat
     values = {key: getattr(recipe, key) for key in ("subcenters", "negative_filter", "sample_rate")}
     config = config.model_copy(update={"train": config.train.model_copy(update=values), "seed": recipe.seed})
     figures: dict[str, Any] = {**asdict(recipe), "images": len(ok_rows(manifest))}
-    job = replace(train_job(manifest_path, folder, config, subcenters=recipe.subcenters), threads=1)
+    job = train_job(manifest_path, folder, config, subcenters=recipe.subcenters)
     before = _children_seconds()
     try:
-        run_job(job)
+        run_job(replace(job, threads=1))
     except TrainingCollapsedError:
         nothing = dict.fromkeys(("angle_ap", "calibrated_ap", "f1", "clean_kept", "auc"))
         return {**figures, "collapsed": True, "cpu_seconds": _children_seconds() - before, **nothing}

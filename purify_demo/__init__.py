@@ -1,4 +1,4 @@
-"""The demo set: invented people, drawn by code, under labels that are often wrong."""
+"""Generator of the demo set: drawn portraits of invented people, under partly wrong labels."""
 
 from purify_demo.dataset import DemoSet, write_demo
 from purify_demo.plan import DemoSpec

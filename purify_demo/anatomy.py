@@ -1,4 +1,4 @@
-"""The solid part of a face: its profile and relief, and how light falls on it."""
+"""Shape of a face: profile, relief and shading."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SKIN_WRAP = (0.42, 0.28, 0.22)
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Heights that the expression moves: `chin` (below 0) and the `mouth` line; half width of the mouth."""
+    """Heights that change with the expression: `chin` (below 0) and the `mouth` line; half width of the mouth."""
 
     chin: float
     mouth: float
@@ -57,7 +57,7 @@ def head_profile(identity: Identity, chin: float) -> Profile:
 
 
 def relief(x: Array, y: Array, identity: Identity, expression: Expression, marks: Landmarks) -> Array:
-    """How far the face stands out of the smooth head at (X, Y), in head units."""
+    """Relief of the face over the smooth head at (X, Y), in head units."""
     side, nose, eyes = np.abs(x), identity.nose, identity.eyes
     down = np.clip((np.float32(0.1) - y) / np.float32(0.1 - nose.tip), 0, 1)
     spread = nose.bridge + (nose.width - nose.bridge) * down**2

@@ -1,4 +1,4 @@
-"""What is behind the head: the place, shoulders and neck, and ears."""
+"""Background of a head: place, shoulders, neck and ears."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from purify_demo.scene import Scene
 
 
 def paint_backdrop(size: int, rng: np.random.Generator) -> Array:
-    """A place out of focus, linear float32[3, size, size]: wall, sky and ground, street, or lights at night."""
+    """Blurred place, linear float32[3, size, size]: wall, sky and ground, street, or lights at night."""
     ticks = np.linspace(-1, 1, size, dtype=np.float32)
     x, y = np.meshgrid(ticks, -ticks)
     upper, lower = _color(rng), _color(rng)
@@ -75,7 +75,7 @@ def paint_body(view: View, skin: Color, scene: Scene, marks: Landmarks, rng: np.
 
 
 def paint_ears(view: View, identity: Identity, skin: Color, scene: Scene) -> Layer:
-    """Both ears, to be covered by the head."""
+    """Both ears, partly covered by the head later."""
     head = identity.head
     alpha, color = np.zeros_like(view.x), np.ones((3, *view.x.shape), np.float32)
     for side in (-1, 1):

@@ -1,4 +1,4 @@
-"""The demo set on disk: pictures, a table with the truth, verification pairs, and a sheet to look at."""
+"""The demo set on disk: images, table with the truth, verification pairs, and contact sheet."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from purify_demo.plan import DemoSpec, Kind, Picture, plan_held_out, plan_pairs,
 from purify_demo.portrait import draw_portrait, jpeg, photograph
 from purify_demo.scene import sample_scene
 
-#: Of the drawing; a set that another version drew is not taken for this one's.
+#: Version of the drawing; a set of another version is not reused.
 _VERSION = 1
 _CHUNK = 32
 _SHEET_COLUMNS, _SHEET_ROWS, _SHEET_TILE, _SHEET_MARGIN = 14, 12, 72, 110
@@ -34,28 +34,28 @@ _SHEET_COLUMNS, _SHEET_ROWS, _SHEET_TILE, _SHEET_MARGIN = 14, 12, 72, 110
 
 @dataclass(frozen=True)
 class DemoSet:
-    """Where the files of a demo set are; `images` is the root of the table's and the pairs' paths."""
+    """Paths of a demo set; `images` is the root of the paths in table and pairs."""
 
     images: Path
 
     @property
     def table(self) -> Path:
-        """``path``, ``label``, ``true_label`` (empty: nobody of the set) and ``kind``."""
+        """``path``, ``label``, ``true_label`` (empty: none of the labels) and ``kind``."""
         return self.images / "demo.parquet"
 
     @property
     def pairs(self) -> Path:
-        """``a``, ``b``, ``same``, ``fold`` of people that have no label."""
+        """``a``, ``b``, ``same``, ``fold`` of people without a label."""
         return self.images / "pairs.csv"
 
     @property
     def contact_sheet(self) -> Path:
-        """A picture of some of the set."""
+        """An overview of some images."""
         return self.images / "contact_sheet.png"
 
 
 def write_demo(out: Path, *, seed: int = 0, spec: DemoSpec | None = None, progress: Progress = silent) -> DemoSet:
-    """Draw the demo set into the folder `out`, or take the one that is there from the same seed and spec.
+    """Draw the demo set into the folder `out`, unless it already holds the set of this seed and spec.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def write_demo(out: Path, *, seed: int = 0, spec: DemoSpec | None = None, progre
     if (out / "demo.json").is_file() and read_json(out / "demo.json") == receipt:
         return DemoSet(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is not empty and holds no demo set of this seed; give another --out")
+        raise InputError(f"{out}: not empty, and without a demo set of this seed; give another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f"{PARTIAL_PREFIX}{secrets.token_hex(4)}-{out.name}"
     try:
@@ -82,12 +82,12 @@ def write_demo(out: Path, *, seed: int = 0, spec: DemoSpec | None = None, progre
 
 
 def _draw(folder: Path, spec: DemoSpec, seed: int, progress: Progress) -> None:
-    labelled = plan_set(spec, seed)
-    files = [*labelled, *plan_held_out(spec)]
+    labeled = plan_set(spec, seed)
+    files = [*labeled, *plan_held_out(spec)]
     for name in sorted({str(Path(picture.path).parent) for picture in files}):
         (folder / name).mkdir(parents=True)
     jobs = [(picture, seed) for picture in files]
-    # Drawing is much Python between small arrays, so threads would wait for each other; spawn is safe after OpenMP.
+    # Processes, since drawing is mostly Python on small arrays; spawned, since fork is unsafe after OpenMP.
     with ProcessPoolExecutor(resolve_workers(0), mp_context=multiprocessing.get_context("spawn")) as pool:
         for done, (picture, content) in enumerate(
             zip(files, pool.map(render, jobs, chunksize=_CHUNK), strict=True), start=1
@@ -95,13 +95,13 @@ def _draw(folder: Path, spec: DemoSpec, seed: int, progress: Progress) -> None:
             (folder / picture.path).write_bytes(content)
             progress(done, len(files))
     demo = DemoSet(folder)
-    write_table(_table(labelled), demo.table)
+    write_table(_table(labeled), demo.table)
     _write_pairs(demo.pairs, plan_pairs(spec, seed))
-    contact_sheet(folder, labelled).save(demo.contact_sheet)
+    contact_sheet(folder, labeled).save(demo.contact_sheet)
 
 
 def render(job: tuple[Picture, int]) -> bytes:
-    """The file of one picture of the plan; a function of the picture and the seed alone."""
+    """Bytes of one planned picture; a function of the picture and the seed alone."""
     picture, seed = job
     rng = np.random.default_rng([seed, 2, picture.shot])
     match picture.kind:
@@ -128,7 +128,7 @@ def _saved_again(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _broken(number: int, seed: int) -> bytes:
-    """A file that a scraper saved as a picture and that is none."""
+    """A scraped file that is no usable image."""
     whole = jpeg(draw_non_face(np.random.default_rng([seed, 5, number])), 80)
     tiny = io.BytesIO()
     Image.new("RGB", (8, 8), (90, 60, 30)).save(tiny, "JPEG")
@@ -155,7 +155,7 @@ def _write_pairs(path: Path, rows: Iterable[dict[str, object]]) -> None:
 
 
 def contact_sheet(folder: Path, pictures: Sequence[Picture]) -> Image.Image:
-    """A row a label with the name at its left, wrong pictures and all, as a person would see the folders."""
+    """One row per label, its name at the left, wrong images included."""
     rows: dict[str, list[Picture]] = {}
     for picture in pictures:
         if picture.kind is not Kind.BROKEN:

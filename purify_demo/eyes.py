@@ -26,7 +26,7 @@ _SOFT = 0.09  # in eye widths
 
 @dataclass(frozen=True)
 class _EyeFrame:
-    """One eye's own coordinates in its half widths: `out` toward the temple, `up`; and the pixels it lies in."""
+    """Coordinates of one eye in its half widths, `out` toward the temple and `up`, and its window of pixels."""
 
     out: Array
     up: Array

@@ -87,7 +87,7 @@ class View:
         return x, (self.y + z * np.float32(np.sin(pose.pitch))) / np.float32(np.cos(pose.pitch))
 
     def place(self, x: float, y: float, z: float) -> tuple[float, float]:
-        """Where the head point (x, y, z) appears: view coordinates."""
+        """View coordinates of the head point (x, y, z)."""
         pose = self.pose
         depth = z * np.cos(pose.yaw) - x * np.sin(pose.yaw)
         return float(x * np.cos(pose.yaw) + z * np.sin(pose.yaw)), float(
@@ -97,7 +97,7 @@ class View:
 
 @dataclass(frozen=True)
 class Surface:
-    """What each pixel shows of a head: X, Y in head units, `turn` (angle around the axis, 0 in front), `alpha`.
+    """Visible point of a head for each pixel: X, Y in head units, `turn` (angle around the axis, 0 in front), `alpha`.
 
     `normal` is a unit vector float32[3, S, S] in the view's frame.
     """
@@ -110,7 +110,7 @@ class Surface:
 
 
 def bounds(profile: Profile, view: View) -> Window:
-    """The rows and columns of `view` outside which the head of `profile` surely isn't, some relief included."""
+    """Rows and columns of `view` that contain the head of `profile`, with a margin for relief."""
     pose, width, depth = view.pose, float(profile.width.max()), float(profile.depth.max()) + _RELIEF
     across = float(np.hypot(width * np.cos(pose.yaw), depth * np.sin(pose.yaw))) + _MARGIN
     nod = abs(depth * np.sin(pose.pitch)) + _MARGIN

@@ -31,7 +31,7 @@ def hair_color(identity: Identity, tone: float) -> Color:
 
 
 def hair_line(hair: Hair, turn: Array) -> Array:
-    """Height above which hair grows, around the head: high in front, down to its length behind the ears."""
+    """Lower end of the hair around the head: high in front, down to its length behind the ears."""
     side, front = np.abs(turn), _front_line(hair, turn)
     temple = rise(side, hair.curtain - 0.26, hair.curtain + 0.06)
     burns = np.float32(max(hair.length, -0.3)) * rise(side, hair.curtain, hair.curtain + 0.18)
@@ -40,7 +40,7 @@ def hair_line(hair: Hair, turn: Array) -> Array:
 
 
 def _front_line(hair: Hair, turn: Array) -> Array:
-    """The hair line over the forehead, as if it went on around the head."""
+    """The hairline over the forehead, extended around the head."""
     side = np.abs(turn)
     front = hair.line + hair.recession * np.exp(-np.square((side - 0.62) / 0.3)) + 0.05 * np.cos(6 * turn)
     if hair.fringe:
@@ -65,11 +65,11 @@ class HairShell:
         self._lit = self._light()
 
     def behind(self) -> Layer:
-        """What hangs behind head and neck."""
+        """The layer behind head and neck."""
         return Layer(self._lit * 0.6, self.surface.alpha * self._ends(), self._window)
 
     def front(self) -> Layer:
-        """What grows in front."""
+        """The layer in front."""
         surface = self.surface
         strands = grain(surface.turn * 46, surface.y * 6, 0.5, self._scene.seed)
         over = surface.y - hair_line(self._hair, surface.turn) + 0.03 * strands
@@ -84,7 +84,7 @@ class HairShell:
         return edge(surface.y - min(self._hair.length, -0.22) - uneven, 0.12)
 
     def shadow(self, head: Surface) -> Array:
-        """How much light the hair leaves on the skin, in [0, 1]."""
+        """Share of light on the skin that is left by the hair's shadow."""
         hair, side = self._hair, np.abs(head.turn)
         below = _front_line(hair, head.turn) - head.y
         shade_above = rise(below, 0.16 + 0.3 * hair.top, -0.02)

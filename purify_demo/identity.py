@@ -1,4 +1,4 @@
-"""What makes one invented person differ from another: continuous measures of the face, drawn from a seed.
+"""Invented people: continuous measures of the face, drawn from a seed.
 
 Lengths are in half head widths, with the eye line at y = 0, y upward and x to the viewer's right; angles in
 radians. Ranges of skin, hair and eye color overlap widely, so that a person is told by shape, not by mean color.
@@ -53,7 +53,7 @@ class Eyes:
 
 @dataclass(frozen=True)
 class Brows:
-    """`rise` above the eye, half length, thickness, arch, tilt, and how dark."""
+    """`rise` above the eye, half length, thickness, arch, tilt, and darkness."""
 
     rise: float
     length: float
@@ -92,7 +92,7 @@ class Mouth:
 
 @dataclass(frozen=True)
 class Hair:
-    """Volume on `top` and `side`, `length` (height that it hangs down to), and the line where it begins.
+    """Volume on `top` and `side`, `length` (height of its lower end), and the hairline.
 
     `line` is the height of that line, `recession` at the temples, `fringe` how far hair falls over the forehead
     (0: not at all), `sweep` its slant, `part` where it parts; `curl` from straight to frizzy. Long hair covers

@@ -1,4 +1,4 @@
-"""Invented names, one for each invented person."""
+"""Invented names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search by name also brings home: landscapes, slides of text, emblems, charts."""
+"""Images without a face, as web searches return them: landscapes, slides of text, emblems, charts."""
 
 from __future__ import annotations
 

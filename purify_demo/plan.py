@@ -1,4 +1,4 @@
-"""Which picture lies where, under which label, and what it truly shows: the noise of a set, before it is drawn."""
+"""Plan of a demo set before drawing: path, label and true content of each image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES_SEED = 5
 
 
 class Kind(StrEnum):
-    """What a picture is; flips, outliers and non-faces are label noise."""
+    """Kind of a picture; flips, outliers and non-faces are label noise."""
 
     CLEAN = "clean"
     FLIP = "flip"
@@ -47,7 +47,7 @@ class DemoSpec:
         Shares of the readable pictures: another label's person, a face of nobody in the set, no face at all, and
         slightly changed copies of a clean picture of the same label.
     broken
-        Files that are no whole picture, or a tiny one.
+        Damaged files and tiny images.
     held_out, held_out_images
         People of the verification pairs, and pictures of each.
     pairs
@@ -80,7 +80,7 @@ class DemoSpec:
 
 @dataclass(frozen=True)
 class Picture:
-    """One file: where it is, what it is called, whom it shows, and the number that its drawing is seeded with."""
+    """One file: its path and labels, the person in it, and the number that seeds its drawing."""
 
     path: str
     label: str
@@ -92,7 +92,7 @@ class Picture:
 
 @dataclass
 class _Row:
-    """A readable picture while the noise is being dealt out; `shot` is the number of the row that is drawn."""
+    """A readable picture while noise is assigned; `shot` seeds its drawing."""
 
     label: int
     person: int
@@ -101,7 +101,7 @@ class _Row:
 
 
 def plan_set(spec: DemoSpec, seed: int) -> list[Picture]:
-    """All labelled pictures, sorted by path; equal arguments give equal plans."""
+    """All labeled pictures, sorted by path; equal arguments give equal plans."""
     rng = np.random.default_rng([seed, _PLAN])
     names = _names(spec)[: spec.identities]
     labels = np.repeat(np.arange(spec.identities), _class_sizes(spec, rng))
@@ -177,7 +177,7 @@ def _deal_noise(rows: Sequence[_Row], labels: np.ndarray, spec: DemoSpec, rng: n
 
 
 def _noisy_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Row numbers in the order in which they become noise: some labels are noisier, all keep a clean majority."""
+    """Row numbers in the order of becoming noise: some labels are noisier, all keep a clean majority."""
     noisiness = rng.normal(0, _NOISE_SPREAD, labels.max() + 1)
     order = np.argsort(-(rng.gumbel(size=len(labels)) + noisiness[labels]))
     rank = np.empty(len(labels), int)
@@ -189,7 +189,7 @@ def _noisy_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class _Strangers:
-    """People who are in no label: mostly one of each, but some labels have a namesake who comes again."""
+    """People without a label: mostly one image of each, but some labels have a recurring namesake."""
 
     def __init__(self, first: int, rng: np.random.Generator) -> None:
         self._next, self._rng = first, rng

@@ -71,7 +71,7 @@ def _face(view: View, identity: Identity, scene: Scene, marks: Landmarks, shell:
 
 
 def photograph(picture: Array, camera: Camera, rng: np.random.Generator) -> Image.Image:
-    """What `camera` makes of linear light float32[3, S, S]: a small RGB image, before compression."""
+    """Linear light float32[3, S, S] through `camera`: a small RGB image, before compression."""
     gains = np.array(camera.balance, np.float32).reshape(3, 1, 1) * np.float32(camera.exposure)
     values = np.sqrt(np.clip(picture * gains, 0, None))
     values = values / np.float32(1.15) * (1 + np.float32(0.15) * np.clip(1 - values, -1, 1))  # a soft shoulder

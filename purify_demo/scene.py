@@ -1,4 +1,4 @@
-"""What makes one photo of a person differ from the next: pose, expression, light, dress, cover, camera."""
+"""Circumstances of a photo: pose, expression, light, dress, cover, camera."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_YAW, _MAX_PITCH = 0.62, 0.3
 
 
 class Cover(StrEnum):
-    """What hides a part of the face."""
+    """Occlusion of a part of the face."""
 
     NOTHING = "nothing"
     CAP = "cap"
@@ -72,7 +72,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Camera:
-    """What happens after the light: exposure, white balance, contrast, blur, noise, size, JPEG quality."""
+    """Camera settings: exposure, white balance, contrast, blur, noise, size, JPEG quality."""
 
     side: int
     exposure: float

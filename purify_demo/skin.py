@@ -1,4 +1,4 @@
-"""Skin and features, painted in head coordinates: what the light then falls on."""
+"""Albedo of skin and features, painted in head coordinates."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _spots(albedo: Array, x: Array, y: Array, identity: Identity) -> None:
 
 
 def _hollows(x: Array, y: Array, identity: Identity, scene: Scene, marks: Landmarks) -> Array:
-    """Soft darkening where little light gets in, and the lines of age and smile."""
+    """Soft darkening of hollows, and lines of age and smile."""
     side, eyes, nose, age = np.abs(x), identity.eyes, identity.nose, identity.skin.age
     dark = 0.3 * bump(side, y, (eyes.x - 0.06, eyes.y + 0.05), (0.24, 0.13))
     dark += 0.3 * bump(side, y, (0.13, eyes.y + 0.06), (0.09, 0.16))

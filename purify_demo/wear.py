@@ -1,4 +1,4 @@
-"""What is worn, or gets in the way: glasses, hats, masks, a microphone, a hand, a text banner."""
+"""Accessories and occlusions: glasses, hats, masks, a microphone, a hand, a text banner."""
 
 from __future__ import annotations
 

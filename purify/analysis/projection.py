@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from purify.arrays import Vectors
 from purify.errors import InputError
 from purify.models.heads import Margin, SubcenterHead
-from purify.training.schedule import MAX_SCALE, SCALE_PER_LOG_CLASS
+from purify.models.logit_scale import MAX_SCALE, SCALE_PER_LOG_CLASS
 
 #: Bounds on d: few rows fill many dimensions with what is theirs alone, and are then near any label they carry.
 _ROWS_PER_DIM = 8

@@ -194,7 +194,7 @@ def train_command(
     from purify.pipeline.training_stage import train_job
     from purify.progress import progress_board
     from purify.storage.files import local_file
-    from purify.training.launch import run_job
+    from purify.training.launcher import run_job
 
     config = load_config(config_file, overrides)
     job = train_job(local_file(manifest), out, config, subcenters=subcenters or config.train.subcenters)

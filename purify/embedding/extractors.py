@@ -11,7 +11,7 @@ from purify.models.backbones import BACKBONES, build_backbone, identify_backbone
 from purify.models.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from purify.models.heads import SubcenterHead
 from purify.models.precision import Precision
-from purify.models.weights import read_state_dict
+from purify.models.state_dicts import read_state_dict
 
 
 def model_file(model: Path) -> Path:

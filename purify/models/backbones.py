@@ -1,4 +1,4 @@
-"""The backbones by name, and weights from elsewhere."""
+"""Backbones by name, and loading of their weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from purify.errors import InputError
 from purify.models.iresnet import IRESNETS, IResNet
 from purify.models.mobilefacenet import REDUCTION, MobileFaceNet
-from purify.models.weights import mismatches, read_state_dict
+from purify.models.state_dicts import mismatches, read_state_dict
 
 BACKBONES = (*IRESNETS, "mobilefacenet")
 
@@ -33,7 +33,7 @@ def build_backbone(name: str, *, embedding_dim: int, input_size: int) -> nn.Modu
 
 
 def backbone_layout(name: str, *, embedding_dim: int, input_size: int) -> dict[str, Tensor]:
-    """State dict of a backbone as meta tensors: names and shapes, no memory.
+    """State dict of a backbone as meta tensors: names and shapes without memory.
 
     Raises
     ------
@@ -60,9 +60,9 @@ def load_backbone_weights(backbone: nn.Module, path: Path) -> None:
 
 
 def identify_backbone(state: Mapping[str, Tensor]) -> tuple[str, int, int] | None:
-    """``(name, embedding_dim, input_size)`` of the backbone with the names and shapes of `state`, if there is one.
+    """``(name, embedding_dim, input_size)`` of the backbone with the names and shapes of `state`, if any.
 
-    Where input sizes share their shapes (97 to 112 pixels, say), the largest is told.
+    Of input sizes with equal shapes (such as 97 to 112 pixels), the largest.
     """
     for name in BACKBONES:
         size = _input_size(name, state)
@@ -75,7 +75,7 @@ def identify_backbone(state: Mapping[str, Tensor]) -> tuple[str, int, int] | Non
 
 
 def _input_size(name: str, state: Mapping[str, Tensor]) -> int | None:
-    """From the tensor whose shape depends on it; none where that tensor is not there or can't be of `name`."""
+    """From the tensor whose shape depends on it; None if that is missing or not of backbone `name`."""
     last, pool = state.get("fc.weight"), state.get("pool.0.weight")
     if last is None or last.ndim != 2 or last.numel() == 0:
         return None
@@ -87,7 +87,7 @@ def _input_size(name: str, state: Mapping[str, Tensor]) -> int | None:
 
 
 def _required(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`wanted` without the batch counters that `given` lacks: old files have none, and no result depends on them."""
+    """`wanted` without batch counters that `given` lacks: old files have none, and no result depends on them."""
     return {n: t for n, t in wanted.items() if n in given or not n.endswith("num_batches_tracked")}
 
 

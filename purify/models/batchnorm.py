@@ -1,7 +1,7 @@
-"""Batch normalization with the statistics of the batch of all ranks, on any device.
+"""Batch normalization with statistics of the whole batch over all ranks, on any device.
 
-`torch.nn.SyncBatchNorm` exists for GPUs alone. Without it each rank would normalize by its own share of the batch:
-another function than one process computes, and the more so the smaller the shares.
+`torch.nn.SyncBatchNorm` supports only GPUs. Without it each rank would normalize by its own shard of the batch, unlike
+a single process, and the more so the smaller the shards.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from purify.models.process_group import World
+from purify.models.process_group import Ranks
 
 
-class JointBatchNorm(_BatchNorm):
+class CrossRankBatchNorm(_BatchNorm):
     """`torch.nn.BatchNorm1d` and ``2d`` over the images of all ranks; the same parameters and buffers."""
 
-    world: World
+    ranks: Ranks
 
     @classmethod
-    def of(cls, norm: _BatchNorm, world: World) -> JointBatchNorm:
-        """Stands in for `norm`, whose parameters and buffers it takes."""
+    def of(cls, norm: _BatchNorm, ranks: Ranks) -> CrossRankBatchNorm:
+        """Replacement of `norm` that takes over its parameters and buffers."""
         joint = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
         joint._parameters, joint._buffers = norm._parameters, norm._buffers
-        joint.training, joint.world = norm.training, world
+        joint.training, joint.ranks = norm.training, ranks
         return joint
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -39,7 +39,7 @@ class JointBatchNorm(_BatchNorm):
         """``input[N, C, ...]`` of this rank -> the same shape."""
         if not self.training:
             return super().forward(input)
-        output, mean, variance, count = _Normalize.apply(input, self.weight, self.bias, self.eps, self.world)
+        output, mean, variance, count = _Normalize.apply(input, self.weight, self.bias, self.eps, self.ranks)
         self._remember(mean, variance * (count / (count - 1)))
         return output
 
@@ -54,13 +54,13 @@ class JointBatchNorm(_BatchNorm):
             self.running_var.lerp_(variance.to(self.running_var), momentum)
 
 
-def join_batchnorm(module: nn.Module, world: World) -> None:
-    """Make all batch normalizations inside `module` see the batch of all ranks."""
+def synchronize_batchnorm(module: nn.Module, ranks: Ranks) -> None:
+    """Make all batch normalizations inside `module` use the batch of all ranks."""
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm):
-            setattr(module, name, JointBatchNorm.of(child, world))
+            setattr(module, name, CrossRankBatchNorm.of(child, ranks))
         else:
-            join_batchnorm(child, world)
+            synchronize_batchnorm(child, ranks)
 
 
 def _sums(x: Tensor) -> Tensor:
@@ -77,17 +77,17 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, world: World
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, ranks: Ranks
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         dtype = _accurate(x)
         variance, mean = torch.var_mean(x.to(dtype), dim=[0, *range(2, x.dim())], correction=0)
         own = torch.full_like(mean, x.numel() / x.shape[1])
-        counts, means, variances = world.stack(torch.stack([own, mean, variance])).unbind(1)
+        counts, means, variances = ranks.all_gather(torch.stack([own, mean, variance])).unbind(1)
         count = counts.sum(dim=0)
         mean = (counts * means).sum(dim=0) / count
         variance = (counts * (variances + (means - mean).square())).sum(dim=0) / count
         ctx.save_for_backward(x, weight, mean, (variance + eps).rsqrt(), count)
-        ctx.world = world
+        ctx.ranks = ranks
         ctx.mark_non_differentiable(mean, variance, count)
         return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps), mean, variance, count
 
@@ -102,7 +102,7 @@ class _Normalize(torch.autograd.Function):
         shape = (1, -1) + (1,) * (x.dim() - 2)
         to_bias = _sums(gradient)
         to_weight = _sums(gradient * (x - mean.view(shape))) * inverse
-        shift, slope = ctx.world.add(torch.stack([to_bias, to_weight])) / count
+        shift, slope = ctx.ranks.all_reduce(torch.stack([to_bias, to_weight])) / count
         factor = weight * inverse
         by_x, constant = -factor * inverse * slope, factor * (inverse * mean * slope - shift)
         to_x = gradient * factor.view(shape) + x * by_x.view(shape) + constant.view(shape)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from purify.errors import CheckpointError, InputError
 from purify.models.backbones import backbone_layout, build_backbone
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.weights import mismatches
+from purify.models.state_dicts import mismatches
 from purify.storage.files import atomic_path
 
 FILE_NAME = "model.safetensors"
@@ -27,20 +27,20 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model, ready to be built again.
+    """A trained model.
 
     Attributes
     ----------
     backbone_name, embedding_dim, input_size
-        What `purify.models.backbones.build_backbone` takes.
+        Arguments of `purify.models.backbones.build_backbone`.
     labels
-        Class names; their order is the order of the head's rows.
+        Class names, in the order of the head's rows.
     scale, margin
-        Of the head at the end of training.
+        Of the head, at the end of training.
     subcenters
         K.
     preprocessing
-        How pixels become input.
+        From pixels to input.
     backbone_state
         State dict.
     head_weight
@@ -72,7 +72,7 @@ class Checkpoint:
         labels: Sequence[str],
         extra: dict[str, Any],
     ) -> Checkpoint:
-        """Take the weights of a trained backbone and head to the CPU; those that are there already are shared."""
+        """Checkpoint of a trained backbone and head; shares the memory of weights that are on the CPU."""
         return cls(
             backbone_name=backbone_name,
             embedding_dim=head.weight.shape[2],
@@ -103,19 +103,29 @@ class Checkpoint:
 
 
 def preprocessing(input_size: int) -> dict[str, Any]:
-    """What the backbones of this package expect of their input."""
+    """Preprocessing that the backbones of this package expect."""
     return {"color": "RGB", "mean": 127.5, "std": 127.5, "size": input_size, "resize": "bilinear-antialias"}
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """On the CPU, and in float32 if it was trained in more; shares the memory where it can."""
+    """On the CPU, and float64 as float32; shares the memory where possible."""
     dtype = torch.float32 if tensor.dtype is torch.float64 else tensor.dtype
     return tensor.detach().to("cpu", dtype).contiguous(memory_format=torch.contiguous_format)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write ``folder/model.safetensors`` atomically; equal checkpoints give equal bytes."""
-    header = {
+    tensors = {f"backbone.{name}": tensor for name, tensor in checkpoint.backbone_state.items()}
+    tensors["head.weight"] = checkpoint.head_weight
+    with atomic_path(folder / FILE_NAME) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(_header(checkpoint), sort_keys=True)})
+        temporary.chmod(mode)  # safetensors lets only the owner read, whatever the umask says
+
+
+def _header(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "backbone": checkpoint.backbone_name,
         "embedding_dim": checkpoint.embedding_dim,
@@ -129,13 +139,6 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "preprocessing": checkpoint.preprocessing,
         "extra": checkpoint.extra,
     }
-    tensors = {f"backbone.{name}": tensor for name, tensor in checkpoint.backbone_state.items()}
-    tensors["head.weight"] = checkpoint.head_weight
-    with atomic_path(folder / FILE_NAME) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(header, sort_keys=True)})
-        temporary.chmod(mode)  # safetensors lets only the owner read, whatever the umask says
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -144,7 +147,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If there is none, or it is damaged, or not one of ours.
+        If there is none, or it is damaged, or not written by this package.
     """
     path = folder / FILE_NAME
     if not path.is_file():
@@ -160,13 +163,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: damaged ({error}); train again") from error
     except (KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{path}: not a checkpoint of purify (its header lacks what one has); give the folder that training wrote"
+            f"{path}: not a checkpoint of purify (its header is incomplete); give the folder that training wrote"
         ) from error
 
 
 def _from_file(header: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     if header["format"] != FORMAT:
-        raise InputError(f"of format {header['format']}; this version reads {FORMAT}: use the one that wrote it")
+        raise InputError(f"of format {header['format']}; this version reads {FORMAT}: use the version that wrote it")
     head = header["head"]
     checkpoint = Checkpoint(
         backbone_name=header["backbone"],
@@ -186,7 +189,7 @@ def _from_file(header: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint
 
 
 def _check_agreement(checkpoint: Checkpoint) -> None:
-    """Tensors that don't fit the header would fail when built, or be read under wrong labels."""
+    """Refuse tensors that don't fit the header: they would fail to build, or get wrong labels."""
     if len(set(checkpoint.labels)) < len(checkpoint.labels):
         raise ValueError("a label is named twice")
     shape = tuple(checkpoint.head_weight.shape)
@@ -202,12 +205,12 @@ def _check_agreement(checkpoint: Checkpoint) -> None:
 
 
 def restrict_labels(checkpoint: Checkpoint, labels: Iterable[str], *, manifest: str) -> Checkpoint:
-    """The checkpoint with the centers of these labels only; no sample may be found to be of a label that has left.
+    """The checkpoint with the centers of these labels only: no sample may be assigned to a label that has left.
 
     Raises
     ------
     CheckpointError
-        If it was not trained on one of them; the message names some.
+        If it was not trained on all of them; the message names some.
     """
     wanted = set(labels)
     missing = sorted(wanted.difference(checkpoint.labels))

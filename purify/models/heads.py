@@ -1,4 +1,4 @@
-"""Margin heads: logits of a batch of embeddings over classes that have K sub-centers each.
+"""Margin heads: logits of embeddings over classes with K sub-centers each.
 
 ArcFace (TPAMI, sections 3.1 and 3.2): unit embeddings and unit centers; a class's cosine is the largest over its
 sub-centers, for the true class and for all others; the margin acts on the true class only,
@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from purify.models.subcenter_cosine import nearest_cosines, subcenter_cosines
+from purify.models.subcenter_cosine import class_cosines, subcenter_cosines
 
 #: Standard deviation of a fresh head's numbers.
 INIT_STD = 0.01
-#: Cosines are held this far from +-1, where the derivative of acos is infinite.
+#: Distance that cosines keep from +-1, where the derivative of acos is infinite.
 _ACOS_GUARD = 1e-6
 
 
@@ -52,17 +52,16 @@ class SubcenterHead(nn.Module):
     classes, dim, subcenters
         C, D and K; K = 1 is plain ArcFace (or CosFace).
     scale
-        s, by which cosines are multiplied.
+        s, the factor of the cosines.
     margin
         On the true class. `scale` and `margin` may be set between steps.
     negative_filter
-        Other classes with a larger cosine than this are left out of the softmax: an image that is so near to a
-        class may be one of its own under a wrong label. None: all compete.
+        Other classes with a larger cosine are excluded from the softmax: an image so near to a class may belong to it,
+        under a wrong label. None: all compete.
     generator
         Of the initial weights.
 
-    A head may be one of several that share the classes among them (`purify.models.process_group`): labels are then
-    -1 where the class is another head's.
+    A head may hold a shard of the classes (`purify.models.process_group`); labels of other shards are then -1.
 
     Attributes
     ----------
@@ -98,10 +97,10 @@ class SubcenterHead(nn.Module):
 
     def cosines(self, embeddings: Tensor) -> Tensor:
         """``embeddings[N, D]`` -> cosines [N, C] to the nearest sub-center of each class."""
-        return nearest_cosines(embeddings, self.weight)
+        return class_cosines(embeddings, self.weight)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Scaled logits, with the margin on the true class; float32 also under autocast. Filtered ones are -inf."""
+        """Scaled logits, with the margin on the true class; float32 also under autocast. Filtered logits are -inf."""
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = self.cosines(embeddings.to(self.weight.dtype))
             rows = (labels >= 0).nonzero().squeeze(1)
@@ -114,7 +113,7 @@ class SubcenterHead(nn.Module):
     def with_rows(self, rows: Tensor) -> SubcenterHead:
         """A head with the same settings, and ``rows[S, K, D]`` as its weight."""
         head = SubcenterHead(
-            0,  # no draw of weights that are replaced at once
+            0,  # draws no weights, which are replaced at once
             self.weight.shape[2],
             scale=self.scale,
             margin=self.margin,
@@ -124,7 +123,7 @@ class SubcenterHead(nn.Module):
         return head
 
     def grow(self, noise: Tensor, *, spread: float) -> None:
-        """From one center a class to more: the center itself, and perturbed copies of it.
+        """Grow from one center a class to K: the center itself, and perturbed copies of it.
 
         Each copy is the unit center plus `spread` times a random unit vector, with the norm of the old row.
 

@@ -1,7 +1,7 @@
 """Improved ResNets for faces (ArcFace, section 4.1): no bottleneck, BN-Conv-BN-PReLU-Conv-BN blocks.
 
-Names and shapes of parameters and buffers are those of the widely used PyTorch implementation of InsightFace,
-so a ``backbone.pth`` from there loads.
+Names and shapes of parameters and buffers are those of InsightFace's PyTorch implementation, so its ``backbone.pth``
+loads.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _CONV_STD = 0.1
 
 @dataclass(frozen=True)
 class IResNetSpec:
-    """Channels and blocks of the four stages; each stage halves the resolution in its first block."""
+    """Channels and blocks of the four stages, each of which halves the resolution in its first block."""
 
     channels: tuple[int, int, int, int]
     blocks: tuple[int, int, int, int]
 
     @property
     def reduction(self) -> int:
-        """By how much the side of the input shrinks."""
+        """Factor by which the side of the input shrinks."""
         return 2 ** len(self.channels)
 
 
@@ -70,7 +70,7 @@ class IResNet(nn.Module):
     embedding_dim
         D.
     input_size
-        S in pixels; 112 is the field's.
+        S in pixels; 112 is customary.
     dropout
         Before the last layer.
     """

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 #: (expansion, output channels, blocks, stride of the first block); table 1 of the paper.
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
-#: By how much the side of the input shrinks.
+#: Factor by which the side of the input shrinks.
 REDUCTION = 16
 
 
@@ -25,7 +25,7 @@ def _conv(
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter each channel, project; with a shortcut where the shapes allow it."""
+    """Expand, filter each channel, project; with a shortcut where the shapes match."""
 
     def __init__(self, inputs: int, outputs: int, *, expansion: int, stride: int) -> None:
         super().__init__()

@@ -1,9 +1,8 @@
-"""Partial FC: a step of training with some of the classes (An et al., CVPR 2022, arXiv 2203.15565).
+"""Partial FC: training steps on a sample of the classes (An et al., CVPR 2022, arXiv 2203.15565).
 
-The classes of the batch compete with a random share of the others, each class with all of its K sub-centers. Time
-and memory of a step fall with the share, and so does the chance that a wrong label's true class is pushed away.
-Where ranks share the classes, all of them draw the same sample of the whole, and each takes its own classes from it:
-the draw does not depend on the number of ranks.
+The classes of the batch compete with a random share of the others, each class with all of its K sub-centers. Time and
+memory of a step fall with the share, and so does the chance that a wrong label's true class is pushed away. All ranks
+draw the same sample of all classes, and each takes its own from it: the draw does not depend on the number of ranks.
 """
 
 from __future__ import annotations
@@ -16,38 +15,38 @@ import torch
 from torch import Tensor
 
 from purify.models.heads import SubcenterHead
-from purify.models.process_group import Part
+from purify.models.process_group import Shard
 
 _MOMENTUM = "momentum_buffer"
 
 
 @dataclass(frozen=True)
 class ClassSample:
-    """The classes of a step.
+    """Classes of a step.
 
     Attributes
     ----------
     classes
         int64[S], ascending, without repeats.
     targets
-        int64[N]; the place of each label in `classes`, -1 where it is not there.
+        int64[N]; index of each label in `classes`, -1 if it is absent.
     """
 
     classes: Tensor
     targets: Tensor
 
-    def within(self, part: Part) -> ClassSample:
-        """Those of the sample that are in `part`, numbered from its start."""
+    def within(self, part: Shard) -> ClassSample:
+        """The sampled classes in `part`, numbered from its start."""
         bounds = torch.tensor([part.start, part.stop], device=self.classes.device)
         start, stop = torch.searchsorted(self.classes, bounds).tolist()
-        place = Part(start, stop, len(self.classes))
+        place = Shard(start, stop, len(self.classes))
         return ClassSample(self.classes[place.slice] - part.start, place.local(self.targets))
 
 
 def sample_classes(labels: Tensor, classes: int, *, rate: float, generator: torch.Generator) -> ClassSample:
-    """All classes of ``labels[N]``, and a uniform draw of the share `rate` (at least one) of the others.
+    """All classes of ``labels[N]``, and a uniform sample of the share `rate` (at least one) of the others.
 
-    Drawn on the generator's device, so that a seed means the same classes everywhere.
+    Drawn on the generator's device, so that a seed means the same classes on all devices.
     """
     given = labels.to(generator.device)
     absent = torch.ones(classes, dtype=torch.bool, device=given.device).index_fill_(0, given, False)
@@ -59,42 +58,41 @@ def sample_classes(labels: Tensor, classes: int, *, rate: float, generator: torc
 
 
 @contextmanager
-def competing(
+def sampled_head(
     head: SubcenterHead,
     optimizer: torch.optim.SGD,
     labels: Tensor,
     *,
-    classes: Part,
+    classes: Shard,
     rate: float,
     generator: torch.Generator,
 ) -> Iterator[tuple[SubcenterHead, Tensor]]:
-    """Head and targets of one step: `head` itself at rate 1, else one of drawn classes.
+    """Head and targets of one step: `head` itself at rate 1, else a head of sampled classes.
 
     Parameters
     ----------
     head, optimizer
-        The optimizer must be stepped inside.
+        Step the optimizer inside the context.
     labels
         int64[N] into all classes.
     classes
-        Those that `head` has; targets are -1 for labels that are not among them.
+        The classes of `head`; targets of other labels are -1.
     rate, generator
-        As in `sample_classes`; every rank needs a generator in the same state.
+        As in `sample_classes`; the generators of all ranks must be in the same state.
     """
     if rate == 1:
         yield head, classes.local(labels)
         return
     sample = sample_classes(labels, classes.total, rate=rate, generator=generator).within(classes)
-    with lent_rows(head, optimizer, sample.classes) as part:
+    with borrowed_rows(head, optimizer, sample.classes) as part:
         yield part, sample.targets
 
 
 @contextmanager
-def lent_rows(head: SubcenterHead, optimizer: torch.optim.SGD, classes: Tensor) -> Iterator[SubcenterHead]:
-    """A head of these classes alone, which stands in for `head` in the optimizer and is written back at the end.
+def borrowed_rows(head: SubcenterHead, optimizer: torch.optim.SGD, classes: Tensor) -> Iterator[SubcenterHead]:
+    """A head of `classes` alone, which replaces `head` in the optimizer and is written back at the end.
 
-    Weights and momentum of all classes remain in `head` and in the optimizer's state of its weight. Rows of other
-    classes get no gradient, no weight decay, and keep their momentum as it is.
+    Rows of other classes get no gradient and no weight decay, and keep their momentum.
 
     Parameters
     ----------

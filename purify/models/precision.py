@@ -1,4 +1,4 @@
-"""Numeric precision of the backbone, and the threads and device that compute it."""
+"""Compute device, and numeric precision of the backbone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from purify.models.iresnet import IRESNETS
 
-#: Channels of the first stage from which on a network is wide.
+#: Least channels of a wide network's first stage.
 _WIDE_CHANNELS = 64
 _WIDE = frozenset(name for name, spec in IRESNETS.items() if spec.channels[0] >= _WIDE_CHANNELS)
 
@@ -17,7 +17,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 
 
 def default_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    """CUDA if available, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -26,7 +26,7 @@ def default_device() -> torch.device:
 
 
 def resolve_precision(precision: Precision, device: torch.device, *, backbone: str) -> torch.dtype:
-    """The dtype that ``auto`` means for a backbone on `device`.
+    """The dtype of a `precision`; ``auto`` depends on backbone and `device`.
 
     On a CPU bfloat16 pays only where it is computed in hardware: emulated it is slower than float32. With AMX tiles
     that holds for all backbones. With AVX512-BF16 the wide IResNets gain (a step of IResNet-50 took 0.57 of the
@@ -45,5 +45,5 @@ def resolve_precision(precision: Precision, device: torch.device, *, backbone: s
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
-    """Autocast to `dtype`, if it is one of lower precision than the weights."""
+    """Autocast to `dtype` if it is of lower precision than the weights."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype in (torch.bfloat16, torch.float16))

@@ -1,6 +1,6 @@
-"""Random rows of a head: a class's row is a function of the seed and the class's number alone.
+"""Seeded random draws; a class's row of a head depends on the seed and the class's number alone.
 
-So a rank draws the rows of its own classes, and all ranks together draw what one process would have drawn.
+So each rank draws the rows of its own classes, the same ones that a single process would draw.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from purify.models.process_group import Part
+from purify.models.process_group import Shard
 
-#: Classes that are drawn together; a smaller block would cost a generator a class.
+#: Classes per generator: creating one is slow.
 _BLOCK = 1024
 
 
-def seeded(*seed: int) -> torch.Generator:
-    """A CPU generator for this seed of several numbers, such as (seed, step, purpose)."""
+def seeded_generator(*seed: int) -> torch.Generator:
+    """CPU generator for a seed of several numbers, such as (seed, step, purpose)."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
 
 
-def class_normals(classes: Part, shape: Sequence[int], *seed: int) -> Tensor:
+def class_normals(classes: Shard, shape: Sequence[int], *seed: int) -> Tensor:
     """Standard normal numbers, float32[len(classes), *shape]."""
     rows = torch.empty(len(classes), *shape)
     for block in range(classes.start // _BLOCK, -(-classes.stop // _BLOCK)):
         first = block * _BLOCK
         start, stop = max(classes.start, first), min(classes.stop, first + _BLOCK)
-        drawn = torch.randn(_BLOCK, *shape, generator=seeded(*seed, block))
+        drawn = torch.randn(_BLOCK, *shape, generator=seeded_generator(*seed, block))
         rows[start - classes.start : stop - classes.start] = drawn[start - first : stop - first]
     return rows

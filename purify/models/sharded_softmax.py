@@ -1,8 +1,8 @@
-"""Cross-entropy over classes that are spread over ranks (the model-parallel softmax of ArcFace, section 3.3).
+"""Cross-entropy over classes that are sharded over ranks (the model-parallel softmax of ArcFace, section 3.3).
 
-Every rank has the embeddings of the whole batch and the logits of its own classes. Three numbers an image travel:
-the largest logit, the sum of the exponentials, and the logit of the true class. The gradient of the logits is then
-known without a further word; only that of the embeddings is a sum over the ranks.
+Every rank has the embeddings of the whole batch and the logits of its own classes. The ranks exchange three numbers per
+image: the largest logit, the sum of the exponentials, and the logit of the true class. The gradient of the logits then
+needs no communication; that of the embeddings is a sum over the ranks.
 """
 
 from __future__ import annotations
@@ -14,52 +14,52 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from purify.models.process_group import ALONE, World
+from purify.models.process_group import SINGLE_PROCESS, Ranks
 
 
-def join_rows(rows: Tensor, total: int, world: World) -> Tensor:
-    """The ranks' parts of `total` rows -> all rows; the gradient of a rank's rows is the sum over the ranks."""
-    return rows if world.size == 1 else _Join.apply(rows, total, world)
+def gather_rows(rows: Tensor, total: int, ranks: Ranks) -> Tensor:
+    """The ranks' shards of `total` rows -> all rows; gradients are summed over the ranks."""
+    return rows if ranks.size == 1 else _GatherRows.apply(rows, total, ranks)
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, world: World = ALONE) -> Tensor:
+def cross_entropy(logits: Tensor, targets: Tensor, ranks: Ranks = SINGLE_PROCESS) -> Tensor:
     """Mean cross-entropy of a batch, the same number on every rank.
 
     Parameters
     ----------
     logits
-        [N, S] of this rank's S classes (none is allowed); ``-inf`` takes a class out.
+        [N, S] of this rank's S classes, possibly none; ``-inf`` excludes a class.
     targets
         int64[N] into this rank's classes; -1 where the true class is another rank's.
-    world
-        The ranks that have the other classes.
+    ranks
+        Holders of the other classes.
     """
-    loss: Tensor = _CrossEntropy.apply(logits, targets, world)
+    loss: Tensor = _CrossEntropy.apply(logits, targets, ranks)
     return loss
 
 
-class _Join(torch.autograd.Function):
+class _GatherRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, total: int, world: World) -> Tensor:
-        ctx.part, ctx.world = world.part(total), world
-        return world.join(rows, total)
+    def forward(ctx: Any, rows: Tensor, total: int, ranks: Ranks) -> Tensor:
+        ctx.shard, ctx.ranks = ranks.shard(total), ranks
+        return ranks.gather_rows(rows, total)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.world.add(gradient.contiguous().clone())[ctx.part.slice], None, None
+        return ctx.ranks.all_reduce(gradient.contiguous().clone())[ctx.shard.slice], None, None
 
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, world: World) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, ranks: Ranks) -> Tensor:
         own = (targets >= 0).nonzero().squeeze(1)
         most = logits.amax(dim=1) if logits.shape[1] else logits.new_full((len(logits),), -math.inf)
-        most = world.largest(most)
+        most = ranks.all_reduce_max(most)
         shares = (logits - most[:, None]).exp_()
         sums = torch.stack([shares.sum(dim=1), torch.zeros_like(most)])
         sums[1, own] = logits[own, targets[own]] - most[own]
-        total, target = world.add(sums)
+        total, target = ranks.all_reduce(sums)
         shares /= total[:, None]
         ctx.save_for_backward(shares, own, targets)
         return (total.log() - target).mean()

@@ -1,8 +1,8 @@
 """Cosines of embeddings to the nearest of a class's K sub-centers, for a few classes or for millions.
 
 Autograd would keep unit copies of all centers, all K cosines and the gradients of both: three to five times the
-centers themselves. Large heads are therefore taken chunk by chunk, products are divided by the norms of the
-centers instead of the centers themselves, and of K cosines only the largest and its index are kept.
+centers themselves. Large heads are therefore processed in chunks: products, not centers, are divided by the norms, and
+of K cosines only the largest and its index are kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-#: Numbers in a chunk of centers: 8 MiB of float32, which stay in the cache between the passes over them.
+#: Numbers in a chunk of centers: 8 MiB of float32, which stay in the CPU's cache between passes.
 CHUNK_NUMBERS = 2**21
 #: Least norm, that of `torch.nn.functional.normalize`.
 _LEAST_NORM = 1e-12
@@ -27,15 +27,14 @@ def subcenter_cosines(embeddings: Tensor, centers: Tensor) -> Tensor:
     return F.linear(F.normalize(embeddings, dim=1), directions).view(len(embeddings), classes, subcenters)
 
 
-def nearest_cosines(embeddings: Tensor, centers: Tensor) -> Tensor:
+def class_cosines(embeddings: Tensor, centers: Tensor) -> Tensor:
     """``embeddings[N, D]``, ``centers[C, K, D]`` -> cosines [N, C] to the nearest sub-center of each class.
 
-    Neither needs unit rows. The gradient goes to the nearest sub-center alone. What fits one chunk is left to
-    autograd.
+    Neither needs unit rows. The gradient goes to the nearest sub-center alone. Heads of one chunk are left to autograd.
     """
     if centers.numel() <= CHUNK_NUMBERS:
         return subcenter_cosines(embeddings, centers).amax(dim=2)
-    cosines: Tensor = _ChunkedNearest.apply(F.normalize(embeddings, dim=1), centers)
+    cosines: Tensor = _ChunkedClassCosines.apply(F.normalize(embeddings, dim=1), centers)
     return cosines
 
 
@@ -45,7 +44,7 @@ def _chunks(centers: Tensor) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, classes, step))
 
 
-class _ChunkedNearest(torch.autograd.Function):
+class _ChunkedClassCosines(torch.autograd.Function):
     """``directions[N, D]`` of unit length, ``centers[C, K, D]`` -> cosines [N, C]."""
 
     @staticmethod

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextvars
 import importlib.util
-import multiprocessing
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from purify.config import ScaleConfig
 from purify.embedding.blocks import Block, RunBlocks, run_here
 from purify.errors import InputError, PurifyError
 from purify.images.loading import resolve_workers
+from purify.processes import end_with_parent
 from purify.progress import Progress
 
 _HOST = "127.0.0.1"
@@ -193,14 +192,7 @@ def _worker_environment() -> Iterator[None]:
 def _prepare_worker_process() -> None:
     """End with the flow's process, however that ends, and on Ctrl-C without a traceback of one's own."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True, name="end-with-parent").start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 @contextmanager

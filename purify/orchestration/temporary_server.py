@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 _STOP_SECONDS = 10
 _LAST_WORDS_SECONDS = 3
 _LOG_TAIL_BYTES = 2000
-_PROGRAM = Path(__file__).resolve().with_name("server_process.py")
+_IMPORT_ROOT = Path(__file__).resolve().parents[2]
 _SERVER_ENVIRONMENT = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET",  # whatever the terminal shows: this goes to a file
     "PREFECT_UI_ENABLED": "0",
@@ -83,13 +83,13 @@ def start_server(
     with socket.create_server((HOST, 0), backlog=128) as listener:
         api_url = f"http://{HOST}:{listener.getsockname()[1]}/api"
         process = subprocess.Popen(
-            # -P: the program's folder is not put on its import path.
-            [sys.executable, "-P", str(_PROGRAM), str(listener.fileno())],
+            # -P: nothing of the current folder is imported.
+            [sys.executable, "-P", "-m", "purify.orchestration.server_process", str(listener.fileno())],
             pass_fds=[listener.fileno()],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env={**environment, **_SERVER_ENVIRONMENT},
+            env={**environment, **_SERVER_ENVIRONMENT, **_import_path(environment)},
             # Ctrl-C in a terminal must not reach it: the flow has yet to report how it ended.
             start_new_session=True,
         )
@@ -101,6 +101,12 @@ def start_server(
         server.stop()
         raise
     return server
+
+
+def _import_path(environment: dict[str, str]) -> dict[str, str]:
+    """Environment in which the server's process finds this project, also where it is not installed."""
+    paths = [environment.get("PYTHONPATH"), str(_IMPORT_ROOT)]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _wait_until_healthy(server: TemporaryServer, *, timeout: float) -> None:

@@ -22,7 +22,7 @@ from purify.progress import QUIET, ProgressBoard, progress_board
 from purify.storage.files import PARTIAL_PREFIX, local_file
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
-from purify.training.launch import stop_running_jobs
+from purify.training.launcher import stop_running_jobs
 
 #: The record of a finished run.
 _UPDATE = "update"

@@ -34,7 +34,7 @@ from purify.storage.files import read_table, write_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLEANED, MANIFEST, VERDICTS
-from purify.training.launch import run_job
+from purify.training.launcher import run_job
 
 
 def ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoard = QUIET, *, decode: bool) -> bool:
@@ -68,7 +68,7 @@ def train_round(run: RunFolder, number: int, config: PurifyConfig, board: Progre
     training = training_of(run, name, config)
     with stage_of(run, training.stage, training.inputs, [training.checkpoint]) as pending:
         if pending:
-            run_job(training.job, board.stage(f"train {name}"))
+            run_job(training.resumable_job, board.stage(f"train {name}"))
 
 
 def train_model(run: RunFolder, name: str, config: PurifyConfig, board: ProgressBoard = QUIET) -> None:
@@ -80,7 +80,7 @@ def train_model(run: RunFolder, name: str, config: PurifyConfig, board: Progress
     training = training_of(run, name, config)
     with stage_of(run, training.stage, training.inputs, [training.checkpoint]) as pending:
         if pending:
-            run_job(training.job, board.stage(f"train {name}"))
+            run_job(training.resumable_job, board.stage(f"train {name}"))
 
 
 def choose_purified(run: RunFolder, config: PurifyConfig) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from purify.config import PurifyConfig
 from purify.models.checkpoint import FILE_NAME
-from purify.pipeline.fingerprint import is_done
+from purify.pipeline.fingerprint import is_done, made_with
+from purify.storage.files import local_file
+from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
 from purify.training.job import TrainJob
-from purify.training.launch import compute_threads
 
 _ROUND = "round-"
 
@@ -39,6 +40,11 @@ class Training:
     job: TrainJob
     inputs: Mapping[str, Any]
 
+    @property
+    def resumable_job(self) -> TrainJob:
+        """The job with the key of its resume points."""
+        return replace(self.job, fingerprint=made_with("train", self.inputs))
+
 
 def round_model(number: int) -> str:
     """Name of the sub-center model of a round, such as ``round-1``."""
@@ -49,28 +55,27 @@ def training_of(run: RunFolder, name: str, config: PurifyConfig) -> Training:
     """The training of a model: ``round-N`` with K sub-centers a class, any other with one."""
     table, folder = training_table(run, name), _folder(run, name)
     subcenters = config.train.subcenters if name.startswith(_ROUND) else 1
-    job = train_job(table, folder, config, subcenters=subcenters)
-    inputs = {
-        "table": table,
-        "model": job.model,
-        "train": config.train.recipe(),
-        "subcenters": subcenters,
-        "seed": config.seed,
-    }
+    inputs = _inputs(table, config, subcenters)
+    job = TrainJob.of(config, table=table, folder=folder, subcenters=subcenters)
     return Training(f"train-{name}", table, folder / "checkpoint" / FILE_NAME, job, inputs)
 
 
 def train_job(table: Path, folder: Path, config: PurifyConfig, *, subcenters: int) -> TrainJob:
-    """What the processes of a training are told."""
-    return TrainJob(
-        table=str(table),
-        folder=str(folder),
-        model=config.model.model_dump(),
-        train=config.train.model_dump(),
-        subcenters=subcenters,
-        seed=config.seed,
-        threads=compute_threads(config.train.parallel),
-    )
+    """A training outside a run, which resumes on the same table and recipe."""
+    key = made_with("train", _inputs(table, config, subcenters))
+    return TrainJob.of(config, table=table, folder=folder, subcenters=subcenters, fingerprint=key)
+
+
+def _inputs(table: Path, config: PurifyConfig, subcenters: int) -> dict[str, Any]:
+    """What decides the weights."""
+    start = config.model.weights
+    return {
+        "table": table,
+        "model": config.model.model_dump(),
+        "train": config.train.recipe(),
+        "subcenters": subcenters,
+        "seed": config.seed,
+    } | ({"weights": local_file(to_location(start))} if start else {})
 
 
 def is_trained(run: RunFolder, name: str, config: PurifyConfig) -> bool:

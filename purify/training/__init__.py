@@ -1,1 +1,1 @@
-"""A labelled set in, a checkpoint out: the recipe, the loop, resume, and the check against collapse."""
+"""Training: from a labeled set to a checkpoint."""

@@ -1,7 +1,7 @@
-"""Whether training learned anything: the check that stands between a dead network and a manifest.
+"""The check for a collapsed network, before verdicts are drawn from it.
 
-A collapsed network maps every face to nearly the same place, or to places that have nothing to do with the
-label. Its angles still look like angles, so a cleaner that does not check would write verdicts from them.
+A collapsed network maps all faces to nearly one point, or to points unrelated to the label. Its angles still look like
+angles, so without this check they would become verdicts.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ import torch
 from torch import Tensor
 
 from purify.errors import TrainingCollapsedError
-from purify.models.process_group import ALONE, World
+from purify.models.process_group import SINGLE_PROCESS, Ranks
 
-#: Least separation of a network that verdicts are drawn from. With a share q of wrong labels that are not
+#: Least separation of a usable network. With a share q of wrong labels that are not
 #: memorized, a perfect network has about 1 - q / 2; chance is 0.5.
 MIN_SEPARATION = 0.65
 
 
-def separation(cosines: Tensor, labels: Tensor, world: World = ALONE) -> float:
-    """``cosines[N, C]``, ``labels[N]`` -> share of other classes whose center is farther than the own one.
+def separation(cosines: Tensor, labels: Tensor, ranks: Ranks = SINGLE_PROCESS) -> float:
+    """``cosines[N, C]``, ``labels[N]`` -> share of other classes whose center is farther than the own class's.
 
-    1 when each image is nearest to its own class, 0.5 for a network that knows nothing, at any class count. Where
-    ranks share the classes, a label is -1 on all ranks but the one that has it.
+    1 when each image is nearest to its own class, 0.5 for a random network, at any class count. With sharded classes, a
+    label is -1 on all ranks but its own.
     """
     rows = (labels >= 0).nonzero().squeeze(1)
     own = torch.zeros_like(labels, dtype=cosines.dtype)
     own[rows] = cosines[rows, labels[rows]]
-    own = world.add(own)[:, None]
+    own = ranks.all_reduce(own)[:, None]
     farther, level = (cosines < own).sum(dim=1), (cosines == own).sum(dim=1)
     classes = torch.full_like(level, cosines.shape[1])
-    farther, level, classes = world.add(torch.stack([farther, level, classes])).float()
+    farther, level, classes = ranks.all_reduce(torch.stack([farther, level, classes])).float()
     return float(((farther + (level - 1) / 2) / (classes - 1).clamp_min(1)).mean()) if classes[0] > 1 else 1.0
 
 
@@ -39,7 +39,7 @@ def check_not_collapsed(value: float, loss: float, *, epochs: int) -> None:
     Raises
     ------
     TrainingCollapsedError
-        With what was seen and what to try.
+        With the measured values and remedies.
     """
     if value >= MIN_SEPARATION and loss == loss:  # noqa: PLR0124  (NaN is not equal to itself)
         return
@@ -47,5 +47,5 @@ def check_not_collapsed(value: float, loss: float, *, epochs: int) -> None:
         f"training collapsed: after {epochs} epochs a class's own center is nearer than another's in only "
         f"{value:.0%} of comparisons (chance: 50 %, needed: {MIN_SEPARATION:.0%}), loss {loss:.3f}. "
         "No verdicts were written. Try a smaller train.margin or train.learning_rate, more train.epochs, "
-        "a longer train.warmup_share, or check that the images of a label show one identity at all."
+        "a longer train.warmup_share, or check that the images of a label show one person."
     )

@@ -1,14 +1,14 @@
-"""Several processes as one training: how they meet, and what each does with its part.
+"""Several processes as one training: the process group, and the data-parallel backbone.
 
-The backbone is replicated (DDP), the head's classes are divided, and both see the whole batch: embeddings travel to
-every rank, the softmax is taken over all of them (`purify.models.sharded_softmax`), and batch normalization has the
+The backbone is replicated (DDP), the head's classes are sharded, and both see the whole batch: embeddings are gathered
+on every rank, the softmax runs over all shards (`purify.models.sharded_softmax`), and batch normalization has the
 statistics of the whole batch (`purify.models.batchnorm`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -17,23 +17,16 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from purify.errors import RankLostError
-from purify.models.batchnorm import join_batchnorm
+from purify.models.batchnorm import synchronize_batchnorm
 from purify.models.precision import default_device
-from purify.models.process_group import ALONE, World
+from purify.models.process_group import SINGLE_PROCESS, Ranks
+from purify.training.rendezvous import RENDEZVOUS, is_rank
 
-#: Where the ranks of this package meet: a ``file://`` or ``tcp://`` address. A cluster's launcher gives
-#: MASTER_ADDR and MASTER_PORT instead.
-RENDEZVOUS = "PURIFY_RENDEZVOUS"
 _LOST = ("gloo", "nccl", "connection", "broken pipe", "store")
 
 
-def is_rank(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process was started as one of several (by `purify.training.launch`, torchrun or the like)."""
-    return "RANK" in environment and int(environment.get("WORLD_SIZE", "1")) > 1
-
-
 def rank_device() -> torch.device:
-    """The device of this process: of several on a machine with GPUs, each has its own."""
+    """Device of this process; ranks on a machine with GPUs have one each."""
     device = default_device()
     if device.type == "cuda" and is_rank():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ["RANK"])) % torch.cuda.device_count())
@@ -42,8 +35,8 @@ def rank_device() -> torch.device:
 
 
 @contextmanager
-def connected(device: torch.device) -> Iterator[World]:
-    """Meet the other ranks, as the environment says; alone if it says nothing.
+def process_group(device: torch.device) -> Iterator[Ranks]:
+    """Join the ranks that the environment names, if any.
 
     Raises
     ------
@@ -51,42 +44,42 @@ def connected(device: torch.device) -> Iterator[World]:
         If another rank ends before this one.
     """
     if not is_rank():
-        yield ALONE
+        yield SINGLE_PROCESS
         return
-    world = World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+    ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     try:
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
             init_method=os.environ.get(RENDEZVOUS, "env://"),
-            rank=world.rank,
-            world_size=world.size,
+            rank=ranks.rank,
+            world_size=ranks.size,
         )
-        yield world
-        dist.barrier()  # none leaves while another still talks to it
+        yield ranks
+        dist.barrier()  # no rank leaves while another still talks to it
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or any(word in str(error).lower() for word in _LOST):
-            raise RankLostError(f"rank {world.rank}: another rank ended, or can't be reached ({error})") from error
+            raise RankLostError(f"rank {ranks.rank}: another rank ended, or can't be reached ({error})") from error
         raise
     dist.destroy_process_group()
 
 
-def across(backbone: nn.Module, world: World, *, sync_batchnorm: bool) -> nn.Module:
-    """`backbone` as one of the replicas; its gradients are added up over the ranks after each backward pass.
+def data_parallel(backbone: nn.Module, ranks: Ranks, *, sync_batchnorm: bool) -> nn.Module:
+    """`backbone` as one of the replicas, whose gradients are summed over the ranks after each backward pass.
 
-    They are added, where DDP's default is their mean: the loss is a mean over the whole batch already.
+    Summed, where DDP averages by default: the loss is a mean over the whole batch already.
     """
-    if world.size == 1:
+    if ranks.size == 1:
         return backbone
     if sync_batchnorm:
-        join_batchnorm(backbone, world)
+        synchronize_batchnorm(backbone, ranks)
     if not any(parameter.requires_grad for parameter in backbone.parameters()):
         return backbone
     network = DistributedDataParallel(backbone)
-    network.register_comm_hook(None, lambda _, bucket: _sum_of_ranks(bucket.buffer()))
+    network.register_comm_hook(None, lambda _, bucket: _sum_over_ranks(bucket.buffer()))
     return network
 
 
-def _sum_of_ranks(gradients: Tensor) -> torch.futures.Future[Tensor]:
+def _sum_over_ranks(gradients: Tensor) -> torch.futures.Future[Tensor]:
     work = dist.all_reduce(gradients, async_op=True)
     assert work is not None
     return work.get_future().then(lambda future: future.value()[0])

@@ -1,4 +1,4 @@
-"""A running mean of the weights (EMA): smoother than the last ones, which still jump with each batch."""
+"""Exponential moving average (EMA) of the weights, smoother than the last ones, which jump with each batch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from torch import Tensor, nn
 from purify.models.heads import SubcenterHead
 
 
-class WeightAverage:
+class EmaWeights:
     """Exponential moving average of a backbone's parameters and buffers, and of a head's rows.
 
-    In the first steps the mean is shorter than `decay` asks, ``(1 + t) / (10 + t)``: it would otherwise remember the
-    random start.
+    In the first steps the decay is at most ``(1 + t) / (10 + t)``, or the mean would remember the random start.
 
     Attributes
     ----------
@@ -28,17 +27,17 @@ class WeightAverage:
         self.head = head.weight.detach().clone()
 
     def restart_head(self, head: SubcenterHead) -> None:
-        """After growth: rows that did not exist have no mean."""
+        """Start the head's mean anew after growth: new rows have none."""
         self.head = head.weight.detach().clone()
 
-    def follow(self, backbone: nn.Module, head: SubcenterHead, *, step: int) -> None:
+    def update(self, backbone: nn.Module, head: SubcenterHead, *, step: int) -> None:
         """Move towards the weights after step number `step`, counted from 0."""
         weight = 1 - min(self._decay, (1 + step) / (10 + step))
         for name, tensor in backbone.state_dict().items():
             _move(self.backbone[name], tensor, weight)
         _move(self.head, head.weight.detach(), weight)
 
-    def apply(self, backbone: nn.Module, head: SubcenterHead) -> None:
+    def copy_to(self, backbone: nn.Module, head: SubcenterHead) -> None:
         """Replace the weights by their means."""
         backbone.load_state_dict(self.backbone)
         head.weight = nn.Parameter(self.head)

@@ -1,30 +1,19 @@
-"""A training as processes of its own: several run side by side, each with its share of the cores.
-
-The parent (`purify.training.launch`) starts ``python -m purify.training.job JOB.json`` for each rank, and reads
-progress as JSON lines. A child ends itself when its parent is gone, so nothing goes on computing after a kill.
-"""
+"""A training's specification: what a parent process hands to the processes that train."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
-import threading
-import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from purify.config import ModelConfig, TrainConfig
-from purify.errors import PurifyError
-from purify.progress import Progress, silent
-
-_REPORT_SECONDS = 0.5
+from purify.config import ModelConfig, PurifyConfig, TrainConfig
+from purify.images.loading import resolve_workers
 
 
 @dataclass(frozen=True)
 class TrainJob:
-    """One training: the table to learn from, where the checkpoint goes, and the recipe.
+    """One training: the table to learn from, the folder of its checkpoint, and the recipe.
 
     Attributes
     ----------
@@ -33,13 +22,16 @@ class TrainJob:
     folder
         Gets ``checkpoint/model.safetensors``.
     model, train
-        The configuration's sections.
+        Sections of the configuration.
     subcenters
         K.
     seed
         Of every draw.
     threads
-        Compute threads, of all its processes on this machine together.
+        Compute threads of all its processes on this machine together.
+    fingerprint
+        The caller's hash of table, model, recipe, sub-centers and seed. Only a resume point with the same one is
+        continued; None: there is no resuming.
     """
 
     table: str
@@ -49,71 +41,50 @@ class TrainJob:
     subcenters: int
     seed: int
     threads: int
+    fingerprint: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: PurifyConfig,
+        *,
+        table: Path,
+        folder: Path,
+        subcenters: int,
+        fingerprint: str | None = None,
+    ) -> Self:
+        """The training that a configuration describes, with its share of this machine's cores."""
+        return cls(
+            table=str(table),
+            folder=str(folder),
+            model=config.model.model_dump(),
+            train=config.train.model_dump(),
+            subcenters=subcenters,
+            seed=config.seed,
+            threads=max(1, resolve_workers(0) // config.train.parallel),
+            fingerprint=fingerprint,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Load a job that `write` saved."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def write(self, path: Path) -> None:
+        """Save as JSON."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """`model`, validated."""
+        return ModelConfig.model_validate(self.model)
 
     @property
     def recipe(self) -> TrainConfig:
-        """The section of the configuration."""
+        """`train`, validated."""
         return TrainConfig.model_validate(self.train)
 
     @property
     def threads_per_rank(self) -> int:
         """Compute threads of each process."""
         return max(1, self.threads // self.recipe.processes)
-
-
-class _LineProgress:
-    """Progress as JSON lines on stdout, at most every half second."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def __call__(self, done: int, total: int, detail: str = "") -> None:
-        now = time.monotonic()
-        if now >= self._next or done == total:
-            self._next = now + _REPORT_SECONDS
-            print(json.dumps({"done": done, "total": total, "detail": detail}), flush=True)
-
-
-def _end_with_parent() -> None:
-    """End when standard input closes: the kernel closes the parent's end of the pipe however the parent ends."""
-
-    def watch() -> None:
-        os.read(sys.stdin.fileno(), 1)  # not a buffered read: its lock would be held at exit
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
-
-
-def execute(job: TrainJob, progress: Progress = silent) -> None:
-    """Run `job` in this process."""
-    import torch
-
-    from purify.training.stage import train_table
-
-    torch.set_num_threads(job.threads_per_rank)
-    train_table(
-        Path(job.table),
-        Path(job.folder),
-        ModelConfig.model_validate(job.model),
-        job.recipe,
-        subcenters=job.subcenters,
-        seed=job.seed,
-        progress=progress,
-    )
-
-
-def main() -> int:
-    """Entry point of the child."""
-    _end_with_parent()
-    job = TrainJob(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    try:
-        execute(job, _LineProgress())
-    except PurifyError as error:
-        print(json.dumps({"error": {"kind": type(error).__name__, "message": str(error)}}), flush=True)
-        # At once: a process group that lost a rank may wait for it when it is taken down.
-        os._exit(error.exit_code)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

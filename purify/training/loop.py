@@ -1,14 +1,10 @@
-"""The training loop: batches in, a checkpoint out; interruptible, and the same bits when resumed (CPU)."""
+"""The training loop: interruptible, and resumed to the same bits (on a CPU)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import torch
 
@@ -17,17 +13,17 @@ from purify.errors import InputError
 from purify.images.loading import resolve_workers
 from purify.models.checkpoint import Checkpoint
 from purify.models.precision import default_device
-from purify.models.process_group import ALONE, World
+from purify.models.process_group import SINGLE_PROCESS, Ranks
 from purify.progress import Progress, silent
+from purify.training.batches import view_batches
 from purify.training.collapse import check_not_collapsed
-from purify.training.data import TrainingSet
-from purify.training.inputs import input_batches
-from purify.training.resume import capture, restore
+from purify.training.resume_file import ResumeFile
+from purify.training.resume_point import ResumeKeeper
 from purify.training.sampler import Sampler
-from purify.training.schedule import make_schedule
-from purify.training.state import load_resume_point, save_resume_point
-from purify.training.step import Plan, update
-from purify.training.train_state import Learner, new_learner
+from purify.training.schedule import Schedule, make_schedule
+from purify.training.step import train_step
+from purify.training.train_state import TrainState, initial_state
+from purify.training.training_set import TrainingSet
 
 
 def train(
@@ -37,10 +33,10 @@ def train(
     *,
     subcenters: int,
     seed: int,
-    resume_path: Path | None = None,
+    resume: ResumeFile | None = None,
     progress: Progress = silent,
 ) -> Checkpoint:
-    """Train a backbone and a head with `subcenters` centers a class on `data`, in this process alone.
+    """Train a backbone and a head with `subcenters` centers a class, in this process alone.
 
     Parameters
     ----------
@@ -49,73 +45,69 @@ def train(
     model, config
         Backbone and recipe.
     subcenters
-        K. The head starts with one center a class and is grown to K at ``warmup_share`` of the steps.
+        K. The head starts with one center a class and grows to K at ``warmup_share`` of the steps.
     seed
         Of every draw: initialization, order, views, growth.
-    resume_path
-        File of the resume point: read if it is there and belongs to this training, written now and then. The
-        caller removes it when the checkpoint is safe. None: can't be resumed.
+    resume
+        Resume point to continue, if there is one of this training, and to write every ``checkpoint_seconds``. The
+        caller removes the file once the checkpoint is saved. None: no resuming.
     progress
         Told the step.
 
     Raises
     ------
     InputError
-        If there is nothing to tell apart, or an image can't be read any more.
+        If there are too few images or labels, or an image has become unreadable.
     TrainingCollapsedError
         If the network learned nothing.
     """
-    checkpoint = train_rank(
+    state = fit(
         data,
         model,
         config,
         subcenters=subcenters,
         seed=seed,
-        resume_path=resume_path,
+        resume=resume,
         progress=progress,
         device=default_device(),
-        world=ALONE,
+        ranks=SINGLE_PROCESS,
     )
+    checkpoint = checkpoint_of(state, data, model)
     assert checkpoint is not None
     return checkpoint
 
 
-def train_rank(
+def fit(
     data: TrainingSet,
     model: ModelConfig,
     config: TrainConfig,
     *,
     subcenters: int,
     seed: int,
-    resume_path: Path | None,
+    resume: ResumeFile | None,
     progress: Progress,
     device: torch.device,
-    world: World,
-) -> Checkpoint | None:
-    """`train` as one of the ranks of `world`, all of which call this; the first one gets the checkpoint."""
-    sampler = _sampler(data, config, seed=seed, world=world)
+    ranks: Ranks,
+) -> TrainState:
+    """Do all steps, as one of `ranks`, each of which calls this; parameters and errors as of `train`."""
+    sampler = _sampler(data, config, subcenters=subcenters, seed=seed, ranks=ranks)
     schedule = sampler.schedule
-    learner = new_learner(
+    state = initial_state(
         model,
         config,
         classes=len(data.labels),
-        subcenters=1 if schedule.grow_step else subcenters,
+        subcenters=schedule.subcenters_at(0),
         seed=seed,
         device=device,
-        world=world,
+        ranks=ranks,
     )
-    keeper = _Keeper(
-        resume_path,
-        config.checkpoint_seconds,
-        learner,
-        _fingerprint(data, model, config, subcenters=subcenters, seed=seed, learner=learner),
-    )
-    keeper.go_back()
-    plan = Plan(schedule, subcenters, config.sample_rate, config.clip_norm, seed)
-    first, began = learner.step, time.monotonic()
-    batches = input_batches(
+    keeper = ResumeKeeper(resume, state, config.checkpoint_seconds) if resume else None
+    if keeper:
+        keeper.restore()
+    first, began = state.step, time.monotonic()
+    batches = view_batches(
         data,
-        sampler.own_batches(first, world),
+        sampler.own_batches(first, ranks),
         model,
         config,
         seed=seed,
@@ -126,15 +118,43 @@ def train_rank(
     with closing(batches):
         for rows in sampler.steps(first):
             labels = torch.from_numpy(data.label_index[rows])
-            loss = update(learner, plan, labels, islice(batches, config.accumulate))
-            rate = (learner.step - first) * rows.size / (time.monotonic() - began)
-            progress(learner.step, schedule.total_steps, f"loss {loss:.4f}, {rate:.0f} images/s")
-            keeper.save_if_due()
-    check_not_collapsed(learner.separation, learner.epoch_losses[-1], epochs=schedule.epochs)
-    return _checkpoint(learner, data, model, seed=seed)
+            loss = train_step(state, schedule, labels, islice(batches, config.accumulate))
+            rate = (state.step - first) * rows.size / (time.monotonic() - began)
+            progress(state.step, schedule.total_steps, _detail(loss, rate, schedule, state.step - 1))
+            if keeper:
+                keeper.save_if_due()
+    check_not_collapsed(state.separation, state.epoch_losses[-1], epochs=schedule.epochs)
+    return state
 
 
-def _sampler(data: TrainingSet, config: TrainConfig, *, seed: int, world: World) -> Sampler:
+def checkpoint_of(state: TrainState, data: TrainingSet, model: ModelConfig) -> Checkpoint | None:
+    """Checkpoint of the last weights or their moving average, on the first rank; ends the use of `state`."""
+    if state.ema is not None:
+        state.ema.copy_to(state.backbone, state.head)
+    state.optimizer.zero_grad(set_to_none=True)
+    state.optimizer.state.clear()  # frees memory for the whole head
+    rows, ranks = state.head.weight.detach(), state.ranks
+    if ranks.rank > 0:
+        ranks.send(rows)
+        return None
+    return Checkpoint.of(
+        state.backbone,
+        state.head.with_rows(torch.cat([part.cpu() for part in ranks.receive(rows, state.classes.total)])),
+        backbone_name=model.backbone,
+        input_size=model.input_size,
+        labels=data.labels,
+        extra={"seed": state.seed, "images": len(data.sample_ids), "epoch_losses": state.epoch_losses},
+    )
+
+
+def _detail(loss: float, rate: float, schedule: Schedule, step: int) -> str:
+    """Progress text of a step; while the margin grows, the reason why the loss rises."""
+    share = schedule.margin_share_at(step)
+    growing = f", margin at {share:.0%}: the loss rises with it, as it should" if 0 < share < 1 else ""
+    return f"loss {loss:.4f}, {rate:.0f} images/s{growing}"
+
+
+def _sampler(data: TrainingSet, config: TrainConfig, *, subcenters: int, seed: int, ranks: Ranks) -> Sampler:
     samples = len(data.sample_ids)
     if samples < 2 or len(data.labels) < 2:
         raise InputError(
@@ -142,92 +162,11 @@ def _sampler(data: TrainingSet, config: TrainConfig, *, seed: int, world: World)
             f"images of {len(data.labels)} labels"
         )
     batch_size = min(config.batch_size, samples // config.accumulate)
-    if batch_size < max(2, world.size):
+    if batch_size < max(2, ranks.size):
         raise InputError(
             f"batches of {batch_size} images ({samples} images, train.batch_size={config.batch_size}, "
-            f"train.accumulate={config.accumulate}) are too small for {world.size} processes; a batch needs an "
-            "image for each process, and two at least"
+            f"train.accumulate={config.accumulate}) are too small for {ranks.size} processes; a batch needs at least "
+            "two images, and one for each process"
         )
-    return Sampler(samples, batch_size, config.accumulate, make_schedule(config, samples=samples), seed)
-
-
-@dataclass
-class _Keeper:
-    """Writes resume points now and then, and reads the last one."""
-
-    path: Path | None
-    seconds: float
-    learner: Learner
-    fingerprint: str
-    saved: float = field(default_factory=time.monotonic)
-
-    def go_back(self) -> None:
-        """Continue where an interrupted training was saved."""
-        if self.path is None:
-            return
-        learner, world = self.learner, self.learner.world
-        if point := load_resume_point(self.path, self.fingerprint, classes=learner.classes):
-            restore(learner, point)
-        steps = world.stack(torch.tensor([learner.step], device=learner.device)).flatten().tolist()
-        if len(set(steps)) > 1:
-            raise InputError(
-                f"{self.path}: the ranks found resume points of steps {steps}; the folder has to be on a file system "
-                "that all machines share"
-            )
-
-    def save_if_due(self) -> None:
-        """The first rank's clock decides for all."""
-        if self.path is None:
-            return
-        learner = self.learner
-        due = learner.world.rank == 0 and time.monotonic() - self.saved >= self.seconds
-        if learner.world.largest(torch.tensor([int(due)], device=learner.device)).item():
-            save_resume_point(
-                self.path, capture(learner, self.fingerprint), classes=learner.classes, world=learner.world
-            )
-            self.saved = time.monotonic()
-
-
-def _checkpoint(learner: Learner, data: TrainingSet, model: ModelConfig, *, seed: int) -> Checkpoint | None:
-    """On the first rank: the last weights or, if asked for, their mean."""
-    if learner.average is not None:
-        learner.average.apply(learner.backbone, learner.head)
-    learner.optimizer.zero_grad(set_to_none=True)
-    learner.optimizer.state.clear()  # the whole head needs its room
-    rows, world = learner.head.weight.detach(), learner.world
-    if world.rank > 0:
-        world.send(rows)
-        return None
-    return Checkpoint.of(
-        learner.backbone,
-        learner.head.with_rows(torch.cat([part.cpu() for part in world.received(rows, learner.classes.total)])),
-        backbone_name=model.backbone,
-        input_size=model.input_size,
-        labels=data.labels,
-        extra={"seed": seed, "images": len(data.sample_ids), "epoch_losses": learner.epoch_losses},
-    )
-
-
-def _fingerprint(
-    data: TrainingSet,
-    model: ModelConfig,
-    config: TrainConfig,
-    *,
-    subcenters: int,
-    seed: int,
-    learner: Learner,
-) -> str:
-    """Hash of all that decides the weights; a resume point of anything else is not continued."""
-    recipe = {
-        "model": model.model_dump(),
-        "train": config.recipe(),
-        "subcenters": subcenters,
-        "seed": seed,
-        "dtype": str(learner.dtype),
-        "device": learner.device.type,
-    }
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
-    digest.update("\0".join(data.labels).encode())
-    digest.update("\0".join(data.sample_ids).encode())
-    digest.update(data.label_index.tobytes())
-    return digest.hexdigest()
+    schedule = make_schedule(config, samples=samples, subcenters=subcenters)
+    return Sampler(samples, batch_size, config.accumulate, schedule, seed)

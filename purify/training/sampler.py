@@ -1,4 +1,4 @@
-"""Which images make which step: a function of the seed and the epoch alone, for any number of ranks."""
+"""Order of the images: a function of seed and epoch alone, the same for any number of ranks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from purify.models.process_group import World
+from purify.models.process_group import Ranks
 from purify.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """Shuffles the images anew in each epoch; what does not fill a step is left out of that epoch.
+    """Shuffles the images in each epoch, and drops the remainder that does not fill a step.
 
     Attributes
     ----------
     samples
         Number of images.
     batch_size
-        Images of all ranks together that are computed at once.
+        Images of a forward pass, of all ranks together.
     accumulate
         Batches a step.
     schedule
@@ -46,7 +46,7 @@ class Sampler:
                 yield rows[step * size : (step + 1) * size].reshape(self.accumulate, self.batch_size)
             skip = 0
 
-    def own_batches(self, start: int, world: World) -> Iterator[npt.NDArray[np.int64]]:
-        """The rank's part of each batch, from step `start` on: what it has to read and decode."""
-        own = world.part(self.batch_size).slice
+    def own_batches(self, start: int, ranks: Ranks) -> Iterator[npt.NDArray[np.int64]]:
+        """Shard of each batch that is this rank's, from step `start` on."""
+        own = ranks.shard(self.batch_size).slice
         return (batch[own] for rows in self.steps(start) for batch in rows)

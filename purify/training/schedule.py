@@ -1,4 +1,4 @@
-"""What changes from step to step: learning rate, margin, and the number of sub-centers.
+"""Learning rate, margin and number of sub-centers as functions of the step.
 
 The textbook recipe (K sub-centers, s = 64, m = 0.5 from step 0) collapses on small noisy sets: with the margin
 on, a random network is pushed away from every center before it knows any of them, and K random centers a class
@@ -14,24 +14,9 @@ from dataclasses import dataclass
 from purify.config import TrainConfig
 from purify.models.heads import Margin
 
-#: Largest default scale, that of the paper for about 100k classes.
-MAX_SCALE = 64.0
-MIN_SCALE = 12.0
-#: Logit scale a natural log of the class count; 24 at 170 classes, 54 at 100k.
-SCALE_PER_LOG_CLASS = 4.7
-
-
-def default_scale(classes: int) -> float:
-    """Logit scale s for `classes` classes.
-
-    The smallest scale at which a perfect cosine classifier can reach a given posterior grows with log(C - 1)
-    (ArcFace, section 3.2, and the bound of NormFace); a larger one than needed feeds on label noise.
-    """
-    return min(MAX_SCALE, max(MIN_SCALE, SCALE_PER_LOG_CLASS * math.log(max(classes, 2))))
-
 
 def target_margin(config: TrainConfig) -> Margin:
-    """The margin that training ends with."""
+    """Margin at the end of training."""
     match config.head:
         case "arcface":
             return Margin(m2=config.margin)
@@ -44,11 +29,12 @@ def target_margin(config: TrainConfig) -> Margin:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate, margin and phase as functions of the step."""
+    """Learning rate, margin and number of sub-centers as functions of the step; `subcenters` is the final K."""
 
     steps_per_epoch: int
     epochs: int
     config: TrainConfig
+    subcenters: int
 
     @property
     def total_steps(self) -> int:
@@ -57,23 +43,23 @@ class Schedule:
 
     @property
     def grow_step(self) -> int:
-        """First step that is trained with all sub-centers."""
+        """First step with all sub-centers."""
         return round(self.config.warmup_share * self.total_steps)
 
     @property
     def last_epoch(self) -> range:
-        """Its steps."""
+        """Steps of the last epoch."""
         return range(self.total_steps - self.steps_per_epoch, self.total_steps)
 
     def learning_rate_at(self, step: int) -> float:
-        """A linear warm-up, times the decay that is configured."""
+        """Linear warm-up times the configured decay."""
         config = self.config
         epochs = config.warmup_epochs * self.steps_per_epoch
         warmup = epochs if config.warmup_steps is None else config.warmup_steps
         return config.learning_rate * min(1.0, (step + 1) / max(1.0, warmup)) * self._decay_at(step)
 
     def _decay_at(self, step: int) -> float:
-        """What is left of the learning rate, as a share."""
+        """Remaining share of the learning rate."""
         config, done = self.config, step / self.total_steps
         match config.schedule:
             case "cosine":
@@ -84,19 +70,27 @@ class Schedule:
                 steps = self.total_steps / config.epochs
                 return float(config.drop_factor ** sum(step >= round(epoch * steps) for epoch in config.drop_epochs))
 
-    def margin_at(self, step: int) -> Margin:
-        """No margin before `grow_step`, then a linear ramp to the full one."""
+    def subcenters_at(self, step: int) -> int:
+        """One before `grow_step`, then K."""
+        return self.subcenters if step >= self.grow_step else 1
+
+    def margin_share_at(self, step: int) -> float:
+        """Share of the final margin: 0 before `grow_step`, then a linear ramp to 1."""
         ramp = self.config.ramp_share * self.total_steps
-        share = min(1.0, max(0.0, (step - self.grow_step) / ramp)) if ramp else float(step >= self.grow_step)
-        full = target_margin(self.config)
+        return min(1.0, max(0.0, (step - self.grow_step) / ramp)) if ramp else float(step >= self.grow_step)
+
+    def margin_at(self, step: int) -> Margin:
+        """Margin of a step."""
+        share, full = self.margin_share_at(step), target_margin(self.config)
         return Margin(m1=1 + (full.m1 - 1) * share, m2=full.m2 * share, m3=full.m3 * share)
 
 
-def make_schedule(config: TrainConfig, *, samples: int) -> Schedule:
-    """Schedule of a training on `samples` images; small sets are repeated until `min_steps` are reached."""
+def make_schedule(config: TrainConfig, *, samples: int, subcenters: int = 1) -> Schedule:
+    """Schedule of a training on `samples` images; small sets are repeated up to `min_steps`."""
     steps = max(1, samples // (config.batch_size * config.accumulate))
     return Schedule(
         steps_per_epoch=steps,
         epochs=max(config.epochs, math.ceil(config.min_steps / steps)),
         config=config,
+        subcenters=subcenters,
     )

@@ -1,129 +1,105 @@
-"""One step of a training: forward and backward of its batches, and one update of the weights."""
+"""One training step: forward and backward passes of its batches, and one update of the weights."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from purify.models.heads import SubcenterHead
-from purify.models.partial_fc import competing
-from purify.models.seeding import seeded
-from purify.models.sharded_softmax import cross_entropy, join_rows
+from purify.models.partial_fc import sampled_head
+from purify.models.seeding import seeded_generator
+from purify.models.sharded_softmax import cross_entropy, gather_rows
 from purify.training.collapse import separation
 from purify.training.schedule import Schedule
-from purify.training.train_state import Learner
+from purify.training.train_state import TrainState
 
-#: What a draw is for; with the seed and the step it decides the numbers.
+#: Purposes of random draws, seeded by (seed, step, purpose).
 _CLASSES, _DROPOUT = 3, 4
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What all steps share.
-
-    Attributes
-    ----------
-    schedule
-        Learning rate, margin and growth.
-    subcenters
-        K after growth.
-    sample_rate
-        Share of the other classes that compete.
-    clip_norm
-        Largest norm of the gradients of backbone and head; none: any.
-    seed
-        Of every draw.
-    """
-
-    schedule: Schedule
-    subcenters: int
-    sample_rate: float
-    clip_norm: float | None
-    seed: int
-
-
-def update(learner: Learner, plan: Plan, labels: Tensor, batches: Iterable[Tensor]) -> float:
+def train_step(state: TrainState, schedule: Schedule, labels: Tensor, batches: Iterable[Tensor]) -> float:
     """Do the next step; returns the loss.
 
     Parameters
     ----------
-    learner, plan
-        What is changed, and how.
+    state
+        Weights and optimizer, which change.
+    schedule
+        Of the training.
     labels
-        int64[A, B] of the A batches of this step, of all ranks.
+        int64[A, B] of this step's A batches, of all ranks.
     batches
-        A times views [n, 3, S, S] on the learner's device: the rank's part of each batch.
+        A times views [n, 3, S, S] on the state's device: this rank's share of each batch.
     """
-    _prepare(learner, plan)
-    labels = labels.to(learner.device)
-    drawn = competing(
-        learner.head,
-        learner.optimizer,
+    _prepare(state, schedule)
+    labels = labels.to(state.device)
+    drawn = sampled_head(
+        state.head,
+        state.optimizer,
         labels.flatten(),
-        classes=learner.classes,
-        rate=plan.sample_rate,
-        generator=seeded(plan.seed, learner.step, _CLASSES),
+        classes=state.classes,
+        rate=schedule.config.sample_rate,
+        generator=seeded_generator(state.seed, state.step, _CLASSES),
     )
     with drawn as (head, targets):
-        learner.optimizer.zero_grad(set_to_none=True)
-        loss = _collect_gradients(learner, plan, head, targets.view_as(labels), batches)
-        _apply_gradients(learner, head, clip_norm=plan.clip_norm)
-    if learner.average is not None:
-        learner.average.follow(learner.backbone, learner.head, step=learner.step)
-    if learner.step % plan.schedule.steps_per_epoch == 0:
-        learner.epoch_losses.append(0.0)
-    learner.epoch_losses[-1] += loss / plan.schedule.steps_per_epoch
-    learner.step += 1
+        state.optimizer.zero_grad(set_to_none=True)
+        loss = _collect_gradients(state, schedule, head, targets.view_as(labels), batches)
+        _apply_gradients(state, head, clip_norm=schedule.config.clip_norm)
+    if state.ema is not None:
+        state.ema.update(state.backbone, state.head, step=state.step)
+    if state.step % schedule.steps_per_epoch == 0:
+        state.epoch_losses.append(0.0)
+    state.epoch_losses[-1] += loss / schedule.steps_per_epoch
+    state.step += 1
     return loss
 
 
-def _prepare(learner: Learner, plan: Plan) -> None:
-    step, schedule = learner.step, plan.schedule
-    if step == schedule.grow_step and learner.head.subcenters < plan.subcenters:
-        learner.grow(plan.subcenters, seed=plan.seed)
-    learner.head.margin = schedule.margin_at(step)
-    for group in learner.optimizer.param_groups:
+def _prepare(state: TrainState, schedule: Schedule) -> None:
+    step = state.step
+    if state.head.subcenters < (subcenters := schedule.subcenters_at(step)):
+        state.grow(subcenters)
+    state.head.margin = schedule.margin_at(step)
+    for group in state.optimizer.param_groups:
         group["lr"] = schedule.learning_rate_at(step)
-    learner.start_step()
+    state.start_step()
     # dropout draws from the global generator
-    torch.manual_seed(seeded(plan.seed, step, _DROPOUT, learner.world.rank).initial_seed())
+    torch.manual_seed(seeded_generator(state.seed, step, _DROPOUT, state.ranks.rank).initial_seed())
 
 
 def _collect_gradients(
-    learner: Learner, plan: Plan, head: SubcenterHead, targets: Tensor, batches: Iterable[Tensor]
+    state: TrainState, schedule: Schedule, head: SubcenterHead, targets: Tensor, batches: Iterable[Tensor]
 ) -> float:
     """Gradients of the mean loss of all batches; returns that loss."""
     count, size = targets.shape
     mean = 0.0
     for number, (wanted, images) in enumerate(zip(targets, batches, strict=True), start=1):
-        with learner.gradients_stay_here(number < count):
-            embeddings = join_rows(learner.embed(images), size, learner.world)
-            loss = cross_entropy(head(embeddings, wanted), wanted, learner.world) / count
-            learner.loss_scaler.scale(loss).backward()
+        with state.local_gradients(number < count):
+            embeddings = gather_rows(state.embed(images), size, state.ranks)
+            loss = cross_entropy(head(embeddings, wanted), wanted, state.ranks) / count
+            state.loss_scaler.scale(loss).backward()
         mean += float(loss.detach())
-        if learner.step in plan.schedule.last_epoch:
+        if state.step in schedule.last_epoch:
             with torch.no_grad():
-                value = separation(head.cosines(embeddings), wanted, learner.world)
-            learner.separation += value / (count * plan.schedule.steps_per_epoch)
+                value = separation(head.cosines(embeddings), wanted, state.ranks)
+            state.separation += value / (count * schedule.steps_per_epoch)
     return mean
 
 
-def _apply_gradients(learner: Learner, head: SubcenterHead, *, clip_norm: float | None) -> None:
-    scaler, world = learner.loss_scaler, learner.world
+def _apply_gradients(state: TrainState, head: SubcenterHead, *, clip_norm: float | None) -> None:
+    scaler, ranks = state.loss_scaler, state.ranks
     if head.weight.grad is None:  # none of the rank's classes was drawn
         head.weight.grad = torch.zeros_like(head.weight)
-    if scaler.is_enabled() and world.size > 1:
-        _share_overflow(learner, head.weight.grad)
+    if scaler.is_enabled() and ranks.size > 1:
+        _share_overflow(state, head.weight.grad)
     if clip_norm is not None:
-        scaler.unscale_(learner.optimizer)
-        backbone = [p.grad for p in learner.backbone.parameters() if p.grad is not None]
+        scaler.unscale_(state.optimizer)
+        backbone = [p.grad for p in state.backbone.parameters() if p.grad is not None]
         _clip(backbone, sum(g.square().sum() for g in backbone), clip_norm)
-        _clip([head.weight.grad], world.add(head.weight.grad.square().sum()), clip_norm)
-    scaler.step(learner.optimizer)
+        _clip([head.weight.grad], ranks.all_reduce(head.weight.grad.square().sum()), clip_norm)
+    scaler.step(state.optimizer)
     scaler.update()
 
 
@@ -133,8 +109,8 @@ def _clip(gradients: list[Tensor], square: Tensor | int, clip_norm: float) -> No
         gradient.mul_((clip_norm / (torch.as_tensor(square).sqrt() + 1e-6)).clamp_max(1.0))
 
 
-def _share_overflow(learner: Learner, gradient: Tensor) -> None:
+def _share_overflow(state: TrainState, gradient: Tensor) -> None:
     """A head whose gradient overflowed on one rank makes all ranks skip the step, as one process would."""
-    overflow = learner.world.largest((~gradient.isfinite()).any().float())
+    overflow = state.ranks.all_reduce_max((~gradient.isfinite()).any().float())
     if overflow:
         gradient.fill_(math.inf)

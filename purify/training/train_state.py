@@ -1,4 +1,4 @@
-"""What a training changes."""
+"""State of a training: weights, optimizer and counters."""
 
 from __future__ import annotations
 
@@ -14,39 +14,41 @@ from torch.nn.parallel import DistributedDataParallel
 from purify.config import ModelConfig, TrainConfig
 from purify.models.backbones import build_backbone, load_backbone_weights
 from purify.models.heads import INIT_STD, SubcenterHead
+from purify.models.logit_scale import default_scale
 from purify.models.precision import autocast, resolve_precision
-from purify.models.process_group import Part, World
+from purify.models.process_group import Ranks, Shard
 from purify.models.seeding import class_normals
-from purify.training.distributed import across
-from purify.training.ema import WeightAverage
-from purify.training.schedule import default_scale
+from purify.training.distributed import data_parallel
+from purify.training.ema import EmaWeights
 
 #: Length of the random step from a class's center to each of its new sub-centers (which are unit vectors).
 _GROW_SPREAD = 0.1
-#: What a draw is for; with the seed it decides the numbers.
+#: Purposes of random draws, seeded by (seed, purpose).
 _HEAD, _GROWTH = 1, 2
 
 
 @dataclass
-class Learner:
-    """Weights, optimizer and counts of one rank.
+class TrainState:
+    """Weights, optimizer and counters of one rank.
 
     Attributes
     ----------
     backbone
-        The module with the weights.
+        Module with the weights.
     network
-        What is called: `backbone`, or what adds up its gradients over the ranks.
+        `backbone`, or its data-parallel wrapper that sums gradients over the ranks.
     head
         Of this rank's classes.
     classes
-        Which these are.
-    average
-        Running mean of the weights, if asked for.
+        This rank's shard of the classes.
+    ema
+        Running mean of the weights, if configured.
+    seed
+        Of every draw.
     step
         Steps done.
     epoch_losses
-        Mean loss of each epoch; of the running one, the sum so far over the steps that it will have.
+        Mean loss of each epoch; of the running epoch, its losses so far divided by its number of steps.
     separation
         Mean over the last epoch, likewise.
     """
@@ -54,19 +56,20 @@ class Learner:
     backbone: nn.Module
     network: nn.Module
     head: SubcenterHead
-    classes: Part
+    classes: Shard
     optimizer: torch.optim.SGD
     loss_scaler: torch.amp.GradScaler
-    average: WeightAverage | None
+    ema: EmaWeights | None
     device: torch.device
     dtype: torch.dtype
-    world: World
+    ranks: Ranks
+    seed: int
     step: int = 0
     epoch_losses: list[float] = field(default_factory=list)
     separation: float = 0.0
 
     def start_step(self) -> None:
-        """Batch normalization learns with the backbone, and stays as it is with a frozen one."""
+        """Set training mode; batch normalization of a frozen backbone stays in evaluation mode."""
         self.backbone.train(any(parameter.requires_grad for parameter in self.backbone.parameters()))
 
     def embed(self, images: Tensor) -> Tensor:
@@ -76,30 +79,30 @@ class Learner:
         return embeddings.to(self.head.weight.dtype)
 
     @contextmanager
-    def gradients_stay_here(self, stay: bool) -> Iterator[None]:
-        """While `stay`, backward passes only collect: the ranks' gradients are added up in a later one."""
-        if stay and isinstance(self.network, DistributedDataParallel):
+    def local_gradients(self, local: bool) -> Iterator[None]:
+        """While `local`, backward passes accumulate on this rank; a later one sums over the ranks."""
+        if local and isinstance(self.network, DistributedDataParallel):
             with self.network.no_sync():
                 yield
         else:
             yield
 
     def replace_rows(self, rows: Tensor) -> None:
-        """Other rows of the head, such as after growth; they start without momentum."""
+        """Replace the head's rows, as after growth; new rows have no momentum."""
         self.optimizer.state.pop(self.head.weight, None)
         self.head.weight = nn.Parameter(rows.to(self.head.weight))
         self.optimizer.param_groups[1]["params"] = [self.head.weight]
 
-    def grow(self, subcenters: int, *, seed: int) -> None:
-        """K sub-centers from one."""
+    def grow(self, subcenters: int) -> None:
+        """Grow the head from one center a class to `subcenters`."""
         shape = (subcenters - 1, self.head.weight.shape[2])
-        self.head.grow(class_normals(self.classes, shape, seed, _GROWTH), spread=_GROW_SPREAD)
+        self.head.grow(class_normals(self.classes, shape, self.seed, _GROWTH), spread=_GROW_SPREAD)
         self.replace_rows(self.head.weight.detach())
-        if self.average is not None:
-            self.average.restart_head(self.head)
+        if self.ema is not None:
+            self.ema.restart_head(self.head)
 
 
-def new_learner(
+def initial_state(
     model: ModelConfig,
     config: TrainConfig,
     *,
@@ -107,55 +110,61 @@ def new_learner(
     subcenters: int,
     seed: int,
     device: torch.device,
-    world: World,
-) -> Learner:
-    """Fresh weights (or the backbone's given ones) and an optimizer, on `device`."""
+    ranks: Ranks,
+) -> TrainState:
+    """Fresh weights (or ``model.weights``) and an optimizer, on `device`."""
     torch.manual_seed(seed)
-    backbone = build_backbone(model.backbone, embedding_dim=model.embedding_dim, input_size=model.input_size)
-    if model.weights:
-        load_backbone_weights(backbone, Path(model.weights))
-    if config.freeze_backbone:
-        backbone.requires_grad_(False)
-    own = world.part(classes)
+    backbone, own = _first_backbone(model, frozen=config.freeze_backbone), ranks.shard(classes)
     head = SubcenterHead(
         0,
         model.embedding_dim,
         scale=config.scale or default_scale(classes),
         negative_filter=config.negative_filter,
-    ).with_rows(class_normals(own, (subcenters, model.embedding_dim), seed, _HEAD).mul_(_first_spread(model, config)))
+    ).with_rows(class_normals(own, (subcenters, model.embedding_dim), seed, _HEAD).mul_(_head_std(model, config)))
     dtype = resolve_precision(config.precision, device, backbone=model.backbone)
     weights = torch.float64 if dtype is torch.float64 else torch.float32
     backbone = backbone.to(device, weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     head = head.to(device, weights)
-    network = across(backbone, world, sync_batchnorm=config.sync_batchnorm)
+    network = data_parallel(backbone, ranks, sync_batchnorm=config.sync_batchnorm)
     if config.compile:
         backbone.compile()
+    return TrainState(
+        backbone=backbone,
+        network=network,
+        head=head,
+        classes=own,
+        optimizer=_optimizer(backbone, head, config),
+        loss_scaler=torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
+        ema=EmaWeights(config.ema, backbone, head) if config.ema else None,
+        device=device,
+        dtype=dtype,
+        ranks=ranks,
+        seed=seed,
+    )
+
+
+def _first_backbone(model: ModelConfig, *, frozen: bool) -> nn.Module:
+    backbone = build_backbone(model.backbone, embedding_dim=model.embedding_dim, input_size=model.input_size)
+    if model.weights:
+        load_backbone_weights(backbone, Path(model.weights))
+    return backbone.requires_grad_(False) if frozen else backbone
+
+
+def _optimizer(backbone: nn.Module, head: SubcenterHead, config: TrainConfig) -> torch.optim.SGD:
     trainable = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(
+    return torch.optim.SGD(
         [{"params": trainable}, {"params": [head.weight]}],
         lr=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         nesterov=config.nesterov and config.momentum > 0,
     )
-    return Learner(
-        backbone=backbone,
-        network=network,
-        head=head,
-        classes=own,
-        optimizer=optimizer,
-        loss_scaler=torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
-        average=WeightAverage(config.ema, backbone, head) if config.ema else None,
-        device=device,
-        dtype=dtype,
-        world=world,
-    )
 
 
-def _first_spread(model: ModelConfig, config: TrainConfig) -> float:
+def _head_std(model: ModelConfig, config: TrainConfig) -> float:
     """Standard deviation of a fresh head's numbers.
 
-    A row's gradient grows as the row is shorter: short ones jump at the first step, and are then too long to turn.
-    A backbone that learns makes up for it. A frozen one can't, so its head starts with rows of about unit length.
+    The shorter a row, the larger its gradient: short rows jump at the first step, and are then too long to turn. A
+    trained backbone compensates. A frozen one can't, so its head starts with rows of about unit length.
     """
     return float(model.embedding_dim**-0.5) if config.freeze_backbone else INIT_STD

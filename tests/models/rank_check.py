@@ -11,12 +11,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.partial_fc import competing
-from purify.models.process_group import World
-from purify.models.seeding import seeded
-from purify.models.sharded_softmax import cross_entropy, join_rows
+from purify.models.partial_fc import sampled_head
+from purify.models.process_group import Ranks
+from purify.models.seeding import seeded_generator
+from purify.models.sharded_softmax import cross_entropy, gather_rows
 from purify.training.collapse import separation
-from purify.training.distributed import across
+from purify.training.distributed import data_parallel
 
 CLASSES, DIM, BATCH, INPUT, STEPS = 11, 6, 7, 5, 3
 CASES: tuple[dict[str, Any], ...] = (
@@ -34,33 +34,33 @@ def _network() -> nn.Module:
 
 
 def batch(step: int) -> tuple[Tensor, Tensor]:
-    generator = seeded(step)
+    generator = seeded_generator(step)
     images = torch.randn(BATCH, INPUT, generator=generator, dtype=torch.float64)
     return images, torch.randint(CLASSES, (BATCH,), generator=generator)
 
 
-def trained(world: World, *, rate: float, negative_filter: float | None) -> dict[str, Tensor]:
+def trained(ranks: Ranks, *, rate: float, negative_filter: float | None) -> dict[str, Tensor]:
     """Losses, gradients, weights and momentum of a few steps; of the head: this rank's rows."""
-    part = world.part(CLASSES)
-    weight = torch.randn(CLASSES, 3, DIM, generator=seeded(2), dtype=torch.float64)
+    part = ranks.shard(CLASSES)
+    weight = torch.randn(CLASSES, 3, DIM, generator=seeded_generator(2), dtype=torch.float64)
     head = SubcenterHead(0, DIM, scale=8.0, margin=Margin(m2=0.3), negative_filter=negative_filter)
     head = head.with_rows(weight[part.slice].clone())
     backbone = _network()
-    network = across(backbone, world, sync_batchnorm=True)
+    network = data_parallel(backbone, ranks, sync_batchnorm=True)
     groups = [{"params": list(backbone.parameters())}, {"params": [head.weight]}]
     optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True)
     found: dict[str, Tensor] = {}
     for step in range(STEPS):
         images, labels = batch(step)
-        drawn = competing(head, optimizer, labels, classes=part, rate=rate, generator=seeded(3, step))
+        drawn = sampled_head(head, optimizer, labels, classes=part, rate=rate, generator=seeded_generator(3, step))
         with drawn as (some, targets):
             optimizer.zero_grad()
-            embeddings = join_rows(network(images[world.part(BATCH).slice]), BATCH, world)
-            loss = cross_entropy(some(embeddings, targets), targets, world)
+            embeddings = gather_rows(network(images[ranks.shard(BATCH).slice]), BATCH, ranks)
+            loss = cross_entropy(some(embeddings, targets), targets, ranks)
             loss.backward()
             found[f"loss {step}"] = loss.detach()
             with torch.no_grad():
-                value = separation(some.cosines(embeddings), targets, world)
+                value = separation(some.cosines(embeddings), targets, ranks)
             found[f"separation {step}"] = torch.tensor(value)
             for name, parameter in backbone.named_parameters():
                 assert parameter.grad is not None
@@ -74,7 +74,7 @@ def trained(world: World, *, rate: float, negative_filter: float | None) -> dict
 
 def main(rank: int, size: int, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
-    torch.save([trained(World(rank, size), **case) for case in CASES], folder / f"{rank}.pt")
+    torch.save([trained(Ranks(rank, size), **case) for case in CASES], folder / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.partial_fc import competing, lent_rows, sample_classes
-from purify.models.process_group import ALONE, World
+from purify.models.partial_fc import borrowed_rows, sample_classes, sampled_head
+from purify.models.process_group import SINGLE_PROCESS, Ranks
 
 CLASSES, DIM = 12, 5
-ALL = ALONE.part(CLASSES)
+ALL = SINGLE_PROCESS.shard(CLASSES)
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -69,7 +69,7 @@ def test_the_ranks_have_the_sample_of_one_process_among_them(
 ) -> None:
     labels = torch.randint(classes, (batch,), generator=_generator(seed))
     whole = sample_classes(labels, classes, rate=rate, generator=_generator(seed))
-    parts = [World(rank, ranks).part(classes) for rank in range(ranks)]
+    parts = [Ranks(rank, ranks).shard(classes) for rank in range(ranks)]
     own = [whole.within(part) for part in parts]
     found = torch.cat([sample.classes + part.start for sample, part in zip(own, parts, strict=True)])
     assert torch.equal(found, whole.classes)
@@ -108,7 +108,7 @@ def test_steps_on_all_rows_equal_dense_steps_to_the_bit(k: int, momentum: float)
     for step in range(4):
         x, labels = _batch(step)
         _update(dense, optimizers[0], x, labels)
-        with lent_rows(sampled, optimizers[1], torch.arange(CLASSES)) as part:
+        with borrowed_rows(sampled, optimizers[1], torch.arange(CLASSES)) as part:
             _update(part, optimizers[1], x, labels)
     assert torch.equal(dense.weight, sampled.weight)
 
@@ -135,7 +135,7 @@ def test_rows_that_were_not_drawn_stay_and_keep_their_momentum() -> None:
         x, labels = _batch(step)
         before = head.weight.detach().clone()
         state = optimizer.state[head.weight].get("momentum_buffer", torch.zeros_like(before)).clone()
-        drawn_head = competing(head, optimizer, labels, classes=ALL, rate=0.2, generator=_generator(step))
+        drawn_head = sampled_head(head, optimizer, labels, classes=ALL, rate=0.2, generator=_generator(step))
         with drawn_head as (part, targets):
             _update(part, optimizer, x, targets)
         drawn = sample_classes(labels, CLASSES, rate=0.2, generator=_generator(step)).classes
@@ -154,7 +154,7 @@ def test_momentum_of_a_row_goes_on_where_it_was_when_drawn_again() -> None:
     optimizer, reference = _optimizer(head), _optimizer(alone)
     for step, classes in enumerate((drawn, others, drawn)):
         x, targets = torch.randn(4, DIM, generator=_generator(step)), torch.tensor([0, 1, 1, 0])
-        with lent_rows(head, optimizer, classes) as part:
+        with borrowed_rows(head, optimizer, classes) as part:
             _update(part, optimizer, x, targets)
         if classes is drawn:
             _update(alone, reference, x, targets)
@@ -165,7 +165,7 @@ def test_momentum_of_a_row_goes_on_where_it_was_when_drawn_again() -> None:
 def test_the_optimizer_has_the_whole_head_back_also_after_an_error() -> None:
     head = _head()
     optimizer = _optimizer(head)
-    with pytest.raises(KeyboardInterrupt), lent_rows(head, optimizer, torch.tensor([0, 3])):
+    with pytest.raises(KeyboardInterrupt), borrowed_rows(head, optimizer, torch.tensor([0, 3])):
         raise KeyboardInterrupt
     assert optimizer.param_groups[1]["params"][0] is head.weight
     assert set(optimizer.state) == {head.weight}
@@ -174,7 +174,7 @@ def test_the_optimizer_has_the_whole_head_back_also_after_an_error() -> None:
 def test_rate_one_is_the_head_itself_and_draws_nothing() -> None:
     head, (_, labels), generator = _head(), _batch(0), _generator()
     before = generator.get_state()
-    with competing(head, _optimizer(head), labels, classes=ALL, rate=1.0, generator=generator) as (same, targets):
+    with sampled_head(head, _optimizer(head), labels, classes=ALL, rate=1.0, generator=generator) as (same, targets):
         assert same is head
         assert torch.equal(targets, labels)
     assert torch.equal(generator.get_state(), before)

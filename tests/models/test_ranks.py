@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from purify.models.batchnorm import JointBatchNorm, join_batchnorm
-from purify.models.process_group import ALONE
+from purify.models.batchnorm import CrossRankBatchNorm, synchronize_batchnorm
+from purify.models.process_group import SINGLE_PROCESS
 from tests.models import rank_check
 
 
@@ -36,7 +36,7 @@ def _run(size: int, folder: Path) -> list[list[dict[str, Tensor]]]:
 def test_ranks_compute_what_one_process_does(size: int, tmp_path: Path) -> None:
     ranks = _run(size, tmp_path)
     for number, case in enumerate(rank_check.CASES):
-        expected = rank_check.trained(ALONE, **case)
+        expected = rank_check.trained(SINGLE_PROCESS, **case)
         for name, tensor in expected.items():
             own = [rank[number][name] for rank in ranks]
             if name.startswith("rows"):
@@ -49,9 +49,11 @@ def test_ranks_compute_what_one_process_does(size: int, tmp_path: Path) -> None:
 
 def test_one_process_computes_what_torch_does() -> None:
     """The dense case against the plain loss over the whole head, so that the comparison above stands on firm ground."""
-    found = rank_check.trained(ALONE, rate=1.0, negative_filter=None)
+    found = rank_check.trained(SINGLE_PROCESS, rate=1.0, negative_filter=None)
     head = rank_check.SubcenterHead(0, rank_check.DIM, scale=8.0, margin=rank_check.Margin(m2=0.3)).with_rows(
-        torch.randn(rank_check.CLASSES, 3, rank_check.DIM, generator=rank_check.seeded(2), dtype=torch.float64)
+        torch.randn(
+            rank_check.CLASSES, 3, rank_check.DIM, generator=rank_check.seeded_generator(2), dtype=torch.float64
+        )
     )
     network = rank_check._network()
     images, labels = rank_check.batch(0)
@@ -69,8 +71,8 @@ def test_joint_normalization_is_torchs_for_one_rank(shape: tuple[int, ...]) -> N
     with torch.no_grad():
         plain.weight.copy_(torch.linspace(0.5, 2, 4))
     pair: list[Any] = [nn.Sequential(plain), nn.Sequential(_copy(plain))]
-    join_batchnorm(pair[1], ALONE)
-    assert isinstance(pair[1][0], JointBatchNorm)
+    synchronize_batchnorm(pair[1], SINGLE_PROCESS)
+    assert isinstance(pair[1][0], CrossRankBatchNorm)
     assert pair[0].state_dict().keys() == pair[1].state_dict().keys()
     gradients = []
     for module in pair:

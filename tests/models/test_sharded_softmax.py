@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from purify.models.process_group import ALONE, Part, World
+from purify.models.process_group import SINGLE_PROCESS, Ranks, Shard
 from purify.models.seeding import class_normals
 from purify.models.sharded_softmax import cross_entropy
 
@@ -35,7 +35,7 @@ def test_classes_that_are_out_have_no_gradient() -> None:
 
 @given(st.integers(0, 100), st.integers(1, 7))
 def test_parts_are_contiguous_whole_and_even(total: int, ranks: int) -> None:
-    parts = [World(rank, ranks).part(total) for rank in range(ranks)]
+    parts = [Ranks(rank, ranks).shard(total) for rank in range(ranks)]
     assert [row for part in parts for row in range(part.start, part.stop)] == list(range(total))
     lengths = [len(part) for part in parts]
     assert max(lengths) - min(lengths) <= 1
@@ -43,15 +43,15 @@ def test_parts_are_contiguous_whole_and_even(total: int, ranks: int) -> None:
 
 @given(st.integers(1, 5000), st.integers(1, 4), st.integers(0, 2**40))
 def test_a_class_draws_its_row_whoever_has_it(classes: int, ranks: int, seed: int) -> None:
-    whole = class_normals(ALONE.part(classes), (1, 2), seed, 3)
-    parts = [class_normals(World(rank, ranks).part(classes), (1, 2), seed, 3) for rank in range(ranks)]
+    whole = class_normals(SINGLE_PROCESS.shard(classes), (1, 2), seed, 3)
+    parts = [class_normals(Ranks(rank, ranks).shard(classes), (1, 2), seed, 3) for rank in range(ranks)]
     assert torch.equal(torch.cat(parts), whole)
-    more = class_normals(Part(0, classes + 1, classes + 1), (1, 2), seed, 3)
+    more = class_normals(Shard(0, classes + 1, classes + 1), (1, 2), seed, 3)
     assert torch.equal(more[:classes], whole)
 
 
 def test_draws_are_standard_normal_and_differ_by_seed() -> None:
-    first, other = (class_normals(ALONE.part(3000), (2, 8), seed, 0) for seed in (0, 1))
+    first, other = (class_normals(SINGLE_PROCESS.shard(3000), (2, 8), seed, 0) for seed in (0, 1))
     assert first.mean() == pytest.approx(0, abs=0.02)
     assert first.std() == pytest.approx(1, abs=0.02)
     assert len(first[:, 0].unique(dim=0)) == 3000

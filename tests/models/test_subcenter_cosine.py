@@ -6,7 +6,7 @@ from torch.autograd import gradcheck
 
 from purify.models import subcenter_cosine as nearest
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.subcenter_cosine import nearest_cosines, subcenter_cosines
+from purify.models.subcenter_cosine import class_cosines, subcenter_cosines
 
 MARGINS = [Margin(), Margin(m2=0.5), Margin(m3=0.35), Margin(m1=1.2), Margin(0.9, 0.4, 0.15), Margin(3.0, 0.2)]
 
@@ -28,7 +28,7 @@ def _inputs(k: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, t
 def test_chunks_give_the_cosines_and_gradients_of_autograd(k: int) -> None:
     x, centers = _inputs(k)
     weights = torch.randn(6, 7, generator=torch.Generator().manual_seed(0))
-    whole, ours = subcenter_cosines(x, centers).amax(dim=2), nearest_cosines(x, centers)
+    whole, ours = subcenter_cosines(x, centers).amax(dim=2), class_cosines(x, centers)
     torch.testing.assert_close(ours, whole)
     expected = torch.autograd.grad((weights * whole).sum(), (x, centers))
     for gradient, wanted in zip(torch.autograd.grad((weights * ours).sum(), (x, centers)), expected, strict=True):
@@ -38,7 +38,7 @@ def test_chunks_give_the_cosines_and_gradients_of_autograd(k: int) -> None:
 @pytest.mark.usefixtures("chunked")
 @pytest.mark.parametrize("k", [1, 3])
 def test_chunks_pass_the_numerical_gradient_check(k: int) -> None:
-    assert gradcheck(nearest_cosines, _inputs(k, torch.float64))
+    assert gradcheck(class_cosines, _inputs(k, torch.float64))
 
 
 @pytest.mark.parametrize("margin", MARGINS)
@@ -59,7 +59,7 @@ def test_a_large_head_passes_the_numerical_gradient_check(
 
 def test_heads_of_one_chunk_are_left_to_autograd_to_the_bit() -> None:
     x, centers = _inputs(3)
-    assert torch.equal(nearest_cosines(x, centers), subcenter_cosines(x, centers).amax(dim=2))
+    assert torch.equal(class_cosines(x, centers), subcenter_cosines(x, centers).amax(dim=2))
 
 
 def test_a_center_of_zeros_gives_finite_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_a_center_of_zeros_gives_finite_gradients(monkeypatch: pytest.MonkeyPatc
     x, centers = _inputs(2)
     with torch.no_grad():
         centers[3] = 0
-    cosines = nearest_cosines(x, centers)
+    cosines = class_cosines(x, centers)
     assert (cosines[:, 3] == 0).all()
     cosines.sum().backward()
     assert x.grad is not None
@@ -80,7 +80,7 @@ def test_equal_sub_centers_give_the_gradient_to_the_first(monkeypatch: pytest.Mo
     monkeypatch.setattr(nearest, "CHUNK_NUMBERS", 1)
     x, _ = _inputs(1)
     centers = torch.ones(2, 3, 5, requires_grad=True)
-    nearest_cosines(x, centers).sum().backward()
+    class_cosines(x, centers).sum().backward()
     assert centers.grad is not None
     assert (centers.grad[:, 0] != 0).any()
     assert (centers.grad[:, 1:] == 0).all()
@@ -97,6 +97,6 @@ def test_a_step_keeps_less_than_autograd_does(monkeypatch: pytest.MonkeyPatch) -
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        nearest_cosines(x, centers)
+        class_cosines(x, centers)
     own = {tensor.data_ptr(): tensor.numel() for tensor in kept if tensor.data_ptr() != centers.data_ptr()}
     assert max(own.values()) <= max(4 * 50, 4 * 64)

@@ -109,10 +109,10 @@ def test_quiet_respects_a_level_that_the_user_set(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_server_program_ends_when_nobody_holds_its_input() -> None:
-    program_file = REPOSITORY / "purify" / "orchestration" / "server_process.py"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ended = subprocess.run(
-            [sys.executable, "-P", str(program_file), str(listener.fileno())],
+            [sys.executable, "-P", "-m", "purify.orchestration.server_process", str(listener.fileno())],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
             timeout=30,

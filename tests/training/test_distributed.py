@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from purify.config import ModelConfig, TrainConfig
+from purify.config import ModelConfig, PurifyConfig, TrainConfig
 from purify.errors import InputError, PurifyError
 from purify.models.checkpoint import Checkpoint, load_checkpoint
-from purify.models.process_group import World
+from purify.models.process_group import Ranks
 from purify.progress import silent
 from purify.training.job import TrainJob
-from purify.training.launch import run_job
-from purify.training.loop import train_rank
-from purify.training.stage import training_set
+from purify.training.launcher import run_job
+from purify.training.loop import fit
+from purify.training.training_set import TrainingSet
 
 pytestmark = pytest.mark.slow
 
@@ -41,8 +41,9 @@ def recipe(recipe: TrainConfig) -> TrainConfig:
 
 
 def _job(table: Path, folder: Path, model: ModelConfig, recipe: TrainConfig, **settings: object) -> TrainJob:
-    train = recipe.model_dump() | settings
-    return TrainJob(str(table), str(folder), model.model_dump(), train, subcenters=3, seed=2, threads=1)
+    config = PurifyConfig(model=model, train=recipe.model_copy(update=settings), seed=2)
+    job = TrainJob.of(config, table=table, folder=folder, subcenters=3, fingerprint="a test's")
+    return replace(job, threads=1)
 
 
 def _trained(job: TrainJob) -> Checkpoint:
@@ -147,7 +148,8 @@ def test_no_rank_outlives_its_parent(
     pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
 ) -> None:
     job = _job(pattern_table, tmp_path / "ranks", model, recipe, processes=2, epochs=10_000)
-    program = f"from purify.training.launch import *; run_job(TrainJob(**{asdict(job)!r}))"
+    imports = "from purify.training.job import TrainJob; from purify.training.launcher import run_job"
+    program = f"{imports}; run_job(TrainJob(**{asdict(job)!r}))"
     parent = subprocess.Popen([sys.executable, "-c", program])
     _wait_for((tmp_path / "ranks" / "resume.safetensors").exists)
     ranks = _children(parent.pid)
@@ -171,14 +173,14 @@ def test_more_processes_than_images_of_a_batch_are_refused(
     pattern_table: Path, model: ModelConfig, recipe: TrainConfig
 ) -> None:
     with pytest.raises(InputError, match="too small for 3 processes"):
-        train_rank(
-            training_set(pq.read_table(pattern_table), name="table"),
+        fit(
+            TrainingSet.of_table(pq.read_table(pattern_table), name="table"),
             model,
             recipe.model_copy(update={"batch_size": 2}),
             subcenters=3,
             seed=0,
-            resume_path=None,
+            resume=None,
             progress=silent,
             device=torch.device("cpu"),
-            world=World(0, 3),
+            ranks=Ranks(0, 3),
         )

@@ -12,14 +12,13 @@ from purify.config import ModelConfig, TrainConfig, load_config
 from purify.errors import InputError
 from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint
-from purify.training.data import TrainingSet
 from purify.training.loop import train
-from purify.training.stage import training_set
+from purify.training.training_set import TrainingSet
 
 
 @pytest.fixture
 def data(pattern_table: Path) -> TrainingSet:
-    return training_set(pq.read_table(pattern_table), name="table")
+    return TrainingSet.of_table(pq.read_table(pattern_table), name="table")
 
 
 def _same_weights(a: Checkpoint, b: Checkpoint) -> bool:

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,21 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from purify.config import ModelConfig, TrainConfig
+from purify.config import ModelConfig, PurifyConfig, TrainConfig
 from purify.errors import InputError, PurifyError, TrainingCollapsedError
+from purify.images.loading import resolve_workers
 from purify.models.checkpoint import Checkpoint, load_checkpoint
-from purify.training.data import TrainingSet
 from purify.training.job import TrainJob
-from purify.training.launch import run_job
+from purify.training.launcher import run_job
 from purify.training.loop import train
-from purify.training.stage import train_table, training_set
+from purify.training.rank import train_rank
+from purify.training.resume_file import ResumeFile
+from purify.training.schedule import make_schedule
+from purify.training.training_set import TrainingSet
 
 
 def _set(table: Path) -> TrainingSet:
-    return training_set(pq.read_table(table), name="table")
+    return TrainingSet.of_table(pq.read_table(table), name="table")
 
 
 def _equal(a: Checkpoint, b: Checkpoint) -> bool:
@@ -69,11 +71,11 @@ def test_seed_decides_the_weights(pattern_table: Path, model: ModelConfig, recip
 def test_interrupted_before_and_after_growth_ends_in_the_same_bits(
     pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path, step: int
 ) -> None:
-    data, resume = _set(pattern_table), tmp_path / "resume.safetensors"
+    data, resume = _set(pattern_table), ResumeFile(tmp_path / "resume.safetensors", "mine")
     undisturbed = train(data, model, recipe, subcenters=3, seed=5)
     with pytest.raises(KeyboardInterrupt):
-        train(data, model, recipe, subcenters=3, seed=5, resume_path=resume, progress=_StopAt(step))
-    assert resume.exists()
+        train(data, model, recipe, subcenters=3, seed=5, resume=resume, progress=_StopAt(step))
+    assert resume.path.exists()
     steps: list[int] = []
     resumed = train(
         data,
@@ -81,7 +83,7 @@ def test_interrupted_before_and_after_growth_ends_in_the_same_bits(
         recipe,
         subcenters=3,
         seed=5,
-        resume_path=resume,
+        resume=resume,
         progress=lambda done, *_: steps.append(done),
     )
     assert steps[0] == step
@@ -96,7 +98,7 @@ def test_order_of_rows_and_names_of_labels_change_no_weight(
     renamed = [f"{9 - int(label.split()[1])} was" for label in table["label"].to_pylist()]  # sorts the other way round
     other = table.set_column(table.column_names.index("label"), "label", [renamed]).take(order)
     first, second = (
-        train(training_set(rows, name="table"), model, recipe, subcenters=3, seed=1) for rows in (table, other)
+        train(TrainingSet.of_table(rows, name="table"), model, recipe, subcenters=3, seed=1) for rows in (table, other)
     )
     assert _equal(first, second)
     assert second.labels == tuple(f"{9 - int(label.split()[1])} was" for label in first.labels)
@@ -135,15 +137,15 @@ def test_a_sampled_head_learns_and_is_saved_whole(
 def test_a_sampled_training_resumes_to_the_same_bits_with_the_momentum_of_all_rows(
     pattern_table: Path, model: ModelConfig, sampled: TrainConfig, tmp_path: Path, step: int
 ) -> None:
-    data, resume = _set(pattern_table), tmp_path / "resume.safetensors"
+    data, resume = _set(pattern_table), ResumeFile(tmp_path / "resume.safetensors", "mine")
     undisturbed = train(data, model, sampled, subcenters=2, seed=5)
     with pytest.raises(KeyboardInterrupt):
-        train(data, model, sampled, subcenters=2, seed=5, resume_path=resume, progress=_StopAt(step))
-    with safe_open(resume, framework="pt") as file:
+        train(data, model, sampled, subcenters=2, seed=5, resume=resume, progress=_StopAt(step))
+    with safe_open(resume.path, framework="pt") as file:
         shape = file.get_tensor("head.weight").shape
         assert file.get_tensor("momentum.head.weight").shape == shape
         assert shape[0] == 6
-    assert _equal(undisturbed, train(data, model, sampled, subcenters=2, seed=5, resume_path=resume))
+    assert _equal(undisturbed, train(data, model, sampled, subcenters=2, seed=5, resume=resume))
 
 
 def test_the_negative_filter_reaches_the_head(pattern_table: Path, model: ModelConfig, recipe: TrainConfig) -> None:
@@ -159,16 +161,28 @@ def test_the_negative_filter_reaches_the_head(pattern_table: Path, model: ModelC
 def test_a_resume_point_of_another_recipe_or_a_damaged_one_is_not_continued(
     pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
 ) -> None:
-    data, resume = _set(pattern_table), tmp_path / "resume.safetensors"
-    with pytest.raises(KeyboardInterrupt):
-        train(data, model, recipe, subcenters=1, seed=0, resume_path=resume, progress=_StopAt(5))
-    for seed, damage in ((1, False), (0, True)):
-        if damage:
-            resume.write_bytes(resume.read_bytes()[:100])
-        stop = _StopAt(1)
+    data, resume = _set(pattern_table), ResumeFile(tmp_path / "resume.safetensors", "mine")
+
+    def first_step(file: ResumeFile, *, stop_at: int = 1, **settings: str) -> int | None:
+        stop = _StopAt(stop_at)
+        other = recipe.model_copy(update=settings)
         with pytest.raises(KeyboardInterrupt):
-            train(data, model, recipe, subcenters=1, seed=seed, resume_path=resume, progress=stop)
-        assert stop.first == 1
+            train(data, model, other, subcenters=1, seed=0, resume=file, progress=stop)
+        return stop.first
+
+    def saved() -> bytes:
+        resume.path.unlink(missing_ok=True)
+        assert first_step(resume, stop_at=5) == 1
+        return resume.path.read_bytes()
+
+    point = saved()
+    assert first_step(resume, stop_at=5) == 5  # the same: continued
+    resume.path.write_bytes(point)
+    assert first_step(ResumeFile(resume.path, "another's")) == 1
+    resume.path.write_bytes(point)
+    assert first_step(resume, precision="float64") == 1
+    resume.path.write_bytes(point[:100])
+    assert first_step(resume) == 1
 
 
 def test_noise_without_signal_is_called_collapse(pattern_table: Path, model: ModelConfig, recipe: TrainConfig) -> None:
@@ -199,7 +213,9 @@ def test_an_image_that_vanished_is_named(
 
 
 def _job(table: Path, folder: Path, model: ModelConfig, recipe: TrainConfig) -> TrainJob:
-    return TrainJob(str(table), str(folder), model.model_dump(), recipe.model_dump(), subcenters=3, seed=2, threads=1)
+    config = PurifyConfig(model=model, train=recipe, seed=2)
+    job = TrainJob.of(config, table=table, folder=folder, subcenters=3, fingerprint="a test's")
+    return replace(job, threads=1)
 
 
 @pytest.mark.slow
@@ -210,12 +226,12 @@ def test_killed_at_random_steps_a_job_resumes_to_the_same_file(
     recipe = recipe.model_copy(update={"min_steps": 120, "schedule": "polynomial", **options})
     train_job = _job(pattern_table, tmp_path / "killed", model, recipe)
     spec = tmp_path / "job.json"
-    spec.write_text(json.dumps(asdict(train_job)))
+    train_job.write(spec)
     resume = tmp_path / "killed" / "resume.safetensors"
     rng = np.random.default_rng(4)
     for _ in range(3):
         child = subprocess.Popen(
-            [sys.executable, "-m", "purify.training.job", str(spec)],
+            [sys.executable, "-m", "purify.training.rank", str(spec)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -240,9 +256,9 @@ def test_a_job_ends_with_its_parent(
 ) -> None:
     spec = tmp_path / "job.json"
     endless = recipe.model_copy(update={"epochs": 10_000})
-    spec.write_text(json.dumps(asdict(_job(pattern_table, tmp_path / "out", model, endless))))
+    _job(pattern_table, tmp_path / "out", model, endless).write(spec)
     child = subprocess.Popen(
-        [sys.executable, "-m", "purify.training.job", str(spec)],
+        [sys.executable, "-m", "purify.training.rank", str(spec)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )
@@ -274,6 +290,39 @@ def test_a_job_that_dies_is_explained(
         run_job(_job(pattern_table, tmp_path / "out", model, recipe))
 
 
+def test_a_job_is_that_of_the_configuration(tmp_path: Path, model: ModelConfig, recipe: TrainConfig) -> None:
+    config = PurifyConfig(model=model, train=recipe, seed=7)
+    job = TrainJob.of(config, table=tmp_path / "t.parquet", folder=tmp_path, subcenters=2, fingerprint="f")
+    job.write(tmp_path / "job.json")
+    read = TrainJob.read(tmp_path / "job.json")
+    assert (read.model_config, read.recipe, read.subcenters, read.seed) == (model, recipe, 2, 7)
+    assert (read.table, read.folder, read.fingerprint) == (str(tmp_path / "t.parquet"), str(tmp_path), "f")
+    assert read.threads == max(1, resolve_workers(0) // recipe.parallel)
+
+
+def test_without_a_fingerprint_no_resume_point_is_written(
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
+) -> None:
+    config = PurifyConfig(model=model, train=recipe)
+    job = TrainJob.of(config, table=pattern_table, folder=tmp_path / "out", subcenters=1)
+    seen: list[list[str]] = []
+    train_rank(job, lambda *_: seen.append(sorted(path.name for path in (tmp_path / "out").iterdir())))
+    assert seen == [[]] * 24
+    assert load_checkpoint(tmp_path / "out" / "checkpoint").subcenters == 1
+
+
+def test_progress_says_why_the_loss_rises_while_the_margin_grows(
+    pattern_table: Path, model: ModelConfig, recipe: TrainConfig
+) -> None:
+    texts: list[str] = []
+    train(_set(pattern_table), model, recipe, subcenters=2, seed=0, progress=lambda *a: texts.append(a[2]))
+    schedule = make_schedule(recipe, samples=96)
+    growing = [0 < schedule.margin_share_at(step) < 1 for step in range(len(texts))]
+    assert [", margin at " in text for text in texts] == growing
+    assert 0 < sum(growing) < len(texts) / 2
+    assert texts[13].endswith("images/s, margin at 17%: the loss rises with it, as it should")
+
+
 def test_stage_needs_ingested_rows(
     tmp_path: Path, model: ModelConfig, recipe: TrainConfig, pattern_table: Path
 ) -> None:
@@ -284,4 +333,4 @@ def test_stage_needs_ingested_rows(
 
     pq.write_table(pa.Table.from_pylist(table), tmp_path / "plain.parquet")
     with pytest.raises(InputError, match="purify ingest"):
-        train_table(tmp_path / "plain.parquet", tmp_path / "out", model, recipe, subcenters=1, seed=0)
+        run_job(_job(tmp_path / "plain.parquet", tmp_path / "out", model, recipe))

@@ -6,38 +6,40 @@ import pytest
 import torch
 
 from purify.config import ModelConfig, TrainConfig
-from purify.models.process_group import ALONE
-from purify.models.seeding import seeded
-from purify.training.data import TrainingSet
-from purify.training.ema import WeightAverage
-from purify.training.schedule import make_schedule
-from purify.training.step import Plan, update
-from purify.training.train_state import Learner, new_learner
+from purify.models.process_group import SINGLE_PROCESS
+from purify.models.seeding import seeded_generator
+from purify.training.ema import EmaWeights
+from purify.training.schedule import Schedule, make_schedule
+from purify.training.step import train_step
+from purify.training.train_state import TrainState, initial_state
+from purify.training.training_set import TrainingSet
 
 CLASSES, IMAGES = 5, 24
 
 
-def _learner(model: ModelConfig, config: TrainConfig) -> Learner:
-    return new_learner(model, config, classes=CLASSES, subcenters=1, seed=0, device=torch.device("cpu"), world=ALONE)
+def _state(model: ModelConfig, config: TrainConfig) -> TrainState:
+    return initial_state(
+        model, config, classes=CLASSES, subcenters=1, seed=0, device=torch.device("cpu"), ranks=SINGLE_PROCESS
+    )
 
 
-def _plan(config: TrainConfig, *, clip_norm: float | None = None) -> Plan:
-    return Plan(make_schedule(config, samples=IMAGES), 1, config.sample_rate, clip_norm, 0)
+def _schedule(config: TrainConfig, *, clip_norm: float | None = None) -> Schedule:
+    return make_schedule(config.model_copy(update={"clip_norm": clip_norm}), samples=IMAGES)
 
 
 def _data() -> tuple[torch.Tensor, torch.Tensor]:
-    images = torch.randn(IMAGES, 3, 32, 32, generator=seeded(1))
-    return images, torch.randint(CLASSES, (IMAGES,), generator=seeded(2))
+    images = torch.randn(IMAGES, 3, 32, 32, generator=seeded_generator(1))
+    return images, torch.randint(CLASSES, (IMAGES,), generator=seeded_generator(2))
 
 
-def _change(learner: Learner, plan: Plan, *, batches: int) -> list[torch.Tensor]:
+def _change(state: TrainState, schedule: Schedule, *, batches: int) -> list[torch.Tensor]:
     """What one step adds to backbone and head; batch normalization is frozen, since it sees each batch alone."""
-    before = [p.detach().clone() for p in (*learner.backbone.parameters(), learner.head.weight)]
-    learner.backbone.eval()
-    learner.backbone.train = lambda mode=True: learner.backbone  # type: ignore
+    before = [p.detach().clone() for p in (*state.backbone.parameters(), state.head.weight)]
+    state.backbone.eval()
+    state.backbone.train = lambda mode=True: state.backbone  # type: ignore
     images, labels = _data()
-    update(learner, plan, labels.view(batches, -1), images.split(IMAGES // batches))
-    return [p.detach() - b for p, b in zip((*learner.backbone.parameters(), learner.head.weight), before, strict=True)]
+    train_step(state, schedule, labels.view(batches, -1), images.split(IMAGES // batches))
+    return [p.detach() - b for p, b in zip((*state.backbone.parameters(), state.head.weight), before, strict=True)]
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.5])
@@ -46,47 +48,47 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(
 ) -> None:
     whole = recipe.model_copy(update={"batch_size": 24, "sample_rate": rate, "momentum": 0.0})
     parts = whole.model_copy(update={"batch_size": 8, "accumulate": 3})
-    expected = _change(_learner(model, whole), _plan(whole), batches=1)
-    found = _change(_learner(model, parts), _plan(parts), batches=3)
+    expected = _change(_state(model, whole), _schedule(whole), batches=1)
+    found = _change(_state(model, parts), _schedule(parts), batches=3)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-3)
 
 
 def test_gradients_are_clipped_to_the_norm(model: ModelConfig, recipe: TrainConfig) -> None:
     config = recipe.model_copy(update={"batch_size": 24, "momentum": 0.0, "weight_decay": 0.0, "warmup_epochs": 0.0})
-    *backbone, head = _change(_learner(model, config), _plan(config, clip_norm=0.01), batches=1)
+    *backbone, head = _change(_state(model, config), _schedule(config, clip_norm=0.01), batches=1)
     rate = make_schedule(config, samples=IMAGES).learning_rate_at(0)
     norm = torch.cat([change.flatten() for change in backbone]).norm()
     assert float(norm) == pytest.approx(rate * 0.01, rel=1e-3)
     assert float(head.norm()) == pytest.approx(rate * 0.01, rel=1e-3)
-    free, loose = (_change(_learner(model, config), _plan(config, clip_norm=c), batches=1) for c in (None, 1e9))
+    free, loose = (_change(_state(model, config), _schedule(config, clip_norm=c), batches=1) for c in (None, 1e9))
     assert all(torch.equal(a, b) for a, b in zip(free, loose, strict=True))
 
 
 def test_the_mean_of_weights_has_the_weights_that_its_decay_says(model: ModelConfig, recipe: TrainConfig) -> None:
-    learner = _learner(model, recipe)
-    average = WeightAverage(0.5, learner.backbone, learner.head)
+    state = _state(model, recipe)
+    average = EmaWeights(0.5, state.backbone, state.head)
     start = average.head.clone()
     with torch.no_grad():
-        learner.head.weight.add_(1.0)
+        state.head.weight.add_(1.0)
     for step in (100, 101):
-        average.follow(learner.backbone, learner.head, step=step)
+        average.update(state.backbone, state.head, step=step)
     torch.testing.assert_close(average.head, start + 0.75)
-    average.follow(learner.backbone, learner.head, step=0)  # a mean of 1 / 10 of the old and 9 / 10 of the new
+    average.update(state.backbone, state.head, step=0)  # a mean of 1 / 10 of the old and 9 / 10 of the new
     torch.testing.assert_close(average.head, start + 0.1 * 0.75 + 0.9)
 
 
 def test_without_a_warm_up_the_head_starts_with_k_random_centers(model: ModelConfig, recipe: TrainConfig) -> None:
-    settings = {"classes": CLASSES, "seed": 0, "device": torch.device("cpu"), "world": ALONE}
-    learner = new_learner(model, recipe, subcenters=3, **settings)  # type: ignore[arg-type]
-    unit = torch.nn.functional.normalize(learner.head.weight.detach(), dim=2)
+    settings = {"classes": CLASSES, "seed": 0, "device": torch.device("cpu"), "ranks": SINGLE_PROCESS}
+    state = initial_state(model, recipe, subcenters=3, **settings)  # type: ignore[arg-type]
+    unit = torch.nn.functional.normalize(state.head.weight.detach(), dim=2)
     assert (unit[:, 0] * unit[:, 1]).sum(dim=1).abs().max() < 0.9
     config = recipe.model_copy(update={"warmup_share": 0.0})
-    plan = replace(_plan(config), subcenters=3)
+    schedule = replace(_schedule(config), subcenters=3)
     images, labels = _data()
-    before = learner.head.weight
-    update(learner, plan, labels[None], [images])
-    assert learner.head.weight is before  # nothing grew
+    before = state.head.weight
+    train_step(state, schedule, labels[None], [images])
+    assert state.head.weight is before  # nothing grew
 
 
 def test_classes_come_in_the_order_of_their_first_image() -> None:
@@ -106,8 +108,8 @@ def test_a_compiled_backbone_computes_the_same_under_the_same_names(
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_module(self, backend="aot_eager"))
     config = recipe.model_copy(update={"batch_size": 24})
     images, labels = _data()
-    plain, compiled = (_learner(model, config.model_copy(update={"compile": value})) for value in (False, True))
+    plain, compiled = (_state(model, config.model_copy(update={"compile": value})) for value in (False, True))
     for _ in range(2):
-        losses = [update(learner, _plan(config), labels[None], [images]) for learner in (plain, compiled)]
+        losses = [train_step(state, _schedule(config), labels[None], [images]) for state in (plain, compiled)]
         assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert list(compiled.backbone.state_dict()) == list(plain.backbone.state_dict())

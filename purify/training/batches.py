@@ -1,4 +1,4 @@
-"""Batches of views on the device, made by threads while it computes."""
+"""Batches of augmented views, prepared by threads while the device computes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from purify.config import ModelConfig, TrainConfig
 from purify.faces.augment import Augmentation, random_views
 from purify.images.loading import ImageLoader
-from purify.training.data import TrainingSet
+from purify.training.training_set import TrainingSet
 
 _MEGABYTE = 1 << 20
 
 
-def input_batches(
+def view_batches(
     data: TrainingSet,
     order: Iterable[npt.NDArray[np.int64]],
     model: ModelConfig,

@@ -1,4 +1,4 @@
-"""State dicts from elsewhere: read without executing anything, and compared with what a backbone wants."""
+"""State dicts from files: read without executing anything, and compared with a backbone's."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 
 from purify.errors import InputError
 
-#: What wrappers put before the names of a backbone's parameters, outermost first.
+#: Prefixes that wrappers add to parameter names, outermost first.
 _PREFIXES = ("module.", "backbone.")
-#: Entries that training scripts keep a backbone's state dict in; the second is InsightFace's.
+#: Entries of training checkpoints that hold a backbone's state dict; the second is InsightFace's.
 _ENTRIES = ("state_dict", "state_dict_backbone")
 _NAMED = 3
 _EXPECTED = "a .safetensors file or a .pth state dict of tensors is expected"
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Names to tensors of a ``.safetensors`` (our checkpoints included) or ``.pth`` file, without wrappers' prefixes.
+    """Names to tensors of a ``.safetensors`` (our checkpoints included) or ``.pth`` file, without wrapper prefixes.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def mismatches(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
-    """How the names and shapes of two state dicts differ, with a few examples; empty where they agree."""
+    """Differences in names and shapes between two state dicts, with a few examples; empty if there are none."""
     kinds = {
         "missing": [name for name in wanted if name not in given],
         "unknown": [name for name in given if name not in wanted],
@@ -70,7 +70,7 @@ def _read_pth(path: Path) -> Any:
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
     except Exception as error:  # the unpickler raises whatever a damaged file leads it to
-        # PyTorch's own message is not passed on: it advises to switch the protection off.
+        # PyTorch's own message advises switching the protection off.
         raise InputError(
             f"{path}: can't be read as weights: damaged, or it holds more than tensors, which is never executed; "
             f"{_EXPECTED}"

@@ -1,0 +1,157 @@
+"""Starts the processes of a training, relays their progress, and ends all of them when one fails.
+
+Not torchrun: its rendezvous (``TCPStore``, PyTorch 2.13) listens on all interfaces even when told 127.0.0.1; our ranks
+on one machine meet at a file, and talk over the loopback interface.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from purify import errors
+from purify.errors import PurifyError, RankLostError
+from purify.progress import Progress, silent
+from purify.training.job import TrainJob
+from purify.training.rendezvous import is_rank, rank_environments
+
+#: How long the other ranks have to report their own error after one has ended.
+_GRACE_SECONDS = 2.0
+_WATCH_SECONDS = 0.1
+_running: set[_RankProcess] = set()
+
+
+@dataclass(eq=False)
+class _RankProcess:
+    """A child process: one rank of a training."""
+
+    number: int
+    process: subprocess.Popen[str]
+    error: PurifyError | None = None
+    stopped: bool = False
+
+    def follow(self, progress: Progress) -> None:
+        """Relay progress until the child closes its output; keep the error that it reports."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            if "error" in message:
+                error = message["error"]
+                self.error = getattr(errors, error["kind"], PurifyError)(error["message"])
+            elif "done" in message:
+                progress(message["done"], message["total"], message["detail"])
+
+    def stop(self) -> None:
+        """Kill it if it is still running."""
+        if self.process.poll() is None:
+            self.stopped = True
+            self.process.kill()
+            self.process.wait()
+
+
+def run_job(job: TrainJob, progress: Progress = silent) -> None:
+    """Run `job` in ``train.processes`` child processes and wait for them.
+
+    A process that a cluster's launcher (torchrun) started as one of several ranks trains its own share here instead.
+
+    Raises
+    ------
+    PurifyError
+        A child's own error, or the report that it was killed. No child is running then.
+    """
+    if is_rank():
+        from purify.training.rank import train_rank
+
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        first = os.environ["RANK"] == "0"
+        return train_rank(replace(job, train={**job.train, "processes": here}), progress if first else silent)
+    with tempfile.TemporaryDirectory(prefix="purify-job-") as folder:
+        path = Path(folder) / "job.json"
+        job.write(path)
+        ranks: list[_RankProcess] = []
+        try:
+            for environment in rank_environments(job.recipe, threads=job.threads_per_rank, folder=folder):
+                ranks.append(_start(path, environment))
+            _wait(ranks, progress)
+        finally:
+            for rank in ranks:
+                rank.stop()
+                _running.discard(rank)
+    if failure := _failure(job, ranks):
+        raise failure
+
+
+def stop_running_jobs() -> None:
+    """End the children of this process, after the work that needs them has failed."""
+    for rank in list(_running):
+        rank.stop()
+
+
+def _start(path: Path, environment: dict[str, str]) -> _RankProcess:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "purify.training.rank", str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    rank = _RankProcess(int(environment.get("RANK", "0")), process)
+    _running.add(rank)
+    return rank
+
+
+def _wait(ranks: Sequence[_RankProcess], progress: Progress) -> None:
+    """Wait for all ranks; once one has failed, stop the others."""
+    first, *others = ranks
+    threads = [threading.Thread(target=rank.follow, args=(silent,), daemon=True) for rank in others]
+    threads.append(threading.Thread(target=_stop_all_after_one, args=(ranks,), daemon=True))
+    for thread in threads:
+        thread.start()
+    first.follow(progress)
+    for thread in threads:
+        thread.join()
+
+
+def _stop_all_after_one(ranks: Sequence[_RankProcess]) -> None:
+    deadline = None
+    while any(rank.process.poll() is None for rank in ranks):
+        if deadline is None and any(rank.process.poll() for rank in ranks):
+            deadline = time.monotonic() + _GRACE_SECONDS
+        if deadline is not None and time.monotonic() >= deadline:
+            for rank in ranks:
+                rank.stop()
+        time.sleep(_WATCH_SECONDS)
+
+
+def _failure(job: TrainJob, ranks: Sequence[_RankProcess]) -> PurifyError | None:
+    """The first cause: a rank's own error, or a killed rank, before the loss of a rank that others report."""
+    failed = [rank for rank in ranks if rank.process.returncode != 0]
+    if not failed:
+        return None
+    told = [rank.error for rank in failed if rank.error is not None]
+    silently = [rank for rank in failed if rank.error is None and not rank.stopped]
+    causes = [error for error in told if not isinstance(error, RankLostError)]
+    if causes:
+        return causes[0]
+    if silently:
+        rank = silently[0]
+        which = f"rank {rank.number} of {len(ranks)} of the training" if len(ranks) > 1 else "the training"
+        rest = "; all of its ranks were stopped" if len(ranks) > 1 else ""
+        return PurifyError(
+            f"{which} of {job.folder} ended with exit code {rank.process.returncode} (negative: killed by that "
+            f"signal; 9 often means that memory ran out){rest}; resume with --resume"
+        )
+    if told:
+        return PurifyError(f"{told[0]}; all ranks on this machine were stopped; resume with --resume")
+    return PurifyError(f"the training of {job.folder} was stopped; resume with --resume")

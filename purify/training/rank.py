@@ -1,0 +1,86 @@
+"""One rank of a training: the program that `purify.training.launcher` starts, ``python -m purify.training.rank JOB``.
+
+It prints progress and errors as JSON lines, and ends when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from purify.errors import PurifyError
+from purify.models.checkpoint import save_checkpoint
+from purify.processes import end_with_parent
+from purify.progress import Progress
+from purify.training.distributed import process_group, rank_device
+from purify.training.job import TrainJob
+from purify.training.loop import checkpoint_of, fit
+from purify.training.resume_file import ResumeFile
+from purify.training.training_set import TrainingSet
+
+_REPORT_SECONDS = 0.5
+
+
+def train_rank(job: TrainJob, progress: Progress) -> None:
+    """Train this process's share of `job`; the first rank writes ``folder/checkpoint/model.safetensors``.
+
+    An interrupted training continues at its last resume point, ``folder/resume.safetensors``.
+    """
+    torch.set_num_threads(job.threads_per_rank)
+    data, model = TrainingSet.read(Path(job.table)), job.model_config
+    folder, device = Path(job.folder), rank_device()
+    resume = ResumeFile(folder / "resume.safetensors", job.fingerprint) if job.fingerprint else None
+    with process_group(device) as ranks:
+        if ranks.rank == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+        state = fit(
+            data,
+            model,
+            job.recipe,
+            subcenters=job.subcenters,
+            seed=job.seed,
+            resume=resume,
+            progress=progress,
+            device=device,
+            ranks=ranks,
+        )
+        checkpoint = checkpoint_of(state, data, model)
+        if checkpoint is not None:
+            save_checkpoint(folder / "checkpoint", checkpoint)
+            if resume is not None:
+                resume.path.unlink(missing_ok=True)
+
+
+class _LineProgress:
+    """Progress as JSON lines on stdout, at most every half second."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int, detail: str = "") -> None:
+        now = time.monotonic()
+        if now >= self._next or done == total:
+            self._next = now + _REPORT_SECONDS
+            print(json.dumps({"done": done, "total": total, "detail": detail}), flush=True)
+
+
+@contextmanager
+def _errors_to_parent() -> Iterator[None]:
+    try:
+        yield
+    except PurifyError as error:
+        print(json.dumps({"error": {"kind": type(error).__name__, "message": str(error)}}), flush=True)
+        os._exit(error.exit_code)  # at once: taking down a process group may wait for a lost rank
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    with _errors_to_parent():
+        train_rank(TrainJob.read(Path(sys.argv[1])), _LineProgress())

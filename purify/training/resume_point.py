@@ -1,0 +1,116 @@
+"""Resume points: a training's state saved now and then, and restored.
+
+Random draws are functions of (seed, step), so weights, momentum and the step are the whole state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from purify.errors import InputError
+from purify.training.resume_file import ResumeFile, ResumePoint
+from purify.training.train_state import TrainState
+
+_LOSS_SCALER = "loss_scaler"
+_HEAD, _HEAD_MOMENTUM, _HEAD_EMA = "head.weight", "momentum.head.weight", "ema.head.weight"
+_BACKBONE, _MOMENTUM, _EMA = "backbone.", "momentum.backbone.", "ema.backbone."
+
+
+class ResumeKeeper:
+    """Saves the state of a training now and then, and restores the last save.
+
+    Parameters
+    ----------
+    file
+        Of the resume point. Device and dtype become part of its fingerprint: on others the bits would differ.
+    state
+        Of this rank.
+    seconds
+        Least time between two saves.
+    """
+
+    def __init__(self, file: ResumeFile, state: TrainState, seconds: float) -> None:
+        self._file = replace(file, fingerprint=f"{file.fingerprint} {state.device.type} {state.dtype}")
+        self._state = state
+        self._seconds = seconds
+        self._saved = time.monotonic()
+
+    def restore(self) -> None:
+        """Continue at the last save, if there is one."""
+        state = self._state
+        if point := self._file.load(classes=state.classes):
+            _restore(state, point)
+        steps = state.ranks.all_gather(torch.tensor([state.step], device=state.device)).flatten().tolist()
+        if len(set(steps)) > 1:
+            raise InputError(
+                f"{self._file.path}: the ranks found resume points of steps {steps}; the folder has to be on a file "
+                "system that all machines share"
+            )
+
+    def save_if_due(self) -> None:
+        """Save by the first rank's clock, on all ranks at once."""
+        state = self._state
+        due = state.ranks.rank == 0 and time.monotonic() - self._saved >= self._seconds
+        if state.ranks.all_reduce_max(torch.tensor([int(due)], device=state.device)).item():
+            self._file.save(_capture(state), classes=state.classes, ranks=state.ranks)
+            self._saved = time.monotonic()
+
+
+def _capture(state: TrainState) -> ResumePoint:
+    """The state between two steps."""
+    tensors = {_BACKBONE + name: tensor for name, tensor in state.backbone.state_dict().items()}
+    for name, parameter in _trained(state):
+        if (momentum := _momentum(state, parameter)) is not None:
+            tensors[_MOMENTUM + name] = momentum
+    rows = {_HEAD: state.head.weight.detach()}
+    if (momentum := _momentum(state, state.head.weight)) is not None:
+        rows[_HEAD_MOMENTUM] = momentum
+    if state.ema is not None:
+        tensors |= {_EMA + name: tensor for name, tensor in state.ema.backbone.items()}
+        rows[_HEAD_EMA] = state.ema.head
+    extra = {
+        "epoch_losses": state.epoch_losses,
+        "separation": state.separation,
+        _LOSS_SCALER: state.loss_scaler.state_dict(),
+    }
+    return ResumePoint(state.step, tensors, rows, extra)
+
+
+def _restore(state: TrainState, point: ResumePoint) -> None:
+    """Set a fresh state to that of `point`."""
+    state.backbone.load_state_dict(_named(point, _BACKBONE))
+    state.replace_rows(point.rows[_HEAD].clone())
+    for name, parameter in _trained(state):
+        _set_momentum(state, parameter, point.tensors.get(_MOMENTUM + name))
+    _set_momentum(state, state.head.weight, point.rows.get(_HEAD_MOMENTUM))
+    if state.ema is not None:
+        state.ema.backbone = {
+            name: torch.empty_like(state.ema.backbone[name]).copy_(tensor)
+            for name, tensor in _named(point, _EMA).items()
+        }
+        state.ema.head = point.rows[_HEAD_EMA].to(state.device, copy=True)
+    state.loss_scaler.load_state_dict(point.extra[_LOSS_SCALER])
+    state.step = point.step
+    state.epoch_losses, state.separation = point.extra["epoch_losses"], point.extra["separation"]
+
+
+def _trained(state: TrainState) -> Iterator[tuple[str, nn.Parameter]]:
+    return ((name, p) for name, p in state.backbone.named_parameters() if p.requires_grad)
+
+
+def _named(point: ResumePoint, prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in point.tensors.items() if name.startswith(prefix)}
+
+
+def _momentum(state: TrainState, parameter: nn.Parameter) -> Tensor | None:
+    return state.optimizer.state[parameter].get("momentum_buffer")
+
+
+def _set_momentum(state: TrainState, parameter: nn.Parameter, momentum: Tensor | None) -> None:
+    if momentum is not None:
+        state.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
