@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from purify.arrays import Vectors
 from purify.errors import InputError
 from purify.models.heads import Margin, SubcenterHead
-from purify.training.schedule import MAX_SCALE, SCALE_PER_LOG_CLASS
+from purify.models.logit_scale import default_scale
 
 #: Bounds on d: few rows fill many dimensions with what is theirs alone, and are then near any label they carry.
 _ROWS_PER_DIM = 8
@@ -158,7 +158,9 @@ def _train(
     steps = min(max(_EPOCHS * len(labels) // batch, _STEPS[0]), _STEPS[1])
     grow_step = round(_SINGLE_CENTER_SHARE * steps)
 
-    head = SubcenterHead(classes, projection.out_features, scale=_scale(classes), generator=generator)
+    head = SubcenterHead(
+        classes, projection.out_features, scale=default_scale(classes, least=_MIN_SCALE), generator=generator
+    )
     _start_at_means(head, projection, coordinates, labels)
     optimizer = _optimizer(projection, head)
     for step, rows in enumerate(_batches(len(labels), batch, steps, generator)):
@@ -174,11 +176,6 @@ def _train(
         loss.backward()
         optimizer.step()
     return head
-
-
-def _scale(classes: int) -> float:
-    """Logit scale: that of the backbone's training, but for its lower bound."""
-    return min(MAX_SCALE, max(_MIN_SCALE, SCALE_PER_LOG_CLASS * math.log(classes)))
 
 
 def _start_at_means(head: SubcenterHead, projection: nn.Linear, coordinates: Tensor, labels: Tensor) -> None:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -27,12 +26,10 @@ from prefect.logging import get_run_logger
 from prefect.settings import get_current_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from purify.analysis.neighbors import SearchBlocks, search_here
 from purify.config import ScaleConfig
 from purify.embedding.blocks import Block, RunBlocks, run_here
 from purify.errors import InputError, PurifyError
 from purify.images.loading import resolve_workers
-from purify.neighbor_blocks import search_in_blocks
 from purify.progress import Progress
 
 _HOST = "127.0.0.1"
@@ -82,16 +79,6 @@ def fan_out(scale: ScaleConfig) -> RunBlocks:
     if scale.runner == "threads" and scale.workers <= 1:
         return run_here
     return partial(_submit, scale)
-
-
-def neighbor_search(scale: ScaleConfig, output: Path) -> SearchBlocks:
-    """What searches the neighbors of an analysis that ends in the file `output`.
-
-    Threads of this process do it as FAISS's own would. Other workers read their part from files beside `output`.
-    """
-    if scale.runner == "threads":
-        return search_here
-    return search_in_blocks(output.with_name("neighbors.blocks"), fan_out(scale))
 
 
 @task(name="block", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)

@@ -17,7 +17,7 @@ from purify.embedding.extractors import model_file
 from purify.errors import PurifyError
 from purify.orchestration.progress import progress_for
 from purify.orchestration.retries import STAGE_RETRIES
-from purify.orchestration.runners import fan_out, neighbor_search
+from purify.orchestration.runners import fan_out
 from purify.pipeline import stages
 from purify.pipeline.refresh_manifest import take_in, take_in_table
 from purify.pipeline.retraining import Decision
@@ -200,7 +200,6 @@ def analyze_task(run: RunFolder, number: int, config: PurifyConfig, *, embedding
             vectors,
             config,
             checkpoint_folder=checkpoint,
-            search=neighbor_search(config.scale, folder.verdicts),
         )
         write_table(analysis.verdicts, folder.verdicts)
         write_table(analysis.class_report, folder.class_report)

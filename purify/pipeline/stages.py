@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.analysis.neighbors import SearchBlocks, search_here
 from purify.analysis.projection import fit_subcenters
+from purify.analysis.rules.registry import get_rule
+from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
 from purify.arrays import Vectors
 from purify.config import EmbedConfig, EvaluateConfig, ExtractorConfig, IngestConfig, PurifyConfig
@@ -136,19 +137,18 @@ def analyze_manifest(
     config: PurifyConfig,
     *,
     checkpoint_folder: Path | None = None,
-    search: SearchBlocks = search_here,
 ) -> Analysis:
     """Verdicts and class report of the ok rows.
 
     With a checkpoint, its head's sub-centers judge the embeddings. Without one, the embeddings are any
-    extractor's, and a sub-center head on a light projection is fitted to them here. `search` decides who searches
-    the neighbors, and never what comes out.
+    extractor's, and a sub-center head on a light projection is fitted to them here.
 
     Raises
     ------
     CheckpointError
         If the checkpoint lacks a label of the manifest's. Its other labels don't count.
     """
+    rule = get_rule(config.analyze.rule)
     rows = ok_rows(manifest)
     sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
     originals = read_embeddings(embeddings, sample_ids)
@@ -169,13 +169,12 @@ def analyze_manifest(
     return analyze(
         sample_ids,
         labels,
-        vectors,
+        originals,
         class_labels,
-        subcenters,
         config.analyze,
-        originals=originals,
+        space=SubcenterSpace(vectors, subcenters),
+        rule=rule,
         seed=config.seed,
-        search=search,
     )
 
 

@@ -14,21 +14,6 @@ from dataclasses import dataclass
 from purify.config import TrainConfig
 from purify.models.heads import Margin
 
-#: Largest default scale, that of the paper for about 100k classes.
-MAX_SCALE = 64.0
-MIN_SCALE = 12.0
-#: Logit scale a natural log of the class count; 24 at 170 classes, 54 at 100k.
-SCALE_PER_LOG_CLASS = 4.7
-
-
-def default_scale(classes: int) -> float:
-    """Logit scale s for `classes` classes.
-
-    The smallest scale at which a perfect cosine classifier can reach a given posterior grows with log(C - 1)
-    (ArcFace, section 3.2, and the bound of NormFace); a larger one than needed feeds on label noise.
-    """
-    return min(MAX_SCALE, max(MIN_SCALE, SCALE_PER_LOG_CLASS * math.log(max(classes, 2))))
-
 
 def target_margin(config: TrainConfig) -> Margin:
     """The margin that training ends with."""

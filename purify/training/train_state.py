@@ -14,12 +14,12 @@ from torch.nn.parallel import DistributedDataParallel
 from purify.config import ModelConfig, TrainConfig
 from purify.models.backbones import build_backbone, load_backbone_weights
 from purify.models.heads import INIT_STD, SubcenterHead
+from purify.models.logit_scale import default_scale
 from purify.models.precision import autocast, resolve_precision
 from purify.models.process_group import Part, World
 from purify.models.seeding import class_normals
 from purify.training.distributed import across
 from purify.training.ema import WeightAverage
-from purify.training.schedule import default_scale
 
 #: Length of the random step from a class's center to each of its new sub-centers (which are unit vectors).
 _GROW_SPREAD = 0.1

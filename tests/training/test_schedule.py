@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from purify.config import TrainConfig
 from purify.models.heads import Margin
-from purify.training.schedule import default_scale, make_schedule, target_margin
+from purify.models.logit_scale import default_scale
+from purify.training.schedule import make_schedule, target_margin
 
 
 def test_scale_follows_the_number_of_classes() -> None:

@@ -19,7 +19,7 @@ _TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class Scale:
+class CosineScale:
     """What a cosine is worth, from cosines that mean nothing.
 
     Attributes
@@ -38,13 +38,13 @@ class Scale:
         return np.clip((cosines - self.low) / self.width, 0, 1).astype(np.float32)
 
 
-def scale_of(cosines: npt.NDArray[np.floating]) -> Scale:
-    """The `Scale` of cosines between what does not belong together."""
+def cosine_scale(cosines: npt.NDArray[np.floating]) -> CosineScale:
+    """The `CosineScale` of cosines between what does not belong together."""
     middle, low = np.quantile(cosines, [0.5, 0.95])
-    return Scale(float(low), max(float(low - middle), _TINY))
+    return CosineScale(float(low), max(float(low - middle), _TINY))
 
 
-def densest(rows: Vectors, scale: Scale) -> Vectors | None:
+def densest(rows: Vectors, scale: CosineScale) -> Vectors | None:
     """Unit center [D] of the densest place of the unit ``rows[n, D]``; None if no two rows are alike.
 
     The row with the largest sum of weights is the start; the weighted mean then moves to the middle of the place.
@@ -93,7 +93,7 @@ def distinct(rows: Vectors, near_duplicate: float) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Groups:
-    """Groups of images, by what their likeness needs.
+    """Groups of images, by what their similarity needs.
 
     Attributes
     ----------
@@ -113,8 +113,8 @@ class Groups:
         """Group `k` alone."""
         return Groups(self.mean[[k]], self.size[[k]], self.cohesion[[k]])
 
-    def likeness(self, a: npt.NDArray[np.int64], b: Groups, at: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Likeness of the groups `a` to the groups `at` of `b`, pair by pair.
+    def similarity(self, a: npt.NDArray[np.int64], b: Groups, at: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Similarity of the groups `a` to the groups `at` of `b`, pair by pair.
 
         The mean cosine of an image of one and an image of the other, as a share of what it is within them: 1 in
         expectation for two random sets of one person's images, whatever their sizes and the strength of the

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.identities.plda import IdentityModel, fit_identities
-from purify.analysis.label_noise.centering import Coordinates
+from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.leave_one_out import ClassSums, class_sums
 from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
 from purify.arrays import Floats, Ids, Vectors
@@ -40,7 +40,7 @@ _WORTHLESS = -2.0
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Hypotheses:
     """Images under labels, given or supposed.
 
     Attributes
@@ -56,18 +56,18 @@ class Pairs:
     excluded: Ids
 
     @classmethod
-    def of(cls, rows: Ids, labels: Ids, excluded: Ids | None = None) -> Pairs:
-        """Pairs with all other labels in competition, or without `excluded`."""
+    def of(cls, rows: Ids, labels: Ids, excluded: Ids | None = None) -> Hypotheses:
+        """Hypotheses with all other labels in competition, or without `excluded`."""
         return cls(rows, labels, np.full(len(rows), -1, np.int64) if excluded is None else excluded)
 
-    def part(self, chunk: slice) -> Pairs:
+    def part(self, chunk: slice) -> Hypotheses:
         """Some of the pairs."""
-        return Pairs(self.rows[chunk], self.labels[chunk], self.excluded[chunk])
+        return Hypotheses(self.rows[chunk], self.labels[chunk], self.excluded[chunk])
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What `Reference.measure` finds for n pairs.
+    """What `Gallery.measure` finds for n pairs.
 
     Attributes
     ----------
@@ -87,12 +87,12 @@ class Measures:
 
 
 @dataclass(frozen=True)
-class Reference:
+class Gallery:
     """The trusted images of C labels, in the forms that images are compared with.
 
     Attributes
     ----------
-    coordinates, label_index, weights
+    embeddings, label_index, weights
         The images, their labels, and how far each is trusted, [N].
     near_duplicate
         Images with a larger cosine are the same picture again, and no evidence.
@@ -106,7 +106,7 @@ class Reference:
         FAISS indexes of the centers, of the vectors, and of the labels' forms of the log ratio with their constants.
     """
 
-    coordinates: Coordinates
+    embeddings: CenteredEmbeddings
     label_index: Ids
     weights: Floats
     near_duplicate: float
@@ -125,16 +125,16 @@ class Reference:
     @classmethod
     def build(
         cls,
-        coordinates: Coordinates,
+        embeddings: CenteredEmbeddings,
         label_index: Ids,
         weights: Floats,
         classes: int,
         *,
         near_duplicate: float,
         generator: np.random.Generator,
-    ) -> Reference:
-        """Reference of all images by their weights; the generator draws the examples of large classes."""
-        vectors = coordinates.vectors
+    ) -> Gallery:
+        """Gallery of all images by their weights; the generator draws the examples of large classes."""
+        vectors = embeddings.vectors
         sums = class_sums(vectors, label_index, weights, classes)
         model = fit_identities(vectors, label_index, weights, classes)
         model_coordinates = model.coordinates(vectors)
@@ -143,7 +143,7 @@ class Reference:
         present = np.flatnonzero(sums.count > 0)
         centers = unit(sums.total[present])
         return cls(
-            coordinates,
+            embeddings,
             label_index,
             weights,
             near_duplicate,
@@ -160,7 +160,7 @@ class Reference:
             forms[:, -1],
         )
 
-    def measure(self, pairs: Pairs) -> Measures:
+    def measure(self, pairs: Hypotheses) -> Measures:
         """Measures of each of the pairs."""
         parts = [self._measure(pairs.part(slice(start, start + _CHUNK))) for start in range(0, len(pairs.rows), _CHUNK)]
         return Measures(
@@ -169,7 +169,7 @@ class Reference:
             np.concatenate([part.best for part in parts]),
         )
 
-    def _measure(self, pairs: Pairs) -> Measures:
+    def _measure(self, pairs: Hypotheses) -> Measures:
         cosine, trusted = self._cosines_without(pairs.rows, pairs.labels)
         rivals, rival_cosine = self._rivals(pairs)
         ratio = self._log_ratios_without(pairs.rows, pairs.labels)
@@ -188,7 +188,7 @@ class Reference:
             near,
             near - np.where(rival_near > _WORTHLESS, rival_near, rival_cosine[:, 0]),
         ]
-        features = np.column_stack([*columns, self.coordinates.quality[pairs.rows]]).astype(np.float64)
+        features = np.column_stack([*columns, self.embeddings.quality[pairs.rows]]).astype(np.float64)
         best = np.take_along_axis(rivals, order[:, :1], axis=1)[:, 0]
         return Measures(features, trusted, best)
 
@@ -198,7 +198,7 @@ class Reference:
 
     def _cosines_without(self, rows: Ids, labels: Ids) -> tuple[Vectors, Floats]:
         """Cosines to the centers of ``labels[n]`` that the images themselves are left out of, and what is in them."""
-        vectors = self.coordinates.vectors[rows]
+        vectors = self.embeddings.vectors[rows]
         total, trusted = self.sums.without(labels, vectors, self._own_weights(rows, labels))
         return np.einsum("nd,nd->n", vectors, unit(total)), trusted
 
@@ -209,11 +209,11 @@ class Reference:
         means = (total / np.maximum(count, np.finfo(np.float32).tiny)[:, None]).astype(np.float32)
         return self.model.log_ratio(coordinates, means, count) / _RATIO_UNIT
 
-    def _rivals(self, pairs: Pairs) -> tuple[Ids, Vectors]:
+    def _rivals(self, pairs: Hypotheses) -> tuple[Ids, Vectors]:
         """The competing labels with the nearest centers, and their cosines, nearest first; -1 and -2 beyond them."""
         width = max(1, min(_CANDIDATES, len(self.present) - 1))
         cosines, found = self.center_index.search(
-            self.coordinates.vectors[pairs.rows], min(width + 2, len(self.present))
+            self.embeddings.vectors[pairs.rows], min(width + 2, len(self.present))
         )
         labels = np.where(found >= 0, self.present[found], -1)
         out = (labels < 0) | (labels == pairs.labels[:, None]) | (labels == pairs.excluded[:, None])
@@ -236,7 +236,7 @@ class Reference:
         """Mean cosine to the 3 nearest examples of ``labels[n]``, itself and near duplicates left out; or -2."""
         examples = np.where(labels[:, None] >= 0, self.examples[labels], -1)
         usable = (examples >= 0) & (examples != rows[:, None])
-        cosines = pair_cosines(self.image_index, self.coordinates.vectors[rows], np.maximum(examples, 0))
+        cosines = pair_cosines(self.image_index, self.embeddings.vectors[rows], np.maximum(examples, 0))
         cosines = np.where(usable & (cosines <= self.near_duplicate), cosines, _WORTHLESS)
         width = min(_NEAREST, cosines.shape[1])
         top = -np.partition(-cosines, width - 1, axis=1)[:, :width]
