@@ -30,12 +30,15 @@ class Analysis:
         Schema `VERDICTS`, in the order of the samples.
     class_report
         Schema `CLASS_REPORT`.
+    rule
+        Name and version of the rule that judged.
     probabilities
         Whether ``p_clean`` is a probability; else it is a score that ranks.
     """
 
     verdicts: pa.Table
     class_report: pa.Table
+    rule: str
     probabilities: bool
 
 
@@ -97,7 +100,7 @@ def analyze(
     verdicts, report = _tables(samples, context, outcome)
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
-    return Analysis(verdicts.take(pa.array(back)).combine_chunks(), report, outcome.probabilities)
+    return Analysis(verdicts.take(pa.array(back)).combine_chunks(), report, outcome.rule, outcome.probabilities)
 
 
 def _tables(samples: Samples, context: RuleContext, outcome: Outcome) -> tuple[pa.Table, pa.Table]:
