@@ -15,12 +15,12 @@ from purify.analysis.identities.structure import Structure
 from purify.analysis.rules.rule import Outcome
 from purify.analysis.scores import degrees
 from purify.analysis.subcenters import Assignment
-from purify.analysis.verdict_table import Samples
+from purify.analysis.verdict_table import SortedSamples
 from purify.tables.schema import CLASS_REPORT, Decision, Flag
 
 
 def class_report(
-    samples: Samples, outcome: Outcome, assignment: Assignment, *, min_images: int, weak_majority: float
+    samples: SortedSamples, outcome: Outcome, assignment: Assignment, *, min_images: int, weak_majority: float
 ) -> pa.Table:
     """Schema `CLASS_REPORT`, in the order of the class labels.
 
@@ -60,7 +60,7 @@ def class_report(
     return pa.table({name: columns[name] for name in CLASS_REPORT.names}, schema=CLASS_REPORT)
 
 
-def _proposals(samples: Samples, structure: Structure | None) -> dict[str, pa.Array]:
+def _proposals(samples: SortedSamples, structure: Structure | None) -> dict[str, pa.Array]:
     """``split`` and ``merge_with`` of each class; null where there is none."""
     class_labels = samples.class_labels
     split: list[list[list[str]] | None] = [None] * len(class_labels)
@@ -79,7 +79,7 @@ def _proposals(samples: Samples, structure: Structure | None) -> dict[str, pa.Ar
     }
 
 
-def _groups(samples: Samples, structure: Structure) -> dict[int, dict[int, list[str]]]:
+def _groups(samples: SortedSamples, structure: Structure) -> dict[int, dict[int, list[str]]]:
     """Sample ids of each identity of each mixed class."""
     label_index = samples.label_index
     members = np.flatnonzero(structure.mixed[label_index] & (structure.group >= 0))

@@ -1,4 +1,4 @@
-"""Rows sorted by class, and the different pictures of a class that are compared with each other."""
+"""Rows sorted by class, and a sample of different pictures of each class."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from purify.analysis.label_noise.mode_seeking import CosineScale, densest, distinct
 from purify.arrays import Floats, Ids, Vectors
 
-#: Images of a class that are compared with each other; the others join the groups found.
+#: Images of a class to compare with each other; the others join the groups found.
 _MOST_ROWS = 400
-#: Columns that decide the order of work; rows that are equal in them are taken as they come.
+#: Columns that define the order of work; rows equal in these keep their order.
 ORDER_COLUMNS = 8
 
 
@@ -51,7 +51,7 @@ class ClassRows:
 
 
 @dataclass(frozen=True)
-class ClassSample:
+class DistinctPictures:
     """Different pictures of a class, and the center of their densest place."""
 
     label: int
@@ -59,7 +59,7 @@ class ClassSample:
     center: Vectors
 
 
-def class_sample(rows: ClassRows, label: int, pairs: CosineScale, near_duplicate: float) -> ClassSample:
+def distinct_pictures(rows: ClassRows, label: int, pairs: CosineScale, near_duplicate: float) -> DistinctPictures:
     """Some rows of the class, evenly spread over their order, without near duplicates."""
     members = rows.members(label)
     if len(members) > _MOST_ROWS:
@@ -67,7 +67,7 @@ def class_sample(rows: ClassRows, label: int, pairs: CosineScale, near_duplicate
     pictures = rows.vectors[members]
     pictures = pictures[distinct(pictures, near_duplicate)]
     center = densest(pictures, pairs)
-    return ClassSample(label, pictures, pictures[0] if center is None else center)
+    return DistinctPictures(label, pictures, pictures[0] if center is None else center)
 
 
 def nearest_center(vectors: Vectors, centers: Vectors, scale: CosineScale) -> Ids:

@@ -20,8 +20,8 @@ _MOST_EVIDENCE = 5
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Sorted samples: ids, given labels, and the numbers of these among the class labels."""
+class SortedSamples:
+    """Samples by id: ids, given labels, and the numbers of these among the class labels."""
 
     ids: pa.Array
     given: pa.Array
@@ -30,7 +30,7 @@ class Samples:
 
 
 def verdict_table(
-    samples: Samples, space: SubcenterSpace, assignment: Assignment, outcome: Outcome, neighbors: Neighbors
+    samples: SortedSamples, space: SubcenterSpace, assignment: Assignment, outcome: Outcome, neighbors: Neighbors
 ) -> pa.Table:
     """Schema `VERDICTS`, in the order of the samples."""
     columns = _evidence_columns(samples, space, assignment, outcome, neighbors)
@@ -41,7 +41,7 @@ def verdict_table(
 
 
 def _evidence_columns(
-    samples: Samples, space: SubcenterSpace, assignment: Assignment, outcome: Outcome, neighbors: Neighbors
+    samples: SortedSamples, space: SubcenterSpace, assignment: Assignment, outcome: Outcome, neighbors: Neighbors
 ) -> dict[str, pa.Array]:
     label_index = samples.label_index
     return {

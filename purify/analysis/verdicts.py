@@ -14,7 +14,7 @@ from purify.analysis.neighbors import find_neighbors
 from purify.analysis.rules.registry import get_rule
 from purify.analysis.rules.rule import Outcome, Rule, RuleContext
 from purify.analysis.subcenters import SubcenterSpace, assign
-from purify.analysis.verdict_table import Samples, verdict_table
+from purify.analysis.verdict_table import SortedSamples, verdict_table
 from purify.arrays import Ids, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
@@ -103,7 +103,7 @@ def analyze(
     return Analysis(verdicts.take(pa.array(back)).combine_chunks(), report, outcome.rule, outcome.probabilities)
 
 
-def _tables(samples: Samples, context: RuleContext, outcome: Outcome) -> tuple[pa.Table, pa.Table]:
+def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome) -> tuple[pa.Table, pa.Table]:
     """Verdicts of the sorted samples, and the class report."""
     config, space = context.config, context.space_after(outcome.p_clean)
     assignment = assign(space.embeddings, samples.label_index, space.subcenters)
@@ -119,10 +119,10 @@ def _tables(samples: Samples, context: RuleContext, outcome: Outcome) -> tuple[p
 
 def _sorted_samples(
     sample_ids: Sequence[str], labels: Sequence[str], class_labels: Sequence[str], order: Ids
-) -> Samples:
+) -> SortedSamples:
     ids, given = pa.array(sample_ids, pa.string()), pa.array(labels, pa.string())
     label_index, rows = _label_index(given, class_labels), pa.array(order)
-    return Samples(ids.take(rows), given.take(rows), label_index[order], class_labels)
+    return SortedSamples(ids.take(rows), given.take(rows), label_index[order], class_labels)
 
 
 def _check_shapes(

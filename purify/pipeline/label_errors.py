@@ -60,8 +60,10 @@ class Verdicts:
     <Verdicts: 240 samples of 20 labels; kept 239, relabeled 1, dropped 0, to review 0; rule calibrated/1>
     >>> verdicts.to_pandas().loc[verdicts.is_error, ["label", "decision", "new_label"]].values.tolist()
     [['person 07', 'relabel', 'person 00']]
-    >>> verdicts.classes.loc[7, ["label", "n", "n_kept", "flag"]].tolist()
-    ['person 07', 13, 12, 'ok']
+    >>> print(verdicts.classes[["label", "n", "n_kept", "flag"]].head(2))
+           label   n  n_kept flag
+    0  person 00  11      11   ok
+    1  person 01  12      12   ok
     """
 
     analysis: Analysis

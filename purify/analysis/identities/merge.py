@@ -1,4 +1,4 @@
-"""One person under several labels."""
+"""One identity under several labels."""
 
 from __future__ import annotations
 

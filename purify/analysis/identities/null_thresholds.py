@@ -1,6 +1,7 @@
-"""What is usual in a data set: how much people cohere, how alike two of them are, and two parts of one.
+"""Thresholds of the class structure from null distributions on the data set itself.
 
-Every threshold of the class structure comes from here, so that a strong and a weak extractor are judged alike.
+The cohesion of its identities, the similarity of two identities, and that of two parts of one: so a strong and a weak
+extractor are judged alike.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.class_rows import ClassRows, ClassSample, nearest_center
+from purify.analysis.class_rows import ClassRows, DistinctPictures, nearest_center
 from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, stack
 from purify.arrays import Floats, Vectors
 
-#: Different pictures that make a person; fewer are left alone.
+#: Least number of different pictures of a further identity.
 LEAST_IMAGES = 5
-#: Cosines, pairs and classes that are drawn to see what is usual.
+#: Numbers of cosines, pairs and classes drawn for the null distributions.
 _DRAWS = 20_000
 _DRAWN_CLASSES = 2_000
 _POOLS = 200
@@ -34,7 +35,7 @@ _SOUGHT = 2.0
 
 @dataclass(frozen=True)
 class NullThresholds:
-    """What is usual in this data set.
+    """Thresholds from this data set.
 
     Attributes
     ----------
@@ -73,7 +74,7 @@ class NullThresholds:
 def null_thresholds(
     usual: list[Vectors], pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
 ) -> NullThresholds:
-    """See what is usual in the dominant groups of the classes."""
+    """Measure the thresholds on the dominant groups of the classes."""
     groups = stack(usual)
     strangers, chance = _chance_cohesion(usual, pairs, centers, rng)
     same = _similarity_of_parts(usual, rng)
@@ -97,7 +98,7 @@ def scale_of_pairs(rows: ClassRows, rng: np.random.Generator) -> CosineScale | N
     return cosine_scale(np.einsum("nd,nd->n", rows.vectors[a[apart]], rows.vectors[b[apart]]))
 
 
-def scale_of_centers(rows: ClassRows, samples: list[ClassSample], rng: np.random.Generator) -> CosineScale:
+def scale_of_centers(rows: ClassRows, samples: list[DistinctPictures], rng: np.random.Generator) -> CosineScale:
     """CosineScale of the cosines of an image and the center of another class."""
     chosen = rng.integers(0, len(rows.label), _DRAWS)
     others = rng.integers(0, len(samples), _DRAWS)

@@ -1,7 +1,7 @@
-"""The people of a data set, to be searched for those who are like a group of images, and what chance explains of it.
+"""Searchable prototypes of the classes, and a test of whether chance explains a similar group.
 
-Wrong labels bring companions: several images of one well-known person may land in a class by chance. So a group
-that is like another class must be larger than chance explains (Poisson, corrected for the number of comparisons).
+Wrong labels cluster: several images of one frequent person may land in a class by chance. So a group similar to
+another class must be larger than chance explains (Poisson, corrected for the number of comparisons).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Several people under one label: the groups of a class that are people of their own."""
+"""Several identities under one label."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from purify.analysis.class_rows import ClassSample, nearest_center
+from purify.analysis.class_rows import DistinctPictures, nearest_center
 from purify.analysis.identities.null_thresholds import LEAST_IMAGES, NullThresholds
 from purify.analysis.identities.prototypes import Prototypes
 from purify.analysis.label_noise.mode_seeking import Groups, bisect, densest, stack
@@ -13,12 +13,12 @@ from purify.arrays import Vectors
 #: A further person has at least this share of the images that belong to a group of the class.
 _LEAST_SHARE = 0.04
 _MOST_GROUPS = 4
-#: Images that weigh less for a center than this are looked at for a further group.
+#: Images with less weight for a center than this may form a further group.
 _AWAY = 0.5
 
 
-def identities_of(sample: ClassSample, thresholds: NullThresholds, prototypes: Prototypes) -> Vectors:
-    """Centers [g, D] of the people of a class: one, or more if it is mixed.
+def identities_of(sample: DistinctPictures, thresholds: NullThresholds, prototypes: Prototypes) -> Vectors:
+    """Centers [g, D] of the identities of a class: one, or more if it is mixed.
 
     A dense place may lie between two people who are somewhat alike, so each is tried in halves as well.
     """
@@ -30,7 +30,9 @@ def identities_of(sample: ClassSample, thresholds: NullThresholds, prototypes: P
     return people
 
 
-def _accepted(sample: ClassSample, centers: Vectors, thresholds: NullThresholds, prototypes: Prototypes) -> Vectors:
+def _accepted(
+    sample: DistinctPictures, centers: Vectors, thresholds: NullThresholds, prototypes: Prototypes
+) -> Vectors:
     """Those of the ``centers[g, D]`` that are people whom wrong labels don't explain; at least the first one."""
     near = nearest_center(sample.rows, centers, thresholds.centers)
     groups = stack([sample.rows[near == k] for k in range(len(centers))])
@@ -43,7 +45,7 @@ def _accepted(sample: ClassSample, centers: Vectors, thresholds: NullThresholds,
     return centers[people] if len(people) > 1 else centers[:1]
 
 
-def _dense_places(sample: ClassSample, thresholds: NullThresholds) -> Vectors:
+def _dense_places(sample: DistinctPictures, thresholds: NullThresholds) -> Vectors:
     """Centers of the densest place, of the densest place away from it, and so on."""
     centers = [sample.center]
     far = thresholds.centers.weight(sample.rows @ sample.center) < _AWAY
@@ -56,7 +58,7 @@ def _dense_places(sample: ClassSample, thresholds: NullThresholds) -> Vectors:
     return np.stack(centers)
 
 
-def _in_halves(sample: ClassSample, centers: Vectors, k: int, thresholds: NullThresholds) -> Vectors:
+def _in_halves(sample: DistinctPictures, centers: Vectors, k: int, thresholds: NullThresholds) -> Vectors:
     """The ``centers[g, D]`` with center `k` replaced by those of its two halves, the smaller half last."""
     rows = sample.rows[nearest_center(sample.rows, centers, thresholds.centers) == k]
     if len(rows) < 2 * LEAST_IMAGES:
@@ -78,7 +80,7 @@ def _is_further_person(groups: Groups, k: int, people: list[int], thresholds: Nu
 
 
 def _is_by_chance(
-    sample: ClassSample, groups: Groups, k: int, thresholds: NullThresholds, prototypes: Prototypes
+    sample: DistinctPictures, groups: Groups, k: int, thresholds: NullThresholds, prototypes: Prototypes
 ) -> bool:
     """Whether group `k` may be wrong labels of one person that happened to fall into this class."""
     found, similarity = prototypes.alike(groups.only(k))

@@ -2,11 +2,11 @@
 
 Every threshold comes from the data at hand, so that a strong and a weak extractor are judged alike:
 
-* the densest place of a class is its first group, the densest place of what is left the next one (`modes`);
+* the densest place of a class is its first group, the densest place of the rest the next one (`mode_seeking`);
 * a group is a person if it coheres like the classes of this set do, and more than strangers do by chance;
 * two groups are two people if they are no more alike than two random classes are, and one person if they are
-  as alike as two random parts of one class are (`thresholds`);
-* what chance explains is left alone (`prototypes`).
+  as alike as two random parts of one class are (`null_thresholds`);
+* groups that chance explains are left alone (`prototypes`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.class_rows import ClassRows, canonical_order, class_sample, nearest_center
+from purify.analysis.class_rows import ClassRows, canonical_order, distinct_pictures, nearest_center
 from purify.analysis.identities.merge import LabelMerge, find_merges, weight_of
 from purify.analysis.identities.null_thresholds import LEAST_IMAGES, null_thresholds, scale_of_centers, scale_of_pairs
 from purify.analysis.identities.prototypes import Prototypes
@@ -24,7 +24,7 @@ from purify.analysis.identities.split import identities_of
 from purify.analysis.label_noise.mode_seeking import stack
 from purify.arrays import Floats, Ids, Mask, Vectors
 
-#: With fewer classes that have a person of some size nothing can be said of what is usual.
+#: Least number of classes with an identity of some size to measure thresholds on.
 _LEAST_CLASSES = 3
 _SEED = 1234
 
@@ -89,7 +89,7 @@ def _find(rows: ClassRows, near_duplicate: float) -> Structure | None:
     pairs = scale_of_pairs(rows, rng)
     if pairs is None:
         return None
-    samples = [class_sample(rows, label, pairs, near_duplicate) for label in np.flatnonzero(rows.sizes).tolist()]
+    samples = [distinct_pictures(rows, label, pairs, near_duplicate) for label in np.flatnonzero(rows.sizes).tolist()]
     centers = scale_of_centers(rows, samples, rng)
     dominant = [sample.rows[nearest_center(sample.rows, sample.center[None], centers) == 0] for sample in samples]
     known = [i for i, near in enumerate(dominant) if len(near) >= LEAST_IMAGES]

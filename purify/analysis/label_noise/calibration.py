@@ -1,13 +1,14 @@
 """The probability that a label is right, measured on the data set itself: no truth, no noise rate, no threshold.
 
-What a wrong label looks like need not be guessed. Give images of this very set labels that they surely don't have,
-and measure them as all images are measured (`gallery`): once with their own person among the competing labels, as
-a flipped label has it, and once without, as a stranger has it. The measures of the given labels are a mixture of
+Wrong labels are simulated: images of this very set get surely wrong labels, and are measured like all images
+(`gallery`), once with their own label among the competitors, like a flipped label, and once without, like a
+stranger. The measures of the given labels are a mixture of
 these and of right ones. A logistic regression tells the two apart; its log odds are the logarithm of the ratio of
 their densities. The share of wrong labels follows from the part of the mixture that only wrong labels reach.
 
 Three rounds: the first trusts the densest place of each class, so that companions (several wrong images of one
-person, who vouch for each other) don't spoil the gallery; the others trust what the one before found right.
+person, who vouch for each other) don't spoil the gallery; each later round trusts the labels that the one before
+found right.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _SEVERAL = 1.5
 _NOBODY = 0.95
 #: ... if they have at least so many: of fewer that differ, one may well be right.
 _SEVERAL_IMAGES = 4
-#: Images with less probability of a wrong label are not asked whose they are.
+#: No other label is sought for images with a smaller probability of a wrong label.
 _SUSPECT = 0.01
 _LEAST_SHARE = 0.02
 _LEAST_NOISE = 5.0
@@ -40,7 +41,7 @@ _SHARE_ITERATIONS = 200
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is probable of N images.
+    """Probabilities of N images.
 
     Attributes
     ----------
@@ -73,7 +74,7 @@ def calibrate(
     Parameters
     ----------
     embeddings
-        Of the N images, in an order that doesn't depend on how they came.
+        Of the N images, in a canonical order.
     label_index
         In [0, `classes`).
     near_duplicate

@@ -1,4 +1,4 @@
-"""Embeddings of any extractor and scale -> centered directions, and what their lengths say of the images."""
+"""Embeddings of any extractor and scale -> centered directions, and quality from the vectors' lengths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TINY = 1e-6
 
 @dataclass(frozen=True)
 class CenteredEmbeddings:
-    """What the calibration sees of the images.
+    """Embeddings as the calibration uses them.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class CenteredEmbeddings:
 
 
 def centered(embeddings: Vectors) -> CenteredEmbeddings:
-    """CenteredEmbeddings of finite ``embeddings[N, D]``; the rows' order decides nothing but the last digits."""
+    """CenteredEmbeddings of finite ``embeddings[N, D]``; the order of the rows affects the last digits only."""
     directions = unit(embeddings)
     mean = directions.mean(axis=0, dtype=np.float64).astype(np.float32)
     length, distance = np.empty(len(embeddings)), np.empty(len(embeddings))

@@ -1,8 +1,8 @@
-"""How an image compares with a label's trusted images, and with those of the labels that compete for it.
+"""Comparison of images with the trusted images of a label, and with those of competing labels.
 
-The same measures are taken of images under their given labels and under labels that are surely wrong; only then
-can the second say what the first are worth (`calibration`). So nothing here may depend on which of the two a pair
-is: an image never counts among the images that it is compared with.
+The same measures are taken of images under their given labels and under surely wrong labels: the second calibrate
+the first (`calibration`). Therefore no measure may depend on whether a label is the given one: an image is left out of
+the images it is compared with.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from purify.analysis.label_noise.leave_one_out import ClassSums, class_sums
 from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
 from purify.arrays import Floats, Ids, Vectors
 
-#: Labels that compete for an image: those with the nearest centers.
+#: Competing labels of an image: those with the nearest centers.
 _CANDIDATES = 64
-#: Of the competitors, how many make the background that an image is seen against, and how many are looked at closely.
+#: Competitors that form the background of an image, and competitors compared image by image.
 _BACKGROUND = 20
 _CLOSEST = 4
-#: Trusted images of a label that an image is compared with one by one, and how many of the nearest count.
+#: Trusted images of a label to compare an image with one by one, and the number of the nearest that count.
 _EXAMPLES = 64
 _NEAREST = 3
 #: Rows whose candidates are measured at a time; bounds the memory.
@@ -41,14 +41,14 @@ _WORTHLESS = -2.0
 
 @dataclass(frozen=True)
 class Hypotheses:
-    """Images under labels, given or supposed.
+    """Hypotheses "image i shows label c": given labels, or simulated ones.
 
     Attributes
     ----------
     rows, labels
         int64 [n].
     excluded
-        int64 [n]: a label that does not compete; -1 for none.
+        int64 [n]: a label without a part in the competition; -1 for none.
     """
 
     rows: Ids
@@ -67,7 +67,7 @@ class Hypotheses:
 
 @dataclass(frozen=True)
 class Measures:
-    """What `Gallery.measure` finds for n pairs.
+    """Result of `Gallery.measure` for n hypotheses.
 
     Attributes
     ----------
@@ -88,14 +88,14 @@ class Measures:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The trusted images of C labels, in the forms that images are compared with.
+    """The trusted images of C labels, indexed for comparison.
 
     Attributes
     ----------
     embeddings, label_index, weights
-        The images, their labels, and how far each is trusted, [N].
+        The images, their labels, and the trust in each, [N].
     near_duplicate
-        Images with a larger cosine are the same picture again, and no evidence.
+        Images with a larger cosine are the same picture, and no evidence.
     sums, model, model_coordinates, model_sums
         Class sums of the vectors; the identity model, and the images and class sums in its coordinates.
     centers, present
@@ -193,17 +193,17 @@ class Gallery:
         return Measures(features, trusted, best)
 
     def _own_weights(self, rows: Ids, labels: Ids) -> Floats:
-        """What the images weigh in the sums of ``labels[n]``: nothing, if they carry another label."""
+        """Weights of the images in the sums of ``labels[n]``: zero for images of another label."""
         return np.where(self.label_index[rows] == labels, self.weights[rows], 0.0)
 
     def _cosines_without(self, rows: Ids, labels: Ids) -> tuple[Vectors, Floats]:
-        """Cosines to the centers of ``labels[n]`` that the images themselves are left out of, and what is in them."""
+        """Leave-one-out cosines to the centers of ``labels[n]``, and the trusted weight in these."""
         vectors = self.embeddings.vectors[rows]
         total, trusted = self.sums.without(labels, vectors, self._own_weights(rows, labels))
         return np.einsum("nd,nd->n", vectors, unit(total)), trusted
 
     def _log_ratios_without(self, rows: Ids, labels: Ids) -> Vectors:
-        """Scaled log ratios of ``labels[n]`` that the images themselves are left out of."""
+        """Leave-one-out log ratios of ``labels[n]``, scaled."""
         coordinates = self.model_coordinates[rows]
         total, count = self.model_sums.without(labels, coordinates, self._own_weights(rows, labels))
         means = (total / np.maximum(count, np.finfo(np.float32).tiny)[:, None]).astype(np.float32)

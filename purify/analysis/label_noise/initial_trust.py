@@ -1,4 +1,4 @@
-"""The images to trust before anything is known: those in the densest place of their class."""
+"""Initial trust: the images in the densest place of each class."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.leave_one_out import class_sums
-from purify.analysis.label_noise.mode_seeking import cosine_scale, densest, distinct
+from purify.analysis.label_noise.mode_seeking import CosineScale, cosine_scale, densest, distinct
 from purify.analysis.search import unit
-from purify.arrays import Floats, Ids
+from purify.arrays import Floats, Ids, Vectors
 
 #: The densest place of a class holds the images with at least this weight (of `CosineScale`).
 _CORE = 0.5
@@ -31,21 +31,9 @@ def densest_places(
     left, right = generator.integers(0, rows, (2, _SCALE_PAIRS))
     apart = label_index[left] != label_index[right]
     scale = cosine_scale(np.einsum("nd,nd->n", vectors[left[apart]], vectors[right[apart]]))
-    order = np.argsort(label_index, kind="stable")
-    bounds = np.searchsorted(label_index[order], np.arange(classes + 1))
-    centers = np.zeros((classes, vectors.shape[1]), np.float32)
-    for label in range(classes):
-        members = order[bounds[label] : bounds[label + 1]]
-        if len(members) > _MOST_ROWS:
-            members = np.sort(generator.choice(members, _MOST_ROWS, replace=False))
-        if len(members):
-            found = vectors[members]
-            center = densest(found[distinct(found, near_duplicate)], scale)
-            centers[label] = found[0] if center is None else center
+    centers = _modes(vectors, label_index, classes, scale, near_duplicate, generator)
     own = np.einsum("nd,nd->n", vectors, centers[label_index])
-    present = np.flatnonzero(np.diff(bounds))
-    place = np.searchsorted(present, label_index)
-    other = present[(place + generator.integers(1, len(present), rows)) % len(present)]
+    other = _another_label(label_index, generator)
     for _ in range(_LEAVE_OUT_STEPS):
         scale = cosine_scale(np.einsum("nd,nd->n", vectors, centers[other]))
         weight = scale.weight(own).astype(np.float64)
@@ -57,6 +45,36 @@ def densest_places(
     best = np.full(classes, -np.inf)
     np.maximum.at(best, label_index, own)
     return ((weight > _CORE) | (own >= best[label_index])).astype(np.float64)
+
+
+def _modes(
+    vectors: Vectors,
+    label_index: Ids,
+    classes: int,
+    scale: CosineScale,
+    near_duplicate: float,
+    generator: np.random.Generator,
+) -> Vectors:
+    """Center [C, D] of the densest place of each class; zeros for a class without images."""
+    order = np.argsort(label_index, kind="stable")
+    bounds = np.searchsorted(label_index[order], np.arange(classes + 1))
+    centers = np.zeros((classes, vectors.shape[1]), np.float32)
+    for label in range(classes):
+        members = order[bounds[label] : bounds[label + 1]]
+        if len(members) > _MOST_ROWS:
+            members = np.sort(generator.choice(members, _MOST_ROWS, replace=False))
+        if len(members):
+            found = vectors[members]
+            center = densest(found[distinct(found, near_duplicate)], scale)
+            centers[label] = found[0] if center is None else center
+    return centers
+
+
+def _another_label(label_index: Ids, generator: np.random.Generator) -> Ids:
+    """For each image a random label that has images and is not its own."""
+    present = np.unique(label_index)
+    place = np.searchsorted(present, label_index)
+    return present[(place + generator.integers(1, len(present), len(label_index))) % len(present)]
 
 
 def trust_weights(core: Floats, label_index: Ids, classes: int) -> Floats:

@@ -1,7 +1,7 @@
-"""Dense places among the images of one class, and how alike two groups of images are.
+"""Mode seeking among the images of one class, and the similarity of two groups of images.
 
-A class's mean is pulled by whatever is wrong in it. Its densest place isn't: the images around the row with most
-like ones, with weights that fade to none where two images are as unlike as those of different classes are.
+Wrong images pull a class's mean, but not its mode: the weighted mean of the images around the one with the most
+similar others. Weights fall to zero where two images are no more similar than images of different classes.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class CosineScale:
-    """What a cosine is worth, from cosines that mean nothing.
+    """Map cosines to weights, calibrated on cosines between different classes.
 
     Attributes
     ----------
     low
-        19 of 20 such cosines are lower.
+        95 % of these cosines are lower.
     width
-        From their median to `low`. A cosine of ``low + width`` counts in full.
+        From their median to `low`. A cosine of ``low + width`` has the full weight.
     """
 
     low: float
@@ -39,15 +39,15 @@ class CosineScale:
 
 
 def cosine_scale(cosines: npt.NDArray[np.floating]) -> CosineScale:
-    """The `CosineScale` of cosines between what does not belong together."""
+    """Calibrate on `cosines` between images of different classes."""
     middle, low = np.quantile(cosines, [0.5, 0.95])
     return CosineScale(float(low), max(float(low - middle), _TINY))
 
 
 def densest(rows: Vectors, scale: CosineScale) -> Vectors | None:
-    """Unit center [D] of the densest place of the unit ``rows[n, D]``; None if no two rows are alike.
+    """Unit mode [D] of the unit ``rows[n, D]``; None if no two rows are similar.
 
-    The row with the largest sum of weights is the start; the weighted mean then moves to the middle of the place.
+    Mean shift from the row with the largest sum of weights.
     """
     similar = scale.weight(rows @ rows.T)
     np.fill_diagonal(similar, 0)
@@ -93,7 +93,7 @@ def distinct(rows: Vectors, near_duplicate: float) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Groups:
-    """Groups of images, by what their similarity needs.
+    """Groups of images: the statistics that their similarity needs.
 
     Attributes
     ----------

@@ -85,4 +85,4 @@ def as_rule(value: object, name: str | None = None) -> Rule:
         return value
     if callable(value):
         return FunctionRule(name or str(getattr(value, "__name__", type(value).__name__)), value)
-    raise InputError(f"rule {name or value!r}: expected a function of a RuleContext, or a Rule; got {type(value)}")
+    raise InputError(f"rule {name or repr(value)}: expected a function of a RuleContext, or a Rule; got {type(value)}")
