@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import get_args
 
 import numpy as np
 
@@ -14,12 +13,10 @@ from benchmarks import rivals
 from benchmarks.rivals import Scores
 from benchmarks.scenarios import Scenario, class_index
 from benchmarks.vectors import LabeledVectors
+from purify.analysis.rules.registry import get_rule, rule_names
 from purify.config import AnalyzeConfig, PurifyConfig
 from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.tables.schema import Decision
-
-#: Rules whose ``p_clean`` claims to be a probability; that of the others is a score of the angles.
-_PROBABILITY_RULES = ("calibrated",)
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ def our_rule(scenario: Scenario, seed: int, *, rule: str) -> Scores:
     return Scores(
         trust=verdicts["p_clean"].to_numpy().astype(np.float64),
         removed=decision != Decision.KEEP.value,
-        meaning="probability" if rule in _PROBABILITY_RULES else "order",
+        meaning="probability" if get_rule(rule).probabilities else "order",
         suggested=suggested if relabels.any() else None,
     )
 
@@ -61,9 +58,8 @@ def _rival(scenario: Scenario, seed: int, *, judge: Callable[[LabeledVectors, in
 
 
 def all_methods() -> dict[str, Method]:
-    """Name -> method: each rule that the configuration knows; then the rivals."""
-    rules = get_args(AnalyzeConfig.model_fields["rule"].annotation)
-    ours = [Method(rule, partial(our_rule, rule=rule)) for rule in rules]
+    """Name -> method: each rule, also those of installed packages; then the rivals."""
+    ours = [Method(rule, partial(our_rule, rule=rule)) for rule in rule_names()]
     others = [
         Method("cleanlab", partial(_rival, judge=rivals.cleanlab_default), "cleanlab"),
         Method("argmax", partial(_rival, judge=rivals.nearest_centroid)),

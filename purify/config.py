@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from purify.credentials import CREDENTIALS_PATTERN, without_credentials
 from purify.errors import InputError
+
+#: Entry points by which an installed package adds decision rules.
+RULE_ENTRY_POINTS = "purify.rules"
+_RULES = ("calibrated", "official", "paper")
 
 BackboneName = Literal["iresnet_small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet"]
 
@@ -185,11 +190,19 @@ class EmbedConfig(Section):
     shard_size: int = Field(1024, ge=1, description="Rows between two resume points, and of a block (see scale).")
 
 
+def _rule_choice(schema: dict[str, Any]) -> None:
+    """List the rules that are installed here, so that a form offers them."""
+    own = sorted(entry.name for entry in entry_points(group=RULE_ENTRY_POINTS))
+    schema["enum"] = list(dict.fromkeys([*_RULES, *own]))
+
+
 class AnalyzeConfig(Section):
     """Evidence and decisions."""
 
-    rule: Literal["calibrated", "official", "paper"] = Field(
-        "calibrated", description="calibrated fits the noise of the data; the others know a fixed angle."
+    rule: str = Field(
+        "calibrated",
+        description="calibrated fits the noise of the data; official and paper know a fixed angle; or a rule of yours.",
+        json_schema_extra=_rule_choice,
     )
     precision: float | None = Field(
         None,
@@ -298,7 +311,7 @@ class EvaluateConfig(Section):
 
 
 class ScaleConfig(Section):
-    """Who computes the blocks of embedding and of the neighbor search; it never changes a result."""
+    """Who computes the blocks of embedding; it never changes a result."""
 
     runner: Literal["threads", "processes", "dask", "ray"] = Field(
         "threads", description="dask and ray need the extra of that name (docs/scale-out.md)."

@@ -4,41 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from purify.analysis.identities.merge import Merge
+from purify.analysis.identities.merge import LabelMerge
 from purify.analysis.identities.structure import Structure
+from purify.analysis.rules.rule import Outcome
 from purify.analysis.scores import degrees
 from purify.analysis.subcenters import Assignment
-from purify.arrays import Ids, Mask
-from purify.tables.schema import CLASS_REPORT, Flag
-
-
-@dataclass(frozen=True)
-class Structural:
-    """What the `calibrated` rule knows of the classes: their `structure`, ``p_clean[N]``, and the sample ids [N]."""
-
-    structure: Structure
-    p_clean: npt.NDArray[np.float64]
-    ids: pa.Array
+from purify.analysis.verdict_table import SortedSamples
+from purify.tables.schema import CLASS_REPORT, Decision, Flag
 
 
 def class_report(
-    class_labels: Sequence[str],
-    label_index: Ids,
-    keep: Mask,
-    assignment: Assignment,
-    *,
-    min_images: int,
-    weak_majority: float,
-    structural: Structural | None = None,
+    samples: SortedSamples, outcome: Outcome, assignment: Assignment, *, min_images: int, weak_majority: float
 ) -> pa.Table:
-    """Schema `CLASS_REPORT`, in the order of `class_labels`.
+    """Schema `CLASS_REPORT`, in the order of the class labels.
 
     ``noise_rate`` is the mean probability that a label is wrong, or without probabilities the share of the class
     that the rule did not keep. ``flag``: ``too_few`` with fewer than `min_images` images; else ``mixed`` for two
@@ -46,17 +30,19 @@ def class_report(
     larger label, which ``merge_with`` of both names; else ``weak_majority`` when less than that share of the class
     is probably right (without probabilities: votes for the dominant sub-center); else ``ok``.
     """
+    label_index, class_labels, structure = samples.label_index, samples.class_labels, outcome.structure
+    keep = outcome.decision == Decision.KEEP.value
     classes = len(class_labels)
     n = np.bincount(label_index, minlength=classes)
     n_kept = np.bincount(label_index[keep], minlength=classes)
-    wrong = ~keep if structural is None else 1 - structural.p_clean
+    wrong = 1 - outcome.p_clean if outcome.probabilities else ~keep
     noise_rate = np.full(classes, np.nan)
     np.divide(np.bincount(label_index, weights=wrong, minlength=classes), n, out=noise_rate, where=n > 0)
-    majority = assignment.dominant_share if structural is None else 1 - noise_rate
+    majority = 1 - noise_rate if outcome.probabilities else assignment.dominant_share
     mixed, duplicate = np.zeros(classes, bool), np.zeros(classes, bool)
-    if structural is not None:
-        mixed = structural.structure.mixed
-        duplicate[[merge.label for merge in structural.structure.merges]] = True
+    if structure is not None:
+        mixed = structure.mixed
+        duplicate[[merge.label for merge in structure.merges]] = True
     flag = np.select(
         [n < min_images, mixed, duplicate, majority < weak_majority],
         [Flag.TOO_FEW.value, Flag.MIXED.value, Flag.DUPLICATE_OF.value, Flag.WEAK_MAJORITY.value],
@@ -69,27 +55,22 @@ def class_report(
         "dominant_share": _nullable(assignment.dominant_share),
         "noise_rate": _nullable(noise_rate),
         "flag": pa.array(flag.tolist(), pa.string()),
-        **_proposals(class_labels, label_index, structural),
+        **_proposals(samples, structure),
     }
     return pa.table({name: columns[name] for name in CLASS_REPORT.names}, schema=CLASS_REPORT)
 
 
-def _proposals(class_labels: Sequence[str], label_index: Ids, structural: Structural | None) -> dict[str, pa.Array]:
+def _proposals(samples: SortedSamples, structure: Structure | None) -> dict[str, pa.Array]:
     """``split`` and ``merge_with`` of each class; null where there is none."""
+    class_labels = samples.class_labels
     split: list[list[list[str]] | None] = [None] * len(class_labels)
     partners: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    if structural is not None:
-        structure = structural.structure
-        members = np.flatnonzero(structure.mixed[label_index] & (structure.group >= 0))
-        groups: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
-        ids = structural.ids.take(pa.array(members)).to_pylist()
-        for row, sample_id in zip(members.tolist(), ids, strict=True):
-            groups[int(label_index[row])][int(structure.group[row])].append(sample_id)
-        for label, of_label in groups.items():
-            split[label] = [of_label[k] for k in sorted(of_label)]
+    if structure is not None:
+        for label, groups in _groups(samples, structure).items():
+            split[label] = [groups[k] for k in sorted(groups)]
         for merge in structure.merges:
-            partners[merge.label].append(_partner(merge, merge.into, class_labels, structural.ids))
-            partners[merge.into].append(_partner(merge, merge.label, class_labels, structural.ids))
+            partners[merge.label].append(_partner(merge, merge.into, class_labels, samples.ids))
+            partners[merge.into].append(_partner(merge, merge.label, class_labels, samples.ids))
     return {
         "split": pa.array(split, CLASS_REPORT.field("split").type),
         "merge_with": pa.array(
@@ -98,7 +79,17 @@ def _proposals(class_labels: Sequence[str], label_index: Ids, structural: Struct
     }
 
 
-def _partner(merge: Merge, label: int, class_labels: Sequence[str], ids: pa.Array) -> dict[str, Any]:
+def _groups(samples: SortedSamples, structure: Structure) -> dict[int, dict[int, list[str]]]:
+    """Sample ids of each identity of each mixed class."""
+    label_index = samples.label_index
+    members = np.flatnonzero(structure.mixed[label_index] & (structure.group >= 0))
+    groups: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row, sample_id in zip(members.tolist(), samples.ids.take(pa.array(members)).to_pylist(), strict=True):
+        groups[int(label_index[row])][int(structure.group[row])].append(sample_id)
+    return groups
+
+
+def _partner(merge: LabelMerge, label: int, class_labels: Sequence[str], ids: pa.Array) -> dict[str, Any]:
     return {
         "label": class_labels[label],
         "angle": float(degrees(np.array([merge.cosine]))[0]),

@@ -1,4 +1,4 @@
-"""Rows sorted by class, and the different pictures of a class that are compared with each other."""
+"""Rows sorted by class, and a sample of different pictures of each class."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.label_noise.mode_seeking import Scale, densest, distinct
+from purify.analysis.label_noise.mode_seeking import CosineScale, densest, distinct
 from purify.arrays import Floats, Ids, Vectors
 
-#: Images of a class that are compared with each other; the others join the groups found.
+#: Images of a class to compare with each other; the others join the groups found.
 _MOST_ROWS = 400
-#: Columns that decide the order of work; rows that are equal in them are taken as they come.
+#: Columns that define the order of work; rows equal in these keep their order.
 ORDER_COLUMNS = 8
 
 
@@ -51,7 +51,7 @@ class ClassRows:
 
 
 @dataclass(frozen=True)
-class Sample:
+class DistinctPictures:
     """Different pictures of a class, and the center of their densest place."""
 
     label: int
@@ -59,7 +59,7 @@ class Sample:
     center: Vectors
 
 
-def sample_of(rows: ClassRows, label: int, pairs: Scale, near_duplicate: float) -> Sample:
+def distinct_pictures(rows: ClassRows, label: int, pairs: CosineScale, near_duplicate: float) -> DistinctPictures:
     """Some rows of the class, evenly spread over their order, without near duplicates."""
     members = rows.members(label)
     if len(members) > _MOST_ROWS:
@@ -67,10 +67,10 @@ def sample_of(rows: ClassRows, label: int, pairs: Scale, near_duplicate: float) 
     pictures = rows.vectors[members]
     pictures = pictures[distinct(pictures, near_duplicate)]
     center = densest(pictures, pairs)
-    return Sample(label, pictures, pictures[0] if center is None else center)
+    return DistinctPictures(label, pictures, pictures[0] if center is None else center)
 
 
-def nearest_center(vectors: Vectors, centers: Vectors, scale: Scale) -> Ids:
+def nearest_center(vectors: Vectors, centers: Vectors, scale: CosineScale) -> Ids:
     """The nearest of the ``centers[g, D]`` for each of the ``vectors[n, D]``, or -1 where none is near."""
     cosines = vectors @ centers.T
     return np.where(cosines.max(axis=1) > scale.low, cosines.argmax(axis=1), -1)

@@ -1,8 +1,7 @@
-"""The images most like an image, and how many of them carry its label."""
+"""The nearest neighbors of each image, and the share of them with its label."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.search import EXACT_ROWS, cosine_index, one_thread
-from purify.arrays import Ids, Vectors
+from purify.arrays import Ids, Mask, Vectors
 
 #: Rows of a block of queries. It is part of the result: a product of matrices may differ in its last digit with
 #: their sizes, so blocks are the same whoever searches them.
@@ -39,89 +38,27 @@ class Neighbors:
     agreement: npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class NeighborQuery:
-    """What `find_neighbors` searches.
-
-    Attributes
-    ----------
-    embeddings
-        float32 [N, D]: unit vectors.
-    label_index
-        int64 [N].
-    k, near_duplicate, exact_rows
-        As `find_neighbors` takes them.
-    """
-
-    embeddings: Vectors
-    label_index: Ids
-    k: int
-    near_duplicate: float
-    exact_rows: int = EXACT_ROWS
-
-    def index(self) -> faiss.Index:
-        """Index of all rows."""
-        return cosine_index(self.embeddings, exact_rows=self.exact_rows)
-
-    def blocks(self) -> list[slice]:
-        """The rows, `BLOCK_ROWS` at a time."""
-        total = len(self.embeddings)
-        return [slice(start, min(start + BLOCK_ROWS, total)) for start in range(0, total, BLOCK_ROWS)]
-
-
-#: Searches each of a query's blocks, in their order -> int32 [n, k + 1], as `search_block` gives it.
-SearchBlocks = Callable[[NeighborQuery], Iterable[npt.NDArray[np.int32]]]
-
-
-def search_here(query: NeighborQuery) -> Iterator[npt.NDArray[np.int32]]:
-    """Search the blocks in as many threads as FAISS would use for one of them."""
-    index = query.index()
-    with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
-        yield from pool.map(lambda block: search_block(index, query, block), query.blocks())
-
-
-def search_block(index: faiss.Index, query: NeighborQuery, block: slice) -> npt.NDArray[np.int32]:
-    """The k neighbors of the rows of a block, and last the number of near duplicates with the same label.
-
-    It takes one thread: with more of them FAISS's products, and so near ties, depend on how many there are.
-    """
-    k, embeddings, label_index = query.k, query.embeddings, query.label_index
-    answer = np.full((block.stop - block.start, k + 1), -1, np.int32)
-    rows = np.arange(block.start, block.stop)
-    width = k + 1 + _SLACK
-    with one_thread():
-        while len(rows):
-            found, duplicates, settled = _search(index, embeddings, rows, k, width, query.near_duplicate)
-            same = duplicates.valid & (label_index[duplicates.rows] == label_index[rows, None])
-            answer[rows - block.start] = np.column_stack([found, same.sum(axis=1)])
-            rows, width = rows[~settled], width * _WIDEN
-    return answer
-
-
 def find_neighbors(
-    embeddings: Vectors,
-    label_index: Ids,
-    *,
-    k: int,
-    near_duplicate: float,
-    exact_rows: int = EXACT_ROWS,
-    search: SearchBlocks = search_here,
+    embeddings: Vectors, label_index: Ids, *, k: int, near_duplicate: float, exact_rows: int = EXACT_ROWS
 ) -> Neighbors:
     """Search the k nearest of the unit ``embeddings[N, D]`` for each of them.
 
     A neighbor with a cosine above `near_duplicate` is the same picture again: it says nothing about the label,
-    so it is left out and a farther one takes its place. Exhaustive up to `exact_rows` rows. `search` decides who
-    does it, and never what comes out.
+    so it is left out and a farther one takes its place. Exhaustive up to `exact_rows` rows. Blocks are searched in as
+    many threads as FAISS would use for one of them.
     """
-    query = NeighborQuery(embeddings, label_index, k, near_duplicate, exact_rows)
-    neighbors = np.full((len(embeddings), k), -1, np.int32)
-    own_duplicates = np.zeros(len(embeddings), np.int64)
-    for block, answer in zip(query.blocks(), search(query), strict=True):
-        neighbors[block], own_duplicates[block] = answer[:, :k], answer[:, k]
+    query = _Query(cosine_index(embeddings, exact_rows=exact_rows), embeddings, label_index, k, near_duplicate)
+    total = len(embeddings)
+    blocks = [slice(start, min(start + BLOCK_ROWS, total)) for start in range(0, total, BLOCK_ROWS)]
+    neighbors = np.full((total, k), -1, np.int32)
+    own_duplicates = np.zeros(total, np.int64)
+    with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
+        for block, (found, duplicates) in zip(blocks, pool.map(query.search, blocks), strict=True):
+            neighbors[block], own_duplicates[block] = found, duplicates
     return Neighbors(neighbors, _agreement(neighbors, label_index, own_duplicates))
 
 
-def evidence(neighbors: Neighbors, wanted: npt.NDArray[np.bool_], *, most: int) -> tuple[Ids, Ids]:
+def nearest_of(neighbors: Neighbors, wanted: Mask, *, most: int) -> tuple[Ids, Ids]:
     """The `most` nearest neighbors of each row among the ``wanted[N, k]``.
 
     Returns
@@ -137,29 +74,46 @@ def evidence(neighbors: Neighbors, wanted: npt.NDArray[np.bool_], *, most: int) 
 
 
 @dataclass(frozen=True)
-class _Masked:
-    """Row numbers of which only the valid ones count."""
+class _Query:
+    """An index of the unit embeddings [N, D], and what to search in it."""
 
-    rows: Ids
-    valid: npt.NDArray[np.bool_]
+    index: faiss.Index
+    embeddings: Vectors
+    label_index: Ids
+    k: int
+    near_duplicate: float
 
+    def search(self, block: slice) -> tuple[npt.NDArray[np.int32], Ids]:
+        """The k neighbors of the rows of a block, and the numbers of their near duplicates with the same label.
 
-def _search(
-    index: faiss.Index, embeddings: Vectors, rows: Ids, k: int, width: int, near_duplicate: float
-) -> tuple[npt.NDArray[np.int32], _Masked, npt.NDArray[np.bool_]]:
-    """The k nearest that count, the near duplicates, and whether a wider search could find no more."""
-    width = min(width, index.ntotal)
-    cosines, found = index.search(embeddings[rows], width)
-    others = (found >= 0) & (found != rows[:, None])
-    duplicate = others & (cosines > near_duplicate)
-    counted = others & ~duplicate
-    nearest = np.argsort(~counted, axis=1, kind="stable")[:, :k]
-    result = np.full((len(rows), k), -1, np.int32)
-    result[:, : nearest.shape[1]] = np.where(
-        np.take_along_axis(counted, nearest, axis=1), np.take_along_axis(found, nearest, axis=1), -1
-    )
-    settled = (counted.sum(axis=1) >= k) | (found[:, -1] < 0) | (width == index.ntotal)
-    return result, _Masked(found, duplicate), settled
+        It takes one thread: with more of them FAISS's products, and so near ties, depend on how many there are.
+        """
+        neighbors = np.full((block.stop - block.start, self.k), -1, np.int32)
+        own_duplicates = np.zeros(len(neighbors), np.int64)
+        rows, width = np.arange(block.start, block.stop), self.k + 1 + _SLACK
+        with one_thread():
+            while len(rows):
+                at = rows - block.start
+                neighbors[at], own_duplicates[at], settled = self._search(rows, width)
+                rows, width = rows[~settled], width * _WIDEN
+        return neighbors, own_duplicates
+
+    def _search(self, rows: Ids, width: int) -> tuple[npt.NDArray[np.int32], Ids, Mask]:
+        """The k nearest that count, their near duplicates' numbers, and whether a wider search could find no more."""
+        total, k = self.index.ntotal, self.k
+        width = min(width, total)
+        cosines, found = self.index.search(self.embeddings[rows], width)
+        others = (found >= 0) & (found != rows[:, None])
+        duplicate = others & (cosines > self.near_duplicate)
+        counted = others & ~duplicate
+        nearest = np.argsort(~counted, axis=1, kind="stable")[:, :k]
+        result = np.full((len(rows), k), -1, np.int32)
+        result[:, : nearest.shape[1]] = np.where(
+            np.take_along_axis(counted, nearest, axis=1), np.take_along_axis(found, nearest, axis=1), -1
+        )
+        settled = (counted.sum(axis=1) >= k) | (found[:, -1] < 0) | (width == total)
+        same = duplicate & (self.label_index[found] == self.label_index[rows, None])
+        return result, same.sum(axis=1), settled
 
 
 def _agreement(neighbors: npt.NDArray[np.int32], label_index: Ids, own_duplicates: Ids) -> npt.NDArray[np.float32]:

@@ -1,16 +1,16 @@
 """A sub-center head on a light linear projection, for embeddings of any extractor.
 
-With ``--embeddings`` there is no trained head whose sub-centers could judge. This module fits one in seconds:
-the embeddings are centered and partly whitened, and a square matrix and a sub-center head are trained on them.
+Given embeddings come without a trained head. This module fits one in seconds: the embeddings are centered and partly
+whitened, and a square matrix and a sub-center head are trained on them.
 
-Three things keep such a fit, which judges the very rows that it has seen, from learning the noise by heart:
+The fit judges the rows it is trained on. Three things keep it from memorizing their noise:
 
 * its capacity: one linear map on at most 128 principal axes, a few epochs, a smaller step for the map;
 * its order: one center a class without margin first; then K sub-centers, and a margin that grows;
 * its loss: one minus the probability of the label, which tolerates label noise (Ghosh, Kumar and Sastry,
-  AAAI 2017). Its gradient is that of the cross-entropy times that probability, so a row that its label can't
-  explain soon stops to pull its class's sub-centers, whereas the cross-entropy listens to such rows most. Alone
-  it is slow to start, hence centers that start at the means of their classes.
+  AAAI 2017). Its gradient is that of the cross-entropy times that probability, so rows that don't fit
+  their label soon stop pulling their class's sub-centers, whereas they dominate the gradient of the cross-entropy.
+  Alone it is slow to start, hence centers that start at the means of their classes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from purify.arrays import Vectors
 from purify.errors import InputError
 from purify.models.heads import Margin, SubcenterHead
-from purify.models.logit_scale import MAX_SCALE, SCALE_PER_LOG_CLASS
+from purify.models.logit_scale import default_scale
 
 #: Bounds on d: few rows fill many dimensions with what is theirs alone, and are then near any label they carry.
 _ROWS_PER_DIM = 8
@@ -158,7 +158,9 @@ def _train(
     steps = min(max(_EPOCHS * len(labels) // batch, _STEPS[0]), _STEPS[1])
     grow_step = round(_SINGLE_CENTER_SHARE * steps)
 
-    head = SubcenterHead(classes, projection.out_features, scale=_scale(classes), generator=generator)
+    head = SubcenterHead(
+        classes, projection.out_features, scale=default_scale(classes, least=_MIN_SCALE), generator=generator
+    )
     _start_at_means(head, projection, coordinates, labels)
     optimizer = _optimizer(projection, head)
     for step, rows in enumerate(_batches(len(labels), batch, steps, generator)):
@@ -174,11 +176,6 @@ def _train(
         loss.backward()
         optimizer.step()
     return head
-
-
-def _scale(classes: int) -> float:
-    """Logit scale: that of the backbone's training, but for its lower bound."""
-    return min(MAX_SCALE, max(_MIN_SCALE, SCALE_PER_LOG_CLASS * math.log(classes)))
 
 
 def _start_at_means(head: SubcenterHead, projection: nn.Linear, coordinates: Tensor, labels: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Rounds of one run: what changed from a round's verdicts to the next one's, and whether another is worth it.
+"""Changes of the verdicts from one round of a run to the next, and the stop rule.
 
 Pure functions: tables in, dataclasses out.
 """
@@ -28,7 +28,7 @@ class Stop(enum.StrEnum):
     NO_IMAGES = "no_images"
 
 
-#: What each of them means, for people.
+#: Their meanings, for people.
 STOP_MEANINGS = {
     Stop.MOST_ROUNDS: "as many rounds as rounds.most allows",
     Stop.NOTHING_CHANGED: "every sample ended as in the round before, so another round would repeat this one",

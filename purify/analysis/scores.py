@@ -1,7 +1,6 @@
-"""Angles, and the simple scores that stand in the probability columns.
+"""Angles, and uncalibrated scores for the probability columns of the angle rules.
 
-The scores rank as the angle does and lie in [0, 1], but they are not calibrated: 0.9 doesn't mean that nine of
-ten such labels are right.
+The scores lie in [0, 1] and rank as the angles do: 0.9 doesn't mean that nine of ten such labels are right.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def clean_score(angle_dominant: Degrees, threshold: float) -> Degrees:
 
 
 def other_score(clean: Degrees, angle_other: Degrees, threshold: float) -> Degrees:
-    """Score that the nearest other label is right: what `clean` leaves, as far as the other class is near."""
+    """Score that the nearest other label is right: the rest of `clean`, by the nearness of the other class."""
     return (1 - clean) * _logistic((threshold - angle_other) / _WIDTH)
 
 

@@ -1,7 +1,7 @@
 """FAISS indexes by cosine: exact up to a size, approximate and reproducible above it.
 
 FAISS takes its threads from ``OMP_NUM_THREADS`` (all cores without it) and deals the queries out to them. The last
-digit of an exhaustive search's cosines depends on how many there are; where that must not be, see `one_thread`.
+digit of an exhaustive search's cosines depends on their number; `one_thread` avoids that.
 """
 
 from __future__ import annotations

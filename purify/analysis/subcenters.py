@@ -1,4 +1,4 @@
-"""Which sub-center an image is nearest to, which one is its class's dominant one, and the nearest other class.
+"""Assignment of images to sub-centers: the nearest one, the class's dominant one, and the nearest other class.
 
 Sub-center ArcFace (TPAMI, section 3.2): each image votes for its nearest own sub-center; the one with most
 votes is the class's dominant sub-center. Every tie goes to the lowest index.
@@ -11,11 +11,24 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.search import cosine_index, cosines_to, row_chunks
+from purify.analysis.search import cosine_index, cosines_to, row_chunks, unit
 from purify.arrays import Ids, Vectors
 
-#: Nearest dominant sub-centers that are looked at for one of another class; more than 2 for the sake of ties.
+#: Nearest dominant sub-centers searched for one of another class; more than 2 for the sake of ties.
 _CANDIDATES = 4
+
+
+@dataclass(frozen=True)
+class SubcenterSpace:
+    """Unit embeddings [N, d], and unit sub-centers [C, K, d] to compare them with."""
+
+    embeddings: Vectors
+    subcenters: Vectors
+
+    @classmethod
+    def of(cls, embeddings: Vectors, subcenters: Vectors) -> SubcenterSpace:
+        """Of vectors of any scale."""
+        return cls(unit(embeddings), unit(subcenters))
 
 
 @dataclass(frozen=True)
@@ -94,3 +107,10 @@ def nearest_other_class(
         other[rows] = np.where(reached, present[np.take_along_axis(candidates, best, axis=1)[:, 0]], -1)
         cosine[rows] = np.where(reached, np.take_along_axis(found, best, axis=1)[:, 0], np.nan)
     return other, cosine
+
+
+def cosine_to_dominant(space: SubcenterSpace, labels: Ids, assignment: Assignment) -> Vectors:
+    """Cosines [N] of the embeddings to the dominant sub-centers of ``labels[N]``; NaN where that is -1."""
+    dominant = np.ascontiguousarray(space.subcenters[np.arange(len(space.subcenters)), assignment.dominant])
+    cosines = cosines_to(space.embeddings, dominant, np.maximum(labels, 0)[:, None])[:, 0]
+    return np.where(labels >= 0, cosines, np.float32(np.nan))

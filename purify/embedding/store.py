@@ -53,6 +53,15 @@ def read_embeddings(path: Location, sample_ids: Sequence[str]) -> Vectors:
     return gathering.finish()
 
 
+def select_embeddings(table: pa.Table, sample_ids: Sequence[str], *, name: str = "embeddings") -> Vectors:
+    """Like `read_embeddings`, from a table in memory that errors call `name`."""
+    id_column = _check_columns(Path(name), table.schema)
+    gathering = _Gathering(Path(name), sample_ids)
+    for batch in table.select([id_column, "embedding"]).to_batches(max_chunksize=_ROWS):
+        gathering.add(batch[id_column], batch["embedding"])
+    return gathering.finish()
+
+
 class EmbeddingWriter:
     """Writes an embeddings file in the order of the calls; the file appears when the ``with`` block succeeds.
 

@@ -8,7 +8,7 @@ sub-centers, for the true class and for all others; the margin acts on the true 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +24,15 @@ _ACOS_GUARD = 1e-6
 
 @dataclass(frozen=True)
 class Margin:
-    """``cos(m1 * theta + m2) - m3``, theta in radians. ArcFace: m2. CosFace: m3. SphereFace: m1."""
+    """``cos(m1 * theta + m2) - m3``, theta in radians. ArcFace: m2. CosFace: m3. SphereFace: m1.
+
+    Cosines up to `only_above`, if it is given, get no margin.
+    """
 
     m1: float = 1.0
     m2: float = 0.0
     m3: float = 0.0
+    only_above: float | None = None
 
     def apply(self, cosines: Tensor) -> Tensor:
         """Cosines of the true class -> target cosines.
@@ -36,6 +40,8 @@ class Margin:
         Beyond an angle of pi the cosine would rise again; from ``k * pi`` on it is continued as
         ``(-1)^k * cos - 2 * k`` (``-2 - cos`` up to 2 pi), which is continuous and falls all the way.
         """
+        if self.only_above is not None:
+            return torch.where(cosines > self.only_above, replace(self, only_above=None).apply(cosines), cosines)
         if self.m1 == 1.0 and self.m2 == 0.0:
             return cosines - self.m3
         angle = self.m1 * torch.acos(cosines.clamp(-1 + _ACOS_GUARD, 1 - _ACOS_GUARD)) + self.m2

@@ -1,14 +1,19 @@
-"""Manifest, embeddings and checkpoint as the arrays that the analysis judges by."""
+"""Analysis of a manifest: its labels, the embeddings in a file, and the sub-centers that judge them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from purify.analysis.projection import fit_subcenters
-from purify.analysis.verdicts import Analysis, JudgingInputs, analyze
+from purify.analysis.rules.registry import get_rule
+from purify.analysis.subcenters import SubcenterSpace
+from purify.analysis.verdicts import Analysis, analyze
+from purify.arrays import Vectors
 from purify.config import PurifyConfig
 from purify.embedding.store import read_embeddings
 from purify.models.checkpoint import load_checkpoint, restrict_labels
@@ -18,10 +23,21 @@ from purify.tables.manifest import ok_rows
 from purify.tables.schema import MANIFEST
 
 
+@dataclass(frozen=True)
+class JudgingInputs:
+    """The ok rows of a manifest as `purify.analysis.verdicts.analyze` takes them."""
+
+    sample_ids: Sequence[str]
+    labels: Sequence[str]
+    embeddings: Vectors
+    class_labels: Sequence[str]
+    space: SubcenterSpace
+
+
 def read_judging_inputs(
     manifest: pa.Table, embeddings: Location, config: PurifyConfig, *, checkpoint_folder: Path | None = None
 ) -> JudgingInputs:
-    """What `purify.analysis.verdicts.analyze` takes, of the ok rows.
+    """Read embeddings of the ok rows, and the sub-centers.
 
     With a checkpoint, its head's sub-centers judge the embeddings. Without one, the embeddings are any
     extractor's, and a sub-center head on a light projection is fitted to them here.
@@ -30,20 +46,22 @@ def read_judging_inputs(
     ------
     CheckpointError
         If the checkpoint lacks a label of the manifest. Its other labels don't count.
+    InputError
+        If the rule is unknown, or the file lacks embeddings.
     """
+    get_rule(config.analyze.rule)
     rows = ok_rows(manifest)
     sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
-    originals = read_embeddings(embeddings, sample_ids)
+    vectors = read_embeddings(embeddings, sample_ids)
     if checkpoint_folder is not None:
         checkpoint = restrict_labels(load_checkpoint(checkpoint_folder), labels, manifest="the manifest")
-        return JudgingInputs(
-            sample_ids, labels, originals, originals, checkpoint.labels, checkpoint.head_weight.numpy()
-        )
+        space = SubcenterSpace(vectors, checkpoint.head_weight.numpy())
+        return JudgingInputs(sample_ids, labels, vectors, checkpoint.labels, space)
     names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-    projected, subcenters = fit_subcenters(
-        originals, index.astype(np.int64), classes=len(names), subcenters=config.train.subcenters, seed=config.seed
+    fit = fit_subcenters(
+        vectors, index.astype(np.int64), classes=len(names), subcenters=config.train.subcenters, seed=config.seed
     )
-    return JudgingInputs(sample_ids, labels, originals, projected, tuple(names.tolist()), subcenters)
+    return JudgingInputs(sample_ids, labels, vectors, tuple(names.tolist()), SubcenterSpace(*fit))
 
 
 def known_head(checkpoint_folder: Path, manifest: Path) -> Path | None:
@@ -57,4 +75,4 @@ def analyze_manifest(
 ) -> Analysis:
     """Verdicts and class report of the ok rows; the parameters are those of `read_judging_inputs`."""
     given = read_judging_inputs(manifest, embeddings, config, checkpoint_folder=checkpoint_folder)
-    return analyze(given, config.analyze, seed=config.seed)
+    return analyze(config=config.analyze, seed=config.seed, **vars(given))

@@ -21,6 +21,7 @@ from purify.models.checkpoint import FILE_NAME
 from purify.pipeline.cleaned_tables import apply_files, baseline_table, kept_rows, run_counts
 from purify.pipeline.embedding_stage import embed_manifest, own_extractor
 from purify.pipeline.fingerprint import stage_of, stage_seconds
+from purify.pipeline.judged_run import judged_by
 from purify.pipeline.manifest_analysis import known_head, read_judging_inputs
 from purify.pipeline.model_comparison import evaluate_models
 from purify.pipeline.refresh_manifest import refresh_manifest, take_table
@@ -138,9 +139,10 @@ def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Lo
         if pending:
             manifest = read_table(run.manifest, MANIFEST)
             given = read_judging_inputs(manifest, vectors, config, checkpoint_folder=checkpoint)
-            analysis = analyze_samples(given, config.analyze, seed=config.seed)
+            analysis = analyze_samples(config=config.analyze, seed=config.seed, **vars(given))
             write_table(analysis.verdicts, folder.verdicts)
             write_table(analysis.class_report, folder.class_report)
+            run.update_info(judged_by=judged_by(analysis, asked=config.analyze.rule))
 
 
 def compare(run: RunFolder, number: int, config: PurifyConfig) -> RoundSummary:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from purify.analysis.rules.registry import gives_probabilities
 from purify.storage.files import read_json, read_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.reviews import override_verdicts, read_reviews
@@ -53,7 +54,8 @@ class RunTables:
     @property
     def calibrated(self) -> bool:
         """Whether ``p_clean`` is a probability; under the fixed angles it is a score."""
-        return self.rule.startswith("calibrated")
+        judged = self.info.get("judged_by", {})
+        return bool(judged["probabilities"]) if judged.get("rule") == self.rule else gives_probabilities(self.rule)
 
 
 def run_embeddings(folder: Path | str, run: RunTables) -> Path:

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.projection import fit_subcenters
-from purify.analysis.rules import RULES, Evidence
-from purify.analysis.search import unit
-from purify.analysis.subcenters import assign
+from purify.analysis.rules.official import OFFICIAL
+from purify.analysis.rules.paper import PAPER
+from purify.analysis.rules.rule import AngleEvidence
+from purify.analysis.subcenters import SubcenterSpace
 from purify.arrays import Ids, Vectors
 from purify.evaluation.detection import average_precision
 
@@ -73,11 +74,8 @@ def _judge(
 ) -> SubcenterCount:
     classes = int(label_index.max()) + 1
     vectors, centers = fit_subcenters(embeddings, label_index, classes=classes, subcenters=k, seed=seed)
-    found = assign(unit(vectors), label_index, unit(centers))
-    dominant = found.dominant[label_index]
-    nowhere = np.full(len(label_index), np.nan, np.float32)
-    evidence = Evidence(found.subcenter, dominant, found.cos_dominant, nowhere)
-    removed = {name: 1 - float(rule.decide(evidence, threshold).keep.mean()) for name, rule in RULES.items()}
-    ranked = None if wrong is None else average_precision(-found.cos_dominant.astype(np.float64), wrong)
-    share = float((found.subcenter == dominant).mean())
+    evidence = AngleEvidence.of(SubcenterSpace.of(vectors, centers), label_index)
+    removed = {rule.name: 1 - float(rule.decide(evidence, threshold).keep.mean()) for rule in (OFFICIAL, PAPER)}
+    ranked = None if wrong is None else average_precision(-evidence.cos_dominant.astype(np.float64), wrong)
+    share = float((evidence.subcenter == evidence.dominant).mean())
     return SubcenterCount(k, share, removed["official"], removed["paper"], ranked)

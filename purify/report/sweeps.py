@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.label_noise.judging import LEAST_REMOVED, expected_precision
+from purify.analysis.rules.removal import LEAST_REMOVED, expected_precision
 from purify.arrays import Floats, Mask
 
 Counts = npt.NDArray[np.int64]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from purify.analysis.round_changes import STOP_MEANINGS, Stop
 from purify.evaluation.detection import score_verdicts
-from purify.report.noise import NoiseEstimate, estimate_noise
+from purify.evaluation.noise_rate import NoiseEstimate, estimate_noise
 from purify.report.sweeps import (
     Sweep,
     Truth,

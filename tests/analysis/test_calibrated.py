@@ -10,8 +10,9 @@ import pytest
 
 from purify.analysis.label_noise.calibration import calibrate
 from purify.analysis.label_noise.centering import centered
-from purify.analysis.label_noise.features import Pairs, Reference
-from purify.analysis.label_noise.judging import judge
+from purify.analysis.label_noise.gallery import Gallery, Hypotheses
+from purify.analysis.rules.calibrated import judge
+from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
 from purify.config import AnalyzeConfig
 from purify.embedding.store import read_embeddings
@@ -62,8 +63,8 @@ def verdicts(data: People, order=None, **config) -> Analysis:
         [names[data.label[i]] for i in order],
         data.embeddings[order],
         names,
-        center[:, None].astype(np.float32),
         AnalyzeConfig(**config),
+        space=SubcenterSpace(data.embeddings[order], center[:, None].astype(np.float32)),
     )
 
 
@@ -226,15 +227,15 @@ def test_an_image_never_counts_among_what_it_is_compared_with() -> None:
     def measured(weight: float, label: np.ndarray):
         weights = np.ones(len(data.label))
         weights[row] = weight
-        reference = Reference.build(
+        gallery = Gallery.build(
             coordinates, data.label, weights, 30, near_duplicate=0.98, generator=np.random.default_rng(0)
         )
-        fixed = Reference(
-            **{**vars(reference), "model": model, "model_coordinates": model.coordinates(coordinates.vectors)}
+        fixed = Gallery(
+            **{**vars(gallery), "model": model, "model_coordinates": model.coordinates(coordinates.vectors)}
         )
-        return fixed.measure(Pairs.of(row, label)).features[:, :3]
+        return fixed.measure(Hypotheses.of(row, label)).features[:, :3]
 
-    model = Reference.build(
+    model = Gallery.build(
         coordinates, data.label, np.ones(len(data.label)), 30, near_duplicate=0.98, generator=np.random.default_rng(0)
     ).model
     np.testing.assert_allclose(measured(1.0, own), measured(0.001, own), atol=1e-3)
@@ -243,11 +244,11 @@ def test_an_image_never_counts_among_what_it_is_compared_with() -> None:
 
 def test_log_ratio_is_that_of_the_two_gaussians() -> None:
     data = people(classes=30, images=8, dim=16)
-    reference = Reference.build(
+    gallery = Gallery.build(
         centered(data.embeddings), data.label, np.ones(240), 30, near_duplicate=0.98, generator=np.random.default_rng(0)
     )
-    model, n = reference.model, 8
-    x, mean = reference.model_coordinates[0].astype(float), reference.model_sums.means()[3].astype(float)
+    model, n = gallery.model, 8
+    x, mean = gallery.model_coordinates[0].astype(float), gallery.model_sums.means()[3].astype(float)
     psi = model.psi.astype(float)
     # p(x, images) / p(x) p(images) for images of one person: the posterior of the person given their mean.
     center, variance = psi * n / (1 + psi * n) * mean, 1 + psi / (1 + psi * n)
@@ -276,7 +277,9 @@ def test_real_faces(faces, name, f1) -> None:
     found = detection_figures(outcome.p_clean, outcome.decision != "keep", wrong)
     assert found["clean_kept"] >= (0.99 if f1 else 0.995)
     assert found["ece"] <= 0.02
-    assert judged.structure.mixed.sum() + len(judged.structure.merges) <= 1
+    structure = outcome.structure
+    assert structure is not None
+    assert structure.mixed.sum() + len(structure.merges) <= 1
     if f1:
         assert found["f1"] >= f1
         assert found["average_precision"] >= 0.997
@@ -292,7 +295,8 @@ def test_class_structure_of_real_faces(faces) -> None:
     table = pq.read_table(faces / "noisy" / "structure.parquet").to_pydict()
     names, label = np.unique(np.asarray(table["label"], object), return_inverse=True)
     vectors = read_embeddings(faces / "dlib_embeddings.parquet", table["path"])
-    structure = judge(vectors, label, classes=len(names), config=AnalyzeConfig(), seed=0).structure
+    structure = judge(vectors, label, classes=len(names), config=AnalyzeConfig(), seed=0).outcome.structure
+    assert structure is not None
     kind, truth = np.array(table["kind"]), np.asarray(table["true_label"], object)
     mixed = np.unique(label[kind == "mixed"])
     assert set(np.flatnonzero(structure.mixed)) <= set(mixed)

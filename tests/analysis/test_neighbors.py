@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purify.analysis.neighbors import evidence, find_neighbors
+from purify.analysis.neighbors import find_neighbors, nearest_of
 
 
 def unit(values: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_evidence_is_the_nearest_of_what_is_wanted() -> None:
     wanted = np.ones((5, 6), bool)
     wanted[1] = False
     wanted[2, 0] = False
-    rows, offsets = evidence(found, wanted, most=2)
+    rows, offsets = nearest_of(found, wanted, most=2)
     assert offsets.tolist() == [0, 2, 2, 4, 6, 8]
     assert rows[:2].tolist() == found.rows[0, :2].tolist()
     assert rows[2:4].tolist() == found.rows[2, 1:3].tolist()

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from purify.analysis.projection import fit_subcenters
+from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import analyze
 from purify.config import AnalyzeConfig
 from purify.embedding.store import read_embeddings
@@ -24,7 +25,8 @@ def face_figures(faces: Path, scenario: str, rule: str = "official") -> dict:
     names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
     embeddings = read_embeddings(faces / "dlib_embeddings.parquet", ids)
     projected, subcenters = fit_subcenters(embeddings, index, classes=len(names), seed=0)
-    verdicts = analyze(ids, labels, projected, names.tolist(), subcenters, AnalyzeConfig(rule=rule)).verdicts
+    space = SubcenterSpace(projected, subcenters)
+    verdicts = analyze(ids, labels, embeddings, names.tolist(), AnalyzeConfig(rule=rule), space=space).verdicts
     return score_verdicts(verdicts, manifest)
 
 
@@ -68,9 +70,9 @@ def test_noise_ends_far_and_the_rest_near_for_any_dimension_and_scale(classes: i
     np.testing.assert_allclose(np.linalg.norm(subcenters, axis=2), 1, rtol=1e-4)
     names = [str(i) for i in range(classes)]
     ids = [str(i) for i in range(len(label))]
-    verdicts = analyze(
-        ids, [names[i] for i in label], projected, names, subcenters, AnalyzeConfig(rule="official")
-    ).verdicts
+    space = SubcenterSpace(projected, subcenters)
+    config = AnalyzeConfig(rule="official")
+    verdicts = analyze(ids, [names[i] for i in label], embeddings, names, config, space=space).verdicts
     dropped = np.array(verdicts["decision"].to_pylist()) == "drop"
     assert dropped[wrong].mean() > 0.8
     assert dropped[~wrong].mean() < 0.02

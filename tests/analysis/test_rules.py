@@ -9,20 +9,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import SubCenterArcFaceLoss
 
-from purify.analysis.rules import RULES, Evidence, get_rule
+from purify.analysis.rules.angle_rule import AngleRule
+from purify.analysis.rules.registry import get_rule, rule_names
+from purify.analysis.rules.rule import AngleEvidence, identifier
+from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import analyze
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
 
 
-def evidence(cos_dominant: list[float], *, subcenter=0, dominant=0, cos_other=-1.0) -> Evidence:
+def evidence(cos_dominant: list[float], *, subcenter=0, dominant=0, cos_other=-1.0) -> AngleEvidence:
     cos = np.array(cos_dominant)
-    return Evidence(
+    return AngleEvidence(
         np.full(len(cos), subcenter, np.int32),
         np.full(len(cos), dominant, np.int32),
         cos,
+        np.full(len(cos), 0),
         np.full(len(cos), cos_other),
     )
+
+
+def angle_rule(name: str) -> AngleRule:
+    rule = get_rule(name)
+    assert isinstance(rule, AngleRule)
+    return rule
 
 
 def reference_drop(embeddings, labels, subcenters, threshold: float) -> list[bool]:
@@ -48,7 +58,8 @@ def reference_drop(embeddings, labels, subcenters, threshold: float) -> list[boo
 
 def decide(data, rule: str = "official", threshold: float = 75.0) -> list[bool]:
     config = AnalyzeConfig(rule=rule, threshold=threshold)
-    analysis = analyze(data.sample_ids, data.labels, data.embeddings, data.class_labels, data.subcenters, config)
+    space = SubcenterSpace(data.embeddings, data.subcenters)
+    analysis = analyze(data.sample_ids, data.labels, data.embeddings, data.class_labels, config, space=space)
     return [decision == "keep" for decision in analysis.verdicts["decision"].to_pylist()]
 
 
@@ -88,9 +99,8 @@ def test_official_drops_the_outliers_of_pytorch_metric_learning(make_noisy_set, 
 def test_paper_keeps_what_official_keeps_at_the_dominant_subcenter(make_noisy_set, seed: int) -> None:
     data = make_noisy_set(seed)
     config = AnalyzeConfig(rule="paper")
-    verdicts = analyze(
-        data.sample_ids, data.labels, data.embeddings, data.class_labels, data.subcenters, config
-    ).verdicts
+    space = SubcenterSpace(data.embeddings, data.subcenters)
+    verdicts = analyze(data.sample_ids, data.labels, data.embeddings, data.class_labels, config, space=space).verdicts
     at_dominant = np.array(verdicts["subcenter"]) == np.array(verdicts["dominant"])
     assert decide(data, "paper") == (np.array(decide(data, "official")) & at_dominant).tolist()
 
@@ -99,7 +109,7 @@ def test_paper_keeps_what_official_keeps_at_the_dominant_subcenter(make_noisy_se
 @pytest.mark.parametrize("threshold", [30.0, 60.0, 75.0, 90.0])
 def test_the_threshold_itself_is_dropped(rule: str, threshold: float) -> None:
     cut = math.cos(math.radians(threshold))
-    judgment = RULES[rule].decide(evidence([cut, np.nextafter(cut, 1), np.nextafter(cut, -1)]), threshold)
+    judgment = angle_rule(rule).decide(evidence([cut, np.nextafter(cut, 1), np.nextafter(cut, -1)]), threshold)
     assert judgment.keep.tolist() == [False, True, False]
 
 
@@ -107,14 +117,16 @@ def test_an_orthogonal_image_is_dropped_at_90_degrees() -> None:
     embeddings = np.array([[0, 3], [3, 0]], np.float32)
     centers = np.array([[[1, 0]]], np.float32)
     config = AnalyzeConfig(threshold=90)
-    verdicts = analyze(["x", "y"], ["a", "a"], embeddings, ["a"], centers, config).verdicts
+    verdicts = analyze(
+        ["x", "y"], ["a", "a"], embeddings, ["a"], config, space=SubcenterSpace(embeddings, centers)
+    ).verdicts
     assert verdicts["decision"].to_pylist() == ["drop", "keep"]
     assert verdicts["angle_dominant"].to_pylist() == [90, 0]
 
 
 def test_reasons() -> None:
     def reason(name: str, *args, **kwargs) -> str:
-        return get_rule(name).decide(evidence(*args, **kwargs), 75.0).reason[0]
+        return angle_rule(name).decide(evidence(*args, **kwargs), 75.0).reason[0]
 
     near, far = 0.5, 0.1
     assert reason("official", [near], cos_other=0.9) == "near_dominant"
@@ -128,6 +140,9 @@ def test_reasons() -> None:
 
 
 def test_rules_have_names_and_versions() -> None:
-    assert [rule.identifier for rule in RULES.values()] == ["official/1", "paper/1"]
-    with pytest.raises(InputError, match="no rule 'best'; there are official, paper"):
+    assert rule_names()[:3] == ["calibrated", "official", "paper"]
+    assert [identifier(get_rule(name)) for name in rule_names()[:3]] == ["calibrated/1", "official/1", "paper/1"]
+    with pytest.raises(InputError, match="no rule 'best'; there are calibrated, official, paper"):
         get_rule("best")
+    with pytest.raises(InputError, match=r"no rule 'oficial'; did you mean official\? There are calibrated"):
+        get_rule("oficial")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
@@ -21,8 +22,8 @@ def run(data, order=None, *, rule="official", **config) -> Analysis:
         [data.labels[i] for i in order],
         data.embeddings[order],
         data.class_labels,
-        data.subcenters,
         AnalyzeConfig(rule=rule, **config),
+        space=SubcenterSpace(data.embeddings[order], data.subcenters),
     )
 
 
@@ -114,8 +115,9 @@ def test_verdicts_do_not_depend_on_the_order_of_the_rows(shuffle, rule: str) -> 
     order = list(range(60))
     shuffle.shuffle(order)
     names = [f"c{i}" for i in range(5)]
-    straight = analyze(ids, labels, grid, names, centers, config)
-    shuffled = analyze([ids[i] for i in order], [labels[i] for i in order], grid[order], names, centers, config)
+    straight = analyze(ids, labels, grid, names, config, space=SubcenterSpace(grid, centers))
+    space = SubcenterSpace(grid[order], centers)
+    shuffled = analyze([ids[i] for i in order], [labels[i] for i in order], grid[order], names, config, space=space)
     assert shuffled.verdicts.equals(straight.verdicts.take(pa.array(order)))
     assert shuffled.class_report.equals(straight.class_report)
 
@@ -123,13 +125,14 @@ def test_verdicts_do_not_depend_on_the_order_of_the_rows(shuffle, rule: str) -> 
 def test_scale_of_embeddings_and_centers_does_not_matter(noisy_set) -> None:
     angles = run(noisy_set).verdicts["angle_dominant"].to_numpy()
     for scale in (1e-30, 1e30):
+        embeddings = noisy_set.embeddings * np.float32(scale)
         verdicts = analyze(
             noisy_set.sample_ids,
             noisy_set.labels,
-            noisy_set.embeddings * np.float32(scale),
+            embeddings,
             noisy_set.class_labels,
-            noisy_set.subcenters * np.float32(scale),
             AnalyzeConfig(rule="official"),
+            space=SubcenterSpace(embeddings, noisy_set.subcenters * np.float32(scale)),
         ).verdicts
         np.testing.assert_allclose(verdicts["angle_dominant"].to_numpy(), angles, atol=1e-2)
 
@@ -139,8 +142,9 @@ def test_flags_and_labels_without_samples() -> None:
     centers = np.stack([np.eye(4)[[0, 1, 2]], np.eye(4)[[1, 2, 3]], np.eye(4)[[3, 0, 1]], np.eye(4)[:3]])
     labels = ["a"] * 4 + ["b"] * 3 + ["c"]
     config = AnalyzeConfig(rule="official", min_images=3, weak_majority=0.5)
+    space = SubcenterSpace(embeddings, centers.astype(np.float32))
     report = analyze(
-        [str(i) for i in range(8)], labels, embeddings, ["a", "b", "c", "none"], centers.astype(np.float32), config
+        [str(i) for i in range(8)], labels, embeddings, ["a", "b", "c", "none"], config, space=space
     ).class_report
     assert report["flag"].to_pylist() == [Flag.OK, Flag.WEAK_MAJORITY, Flag.TOO_FEW, Flag.TOO_FEW]
     assert report["n"].to_pylist() == [4, 3, 1, 0]
@@ -149,9 +153,9 @@ def test_flags_and_labels_without_samples() -> None:
 
 
 def test_a_single_class_has_no_other() -> None:
-    verdicts = analyze(
-        ["x"], ["a"], np.ones((1, 2), np.float32), ["a"], np.ones((1, 1, 2), np.float32), AnalyzeConfig()
-    )
+    embeddings = np.ones((1, 2), np.float32)
+    space = SubcenterSpace(embeddings, np.ones((1, 1, 2), np.float32))
+    verdicts = analyze(["x"], ["a"], embeddings, ["a"], AnalyzeConfig(), space=space)
     row = verdicts.verdicts.to_pylist()[0]
     assert row["decision"] == "keep"
     assert [row[c] for c in ("other_label", "angle_other", "p_other", "neighbor_agreement")] == [None] * 4
@@ -175,8 +179,8 @@ def test_input_that_does_not_fit_is_refused(change: dict, message: str) -> None:
         "labels": ["a", "b"],
         "embeddings": np.ones((2, 3), np.float32),
         "class_labels": ["a", "b"],
-        "subcenters": np.ones((2, 1, 3), np.float32),
         "config": AnalyzeConfig(),
-    }
+    } | change
+    space = SubcenterSpace(arguments["embeddings"], np.ones((2, 1, 3), np.float32))
     with pytest.raises(InputError, match=message):
-        analyze(**(arguments | change))
+        analyze(**arguments, space=space)

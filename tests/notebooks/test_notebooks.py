@@ -15,7 +15,9 @@ from purify.report.notebook import run_to_look_at
 from purify.report.tables import counts, truth_figures
 from purify.storage.run_folder import RunFolder
 
-NAMES = ["compare_runs", "inspect_class", "noise_statistics"]
+OF_RUNS = ["compare_runs", "inspect_class", "noise_statistics"]
+#: Name -> figures in the committed outputs, at least.
+FIGURES = {**dict.fromkeys(OF_RUNS, 5), "label_errors": 1}
 
 
 def _figures(notebook: nbformat.NotebookNode) -> list[bytes]:
@@ -53,8 +55,8 @@ def test_the_small_run_is_whole_and_its_noise_is_found(small_run: RunFolder) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_each_notebook_runs_from_its_first_cell_to_its_last(
+@pytest.mark.parametrize("name", OF_RUNS)
+def test_each_notebook_of_a_run_runs_from_its_first_cell_to_its_last(
     name: str, notebooks: list[Path], small_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (path,) = [path for path in notebooks if path.stem == name]
@@ -64,8 +66,21 @@ def test_each_notebook_runs_from_its_first_cell_to_its_last(
     assert "demo-small" in str(notebook.cells[1]["outputs"])
 
 
-def test_the_committed_outputs_are_whole_small_and_of_the_demo_set(notebooks: list[Path]) -> None:
-    assert [path.stem for path in notebooks] == NAMES
+@pytest.mark.slow
+def test_the_notebook_of_label_errors_finds_them(
+    notebooks: list[Path], small_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = [path for path in notebooks if path.stem == "label_errors"]
+    notebook = _execute(path, small_run, monkeypatch)
+    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    found = re.search(r"precision ([\d.]+), recall ([\d.]+)", printed)
+    assert found
+    assert min(map(float, found.groups())) > 0.97
+    assert "rule long_enough/1" in printed
+
+
+def test_the_committed_outputs_are_whole_small_and_of_drawn_people(notebooks: list[Path]) -> None:
+    assert [path.stem for path in notebooks] == sorted(FIGURES)
     for path in notebooks:
         assert path.stat().st_size < 1_000_000
         notebook = nbformat.read(path, as_version=4)
@@ -74,10 +89,10 @@ def test_the_committed_outputs_are_whole_small_and_of_the_demo_set(notebooks: li
         assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
         outputs = [output for cell in code for output in cell.outputs]
         assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
-        assert len(_figures(notebook)) >= 5
+        assert len(_figures(notebook)) >= FIGURES[path.stem]
         texts = " ".join(str(output.get("data", {}).get("text/plain", output.get("text", ""))) for output in outputs)
         assert not re.search(r"/(tmp|home|work|root|Users)/", texts)
-        assert "demo" in texts
+        assert "demo" in texts or path.stem not in OF_RUNS
 
 
 def test_a_run_that_is_named_must_be_one(tmp_path: Path) -> None:

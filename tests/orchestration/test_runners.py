@@ -17,7 +17,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from purify.analysis.neighbors import Neighbors, find_neighbors
 from purify.cli import main
 from purify.config import PurifyConfig, ScaleConfig, load_config
 from purify.embedding.blocks import run_here
@@ -25,7 +24,6 @@ from purify.errors import InputError, PurifyError
 from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint, save_checkpoint
 from purify.models.heads import SubcenterHead
-from purify.neighbor_blocks import search_in_blocks
 from purify.orchestration.launch import resumed_request
 from purify.orchestration.runners import fan_out, require_runner
 from purify.pipeline import stages
@@ -74,8 +72,8 @@ def begun(
 
 
 @pytest.fixture(scope="module")
-def here(begun: Begun, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
-    """Embeddings and neighbors as this process alone makes them."""
+def here(begun: Begun, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Embeddings as this process alone makes them."""
     run = begun.copy(tmp_path_factory.mktemp("runs") / "here")
     folder = run.round(1)
     stages.embed_manifest(
@@ -85,22 +83,11 @@ def here(begun: Begun, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes,
         CONFIG.embed,
         precision="float32",
     )
-    return folder.embeddings.read_bytes(), _bytes(_neighbors())
+    return folder.embeddings.read_bytes()
 
 
-def _neighbors(**options: object) -> Neighbors:
-    rng = np.random.default_rng(2)
-    vectors = rng.normal(size=(9000, 24)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return find_neighbors(vectors, rng.integers(0, 50, len(vectors)), k=5, near_duplicate=0.9, **options)
-
-
-def _bytes(neighbors: Neighbors) -> bytes:
-    return neighbors.rows.tobytes() + neighbors.agreement.tobytes()
-
-
-def run_both(run: RunFolder, scale: ScaleConfig) -> tuple[bytes, bytes, list[str]]:
-    """Embeddings and neighbors by the runner of `scale`, in a flow; and the names of the flow's task runs."""
+def run_embedding(run: RunFolder, scale: ScaleConfig) -> tuple[bytes, list[str]]:
+    """Embeddings by the runner of `scale`, in a flow; and the names of the flow's task runs."""
     from prefect import flow
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
@@ -111,21 +98,20 @@ def run_both(run: RunFolder, scale: ScaleConfig) -> tuple[bytes, bytes, list[str
     config = CONFIG.model_copy(update={"scale": scale})
 
     @flow(name="blocks", validate_parameters=False)
-    def blocks() -> tuple[Neighbors, str]:
+    def blocks() -> str:
         embed_task(run, 1, config)
-        search = search_in_blocks(run.root / "neighbors", fan_out(scale), least_rows=1)
-        return _neighbors(search=search), str(flow_run.id)
+        return str(flow_run.id)
 
-    neighbors, flow_run_id = blocks()
+    flow_run_id = blocks()
     assert not list(run.root.rglob("*.npy")), "blocks are removed when they have been put together"
     with get_client(sync_client=True) as client:
         names: list[str] = []
         deadline = time.monotonic() + 30
-        while len(names) < 7 and time.monotonic() < deadline:  # events reach the server a little later
+        while len(names) < 4 and time.monotonic() < deadline:  # events reach the server a little later
             mine = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[flow_run_id]))
             names = [task_run.name for task_run in client.read_task_runs(task_run_filter=mine)]
             time.sleep(0.2)
-    return run.round(1).embeddings.read_bytes(), _bytes(neighbors), names
+    return run.round(1).embeddings.read_bytes(), names
 
 
 def stray_servers() -> list[int]:
@@ -162,7 +148,7 @@ def scheduler() -> Iterator[str]:
 def test_every_runner_gives_the_bytes_of_this_process(
     runner: str,
     begun: Begun,
-    here: tuple[bytes, bytes],
+    here: bytes,
     tmp_path: Path,
     prefect_server: str,
     request: pytest.FixtureRequest,
@@ -173,16 +159,12 @@ def test_every_runner_gives_the_bytes_of_this_process(
     address = request.getfixturevalue("scheduler") if with_address else None
     scale = ScaleConfig.model_validate({"runner": name, "workers": 2, "address": address})
     threads = torch.get_num_threads()
-    embeddings, neighbors, names = run_both(begun.copy(tmp_path / "run"), scale)
-    assert embeddings == here[0]
-    assert neighbors == here[1]
-    assert {n for n in names if n.startswith(("embed 0", "embed 1", "embed 3", "neigh"))} == {
+    embeddings, names = run_embedding(begun.copy(tmp_path / "run"), scale)
+    assert embeddings == here
+    assert {n for n in names if n.startswith(("embed 0", "embed 1", "embed 3"))} == {
         "embed 0-16",
         "embed 16-32",
         "embed 32-44",
-        "neighbors 0-4096",
-        "neighbors 4096-8192",
-        "neighbors 8192-9000",
     }
     assert stray_servers() == []
     assert torch.get_num_threads() == threads

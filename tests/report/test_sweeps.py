@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purify.analysis.rules import RULES, Evidence
+from purify.analysis.rules.official import OFFICIAL
+from purify.analysis.rules.paper import PAPER
+from purify.analysis.rules.rule import AngleEvidence
 from purify.report.sweeps import PRECISIONS, Truth, angle_settings, sweep_official, sweep_paper, sweep_precision
 
 RNG = np.random.default_rng(0)
@@ -25,9 +27,11 @@ def test_every_angle_removes_what_the_rule_itself_removes(angles: list[float], s
     }
     other = np.where(at_dominant, 0, 1).astype(np.int32)
     nowhere = np.full(len(degrees), np.nan)
-    evidence = Evidence(other, np.zeros_like(other), np.cos(np.radians(degrees)), nowhere)
+    cosines = np.cos(np.radians(degrees))
+    evidence = AngleEvidence(other, np.zeros_like(other), cosines, np.full(len(degrees), -1), nowhere)
     for name, sweep in swept.items():
-        removed = [int((~RULES[name].decide(evidence, float(threshold)).keep).sum()) for threshold in at]
+        rule = {"official": OFFICIAL, "paper": PAPER}[name]
+        removed = [int((~rule.decide(evidence, float(threshold)).keep).sum()) for threshold in at]
         assert sweep.removed.tolist() == removed
 
 

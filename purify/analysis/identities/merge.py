@@ -1,4 +1,4 @@
-"""One person under several labels."""
+"""One identity under several labels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.class_rows import ClassRows
-from purify.analysis.identities.null_thresholds import Yardstick
-from purify.analysis.identities.prototypes import Crowd
+from purify.analysis.identities.null_thresholds import NullThresholds
+from purify.analysis.identities.prototypes import Prototypes
 from purify.analysis.search import unit
 from purify.arrays import Floats, Ids, Mask, Vectors
 
@@ -17,7 +17,7 @@ _SHOWN = (3, 2)
 
 
 @dataclass(frozen=True)
-class Merge:
+class LabelMerge:
     """One person under two labels.
 
     Attributes
@@ -39,23 +39,30 @@ class Merge:
 
 
 def find_merges(
-    rows: ClassRows, found: npt.NDArray[np.int32], mixed: Mask, crowd: Crowd, pictures: Ids, yardstick: Yardstick
-) -> tuple[Merge, ...]:
-    """Merge every label into the largest one that shows the same person."""
-    nearest, likeness = crowd.alike(crowd.groups)
-    whole = ~mixed[crowd.labels]
-    alike = (likeness >= yardstick.same) & whole[:, None] & whole[nearest] & (nearest != np.arange(len(whole))[:, None])
-    weight = np.array([weight_of(rows.p_clean[_dominant(rows, found, label)]) for label in crowd.labels.tolist()])
+    rows: ClassRows,
+    found: npt.NDArray[np.int32],
+    mixed: Mask,
+    prototypes: Prototypes,
+    pictures: Ids,
+    thresholds: NullThresholds,
+) -> tuple[LabelMerge, ...]:
+    """LabelMerge every label into the largest one that shows the same person."""
+    nearest, similarity = prototypes.alike(prototypes.groups)
+    whole = ~mixed[prototypes.labels]
+    alike = (
+        (similarity >= thresholds.same) & whole[:, None] & whole[nearest] & (nearest != np.arange(len(whole))[:, None])
+    )
+    weight = np.array([weight_of(rows.p_clean[_dominant(rows, found, label)]) for label in prototypes.labels.tolist()])
     # In powers of two: of two labels that are about as large the first one stays, run after run.
     scale = np.floor(np.log2(np.maximum(weight, 1)))
     best: dict[int, int] = {}
     for a, b in zip(*(side.tolist() for side in _pairs(alike, nearest)), strict=True):
         small, large = sorted((a, b), key=lambda i: (scale[i], -i))
-        if crowd.by_chance(int(crowd.groups.size[small]), int(pictures[small]), np.array([large])):
+        if prototypes.by_chance(int(prototypes.groups.size[small]), int(pictures[small]), np.array([large])):
             continue
         if small not in best or (scale[large], -large) > (scale[best[small]], -best[small]):
             best[small] = large
-    return tuple(_merge(rows, found, crowd, small, best[small]) for small in sorted(best))
+    return tuple(_merge(rows, found, prototypes, small, best[small]) for small in sorted(best))
 
 
 def _pairs(alike: Mask, nearest: Ids) -> tuple[Ids, Ids]:
@@ -72,14 +79,14 @@ def _dominant(rows: ClassRows, found: npt.NDArray[np.int32], label: int) -> Ids:
     return members[found[members] == 0]
 
 
-def _merge(rows: ClassRows, found: npt.NDArray[np.int32], crowd: Crowd, small: int, large: int) -> Merge:
-    centers = unit(crowd.groups.mean[[small, large]])
-    label, into = int(crowd.labels[small]), int(crowd.labels[large])
+def _merge(rows: ClassRows, found: npt.NDArray[np.int32], prototypes: Prototypes, small: int, large: int) -> LabelMerge:
+    centers = unit(prototypes.groups.mean[[small, large]])
+    label, into = int(prototypes.labels[small]), int(prototypes.labels[large])
     shown = [
         _most_like(rows, _dominant(rows, found, own), center, most)
         for own, center, most in zip((label, into), centers[::-1], _SHOWN, strict=True)
     ]
-    return Merge(label, into, float(centers[0] @ centers[1]), np.concatenate(shown))
+    return LabelMerge(label, into, float(centers[0] @ centers[1]), np.concatenate(shown))
 
 
 def _most_like(rows: ClassRows, members: Ids, center: Vectors, most: int) -> Ids:

@@ -1,6 +1,7 @@
-"""What is usual in a data set: how much people cohere, how alike two of them are, and two parts of one.
+"""Thresholds of the class structure from null distributions on the data set itself.
 
-Every threshold of the class structure comes from here, so that a strong and a weak extractor are judged alike.
+The cohesion of its identities, the similarity of two identities, and that of two parts of one: so a strong and a weak
+extractor are judged alike.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.class_rows import ClassRows, Sample, nearest_center
-from purify.analysis.label_noise.mode_seeking import Groups, Scale, densest, scale_of, stack
+from purify.analysis.class_rows import ClassRows, DistinctPictures, nearest_center
+from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, stack
 from purify.arrays import Floats, Vectors
 
-#: Different pictures that make a person; fewer are left alone.
+#: Least number of different pictures of a further identity.
 LEAST_IMAGES = 5
-#: Cosines, pairs and classes that are drawn to see what is usual.
+#: Numbers of cosines, pairs and classes drawn for the null distributions.
 _DRAWS = 20_000
 _DRAWN_CLASSES = 2_000
 _POOLS = 200
@@ -28,13 +29,13 @@ _RARE = 0.01
 _RARE_TO_SELDOM = 2.326 / 1.645
 #: Share of a group's images that show its person; the square of it is the share of the pairs.
 _LEAST_PURITY = 0.9
-#: How much more the likeness of a group that was looked for varies than that of a random part.
+#: How much more the similarity of a group that was looked for varies than that of a random part.
 _SOUGHT = 2.0
 
 
 @dataclass(frozen=True)
-class Yardstick:
-    """What is usual in this data set.
+class NullThresholds:
+    """Thresholds from this data set.
 
     Attributes
     ----------
@@ -45,11 +46,11 @@ class Yardstick:
     strangers, chance_cohesion
         Logarithms of sizes of sets of strangers, and the cohesion of the densest place that was seen in such sets.
     different, same
-        Likeness up to which two groups are two people, and from which they are one.
+        Similarity up to which two groups are two people, and from which they are one.
     """
 
-    pairs: Scale
-    centers: Scale
+    pairs: CosineScale
+    centers: CosineScale
     cohesion: float
     strangers: Floats
     chance_cohesion: Floats
@@ -57,7 +58,7 @@ class Yardstick:
     same: float
 
     def surely_different(self, images: int) -> float:
-        """Likeness up to which a group of so many images shows another person.
+        """Similarity up to which a group of so many images shows another person.
 
         Small groups vary: parts of `LEAST_IMAGES` images of one class fall short of 1 by up to ``1 - same``. A
         group that was looked for varies more than a random part does.
@@ -70,43 +71,45 @@ class Yardstick:
         return cohesion >= max(self.cohesion, float(chance))
 
 
-def yardstick_of(usual: list[Vectors], pairs: Scale, centers: Scale, rng: np.random.Generator) -> Yardstick:
-    """See what is usual in the dominant groups of the classes."""
+def null_thresholds(
+    usual: list[Vectors], pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
+) -> NullThresholds:
+    """Measure the thresholds on the dominant groups of the classes."""
     groups = stack(usual)
     strangers, chance = _chance_cohesion(usual, pairs, centers, rng)
-    same = _likeness_of_parts(usual, rng)
-    return Yardstick(
+    same = _similarity_of_parts(usual, rng)
+    return NullThresholds(
         pairs=pairs,
         centers=centers,
         cohesion=_LEAST_PURITY**2 * float(np.quantile(groups.cohesion, _RARE)),
         strangers=strangers,
         chance_cohesion=chance,
-        different=min(_likeness_of_classes(groups, rng), same),
+        different=min(_similarity_of_classes(groups, rng), same),
         same=same,
     )
 
 
-def scale_of_pairs(rows: ClassRows, rng: np.random.Generator) -> Scale | None:
-    """Scale of the cosines of two images of different classes; None with images of one class only."""
+def scale_of_pairs(rows: ClassRows, rng: np.random.Generator) -> CosineScale | None:
+    """CosineScale of the cosines of two images of different classes; None with images of one class only."""
     a, b = rng.integers(0, len(rows.label), (2, _DRAWS)) if len(rows.label) else np.empty((2, 0), np.int64)
     apart = rows.label[a] != rows.label[b]
     if not apart.any():
         return None
-    return scale_of(np.einsum("nd,nd->n", rows.vectors[a[apart]], rows.vectors[b[apart]]))
+    return cosine_scale(np.einsum("nd,nd->n", rows.vectors[a[apart]], rows.vectors[b[apart]]))
 
 
-def scale_of_centers(rows: ClassRows, samples: list[Sample], rng: np.random.Generator) -> Scale:
-    """Scale of the cosines of an image and the center of another class."""
+def scale_of_centers(rows: ClassRows, samples: list[DistinctPictures], rng: np.random.Generator) -> CosineScale:
+    """CosineScale of the cosines of an image and the center of another class."""
     chosen = rng.integers(0, len(rows.label), _DRAWS)
     others = rng.integers(0, len(samples), _DRAWS)
     labels = np.array([sample.label for sample in samples])
     apart = rows.label[chosen] != labels[others]
     centers = np.stack([sample.center for sample in samples])
-    return scale_of(np.einsum("nd,nd->n", rows.vectors[chosen[apart]], centers[others[apart]]))
+    return cosine_scale(np.einsum("nd,nd->n", rows.vectors[chosen[apart]], centers[others[apart]]))
 
 
 def _chance_cohesion(
-    usual: list[Vectors], pairs: Scale, centers: Scale, rng: np.random.Generator
+    usual: list[Vectors], pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Logarithms of sizes of sets of strangers, and the largest cohesion of the densest place in such sets."""
     sizes = [0]
@@ -122,7 +125,7 @@ def _chance_cohesion(
 
 
 def _cohesion_of_strangers(
-    usual: list[Vectors], size: int, pairs: Scale, centers: Scale, rng: np.random.Generator
+    usual: list[Vectors], size: int, pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
 ) -> float:
     """Cohesion of the densest place among images of `size` people, one of each; 0 if it is too small to matter."""
     people = rng.choice(len(usual), size, replace=False)
@@ -134,8 +137,8 @@ def _cohesion_of_strangers(
     return float(stack([near]).cohesion[0]) if len(near) >= LEAST_IMAGES else 0.0
 
 
-def _likeness_of_parts(usual: list[Vectors], rng: np.random.Generator) -> float:
-    """Likeness that two random parts of one class rarely fall short of; one part is of the least size."""
+def _similarity_of_parts(usual: list[Vectors], rng: np.random.Generator) -> float:
+    """Similarity that two random parts of one class rarely fall short of; one part is of the least size."""
     parts: tuple[list[Vectors], list[Vectors]] = ([], [])
     for i in rng.permutation(np.resize(np.arange(len(usual)), max(_DRAWN_CLASSES, 1))).tolist():
         rows = usual[i][rng.permutation(len(usual[i]))]
@@ -144,16 +147,16 @@ def _likeness_of_parts(usual: list[Vectors], rng: np.random.Generator) -> float:
         parts[1].append(rows[cut:])
     few, rest = (stack(part) for part in parts)
     every = np.arange(len(few.size))
-    return float(np.nanquantile(few.likeness(every, rest, every), _RARE))
+    return float(np.nanquantile(few.similarity(every, rest, every), _RARE))
 
 
-def _likeness_of_classes(groups: Groups, rng: np.random.Generator) -> float:
-    """Likeness that two random classes rarely exceed.
+def _similarity_of_classes(groups: Groups, rng: np.random.Generator) -> float:
+    """Similarity that two random classes rarely exceed.
 
     It is extrapolated from where 19 of 20 pairs are, as for a normal distribution: with few classes one duplicate
     label would otherwise be the rare case that is measured.
     """
     a, b = rng.integers(0, len(groups.size), (2, _DRAWS))
-    likeness = groups.likeness(a[a != b], groups, b[a != b])
-    middle, most = np.nanquantile(likeness, [0.5, 0.95])
+    similarity = groups.similarity(a[a != b], groups, b[a != b])
+    middle, most = np.nanquantile(similarity, [0.5, 0.95])
     return float(middle + (most - middle) * _RARE_TO_SELDOM)

@@ -1,4 +1,4 @@
-"""How much more likely an image is as one of a class than as one of a stranger.
+"""Likelihood ratio of an image belonging to a class or to a stranger: two-covariance PLDA.
 
 The two-covariance form of probabilistic linear discriminant analysis (Ioffe, ECCV 2006; Brummer and de Villiers,
 Odyssey 2010): an image is its person plus variation, both Gaussian. In coordinates where the variation is white
@@ -30,7 +30,7 @@ _LEAST_COUNT = 1.0
 
 @dataclass(frozen=True)
 class IdentityModel:
-    """``axes[d, D]`` of the coordinates, and the persons' variances ``psi[d]`` in them, where variation has 1."""
+    """``axes[d, D]`` of the coordinates, and the variances ``psi[d]`` of the persons there; within a person it is 1."""
 
     axes: Vectors
     psi: Vectors

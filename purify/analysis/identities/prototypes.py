@@ -1,7 +1,7 @@
-"""The people of a data set, to be searched for those who are like a group of images, and what chance explains of it.
+"""Searchable prototypes of the classes, and a test of whether chance explains a similar group.
 
-Wrong labels bring companions: several images of one well-known person may land in a class by chance. So a group
-that is like another class must be larger than chance explains (Poisson, corrected for the number of comparisons).
+Wrong labels cluster: several images of one frequent person may land in a class by chance. So a group similar to
+another class must be larger than chance explains (Poisson, corrected for the number of comparisons).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CANDIDATES = 6
 
 
 @dataclass(frozen=True)
-class Crowd:
+class Prototypes:
     """The dominant groups ``groups[i]`` of the classes ``labels[i]`` that have one, to be searched.
 
     ``share[i]`` is the class's share of all rows, ``larger[i]`` the number of classes that are at least as large.
@@ -35,23 +35,23 @@ class Crowd:
     index: faiss.Index
 
     @classmethod
-    def of(cls, labels: Ids, groups: Groups, sizes: Ids) -> Crowd:
+    def of(cls, labels: Ids, groups: Groups, sizes: Ids) -> Prototypes:
         """Of the dominant groups of the classes `labels`; ``sizes[C]`` counts the rows of every class."""
         own = sizes[labels]
         larger = len(sizes) - np.searchsorted(np.sort(sizes), own)
         return cls(labels, groups, own / sizes.sum(), larger, cosine_index(unit(groups.mean)))
 
     def alike(self, groups: Groups) -> tuple[Ids, Floats]:
-        """The nearest classes, as positions in `labels`, and their likeness; both [G, `_CANDIDATES`].
+        """The nearest classes, as positions in `labels`, and their similarity; both [G, `_CANDIDATES`].
 
-        Where there are no more the position is -1 and the likeness NaN.
+        Where there are no more the position is -1 and the similarity NaN.
         """
         found = np.full((len(groups.size), _CANDIDATES), -1, np.int64)
         for chunk in row_chunks(len(found)):
             width = min(_CANDIDATES, len(self.labels))
             found[chunk, :width] = self.index.search(unit(groups.mean[chunk]), width)[1]
-        likeness = groups.likeness(np.repeat(np.arange(len(found)), _CANDIDATES), self.groups, found.ravel())
-        return found, np.where(found >= 0, likeness.reshape(found.shape), np.nan)
+        similarity = groups.similarity(np.repeat(np.arange(len(found)), _CANDIDATES), self.groups, found.ravel())
+        return found, np.where(found >= 0, similarity.reshape(found.shape), np.nan)
 
     def by_chance(self, images: int, wrong: int, alike: Ids) -> bool:
         """Whether wrong labels explain that `images` of `wrong` rows of a class show the people `alike`.

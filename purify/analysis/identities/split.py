@@ -1,85 +1,89 @@
-"""Several people under one label: the groups of a class that are people of their own."""
+"""Several identities under one label."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from purify.analysis.class_rows import Sample, nearest_center
-from purify.analysis.identities.null_thresholds import LEAST_IMAGES, Yardstick
-from purify.analysis.identities.prototypes import Crowd
+from purify.analysis.class_rows import DistinctPictures, nearest_center
+from purify.analysis.identities.null_thresholds import LEAST_IMAGES, NullThresholds
+from purify.analysis.identities.prototypes import Prototypes
 from purify.analysis.label_noise.mode_seeking import Groups, bisect, densest, stack
 from purify.arrays import Vectors
 
 #: A further person has at least this share of the images that belong to a group of the class.
 _LEAST_SHARE = 0.04
 _MOST_GROUPS = 4
-#: Images that weigh less for a center than this are looked at for a further group.
+#: Images with less weight for a center than this may form a further group.
 _AWAY = 0.5
 
 
-def people_of(sample: Sample, yardstick: Yardstick, crowd: Crowd) -> Vectors:
-    """Centers [g, D] of the people of a class: one, or more if it is mixed.
+def identities_of(sample: DistinctPictures, thresholds: NullThresholds, prototypes: Prototypes) -> Vectors:
+    """Centers [g, D] of the identities of a class: one, or more if it is mixed.
 
     A dense place may lie between two people who are somewhat alike, so each is tried in halves as well.
     """
-    people = _accepted(sample, _dense_places(sample, yardstick), yardstick, crowd)
+    people = _accepted(sample, _dense_places(sample, thresholds), thresholds, prototypes)
     for k in range(len(people)):
-        tried = _accepted(sample, _in_halves(sample, people, k, yardstick), yardstick, crowd)
+        tried = _accepted(sample, _in_halves(sample, people, k, thresholds), thresholds, prototypes)
         if len(tried) > len(people):
             people = tried
     return people
 
 
-def _accepted(sample: Sample, centers: Vectors, yardstick: Yardstick, crowd: Crowd) -> Vectors:
+def _accepted(
+    sample: DistinctPictures, centers: Vectors, thresholds: NullThresholds, prototypes: Prototypes
+) -> Vectors:
     """Those of the ``centers[g, D]`` that are people whom wrong labels don't explain; at least the first one."""
-    near = nearest_center(sample.rows, centers, yardstick.centers)
+    near = nearest_center(sample.rows, centers, thresholds.centers)
     groups = stack([sample.rows[near == k] for k in range(len(centers))])
     people = [0]
     for k in range(1, len(centers)):
-        if _is_further_person(groups, k, people, yardstick):
+        if _is_further_person(groups, k, people, thresholds):
             people.append(k)
     if len(people) > 1:
-        people = [k for k in people if not _is_by_chance(sample, groups, k, yardstick, crowd)]
+        people = [k for k in people if not _is_by_chance(sample, groups, k, thresholds, prototypes)]
     return centers[people] if len(people) > 1 else centers[:1]
 
 
-def _dense_places(sample: Sample, yardstick: Yardstick) -> Vectors:
+def _dense_places(sample: DistinctPictures, thresholds: NullThresholds) -> Vectors:
     """Centers of the densest place, of the densest place away from it, and so on."""
     centers = [sample.center]
-    far = yardstick.centers.weight(sample.rows @ sample.center) < _AWAY
+    far = thresholds.centers.weight(sample.rows @ sample.center) < _AWAY
     while far.sum() >= LEAST_IMAGES and len(centers) < _MOST_GROUPS:
-        center = densest(sample.rows[far], yardstick.pairs)
+        center = densest(sample.rows[far], thresholds.pairs)
         if center is None:
             break
         centers.append(center)
-        far &= yardstick.centers.weight(sample.rows @ center) < _AWAY
+        far &= thresholds.centers.weight(sample.rows @ center) < _AWAY
     return np.stack(centers)
 
 
-def _in_halves(sample: Sample, centers: Vectors, k: int, yardstick: Yardstick) -> Vectors:
+def _in_halves(sample: DistinctPictures, centers: Vectors, k: int, thresholds: NullThresholds) -> Vectors:
     """The ``centers[g, D]`` with center `k` replaced by those of its two halves, the smaller half last."""
-    rows = sample.rows[nearest_center(sample.rows, centers, yardstick.centers) == k]
+    rows = sample.rows[nearest_center(sample.rows, centers, thresholds.centers) == k]
     if len(rows) < 2 * LEAST_IMAGES:
         return centers
     halves = bisect(rows)
     return np.concatenate([centers[:k], halves[:1], centers[k + 1 :], halves[1:]])
 
 
-def _is_further_person(groups: Groups, k: int, people: list[int], yardstick: Yardstick) -> bool:
+def _is_further_person(groups: Groups, k: int, people: list[int], thresholds: NullThresholds) -> bool:
     """Whether group `k` is large and coherent enough, and none of the `people` that were found before."""
     size = int(groups.size[k])
     if size < max(LEAST_IMAGES, _LEAST_SHARE * groups.size.sum()):
         return False
-    likeness = groups.likeness(np.full(len(people), k), groups, np.array(people))
+    similarity = groups.similarity(np.full(len(people), k), groups, np.array(people))
     strangers = int(groups.size.sum() - groups.size[people].sum())
-    return bool((likeness <= yardstick.surely_different(size)).all()) and yardstick.is_person(
+    return bool((similarity <= thresholds.surely_different(size)).all()) and thresholds.is_person(
         float(groups.cohesion[k]), strangers
     )
 
 
-def _is_by_chance(sample: Sample, groups: Groups, k: int, yardstick: Yardstick, crowd: Crowd) -> bool:
+def _is_by_chance(
+    sample: DistinctPictures, groups: Groups, k: int, thresholds: NullThresholds, prototypes: Prototypes
+) -> bool:
     """Whether group `k` may be wrong labels of one person that happened to fall into this class."""
-    found, likeness = crowd.alike(groups.only(k))
-    alike = found[(likeness > yardstick.different) & (crowd.labels[found] != sample.label)]
+    found, similarity = prototypes.alike(groups.only(k))
+    alike = found[(similarity > thresholds.different) & (prototypes.labels[found] != sample.label)]
     largest_other = int(np.delete(groups.size, k).max())
-    return crowd.by_chance(int(groups.size[k]), len(sample.rows) - largest_other, alike)
+    return prototypes.by_chance(int(groups.size[k]), len(sample.rows) - largest_other, alike)

@@ -2,11 +2,11 @@
 
 Every threshold comes from the data at hand, so that a strong and a weak extractor are judged alike:
 
-* the densest place of a class is its first group, the densest place of what is left the next one (`modes`);
+* the densest place of a class is its first group, the densest place of the rest the next one (`mode_seeking`);
 * a group is a person if it coheres like the classes of this set do, and more than strangers do by chance;
 * two groups are two people if they are no more alike than two random classes are, and one person if they are
-  as alike as two random parts of one class are (`yardstick`);
-* what chance explains is left alone (`crowd`).
+  as alike as two random parts of one class are (`null_thresholds`);
+* groups that chance explains are left alone (`prototypes`).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.class_rows import ClassRows, canonical_order, nearest_center, sample_of
-from purify.analysis.identities.merge import Merge, find_merges, weight_of
-from purify.analysis.identities.null_thresholds import LEAST_IMAGES, scale_of_centers, scale_of_pairs, yardstick_of
-from purify.analysis.identities.prototypes import Crowd
-from purify.analysis.identities.split import people_of
+from purify.analysis.class_rows import ClassRows, canonical_order, distinct_pictures, nearest_center
+from purify.analysis.identities.merge import LabelMerge, find_merges, weight_of
+from purify.analysis.identities.null_thresholds import LEAST_IMAGES, null_thresholds, scale_of_centers, scale_of_pairs
+from purify.analysis.identities.prototypes import Prototypes
+from purify.analysis.identities.split import identities_of
 from purify.analysis.label_noise.mode_seeking import stack
 from purify.arrays import Floats, Ids, Mask, Vectors
 
-#: With fewer classes that have a person of some size nothing can be said of what is usual.
+#: Least number of classes with an identity of some size to measure thresholds on.
 _LEAST_CLASSES = 3
 _SEED = 1234
 
@@ -41,12 +41,12 @@ class Structure:
     mixed
         bool [C]: classes with a further identity.
     merges
-        Pairs of labels of one person, by `label`; a label is merged into one other at most.
+        Hypotheses of labels of one person, by `label`; a label is merged into one other at most.
     """
 
     group: npt.NDArray[np.int32]
     mixed: Mask
-    merges: tuple[Merge, ...]
+    merges: tuple[LabelMerge, ...]
 
 
 def find_structure(
@@ -89,17 +89,17 @@ def _find(rows: ClassRows, near_duplicate: float) -> Structure | None:
     pairs = scale_of_pairs(rows, rng)
     if pairs is None:
         return None
-    samples = [sample_of(rows, label, pairs, near_duplicate) for label in np.flatnonzero(rows.sizes).tolist()]
+    samples = [distinct_pictures(rows, label, pairs, near_duplicate) for label in np.flatnonzero(rows.sizes).tolist()]
     centers = scale_of_centers(rows, samples, rng)
     dominant = [sample.rows[nearest_center(sample.rows, sample.center[None], centers) == 0] for sample in samples]
     known = [i for i, near in enumerate(dominant) if len(near) >= LEAST_IMAGES]
     if len(known) < _LEAST_CLASSES:
         return None
     usual = [dominant[i] for i in known]
-    yardstick = yardstick_of(usual, pairs, centers, rng)
+    thresholds = null_thresholds(usual, pairs, centers, rng)
     labels = np.array([samples[i].label for i in known], np.int64)
-    crowd = Crowd.of(labels, stack(usual), rows.sizes)
-    people = [people_of(sample, yardstick, crowd) for sample in samples]
+    prototypes = Prototypes.of(labels, stack(usual), rows.sizes)
+    people = [identities_of(sample, thresholds, prototypes) for sample in samples]
     found = np.full(len(rows.label), -1, np.int32)
     mixed = np.zeros(rows.classes, np.bool_)
     for sample, own in zip(samples, people, strict=True):
@@ -107,7 +107,7 @@ def _find(rows: ClassRows, near_duplicate: float) -> Structure | None:
         found[members] = _by_size(nearest_center(rows.vectors[members], own, centers), rows.p_clean[members], len(own))
         mixed[sample.label] = len(own) > 1
     pictures = np.array([len(samples[i].rows) for i in known])
-    return Structure(found, mixed, find_merges(rows, found, mixed, crowd, pictures, yardstick))
+    return Structure(found, mixed, find_merges(rows, found, mixed, prototypes, pictures, thresholds))
 
 
 def _by_size(nearest: Ids, p_clean: Floats, groups: int) -> npt.NDArray[np.int32]:

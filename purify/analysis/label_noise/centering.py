@@ -1,4 +1,4 @@
-"""Embeddings of any extractor and scale -> centered directions, and what their lengths say of the images."""
+"""Embeddings of any extractor and scale -> centered directions, and quality from the vectors' lengths."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _TINY = 1e-6
 
 
 @dataclass(frozen=True)
-class Coordinates:
-    """What the calibration sees of the images.
+class CenteredEmbeddings:
+    """Embeddings as the calibration uses them.
 
     Attributes
     ----------
@@ -32,8 +32,8 @@ class Coordinates:
     quality: npt.NDArray[np.float64]
 
 
-def centered(embeddings: Vectors) -> Coordinates:
-    """Coordinates of finite ``embeddings[N, D]``; the rows' order decides nothing but the last digits."""
+def centered(embeddings: Vectors) -> CenteredEmbeddings:
+    """CenteredEmbeddings of finite ``embeddings[N, D]``; the order of the rows affects the last digits only."""
     directions = unit(embeddings)
     mean = directions.mean(axis=0, dtype=np.float64).astype(np.float32)
     length, distance = np.empty(len(embeddings)), np.empty(len(embeddings))
@@ -42,7 +42,7 @@ def centered(embeddings: Vectors) -> Coordinates:
         directions[rows] -= mean
         distance[rows] = np.linalg.norm(directions[rows], axis=1)
         directions[rows] = unit(directions[rows])
-    return Coordinates(directions, np.stack([_standardized(length), _standardized(distance)], axis=1))
+    return CenteredEmbeddings(directions, np.stack([_standardized(length), _standardized(distance)], axis=1))
 
 
 def _standardized(lengths: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

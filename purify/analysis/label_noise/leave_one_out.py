@@ -1,4 +1,4 @@
-"""Weighted sums of the images of each class, and what they are without one of its images."""
+"""Weighted class sums, and the sums without one of the class's images."""
 
 from __future__ import annotations
 

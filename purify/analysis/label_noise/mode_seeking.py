@@ -1,7 +1,7 @@
-"""Dense places among the images of one class, and how alike two groups of images are.
+"""Mode seeking among the images of one class, and the similarity of two groups of images.
 
-A class's mean is pulled by whatever is wrong in it. Its densest place isn't: the images around the row with most
-like ones, with weights that fade to none where two images are as unlike as those of different classes are.
+Wrong images pull a class's mean, but not its mode: the weighted mean of the images around the one with the most
+similar others. Weights fall to zero where two images are no more similar than images of different classes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class Scale:
-    """What a cosine is worth, from cosines that mean nothing.
+class CosineScale:
+    """Map cosines to weights, calibrated on cosines between different classes.
 
     Attributes
     ----------
     low
-        19 of 20 such cosines are lower.
+        95 % of these cosines are lower.
     width
-        From their median to `low`. A cosine of ``low + width`` counts in full.
+        From their median to `low`. A cosine of ``low + width`` has the full weight.
     """
 
     low: float
@@ -38,16 +38,16 @@ class Scale:
         return np.clip((cosines - self.low) / self.width, 0, 1).astype(np.float32)
 
 
-def scale_of(cosines: npt.NDArray[np.floating]) -> Scale:
-    """The `Scale` of cosines between what does not belong together."""
+def cosine_scale(cosines: npt.NDArray[np.floating]) -> CosineScale:
+    """Calibrate on `cosines` between images of different classes."""
     middle, low = np.quantile(cosines, [0.5, 0.95])
-    return Scale(float(low), max(float(low - middle), _TINY))
+    return CosineScale(float(low), max(float(low - middle), _TINY))
 
 
-def densest(rows: Vectors, scale: Scale) -> Vectors | None:
-    """Unit center [D] of the densest place of the unit ``rows[n, D]``; None if no two rows are alike.
+def densest(rows: Vectors, scale: CosineScale) -> Vectors | None:
+    """Unit mode [D] of the unit ``rows[n, D]``; None if no two rows are similar.
 
-    The row with the largest sum of weights is the start; the weighted mean then moves to the middle of the place.
+    Mean shift from the row with the largest sum of weights.
     """
     similar = scale.weight(rows @ rows.T)
     np.fill_diagonal(similar, 0)
@@ -93,7 +93,7 @@ def distinct(rows: Vectors, near_duplicate: float) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Groups:
-    """Groups of images, by what their likeness needs.
+    """Groups of images: the statistics that their similarity needs.
 
     Attributes
     ----------
@@ -113,8 +113,8 @@ class Groups:
         """Group `k` alone."""
         return Groups(self.mean[[k]], self.size[[k]], self.cohesion[[k]])
 
-    def likeness(self, a: npt.NDArray[np.int64], b: Groups, at: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Likeness of the groups `a` to the groups `at` of `b`, pair by pair.
+    def similarity(self, a: npt.NDArray[np.int64], b: Groups, at: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Similarity of the groups `a` to the groups `at` of `b`, pair by pair.
 
         The mean cosine of an image of one and an image of the other, as a share of what it is within them: 1 in
         expectation for two random sets of one person's images, whatever their sizes and the strength of the

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from purify.analysis.identities.null_thresholds import LEAST_IMAGES
 from purify.analysis.identities.prototypes import poisson_tail
 from purify.analysis.identities.structure import Structure, find_structure
-from purify.analysis.label_noise.mode_seeking import Scale, bisect, densest, distinct, stack, unit
+from purify.analysis.label_noise.mode_seeking import CosineScale, bisect, densest, distinct, stack, unit
 
 DIM = 32
 SPREAD = 0.12
@@ -94,8 +94,8 @@ def test_a_class_shared_with_another_classs_person_is_mixed_and_not_merged() -> 
 
 def test_companions_that_chance_explains_are_no_second_person() -> None:
     """Class 40 has half of all images, so wrong labels bring several of its person to a class."""
-    crowd = make_people((40, 40, 480), *((3, 100 + i, 1) for i in range(16)), (3, 40, 6))
-    assert not crowd.find().mixed[3]
+    prototypes = make_people((40, 40, 480), *((3, 100 + i, 1) for i in range(16)), (3, 40, 6))
+    assert not prototypes.find().mixed[3]
     rare = make_people(*((3, 100 + i, 1) for i in range(16)), (3, 500, 6))
     assert rare.find().mixed[3]
 
@@ -181,10 +181,10 @@ def test_the_densest_place_is_not_pulled_by_what_is_wrong() -> None:
     rng = np.random.default_rng(0)
     person = rng.normal(size=DIM)
     rows = unit(np.r_[person + 0.3 * rng.normal(size=(9, DIM)), rng.normal(size=(20, DIM))].astype(np.float32))
-    center = densest(rows, Scale(0.3, 0.3))
+    center = densest(rows, CosineScale(0.3, 0.3))
     assert center is not None
     assert center @ unit(person.astype(np.float32)) > 0.97
-    assert densest(np.eye(4, dtype=np.float32), Scale(0.3, 0.3)) is None
+    assert densest(np.eye(4, dtype=np.float32), CosineScale(0.3, 0.3)) is None
 
 
 def test_likeness_does_not_depend_on_the_sizes() -> None:
@@ -194,8 +194,8 @@ def test_likeness_does_not_depend_on_the_sizes() -> None:
     other = people.vectors[people.person == 1]
     groups = stack([same[:4], same[4:], other])
     zero = np.array([0])
-    assert groups.likeness(zero, groups, np.array([1]))[0] == pytest.approx(1, abs=0.1)
-    assert abs(groups.likeness(zero, groups, np.array([2]))[0]) < 0.6
+    assert groups.similarity(zero, groups, np.array([1]))[0] == pytest.approx(1, abs=0.1)
+    assert abs(groups.similarity(zero, groups, np.array([2]))[0]) < 0.6
     pairs = same @ same.T
     expected = pairs[~np.eye(len(same), dtype=bool)].mean()
     assert stack([same[rng.permutation(len(same))]]).cohesion[0] == pytest.approx(expected, abs=1e-5)

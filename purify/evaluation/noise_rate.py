@@ -1,4 +1,4 @@
-"""How much of a set is wrong: an estimate with an interval. Arrays in, one dataclass out."""
+"""The share of wrong labels in a set: an estimate with an interval."""
 
 from __future__ import annotations
 
@@ -24,13 +24,28 @@ class NoiseEstimate:
     interval
         95 % interval [low, high]: other labels drawn like these, and right or wrong drawn anew for every image.
     images, labels
-        What it is the mean of.
+        Numbers of images and labels behind it.
     """
 
     share: float
     interval: tuple[float, float]
     images: int
     labels: int
+
+    @property
+    def value(self) -> float:
+        """The share."""
+        return self.share
+
+    @property
+    def low(self) -> float:
+        """Lower bound of the interval."""
+        return self.interval[0]
+
+    @property
+    def high(self) -> float:
+        """Upper bound of the interval."""
+        return self.interval[1]
 
 
 def estimate_noise(p_clean: Floats, label_index: Ids, *, seed: int = 0) -> NoiseEstimate | None:

@@ -1,8 +1,8 @@
-"""How an image compares with a label's trusted images, and with those of the labels that compete for it.
+"""Comparison of images with the trusted images of a label, and with those of competing labels.
 
-The same measures are taken of images under their given labels and under labels that are surely wrong; only then
-can the second say what the first are worth (`calibration`). So nothing here may depend on which of the two a pair
-is: an image never counts among the images that it is compared with.
+The same measures are taken of images under their given labels and under surely wrong labels: the second calibrate
+the first (`calibration`). Therefore no measure may depend on whether a label is the given one: an image is left out of
+the images it is compared with.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.identities.plda import IdentityModel, fit_identities
-from purify.analysis.label_noise.centering import Coordinates
+from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.leave_one_out import ClassSums, class_sums
 from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
 from purify.arrays import Floats, Ids, Vectors
 
-#: Labels that compete for an image: those with the nearest centers.
+#: Competing labels of an image: those with the nearest centers.
 _CANDIDATES = 64
-#: Of the competitors, how many make the background that an image is seen against, and how many are looked at closely.
+#: Competitors that form the background of an image, and competitors compared image by image.
 _BACKGROUND = 20
 _CLOSEST = 4
-#: Trusted images of a label that an image is compared with one by one, and how many of the nearest count.
+#: Trusted images of a label to compare an image with one by one, and the number of the nearest that count.
 _EXAMPLES = 64
 _NEAREST = 3
 #: Rows whose candidates are measured at a time; bounds the memory.
@@ -40,15 +40,15 @@ _WORTHLESS = -2.0
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Images under labels, given or supposed.
+class Hypotheses:
+    """Hypotheses "image i shows label c": given labels, or simulated ones.
 
     Attributes
     ----------
     rows, labels
         int64 [n].
     excluded
-        int64 [n]: a label that does not compete; -1 for none.
+        int64 [n]: a label without a part in the competition; -1 for none.
     """
 
     rows: Ids
@@ -56,18 +56,18 @@ class Pairs:
     excluded: Ids
 
     @classmethod
-    def of(cls, rows: Ids, labels: Ids, excluded: Ids | None = None) -> Pairs:
-        """Pairs with all other labels in competition, or without `excluded`."""
+    def of(cls, rows: Ids, labels: Ids, excluded: Ids | None = None) -> Hypotheses:
+        """Hypotheses with all other labels in competition, or without `excluded`."""
         return cls(rows, labels, np.full(len(rows), -1, np.int64) if excluded is None else excluded)
 
-    def part(self, chunk: slice) -> Pairs:
+    def part(self, chunk: slice) -> Hypotheses:
         """Some of the pairs."""
-        return Pairs(self.rows[chunk], self.labels[chunk], self.excluded[chunk])
+        return Hypotheses(self.rows[chunk], self.labels[chunk], self.excluded[chunk])
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What `Reference.measure` finds for n pairs.
+    """Result of `Gallery.measure` for n hypotheses.
 
     Attributes
     ----------
@@ -87,15 +87,15 @@ class Measures:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The trusted images of C labels, in the forms that images are compared with.
+class Gallery:
+    """The trusted images of C labels, indexed for comparison.
 
     Attributes
     ----------
-    coordinates, label_index, weights
-        The images, their labels, and how far each is trusted, [N].
+    embeddings, label_index, weights
+        The images, their labels, and the trust in each, [N].
     near_duplicate
-        Images with a larger cosine are the same picture again, and no evidence.
+        Images with a larger cosine are the same picture, and no evidence.
     sums, model, model_coordinates, model_sums
         Class sums of the vectors; the identity model, and the images and class sums in its coordinates.
     centers, present
@@ -106,7 +106,7 @@ class Reference:
         FAISS indexes of the centers, of the vectors, and of the labels' forms of the log ratio with their constants.
     """
 
-    coordinates: Coordinates
+    embeddings: CenteredEmbeddings
     label_index: Ids
     weights: Floats
     near_duplicate: float
@@ -125,16 +125,16 @@ class Reference:
     @classmethod
     def build(
         cls,
-        coordinates: Coordinates,
+        embeddings: CenteredEmbeddings,
         label_index: Ids,
         weights: Floats,
         classes: int,
         *,
         near_duplicate: float,
         generator: np.random.Generator,
-    ) -> Reference:
-        """Reference of all images by their weights; the generator draws the examples of large classes."""
-        vectors = coordinates.vectors
+    ) -> Gallery:
+        """Gallery of all images by their weights; the generator draws the examples of large classes."""
+        vectors = embeddings.vectors
         sums = class_sums(vectors, label_index, weights, classes)
         model = fit_identities(vectors, label_index, weights, classes)
         model_coordinates = model.coordinates(vectors)
@@ -143,7 +143,7 @@ class Reference:
         present = np.flatnonzero(sums.count > 0)
         centers = unit(sums.total[present])
         return cls(
-            coordinates,
+            embeddings,
             label_index,
             weights,
             near_duplicate,
@@ -160,7 +160,7 @@ class Reference:
             forms[:, -1],
         )
 
-    def measure(self, pairs: Pairs) -> Measures:
+    def measure(self, pairs: Hypotheses) -> Measures:
         """Measures of each of the pairs."""
         parts = [self._measure(pairs.part(slice(start, start + _CHUNK))) for start in range(0, len(pairs.rows), _CHUNK)]
         return Measures(
@@ -169,7 +169,7 @@ class Reference:
             np.concatenate([part.best for part in parts]),
         )
 
-    def _measure(self, pairs: Pairs) -> Measures:
+    def _measure(self, pairs: Hypotheses) -> Measures:
         cosine, trusted = self._cosines_without(pairs.rows, pairs.labels)
         rivals, rival_cosine = self._rivals(pairs)
         ratio = self._log_ratios_without(pairs.rows, pairs.labels)
@@ -188,32 +188,32 @@ class Reference:
             near,
             near - np.where(rival_near > _WORTHLESS, rival_near, rival_cosine[:, 0]),
         ]
-        features = np.column_stack([*columns, self.coordinates.quality[pairs.rows]]).astype(np.float64)
+        features = np.column_stack([*columns, self.embeddings.quality[pairs.rows]]).astype(np.float64)
         best = np.take_along_axis(rivals, order[:, :1], axis=1)[:, 0]
         return Measures(features, trusted, best)
 
     def _own_weights(self, rows: Ids, labels: Ids) -> Floats:
-        """What the images weigh in the sums of ``labels[n]``: nothing, if they carry another label."""
+        """Weights of the images in the sums of ``labels[n]``: zero for images of another label."""
         return np.where(self.label_index[rows] == labels, self.weights[rows], 0.0)
 
     def _cosines_without(self, rows: Ids, labels: Ids) -> tuple[Vectors, Floats]:
-        """Cosines to the centers of ``labels[n]`` that the images themselves are left out of, and what is in them."""
-        vectors = self.coordinates.vectors[rows]
+        """Leave-one-out cosines to the centers of ``labels[n]``, and the trusted weight in these."""
+        vectors = self.embeddings.vectors[rows]
         total, trusted = self.sums.without(labels, vectors, self._own_weights(rows, labels))
         return np.einsum("nd,nd->n", vectors, unit(total)), trusted
 
     def _log_ratios_without(self, rows: Ids, labels: Ids) -> Vectors:
-        """Scaled log ratios of ``labels[n]`` that the images themselves are left out of."""
+        """Leave-one-out log ratios of ``labels[n]``, scaled."""
         coordinates = self.model_coordinates[rows]
         total, count = self.model_sums.without(labels, coordinates, self._own_weights(rows, labels))
         means = (total / np.maximum(count, np.finfo(np.float32).tiny)[:, None]).astype(np.float32)
         return self.model.log_ratio(coordinates, means, count) / _RATIO_UNIT
 
-    def _rivals(self, pairs: Pairs) -> tuple[Ids, Vectors]:
+    def _rivals(self, pairs: Hypotheses) -> tuple[Ids, Vectors]:
         """The competing labels with the nearest centers, and their cosines, nearest first; -1 and -2 beyond them."""
         width = max(1, min(_CANDIDATES, len(self.present) - 1))
         cosines, found = self.center_index.search(
-            self.coordinates.vectors[pairs.rows], min(width + 2, len(self.present))
+            self.embeddings.vectors[pairs.rows], min(width + 2, len(self.present))
         )
         labels = np.where(found >= 0, self.present[found], -1)
         out = (labels < 0) | (labels == pairs.labels[:, None]) | (labels == pairs.excluded[:, None])
@@ -236,7 +236,7 @@ class Reference:
         """Mean cosine to the 3 nearest examples of ``labels[n]``, itself and near duplicates left out; or -2."""
         examples = np.where(labels[:, None] >= 0, self.examples[labels], -1)
         usable = (examples >= 0) & (examples != rows[:, None])
-        cosines = pair_cosines(self.image_index, self.coordinates.vectors[rows], np.maximum(examples, 0))
+        cosines = pair_cosines(self.image_index, self.embeddings.vectors[rows], np.maximum(examples, 0))
         cosines = np.where(usable & (cosines <= self.near_duplicate), cosines, _WORTHLESS)
         width = min(_NEAREST, cosines.shape[1])
         top = -np.partition(-cosines, width - 1, axis=1)[:, :width]

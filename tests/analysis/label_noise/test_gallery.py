@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from purify.analysis.label_noise.centering import Coordinates
-from purify.analysis.label_noise.features import Pairs, Reference
+from purify.analysis.label_noise.centering import CenteredEmbeddings
+from purify.analysis.label_noise.gallery import Gallery, Hypotheses
 from purify.analysis.search import unit
 
 CLASSES = 9
@@ -14,25 +14,25 @@ CLASSES = 9
 OF_COSINES = [0, 1, 2, 6, 7]
 
 
-def draw(*, images=6, dim=24, spread=1.0, seed=0) -> tuple[Coordinates, np.ndarray]:
+def draw(*, images=6, dim=24, spread=1.0, seed=0) -> tuple[CenteredEmbeddings, np.ndarray]:
     """Images of `CLASSES` people; with an infinite `spread`, of nobody."""
     rng = np.random.default_rng(seed)
     label = np.repeat(np.arange(CLASSES), images)
     person = rng.normal(size=(CLASSES, dim)) if np.isfinite(spread) else np.zeros((CLASSES, dim))
     vectors = person[label] + min(spread, 1e3) * rng.normal(size=(len(label), dim))
-    return Coordinates(unit(vectors), rng.normal(size=(len(label), 2))), label
+    return CenteredEmbeddings(unit(vectors), rng.normal(size=(len(label), 2))), label
 
 
-def build(coordinates: Coordinates, label, weights=None, *, near_duplicate=0.98) -> Reference:
+def build(coordinates: CenteredEmbeddings, label, weights=None, *, near_duplicate=0.98) -> Gallery:
     weights = np.ones(len(label)) if weights is None else weights
-    return Reference.build(
+    return Gallery.build(
         coordinates, label, weights, CLASSES, near_duplicate=near_duplicate, generator=np.random.default_rng(0)
     )
 
 
-def all_pairs(excluded: int | None = None) -> Pairs:
+def all_pairs(excluded: int | None = None) -> Hypotheses:
     rows, labels = (side.ravel() for side in np.meshgrid(np.arange(CLASSES * 6), np.arange(CLASSES), indexing="ij"))
-    return Pairs.of(rows, labels, None if excluded is None else np.full(len(rows), excluded))
+    return Hypotheses.of(rows, labels, None if excluded is None else np.full(len(rows), excluded))
 
 
 def against(values: np.ndarray, given: int, rivals: np.ndarray) -> list[float]:
@@ -44,10 +44,10 @@ def against(values: np.ndarray, given: int, rivals: np.ndarray) -> list[float]:
 def test_measures_are_those_of_a_direct_computation_without_the_image(excluded) -> None:
     coordinates, label = draw()
     weights = np.random.default_rng(1).uniform(0.5, 1, len(label))
-    reference = build(coordinates, label, weights)
+    gallery = build(coordinates, label, weights)
     pairs = all_pairs(excluded)
-    found = reference.measure(pairs)
-    vectors, model = coordinates.vectors.astype(float), reference.model
+    found = gallery.measure(pairs)
+    vectors, model = coordinates.vectors.astype(float), gallery.model
     white = model.coordinates(coordinates.vectors).astype(float)
 
     for at, (row, given) in enumerate(zip(pairs.rows, pairs.labels, strict=True)):
@@ -79,7 +79,7 @@ def test_measures_are_those_of_a_direct_computation_without_the_image(excluded) 
 def test_an_image_measures_the_same_whatever_its_own_weight_is(weight) -> None:
     coordinates, label = draw()
     row = 8
-    pairs = Pairs.of(np.full(CLASSES, row), np.arange(CLASSES))
+    pairs = Hypotheses.of(np.full(CLASSES, row), np.arange(CLASSES))
     weights = np.ones(len(label))
     weights[row] = weight
     found, plain = build(coordinates, label, weights).measure(pairs), build(coordinates, label).measure(pairs)
@@ -94,11 +94,11 @@ def test_images_of_nobody_are_no_nearer_to_their_own_label_than_to_others() -> N
         coordinates, label = draw(spread=np.inf, images=5, dim=64, seed=seed)
         large = np.flatnonzero(label < CLASSES - 2)
         short = ~((label >= CLASSES - 2) & (np.arange(len(label)) % 5 == 0))  # two classes have 4 images
-        held = Coordinates(coordinates.vectors[short], coordinates.quality[short])
-        reference = build(held, label[short])
+        held = CenteredEmbeddings(coordinates.vectors[short], coordinates.quality[short])
+        gallery = build(held, label[short])
         # As many other images on both sides: 4 of the own label, and 4 of a smaller one.
-        own = reference.measure(Pairs.of(large, label[large]))
-        wrong = reference.measure(Pairs.of(large, CLASSES - 2 + large % 2))
+        own = gallery.measure(Hypotheses.of(large, label[large]))
+        wrong = gallery.measure(Hypotheses.of(large, CLASSES - 2 + large % 2))
         np.testing.assert_array_equal(own.trusted, wrong.trusted)
         gaps.append((own.features - wrong.features)[:, [0, 1, 2, 6]].mean(axis=0))
     error = np.std(gaps, axis=0) / np.sqrt(len(gaps))
@@ -108,11 +108,11 @@ def test_images_of_nobody_are_no_nearer_to_their_own_label_than_to_others() -> N
 
 def test_a_label_that_does_not_compete_is_neither_background_nor_best() -> None:
     coordinates, label = draw(spread=0.4)
-    reference = build(coordinates, label)
+    gallery = build(coordinates, label)
     rows = np.arange(len(label))
     wrong = (label + 1) % CLASSES
-    competing = reference.measure(Pairs.of(rows, wrong))
-    alone = reference.measure(Pairs.of(rows, wrong, label))
+    competing = gallery.measure(Hypotheses.of(rows, wrong))
+    alone = gallery.measure(Hypotheses.of(rows, wrong, label))
     assert (competing.best == label).all()
     assert ((alone.best != label) & (alone.best != wrong)).all()
     np.testing.assert_array_equal(alone.features[:, [0, 3, 6]], competing.features[:, [0, 3, 6]])
@@ -125,7 +125,7 @@ def test_near_duplicates_are_no_evidence() -> None:
     vectors = coordinates.vectors.copy()
     vectors[1] = unit(vectors[0] + 0.02 * vectors[1])
     copied = replace(coordinates, vectors=vectors)
-    pair = Pairs.of(np.array([0]), label[:1])
+    pair = Hypotheses.of(np.array([0]), label[:1])
     counted = build(copied, label, near_duplicate=1.0).measure(pair).features[0, 6]
     found = build(copied, label, near_duplicate=0.98).measure(pair).features[0, 6]
     others = np.sort(vectors[2:6] @ vectors[0])[-3:].mean()
@@ -149,7 +149,7 @@ def test_a_label_of_one_image_has_nothing_to_compare_it_with() -> None:
     label = label.copy()
     label[label == 8] = 7
     label[0] = 8
-    found = build(coordinates, label).measure(Pairs.of(np.array([0]), np.array([8])))
+    found = build(coordinates, label).measure(Hypotheses.of(np.array([0]), np.array([8])))
     assert found.trusted[0] == 0
     assert np.isfinite(found.features).all()
     assert 0 <= found.best[0] < 8
@@ -157,10 +157,10 @@ def test_a_label_of_one_image_has_nothing_to_compare_it_with() -> None:
 
 def test_parts_of_the_pairs_measure_as_the_whole() -> None:
     coordinates, label = draw()
-    reference = build(coordinates, label)
+    gallery = build(coordinates, label)
     pairs = all_pairs()
-    many = Pairs.of(np.tile(pairs.rows, 5), np.tile(pairs.labels, 5))
-    whole, one = reference.measure(many), reference.measure(pairs)
+    many = Hypotheses.of(np.tile(pairs.rows, 5), np.tile(pairs.labels, 5))
+    whole, one = gallery.measure(many), gallery.measure(pairs)
     assert len(many.rows) > 2048
     np.testing.assert_array_equal(whole.best, np.tile(one.best, 5))
     np.testing.assert_allclose(whole.features, np.tile(one.features, (5, 1)), atol=1e-5)

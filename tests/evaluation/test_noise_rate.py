@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from purify.report.noise import estimate_noise
+from purify.evaluation.noise_rate import estimate_noise
 
 
 def test_the_share_is_the_mean_probability_of_being_wrong() -> None:

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from purify.analysis.label_noise.judging import Outcome, judge
 from purify.analysis.projection import fit_subcenters
+from purify.analysis.rules.calibrated import judge
+from purify.analysis.rules.rule import Outcome
+from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
 from purify.config import AnalyzeConfig
 from purify.embedding.store import read_embeddings
@@ -45,8 +47,8 @@ def verdicts(data, order=None, *, seed=0, **config) -> Analysis:
         [data.labels[i] for i in order],
         data.embeddings[order],
         data.class_labels,
-        data.subcenters,
         AnalyzeConfig(**config),
+        space=SubcenterSpace(data.embeddings[order], data.subcenters),
         seed=seed,
     )
 
@@ -187,7 +189,8 @@ def test_a_set_with_one_image_in_each_class_is_kept() -> None:
     """There is nothing that a label could be compared with, so the rule gives way to a fixed angle."""
     embeddings = np.random.default_rng(0).normal(size=(10, 16)).astype(np.float32)
     names = [f"label {i}" for i in range(10)]
-    table = analyze(names, names, embeddings, names, embeddings[:, None], AnalyzeConfig()).verdicts
+    space = SubcenterSpace(embeddings, embeddings[:, None])
+    table = analyze(names, names, embeddings, names, AnalyzeConfig(), space=space).verdicts
     assert set(table["decision"].to_pylist()) == {Decision.KEEP.value}
     assert set(table["rule"].to_pylist()) == {"official/1"}
 
@@ -208,7 +211,8 @@ def test_real_faces_from_embeddings_to_figures(faces) -> None:
     names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
     embeddings = read_embeddings(faces / "dlib_embeddings.parquet", ids)
     projected, subcenters = fit_subcenters(embeddings, index, classes=len(names), seed=0)
-    table = analyze(ids, labels, projected, names.tolist(), subcenters, AnalyzeConfig(), originals=embeddings).verdicts
+    space = SubcenterSpace(projected, subcenters)
+    table = analyze(ids, labels, embeddings, names.tolist(), AnalyzeConfig(), space=space).verdicts
     figures = score_verdicts(table, manifest)
     assert figures["f1"] >= 0.985
     assert figures["clean_kept"] >= 0.99

@@ -1,0 +1,98 @@
+"""Probabilities -> a decision, a reason and perhaps a new label for every image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from purify.analysis.rules.rule import Outcome
+from purify.arrays import Floats, Ids, Mask
+from purify.config import AnalyzeConfig
+from purify.errors import InputError
+from purify.tables.schema import Decision, Reason
+
+#: Labels less probable than this are wrong, if no precision is asked for.
+WRONG = 0.5
+#: ... and hard faces are kept unless they are less probable than this.
+_ALL_BUT_SURELY_WRONG = 0.05
+#: Another label that is more probable than this replaces the given one.
+RECOGNIZED = 0.8
+#: Fewer removed images can't show whether a precision is met: one of them is a step of a whole percent.
+LEAST_REMOVED = 100
+
+
+def decide(rule: str, p_clean: Floats, p_other: Floats, other: Ids, config: AnalyzeConfig) -> Outcome:
+    """Keep, relabel or drop by the probabilities alone."""
+    recognized = (p_other >= RECOGNIZED) & (other >= 0)
+    wrong = _removed(p_clean, config)
+    if config.keep_hard:
+        wrong &= recognized | (p_clean < _ALL_BUT_SURELY_WRONG)
+    relabel = wrong & recognized
+    decision = np.select([relabel, wrong], [Decision.RELABEL.value, Decision.DROP.value], Decision.KEEP.value)
+    # Wrong, and more probably of the other label than of none.
+    nearer = p_other >= (1 - p_clean) / 2
+    reason = np.select(
+        [relabel | (wrong & nearer), wrong, p_clean < WRONG],
+        [Reason.CLOSER_TO_OTHER_LABEL.value, Reason.OPEN_SET.value, Reason.UNCERTAIN.value],
+        Reason.NEAR_DOMINANT.value,
+    )
+    new_label = np.where(relabel, other, -1)
+    return Outcome(rule, decision.astype(object), reason.astype(object), new_label, other, p_clean, p_other)
+
+
+def _removed(p_clean: Floats, config: AnalyzeConfig) -> Mask:
+    """Mask of the removed images: the most probably wrong, as many as the wanted precision allows."""
+    if config.precision is None:
+        return p_clean < WRONG
+    order = np.argsort(p_clean, kind="stable")
+    expected = expected_precision(p_clean[order])
+    count = int((expected >= config.precision).sum())  # `expected` falls from row to row
+    if count < LEAST_REMOVED:
+        raise InputError(
+            f"the data can't support precision {config.precision:g}: only {count} of {len(p_clean)} samples are "
+            f"as surely wrong as that, too few to tell {config.precision:g} from less (at least {LEAST_REMOVED} "
+            "are needed); leave --precision out, or lower it"
+        )
+    return p_clean <= p_clean[order[count - 1]]
+
+
+def expected_precision(ascending: Floats) -> Floats:
+    """Share [N] that is expected to be wrong of the first 1, 2, ... N images, by their ascending ``p_clean[N]``."""
+    return np.cumsum(1 - ascending) / np.arange(1, len(ascending) + 1)
+
+
+def explain_structure(outcome: Outcome, *, renamed: Mask, further: Mask) -> Outcome:
+    """Images of a label that is another one's duplicate, and of a mixed label's smaller groups.
+
+    The smaller groups are left to a person, but for those that another label is recognized in.
+    """
+    decision, reason = outcome.decision.copy(), outcome.reason.copy()
+    relabel = decision == Decision.RELABEL.value
+    reason[renamed & relabel] = Reason.DUPLICATE_OF.value
+    unsettled = further & ~relabel
+    decision[unsettled] = Decision.REVIEW.value
+    reason[unsettled] = Reason.SECOND_IDENTITY.value
+    return replace(outcome, decision=decision, reason=reason)
+
+
+def spare_small_classes(outcome: Outcome, sizes: Ids, config: AnalyzeConfig) -> Outcome:
+    """In classes with fewer images than `min_images` nothing is dropped without review."""
+    small = (sizes < config.min_images) & (outcome.decision != Decision.RELABEL.value)
+    decision, reason = outcome.decision.copy(), outcome.reason.copy()
+    decision[small & (decision == Decision.DROP.value)] = Decision.REVIEW.value
+    reason[small] = Reason.TOO_FEW_TO_JUDGE.value
+    return replace(outcome, decision=decision, reason=reason)
+
+
+def ask_a_person(outcome: Outcome, budget: int) -> Outcome:
+    """Leave the `budget` least certain of the kept and dropped images to a person."""
+    open_ = outcome.decision != Decision.REVIEW.value
+    doubt = np.minimum(outcome.p_clean, 1 - outcome.p_clean)
+    candidates = np.flatnonzero(open_)
+    asked = candidates[np.argsort(-doubt[candidates], kind="stable")[:budget]]
+    decision, reason, new_label = outcome.decision.copy(), outcome.reason.copy(), outcome.new_label.copy()
+    decision[asked] = Decision.REVIEW.value
+    reason[asked] = Reason.UNCERTAIN.value
+    new_label[asked] = -1
+    return replace(outcome, decision=decision, reason=reason, new_label=new_label)

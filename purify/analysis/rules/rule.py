@@ -1,0 +1,165 @@
+"""The interface of a decision rule: a context in, an outcome out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from purify.analysis.identities.structure import Structure
+from purify.analysis.subcenters import Assignment, SubcenterSpace, assign, nearest_other_class
+from purify.analysis.trusted_centers import trusted_centers
+from purify.arrays import Floats, Ids, Vectors
+from purify.config import AnalyzeConfig
+
+Words = npt.NDArray[np.object_]
+
+#: Sub-centers of a class, where a rule asks for some and none are given.
+DEFAULT_SUBCENTERS = 3
+
+
+@dataclass(frozen=True)
+class RuleContext:
+    """The images and labels to judge, sorted by sample id.
+
+    Attributes
+    ----------
+    sample_ids
+        [N].
+    embeddings
+        float32 [N, D]: as the extractor wrote them.
+    label_index
+        int64 [N]: number of each given label.
+    class_labels
+        The C labels.
+    config
+        Settings of the analysis, such as `threshold`.
+    seed
+        Of every random draw.
+    given_space
+        The sub-centers of a trained head; None where there is no such head.
+    """
+
+    sample_ids: Sequence[str]
+    embeddings: Vectors
+    label_index: Ids
+    class_labels: Sequence[str]
+    config: AnalyzeConfig
+    seed: int = 0
+    given_space: SubcenterSpace | None = None
+
+    @property
+    def classes(self) -> int:
+        """C."""
+        return len(self.class_labels)
+
+    @cached_property
+    def space(self) -> SubcenterSpace:
+        """The given sub-centers; without any, 3 a class are fitted at the first use, which takes PyTorch."""
+        if self.given_space is not None:
+            return self.given_space
+        from purify.analysis.projection import fit_subcenters
+
+        projected, subcenters = fit_subcenters(
+            self.embeddings, self.label_index, classes=self.classes, subcenters=DEFAULT_SUBCENTERS, seed=self.seed
+        )
+        return SubcenterSpace.of(projected, subcenters)
+
+    @cached_property
+    def angles(self) -> AngleEvidence:
+        """Cosines of the images to the sub-centers of `space`."""
+        return AngleEvidence.of(self.space, self.label_index)
+
+    def space_after(self, p_clean: Floats) -> SubcenterSpace:
+        """`space` if it is given or was fitted; else one center a class, the mean of its images by their `p_clean`."""
+        if self.given_space is not None or "space" in vars(self):
+            return self.space
+        return trusted_centers(self.embeddings, self.label_index, p_clean, self.classes)
+
+
+@dataclass(frozen=True)
+class AngleEvidence:
+    """Angles of N images to sub-centers.
+
+    Attributes
+    ----------
+    subcenter, dominant
+        int32 [N]: the nearest own sub-center, and the own class's dominant one.
+    cos_dominant
+        Cosine to the dominant sub-center.
+    other, cos_other
+        The other class whose dominant sub-center is nearest, and the cosine to it; -1 and NaN where there is none.
+    """
+
+    subcenter: npt.NDArray[np.int32]
+    dominant: npt.NDArray[np.int32]
+    cos_dominant: npt.NDArray[np.floating]
+    other: Ids
+    cos_other: npt.NDArray[np.floating]
+
+    @classmethod
+    def of(cls, space: SubcenterSpace, label_index: Ids) -> AngleEvidence:
+        """Of the images of a space, with their given labels."""
+        found: Assignment = assign(space.embeddings, label_index, space.subcenters)
+        other, cos_other = nearest_other_class(space.embeddings, label_index, space.subcenters, found)
+        return cls(found.subcenter, found.dominant[label_index], found.cos_dominant, other, cos_other)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Decisions of a rule on N images.
+
+    Attributes
+    ----------
+    rule
+        Name and version of the rule that judged, such as ``official/1``: another one where the rule gave way to it.
+    decision, reason
+        Values of `Decision` and `Reason`, [N].
+    new_label, other
+        int64 [N]: the label that replaces the given one, and the other label that fits best; -1 for none.
+    p_clean, p_other
+        float64 [N]: probability that the given label, and the other one, is right; or a score that ranks like one.
+    probabilities
+        Whether they are probabilities.
+    structure
+        Mixed classes and duplicate labels, where the rule looks for them.
+    """
+
+    rule: str
+    decision: Words
+    reason: Words
+    new_label: Ids
+    other: Ids
+    p_clean: Floats
+    p_other: Floats
+    probabilities: bool = False
+    structure: Structure | None = None
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """A decision rule; `probabilities` says whether its ``p_clean`` is meant as a probability."""
+
+    @property
+    def name(self) -> str:
+        """Name, as in ``--rule NAME``."""
+
+    @property
+    def version(self) -> int:
+        """Raised whenever decisions change."""
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether ``p_clean`` is meant as a probability."""
+
+    def judge(self, context: RuleContext) -> Outcome:
+        """Judge the images of the context, in their order."""
+
+
+def identifier(rule: Rule) -> str:
+    """Content of the ``rule`` column, such as ``official/1``."""
+    return f"{rule.name}/{rule.version}"

@@ -1,0 +1,286 @@
+"""The API of one call: embeddings and labels -> verdicts."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from purify.analysis.rules.angle_rule import AngleRule
+from purify.analysis.rules.function_rule import as_rule
+from purify.analysis.rules.registry import get_rule
+from purify.analysis.rules.rule import Rule, RuleContext
+from purify.analysis.subcenters import SubcenterSpace
+from purify.analysis.verdicts import Analysis, analyze
+from purify.arrays import Mask
+from purify.config import PurifyConfig, with_overrides
+from purify.errors import InputError
+from purify.evaluation.noise_rate import NoiseEstimate, estimate_noise
+from purify.pipeline.judged_run import write_judged_run
+from purify.pipeline.labeled_embeddings import LabeledEmbeddings, combine
+from purify.tables.schema import Decision
+
+_WRONG = (Decision.DROP.value, Decision.RELABEL.value)
+_CALIBRATED_ONLY = ("precision", "review_budget", "keep_hard")
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """A decision with its evidence for every sample, and what they say of the set.
+
+    Attributes
+    ----------
+    analysis
+        The tables: ``verdicts`` and ``class_report``.
+    data
+        The rows that were judged, with their embeddings.
+    config
+        Settings of the analysis.
+
+    Examples
+    --------
+    >>> import numpy as np, purify
+    >>> rng = np.random.default_rng(0)
+    >>> people = np.repeat(np.arange(20), 12)
+    >>> embeddings = rng.normal(size=(20, 32))[people] + 0.4 * rng.normal(size=(240, 32))
+    >>> labels = [f"person {i:02d}" for i in people]
+    >>> labels[5] = "person 07"
+    >>> verdicts = purify.find_label_errors(embeddings, labels)
+    >>> verdicts
+    <Verdicts: 240 samples of 20 labels; kept 239, relabeled 1, dropped 0, to review 0; rule calibrated/1>
+    >>> verdicts.to_pandas().loc[verdicts.is_error, ["label", "decision", "new_label"]].values.tolist()
+    [['person 07', 'relabel', 'person 00']]
+    >>> print(verdicts.classes[["label", "n", "n_kept", "flag"]].head(2))
+           label   n  n_kept flag
+    0  person 00  11      11   ok
+    1  person 01  12      12   ok
+    """
+
+    analysis: Analysis
+    data: LabeledEmbeddings
+    config: PurifyConfig
+
+    def __len__(self) -> int:
+        return len(self.analysis.verdicts)
+
+    def __repr__(self) -> str:
+        decided = {decision: int((self.decision == decision.value).sum()) for decision in Decision}
+        return (
+            f"<Verdicts: {len(self)} samples of {len(self.analysis.class_report)} labels; "
+            f"kept {decided[Decision.KEEP]}, relabeled {decided[Decision.RELABEL]}, "
+            f"dropped {decided[Decision.DROP]}, to review {decided[Decision.REVIEW]}; rule {self.rule}>"
+        )
+
+    @property
+    def rule(self) -> str:
+        """Name and version of the rule that judged: ``official/1`` where `calibrated` gave way to it."""
+        return self.analysis.rule
+
+    @cached_property
+    def ids(self) -> npt.NDArray[np.object_]:
+        """Sample ids."""
+        return self._column("sample_id")
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.object_]:
+        """Given labels."""
+        return self._column("label")
+
+    @cached_property
+    def p_clean(self) -> npt.NDArray[np.float32]:
+        """Probability that the given label is right; under `official` and `paper` a score that ranks like one."""
+        return self.analysis.verdicts["p_clean"].to_numpy()
+
+    @cached_property
+    def decision(self) -> npt.NDArray[np.object_]:
+        """``keep``, ``relabel``, ``drop`` or ``review``."""
+        return self._column("decision")
+
+    @cached_property
+    def reason(self) -> npt.NDArray[np.object_]:
+        """Reason of the decision."""
+        return self._column("reason")
+
+    @cached_property
+    def new_label(self) -> npt.NDArray[np.object_]:
+        """Proposed label of relabeled samples; None elsewhere."""
+        return self._column("new_label")
+
+    @property
+    def keep(self) -> Mask:
+        """Mask of the samples that stay under their label."""
+        return self.decision == Decision.KEEP.value
+
+    @property
+    def is_error(self) -> Mask:
+        """Mask of the samples whose label is found wrong: dropped or relabeled."""
+        return np.isin(self.decision.astype(str), _WRONG)
+
+    @property
+    def classes(self) -> pd.DataFrame:
+        """The class report: a row a label, with its noise rate and a flag for mixed or duplicate labels."""
+        return self.analysis.class_report.to_pandas()
+
+    @cached_property
+    def noise_rate(self) -> NoiseEstimate:
+        """Share of wrong labels: ``value``, and ``low`` to ``high``, a 95 % interval.
+
+        Without probabilities (rules `official` and `paper`) it is the share of what was not kept.
+        """
+        p_clean = (self.p_clean if self.analysis.probabilities else self.keep).astype(np.float64)
+        numbers = np.unique(self.labels.astype(str), return_inverse=True)[1].astype(np.int64)
+        estimate = estimate_noise(p_clean, numbers, seed=self.config.seed)
+        assert estimate is not None, "a set to judge has a sample"
+        return estimate
+
+    def to_pandas(self) -> pd.DataFrame:
+        """All columns of the verdicts, in the order of the samples."""
+        return self.analysis.verdicts.to_pandas()
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a run folder, which `purify report`, `purify review` and `purify apply` accept; returns its path."""
+        run = write_judged_run(
+            Path(folder),
+            self.data.manifest,
+            self.analysis,
+            config=self.config,
+            source="purify.find_label_errors",
+            embeddings=self.data.embeddings,
+        )
+        return run.root
+
+    def report(self, folder: str | Path | None = None) -> Path:
+        """Write ``report.html`` with the run to `folder`, or to a new temporary folder; returns the page's path."""
+        from purify.report.html import write_report
+
+        return write_report(self.save(tempfile.mkdtemp(prefix="purify-") if folder is None else folder))
+
+    def _column(self, name: str) -> npt.NDArray[np.object_]:
+        column: pa.ChunkedArray = self.analysis.verdicts[name]
+        return np.array(column.to_pylist(), dtype=object)
+
+
+def find_label_errors(
+    embeddings: Any,
+    labels: Any,
+    ids: Sequence[str] | None = None,
+    *,
+    rule: str | Rule | Callable[[RuleContext], object] = "calibrated",
+    precision: float | None = None,
+    images: str | Path | Sequence[str | Path] | None = None,
+    review_budget: int = 0,
+    keep_hard: bool = False,
+    subcenters: int | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> Verdicts:
+    """Find wrong labels among embedded images.
+
+    Parameters
+    ----------
+    embeddings
+        Any extractor's, of any scale: an array ``[N, D]``; a DataFrame or pyarrow Table with ``sample_id`` (or
+        ``path``) and ``embedding``, or with D numeric columns; or the path of such a Parquet file.
+    labels
+        A sequence of N labels; a DataFrame or pyarrow Table with ``label`` and perhaps ``sample_id`` (or ``path``);
+        or the path of such a Parquet or CSV file.
+    ids
+        Of the samples, where `labels` has none. Without any ids the rows of both must correspond.
+    rule
+        ``calibrated`` measures the noise of this very set; ``official`` and ``paper`` know a fixed angle. Or the name
+        of a rule that an installed package registers (entry points ``purify.rules``), or a function of a `RuleContext`
+        that returns a mask of the samples to keep, or a score in [0, 1] for each.
+    precision
+        Share of the removed labels that must be wrong, such as 0.98. None: remove what is more probably wrong than
+        right. Rule ``calibrated`` only, like the next two.
+    images
+        Folders or tars in which the ids are looked up as paths, to show faces in the report.
+    review_budget
+        Number of the least certain samples to leave to a person.
+    keep_hard
+        Keep doubtful faces unless their label is all but surely wrong.
+    subcenters
+        Sub-centers K to fit on a projection of the embeddings, as `purify analyze` does with 3; this takes PyTorch.
+        None: the angles in the verdicts are to one center a class, the mean of its trusted images; a rule that judges
+        by sub-centers, as ``official`` and ``paper`` do, has 3 fitted. No decision of ``calibrated`` depends on it.
+    seed
+        Of every random draw.
+    **settings
+        Further settings of the section ``analyze`` of the configuration: ``threshold``, ``neighbors``,
+        ``near_duplicate``, ``min_images``, ``weak_majority``.
+
+    Returns
+    -------
+    Verdicts
+        In the order of the labels.
+
+    Warns
+    -----
+    UserWarning
+        If ``calibrated`` gave way to ``official``: with fewer than three labels of two images or more, or with
+        embeddings that hardly tell people apart.
+
+    Raises
+    ------
+    InputError
+        If inputs don't fit together or can't be read, a setting is unknown or not one of the rule's, or the data can't
+        support the precision.
+
+    Examples
+    --------
+    >>> import numpy as np, purify
+    >>> rng = np.random.default_rng(1)
+    >>> people = np.repeat(np.arange(20), 12)
+    >>> embeddings = rng.normal(size=(20, 32))[people] + 0.4 * rng.normal(size=(240, 32))
+    >>> labels = people.copy()
+    >>> labels[::10] = (labels[::10] + 3) % 20
+    >>> verdicts = purify.find_label_errors(embeddings, labels)
+    >>> int(verdicts.is_error.sum()), int((verdicts.is_error == (labels != people)).sum())
+    (24, 240)
+    >>> round(verdicts.noise_rate.value, 2)
+    0.1
+    """
+    given = {"precision": precision, "review_budget": review_budget, "keep_hard": keep_hard, **settings}
+    chosen = get_rule(rule) if isinstance(rule, str) else as_rule(rule)
+    config = _config(chosen, given, seed)
+    data = combine(embeddings, labels, ids, images)
+    rows = data.rows
+    names, index = np.unique(np.array(rows["label"].to_pylist(), dtype=object), return_inverse=True)
+    space = None
+    if subcenters is not None:
+        from purify.analysis.projection import fit_subcenters
+
+        fit = fit_subcenters(data.embeddings, index, classes=len(names), subcenters=subcenters, seed=seed)
+        space = SubcenterSpace(*fit)
+    sample_ids, given_labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
+    analysis = analyze(
+        sample_ids, given_labels, data.embeddings, names.tolist(), config.analyze, space=space, rule=chosen, seed=seed
+    )
+    _warn_of_another_rule(chosen, analysis)
+    return Verdicts(analysis, data, config)
+
+
+def _config(rule: Rule, given: dict[str, Any], seed: int) -> PurifyConfig:
+    if isinstance(rule, AngleRule) and (useless := [name for name in _CALIBRATED_ONLY if given[name]]):
+        raise InputError(f"{useless[0]}: rule {rule.name} knows no probabilities; use rule calibrated, or leave it out")
+    settings = [f"analyze.{name}={json.dumps(value)}" for name, value in given.items()]
+    return with_overrides(PurifyConfig(seed=seed), [f"analyze.rule={json.dumps(rule.name)}", *settings])
+
+
+def _warn_of_another_rule(rule: Rule, analysis: Analysis) -> None:
+    if analysis.rule.partition("/")[0] != rule.name:
+        warnings.warn(
+            f"rule {rule.name} can't judge this set: it has fewer than three labels of two images or more, or its "
+            f"embeddings hardly tell people apart; rule {analysis.rule} judged it by a fixed angle",
+            stacklevel=3,
+        )

@@ -1,0 +1,156 @@
+"""Embeddings and labels as users have them (arrays, frames, files) -> rows to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from purify.arrays import Vectors
+from purify.embedding.store import read_embeddings, select_embeddings
+from purify.errors import InputError
+from purify.ingest.image_roots import ImageRoots
+from purify.storage.files import open_parquet
+from purify.storage.locations import to_location
+from purify.tables.manifest import load_manifest
+from purify.tables.schema import MANIFEST, Status
+
+_ID_COLUMNS = ("sample_id", "path")
+
+
+@dataclass(frozen=True)
+class LabeledEmbeddings:
+    """Rows to judge: `manifest` (schema `MANIFEST`), and the embeddings [N, D] of its ok rows in their order."""
+
+    manifest: pa.Table
+    embeddings: Vectors
+
+    @property
+    def rows(self) -> pa.Table:
+        """The ok rows."""
+        return self.manifest.filter(pc.equal(self.manifest["status"], Status.OK.value))
+
+
+def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any) -> LabeledEmbeddings:
+    """Match embeddings to labels by id, or row by row where either has no ids; see `find_label_errors`."""
+    embeddings, labels = _opened(embeddings), _table_or_self(labels)
+    manifest = _manifest_of(labels, ids, embeddings)
+    if images is not None:
+        manifest = _with_uris(manifest, images)
+    combined = LabeledEmbeddings(manifest, np.empty((0, 0), np.float32))
+    by_row = ids is None and _id_column(labels) is None
+    return LabeledEmbeddings(manifest, _vectors(embeddings, combined.rows["sample_id"].to_pylist(), by_row=by_row))
+
+
+def _opened(embeddings: Any) -> Any:
+    """A path as a path of its own type; tables and frames as tables; the rest as it is."""
+    return Path(embeddings) if isinstance(embeddings, str) and "://" not in embeddings else _table_or_self(embeddings)
+
+
+def _table_or_self(value: Any) -> Any:
+    """A DataFrame as a table."""
+    if type(value).__module__.split(".")[0] == "pandas" and hasattr(value, "columns"):
+        return pa.Table.from_pandas(value, preserve_index=False)
+    return value
+
+
+def _manifest_of(labels: Any, ids: Sequence[str] | None, embeddings: Any) -> pa.Table:
+    if isinstance(labels, str | Path):
+        if ids is not None:
+            raise InputError("ids: leave them out where labels is a file, whose path or sample_id names the rows")
+        return load_manifest(to_location(str(labels)))
+    values, truth = labels, None
+    if isinstance(labels, pa.Table):
+        if "label" not in labels.column_names:
+            raise InputError(f"labels: missing column label; the table has: {', '.join(labels.column_names)}")
+        values, column = labels["label"], _id_column(labels)
+        truth = labels["true_label"] if "true_label" in labels.column_names else None
+        ids = labels[column].to_pylist() if ids is None and column else ids
+    texts = _texts("labels", values)
+    names = _texts("ids", _ids_beside(embeddings, len(texts)) if ids is None else ids)
+    _check_rows(texts, names)
+    columns: dict[str, list[Any]] = {"sample_id": names, "label": texts, "status": [Status.OK.value] * len(texts)}
+    columns["true_label"] = [None] * len(texts) if truth is None else truth.to_pylist()
+    return pa.table(
+        {name: pa.array(columns.get(name, [None] * len(texts)), MANIFEST.field(name).type) for name in MANIFEST.names},
+        schema=MANIFEST,
+    )
+
+
+def _ids_beside(embeddings: Any, rows: int) -> list[Any]:
+    """Ids of the embeddings' own, or row numbers, which sort as they stand."""
+    width = len(str(max(rows - 1, 0)))
+    if isinstance(embeddings, Path):
+        with open_parquet(embeddings) as file:
+            column = _id_column(file.schema_arrow.empty_table())
+        found = pq.read_table(embeddings, columns=[column])[column].to_pylist() if column else None
+    else:
+        column = _id_column(embeddings)
+        found = embeddings[column].to_pylist() if column else None
+    return [f"{row:0{width}}" for row in range(rows)] if found is None else found
+
+
+def _id_column(table: Any) -> str | None:
+    if not isinstance(table, pa.Table):
+        return None
+    return next((name for name in _ID_COLUMNS if name in table.column_names), None)
+
+
+def _texts(name: str, values: Any) -> list[str]:
+    """Values of any sequence as text; whole numbers as their digits."""
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        items = values.to_pylist()
+    else:
+        items = np.asarray(values, dtype=object).tolist()
+    for row, item in enumerate(items, start=1):
+        if item is None or item != item or not str(item).strip():  # noqa: PLR0124 - NaN is not itself
+            raise InputError(f"{name}: row {row} is empty; fill it or leave the row out")
+    return [str(item) for item in items]
+
+
+def _check_rows(labels: Sequence[str], ids: Sequence[str]) -> None:
+    if len(labels) != len(ids):
+        raise InputError(f"{len(labels)} labels, but {len(ids)} ids; there must be one of each for a sample")
+    first: dict[str, int] = {}
+    for row, sample_id in enumerate(ids, start=1):
+        if first.setdefault(sample_id, row) != row:
+            raise InputError(f"ids: row {row}: {sample_id} is in row {first[sample_id]} already; leave one out")
+
+
+def _with_uris(manifest: pa.Table, images: Any) -> pa.Table:
+    """The manifest with the images' places in the roots; null where a root has no such image."""
+    places = [images] if isinstance(images, str | Path) else list(images)
+    roots = ImageRoots([to_location(str(place)) for place in places])
+    uris = pa.array([roots.resolve(sample_id) for sample_id in manifest["sample_id"].to_pylist()], pa.string())
+    return manifest.set_column(manifest.schema.get_field_index("uri"), MANIFEST.field("uri"), uris)
+
+
+def _vectors(embeddings: Any, ids: Sequence[str], *, by_row: bool) -> Vectors:
+    """Embeddings in the order of the ids."""
+    if isinstance(embeddings, str | Path):
+        return read_embeddings(to_location(str(embeddings)), ids)
+    if isinstance(embeddings, pa.Table) and "embedding" in embeddings.column_names:
+        if _id_column(embeddings) is not None:
+            return select_embeddings(embeddings, ids)
+        if len(embeddings) == len(ids):
+            return select_embeddings(embeddings.append_column("sample_id", pa.array(ids)), ids)
+        matrix = np.empty((len(embeddings), 0))
+    elif isinstance(embeddings, pa.Table):
+        matrix = np.column_stack([column.to_numpy() for column in embeddings.columns])
+    else:
+        matrix = np.asarray(embeddings)
+    return _matrix(matrix, len(ids))
+
+
+def _matrix(matrix: np.ndarray, rows: int) -> Vectors:
+    if len(matrix) != rows:
+        raise InputError(f"{rows} labels, but {len(matrix)} embeddings; there must be one of each for a sample")
+    if matrix.ndim != 2 or not matrix.shape[1] or matrix.dtype.kind not in "fiu":
+        raise InputError(f"embeddings: expected numbers [N, D], got {matrix.dtype} of shape {matrix.shape}")
+    return np.ascontiguousarray(matrix, np.float32)
