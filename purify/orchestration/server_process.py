@@ -6,14 +6,22 @@ also where the project is not on the import path.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 _SHUTDOWN_SECONDS = 3
+_NEW_DATABASE = Path(__file__).with_name("prefect_database.sql")
+_REVISION = "a3b9c7d2e5f1"
+"""The migration that the file ends with."""
 
 
 def serve(listener: socket.socket) -> None:
@@ -22,17 +30,48 @@ def serve(listener: socket.socket) -> None:
     The watch starts before the imports, which take seconds: a parent that dies meanwhile is noticed too.
     """
     threading.Thread(target=_end_with_parent, daemon=True, name="watch-parent").start()
+    gc.disable()  # a quarter of the seconds that the imports take
     import uvicorn
-    from prefect.server.api.server import create_app
 
     config = uvicorn.Config(
-        create_app,
+        _create_app,
         factory=True,
         lifespan="on",
         log_level="error",
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _create_app() -> Any:
+    from prefect.server.api.server import create_app
+
+    _create_database()
+    app = create_app()
+    gc.freeze()
+    gc.enable()
+    return app
+
+
+def _create_database() -> None:
+    """Write a new database as Prefect's migrations would in four seconds more.
+
+    Prefect migrates it further if it is a newer one. A database elsewhere, or one that can't be written, is left to it.
+    """
+    from prefect.server import database
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    file, url = settings.home / "prefect.db", settings.server.database.connection_url
+    known = Path(database.__file__).parent.glob(f"_migrations/versions/sqlite/*_{_REVISION}_*.py")
+    if file.exists() or url is None or url.get_secret_value() != f"sqlite+aiosqlite:///{file}" or not any(known):
+        return
+    new = settings.home / f"new-database-{os.getpid()}.db"
+    with contextlib.suppress(OSError, sqlite3.Error):
+        with contextlib.closing(sqlite3.connect(new)) as connection:
+            connection.executescript(_NEW_DATABASE.read_text(encoding="utf-8"))
+        os.link(new, file)  # fails if another process was faster
+    new.unlink(missing_ok=True)
 
 
 def _end_with_parent() -> None:

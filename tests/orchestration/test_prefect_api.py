@@ -13,7 +13,7 @@ import pytest
 
 from purify.errors import PurifyError
 from purify.orchestration.prefect_api import be_quiet, prefect_api
-from purify.orchestration.temporary_server import start_server
+from purify.orchestration.temporary_server import launch_server, wait_until_ready
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -94,7 +94,7 @@ def test_an_unusable_home_is_an_error_with_the_server_log(tmp_path: Path) -> Non
     not_a_folder.touch()
     environment = {**os.environ, "PREFECT_HOME": str(not_a_folder / "home")}
     with pytest.raises(PurifyError, match=r"PREFECT_HOME(.|\n)*unable to open database file"):
-        start_server(environment, timeout=60)
+        wait_until_ready(launch_server(environment), timeout=60)
 
 
 def test_quiet_respects_a_level_that_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
