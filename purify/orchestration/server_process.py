@@ -68,10 +68,12 @@ def _create_database() -> None:
         return
     new = settings.home / f"new-database-{os.getpid()}.db"
     with contextlib.suppress(OSError, sqlite3.Error):
-        with contextlib.closing(sqlite3.connect(new)) as connection:
-            connection.executescript(_NEW_DATABASE.read_text(encoding="utf-8"))
-        os.link(new, file)  # fails if another process was faster
-    new.unlink(missing_ok=True)
+        try:
+            with contextlib.closing(sqlite3.connect(new)) as connection:
+                connection.executescript(_NEW_DATABASE.read_text(encoding="utf-8"))
+            os.link(new, file)  # fails if another process was faster
+        finally:
+            new.unlink(missing_ok=True)
 
 
 def _end_with_parent() -> None:
