@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 _SHUTDOWN_SECONDS = 3
 _NEW_DATABASE = Path(__file__).with_name("prefect_database.sql")
@@ -32,25 +31,18 @@ def serve(listener: socket.socket) -> None:
     threading.Thread(target=_end_with_parent, daemon=True, name="watch-parent").start()
     gc.disable()  # a quarter of the seconds that the imports take
     import uvicorn
+    from prefect.server.api.server import create_app
 
+    _create_database()
     config = uvicorn.Config(
-        _create_app,
-        factory=True,
+        create_app(),
         lifespan="on",
         log_level="error",
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
-
-
-def _create_app() -> Any:
-    from prefect.server.api.server import create_app
-
-    _create_database()
-    app = create_app()
     gc.freeze()
     gc.enable()
-    return app
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _create_database() -> None:

@@ -127,7 +127,6 @@ def test_a_server_that_a_profile_names_is_used_and_the_one_started_early_ended(t
     command = [sys.executable, "-c", NAME_A_SERVER]
     ended = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout == "PurifyError [False]\n"
-    assert not (tmp_path / "home" / "prefect.db").exists()
 
 
 def test_no_server_is_started_early_where_the_environment_names_one(tmp_path: Path) -> None:
