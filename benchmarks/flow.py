@@ -1,7 +1,8 @@
 """What the flow adds to its stages: the demo's real work by ``purify run-flow``, and by the functions alone.
 
 ``python -m benchmarks.flow --help``. Each way is a process of its own, from its start to its end, without a Prefect
-server that is there already; CPU seconds are those of the process and of all that it started.
+server that is there already; CPU seconds are those of the process and of all that it started. ``--starts 5`` measures
+only the seconds to the first stage, five times.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from purify import __version__
 from purify.config import PurifyConfig, load_config
 from purify.errors import PurifyError
 from purify.storage.files import write_json
-from purify_demo import write_demo
+from purify_demo import DemoSet, write_demo
 from purify_demo.request import DEMO_SETTINGS
 
-START_LIMIT_SECONDS = 15.0
+START_LIMIT_SECONDS = 6.0
 """Longest time from the start of the command to that of its first stage."""
 
 ADDED_LIMIT = 0.10
@@ -70,10 +71,7 @@ def compare(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
     )
     (folder / "config.json").write_text(config.model_dump_json())
     functions, _ = measured([sys.executable, "-m", "benchmarks.flow", "--stages", str(folder)], folder / "functions")
-    command = [sys.executable, "-m", "purify.cli", "run-flow", str(demo.table), "--name", "flow", "--out", str(folder)]
-    settings = [*DEMO_SETTINGS, *overrides, f"evaluate.pairs={json.dumps(str(demo.pairs))}"]
-    options = [word for setting in settings for word in ("--set", setting)]
-    flow, first_stage = measured([*command, "--images", str(demo.images), *options, "--json"], folder / "flow")
+    flow, first_stage = measured(_command(demo, folder, overrides), folder / "flow")
     return {
         "versions": {"purify": __version__},
         "functions": asdict(functions),
@@ -87,10 +85,26 @@ def compare(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def measured(command: Sequence[str], run: Path) -> tuple[Cost, float]:
+def _command(demo: DemoSet, folder: Path, overrides: Sequence[str]) -> list[str]:
+    command = [sys.executable, "-m", "purify", "run-flow", str(demo.table), "--name", "flow", "--out", str(folder)]
+    settings = [*DEMO_SETTINGS, *overrides, f"evaluate.pairs={json.dumps(str(demo.pairs))}"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    return [*command, "--images", str(demo.images), *options, "--json"]
+
+
+def first_stages(folder: Path, count: int) -> list[float]:
+    """Seconds from a start of the command to its first stage, `count` times, each on an empty Prefect home."""
+    demo = write_demo(folder / "demo")
+    return [
+        measured(_command(demo, folder / str(turn), ()), folder / str(turn) / "flow", to_first_stage=True)[1]
+        for turn in range(count)
+    ]
+
+
+def measured(command: Sequence[str], run: Path, *, to_first_stage: bool = False) -> tuple[Cost, float]:
     """What `command` cost, and after how many seconds ``run.json`` was in the folder `run`.
 
-    The flow writes it as the last thing before its first stage.
+    The flow writes it as the last thing before its first stage, where `to_first_stage` ends the command.
 
     Raises
     ------
@@ -108,11 +122,13 @@ def measured(command: Sequence[str], run: Path) -> tuple[Cost, float]:
             while child.poll() is None:
                 if first_stage is None and (run / "run.json").exists():
                     first_stage = time.monotonic() - began
+                    if to_first_stage:
+                        child.terminate()
                 time.sleep(_POLL_SECONDS)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if child.returncode or first_stage is None:
+    if first_stage is None or (child.returncode and not to_first_stage):
         raise PurifyError(f"{' '.join(command[:4])} ...: exit code {child.returncode}")
     return Cost(wall, after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime), first_stage
 
@@ -139,13 +155,17 @@ def cost_table(answer: dict[str, Any]) -> Table:
 @click.command()
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the figures as JSON.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="As of `purify run-flow`.")
+@click.option("--starts", type=click.IntRange(min=1), metavar="N", help="Only measure the start, N times.")
 @click.option("--stages", type=click.Path(exists=True, file_okay=False, path_type=Path), hidden=True)
-def main(out: Path | None, overrides: tuple[str, ...], stages: Path | None) -> None:
+def main(out: Path | None, overrides: tuple[str, ...], starts: int | None, stages: Path | None) -> None:
     """What Prefect adds to the demo's work. It takes twice the demo's time; nothing else should run meanwhile."""
     if stages is not None:
         run_plainly(stages)
         return
     with tempfile.TemporaryDirectory(prefix="purify-benchmark-") as folder:
+        if starts is not None:
+            click.echo(json.dumps({"seconds_to_first_stage": first_stages(Path(folder), starts)}))
+            return
         answer = compare(Path(folder), overrides)
     if out is not None:
         write_json(out, answer)

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,22 @@ os.environ |= {
 }
 # One thread: sums in the same order on every machine, and no contention between processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite on all cores, a module at a time; what is named on the command line, in this process."""
+    option = config.option
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not hasattr(config, "workerinput")
+    if whole and getattr(option, "numprocesses", 0) is None and not option.usepdb:  # None: pytest-xdist, but no -n
+        option.numprocesses, option.dist, option.loadscopereorder = "logical", "loadscope", False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put modules of many slow tests first: on several cores, nothing long begins last."""
+    slow = Counter(item.path for item in items if "slow" in item.keywords)
+    items.sort(key=lambda item: -slow[item.path])
 
 
 # How long an example takes says more of the machine than of the code.

@@ -6,13 +6,15 @@ import atexit
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from purify.errors import InputError, PurifyError
-from purify.orchestration.temporary_server import HOST, TemporaryServer, start_server
+from purify.orchestration.temporary_server import HOST, TemporaryServer, launch_server, wait_until_ready
 
 START_SECONDS = 180.0
-"""Longest wait for a temporary server. Two slow cores that also create the database need 20; busy ones, more."""
+"""Longest wait for a temporary server. Idle cores need four, but busy ones a multiple of it."""
 
 _temporary: TemporaryServer | None = None
 
@@ -40,14 +42,18 @@ def prefect_api(*, meanwhile: Callable[[], object] = lambda: None) -> Iterator[s
         If the configured server doesn't answer, or the temporary one doesn't start.
     """
     be_quiet()
+    # Prefect's settings take a second to import: a server that is most likely needed starts meanwhile.
+    early = None if _a_server_may_be_configured() else _launch({})
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
     configured = get_current_settings().api.url
     if configured:
+        if early is not None:
+            early.stop()
         _require_healthy(configured)
         yield configured
         return
-    url = _temporary_server(meanwhile).api_url
+    url = _temporary_server(early, meanwhile).api_url
     with temporary_settings({PREFECT_API_URL: url}):
         yield url
 
@@ -126,16 +132,28 @@ def _require_healthy(url: str) -> None:
         ) from problem
 
 
-def _temporary_server(meanwhile: Callable[[], object]) -> TemporaryServer:
+def _a_server_may_be_configured() -> bool:
+    """Guess from what is quick to look at; Prefect's settings, once imported, know."""
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    files = home / "profiles.toml", Path("prefect.toml")
+    return "prefect" in sys.modules or bool(os.environ.get("PREFECT_API_URL")) or any(map(Path.exists, files))
+
+
+def _temporary_server(early: TemporaryServer | None, meanwhile: Callable[[], object]) -> TemporaryServer:
     global _temporary  # noqa: PLW0603 - one server a process
     if _temporary is None or not _temporary.is_running():
         from prefect.settings import get_current_settings
 
-        _bypass_proxy(HOST)
-        settings = get_current_settings().to_environment_variables(exclude_unset=True)
-        _temporary = start_server({**os.environ, **settings}, timeout=START_SECONDS, meanwhile=meanwhile)
-        atexit.register(_temporary.stop)
+        server = early or _launch(get_current_settings().to_environment_variables(exclude_unset=True))
+        wait_until_ready(server, timeout=START_SECONDS, meanwhile=meanwhile)
+        atexit.register(server.stop)
+        _temporary = server
     return _temporary
+
+
+def _launch(settings: dict[str, str]) -> TemporaryServer:
+    _bypass_proxy(HOST)
+    return launch_server({**os.environ, **settings})
 
 
 def _bypass_proxy(host: str) -> None:

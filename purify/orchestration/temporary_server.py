@@ -29,6 +29,10 @@ _LOG_TAIL_BYTES = 2000
 _IMPORT_ROOT = Path(__file__).resolve().parents[2]
 _SERVER_ENVIRONMENT = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET",  # whatever the terminal shows: this goes to a file
+    # Block types are for those who save blocks: saving one registers its type. A memo would keep the next server of
+    # this PREFECT_HOME from registering them.
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0",
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
@@ -59,24 +63,13 @@ class TemporaryServer:
         self.log.close()
 
 
-def start_server(
-    environment: dict[str, str], *, timeout: float, meanwhile: Callable[[], object] = lambda: None
-) -> TemporaryServer:
-    """Start a server on a free port of the loopback interface and wait until it answers.
+def launch_server(environment: dict[str, str]) -> TemporaryServer:
+    """Start a server on a free port of the loopback interface; `wait_until_ready` waits until it answers.
 
     Parameters
     ----------
     environment
         Environment of the server's process, where Prefect finds its settings (``PREFECT_HOME``, ...).
-    timeout
-        Seconds to wait; the first start on a new ``PREFECT_HOME`` also creates the database.
-    meanwhile
-        Done before waiting, such as imports that take seconds too.
-
-    Raises
-    ------
-    PurifyError
-        If the server ends or doesn't answer in time; the message has the end of its log.
     """
     # The server's chatter goes to an unnamed file: it is of interest only if the start fails.
     log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
@@ -93,14 +86,32 @@ def start_server(
             # Ctrl-C in a terminal must not reach it: the flow has yet to report how it ended.
             start_new_session=True,
         )
-    server = TemporaryServer(process, api_url, log)
+    return TemporaryServer(process, api_url, log)
+
+
+def wait_until_ready(
+    server: TemporaryServer, *, timeout: float, meanwhile: Callable[[], object] = lambda: None
+) -> None:
+    """Wait until a launched server answers; stop it if it does not.
+
+    Parameters
+    ----------
+    timeout
+        Seconds to wait.
+    meanwhile
+        Called before waiting, such as imports that take seconds too.
+
+    Raises
+    ------
+    PurifyError
+        If the server ends or does not answer in time; the message has the end of its log.
+    """
     try:
         meanwhile()
         _wait_until_healthy(server, timeout=timeout)
     except BaseException:
         server.stop()
         raise
-    return server
 
 
 def _import_path(environment: dict[str, str]) -> dict[str, str]:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,7 +16,7 @@ import pytest
 
 from purify.errors import PurifyError
 from purify.orchestration.prefect_api import be_quiet, prefect_api
-from purify.orchestration.temporary_server import start_server
+from purify.orchestration.temporary_server import launch_server, wait_until_ready
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -31,6 +34,35 @@ with prefect_api() as url:
     print(url, quiet(), flush=True)
     WAIT
 """
+
+
+NAME_A_SERVER = """
+from purify.orchestration import prefect_api
+
+launched = []
+launch = prefect_api.launch_server
+prefect_api.launch_server = lambda environment: launched.append(launch(environment)) or launched[-1]
+try:
+    with prefect_api.prefect_api():
+        pass
+except Exception as error:
+    print(type(error).__name__, [server.is_running() for server in launched])
+"""
+
+MIGRATE = """
+import asyncio
+from prefect.server.database import provide_database_interface
+
+asyncio.run(provide_database_interface().create_db())
+"""
+
+
+def schema(database: Path) -> dict[str, list[str]]:
+    """Parts of a SQLite database's statements by name, and the revision of its migrations, which order parts anyhow."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        revision = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        statements = connection.execute("SELECT name, coalesce(sql, '') FROM sqlite_master").fetchall()
+    return {"revision": revision, **{name: sorted(re.sub(r"[\s()]", "", sql).split(",")) for name, sql in statements}}
 
 
 def program(wait: str) -> list[str]:
@@ -88,13 +120,52 @@ def test_a_dead_configured_server_is_an_error_with_the_remedy(prefect_server: st
         pass
 
 
+def test_a_server_that_a_profile_names_is_used_and_the_one_started_early_ended(tmp_path: Path) -> None:
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text('active = "there"\n[profiles.there]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n')
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "home"), "PREFECT_PROFILES_PATH": str(profiles)}
+    command = [sys.executable, "-c", NAME_A_SERVER]
+    ended = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == "PurifyError [False]\n"
+
+
+def test_no_server_is_started_early_where_the_environment_names_one(tmp_path: Path) -> None:
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    command = [sys.executable, "-c", NAME_A_SERVER]
+    ended = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == "PurifyError []\n"
+
+
+@pytest.mark.slow
+def test_the_new_database_is_what_prefects_migrations_make(tmp_path: Path) -> None:
+    migrated = {**os.environ, "PREFECT_HOME": str(tmp_path / "migrated")}
+    subprocess.run([sys.executable, "-c", MIGRATE], env=migrated, check=True, capture_output=True)
+    written = launch_server({**os.environ, "PREFECT_HOME": str(tmp_path / "written")})
+    wait_until_ready(written, timeout=120)
+    written.stop()
+    expected = schema(tmp_path / "migrated" / "prefect.db")
+    assert len(expected) > 100
+    assert schema(tmp_path / "written" / "prefect.db") == expected
+    assert sorted(path.name for path in (tmp_path / "written").glob("*.*")) == ["prefect.db"]  # and no memo of blocks
+
+
+@pytest.mark.slow
+def test_a_database_at_another_place_is_left_to_prefect(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/elsewhere.db"
+    server = launch_server({**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_DATABASE_CONNECTION_URL": url})
+    wait_until_ready(server, timeout=120)
+    server.stop()
+    assert (tmp_path / "elsewhere.db").exists()
+    assert not (tmp_path / "prefect.db").exists()
+
+
 @pytest.mark.slow
 def test_an_unusable_home_is_an_error_with_the_server_log(tmp_path: Path) -> None:
     not_a_folder = tmp_path / "file"
     not_a_folder.touch()
     environment = {**os.environ, "PREFECT_HOME": str(not_a_folder / "home")}
     with pytest.raises(PurifyError, match=r"PREFECT_HOME(.|\n)*unable to open database file"):
-        start_server(environment, timeout=60)
+        wait_until_ready(launch_server(environment), timeout=60)
 
 
 def test_quiet_respects_a_level_that_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
