@@ -29,7 +29,7 @@ def review_command(run: Path, reviewer: str | None, host: str, port: int, open_b
     import shlex
     import webbrowser
 
-    from purify.review.server import serve_review
+    from purify.review.web_server import serve_review
     from purify.storage.run_folder import RunFolder
 
     def ready(url: str) -> None:

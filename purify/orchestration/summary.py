@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from purify.config import ShowConfig
 from purify.orchestration.artifacts import publish_link, publish_page, publish_table, summary_table
 from purify.orchestration.run_page import noise_estimate, report_link, run_page, worst_classes
-from purify.report.tables import rounds
+from purify.report.run_overview import rounds
 from purify.storage.files import read_json
 from purify.storage.run_folder import RunFolder
 

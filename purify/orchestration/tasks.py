@@ -23,7 +23,8 @@ from purify.pipeline.refresh_manifest import take_in, take_in_table
 from purify.pipeline.retraining import Decision
 from purify.pipeline.training_tables import settle_by_drift, settle_first_table, settle_table
 from purify.pipeline.update_log import note_embedded
-from purify.report.html import truth_figures, write_report
+from purify.report.html import write_report
+from purify.report.known_truth import truth_figures
 from purify.storage.files import local_file, read_table, write_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder

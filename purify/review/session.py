@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from purify.errors import InputError
-from purify.review.face_images import Pictures
-from purify.review.label_view import Classes, Group
-from purify.review.queue import build_queue, page_of
+from purify.review.face_images import FaceImages
+from purify.review.label_view import Group, LabelIndex
 from purify.review.review_log import ReviewLog
+from purify.review.review_queue import build_queue, page_of
 from purify.review.samples import Rows, build_samples
 from purify.review.shown_evidence import EvidenceIndex
 from purify.storage.files import read_table
@@ -40,7 +40,7 @@ _FACTS = (
 )
 
 
-class Desk:
+class ReviewSession:
     """The run, its queue, its evidence and its reviews.
 
     Raises
@@ -62,9 +62,9 @@ class Desk:
         self._start = secrets.token_hex(4)
         self._queue = build_queue(self.samples)
         self._evidence = EvidenceIndex(self.samples)
-        self._classes = Classes(self.samples, report)
+        self._labels = LabelIndex(self.samples, report)
         self._place = {label: place for place, label in enumerate(self.samples.labels)}
-        self.pictures = Pictures(self.samples)
+        self.images = FaceImages(self.samples)
         self.log = ReviewLog(run.reviews, self.samples.ids, reviewer)
 
     @property
@@ -81,9 +81,9 @@ class Desk:
         rows = page_of(self._queue.views["informative"], self.log.reviewed, start=0, most=1).rows.tolist()
         for row in rows:
             evidence = self._evidence.of(row)
-            self.pictures.jpeg(row, "large")
+            self.images.jpeg(row, "large")
             for shown in (*evidence.own, *evidence.other, *evidence.neighbors):
-                self.pictures.jpeg(int(shown), "small")
+                self.images.jpeg(int(shown), "small")
 
     def state(self, *, most: int) -> dict[str, Any]:
         """What a tab must know before it asks for anything, and its first items, up to `most`."""
@@ -137,12 +137,12 @@ class Desk:
         """Labels that contain `words`; without words, those with a proposal to split or merge, or a weak majority."""
         return [
             {"place": place, "label": self.samples.labels[place], **self._class_facts(place)}
-            for place in self._classes.search(words, most=most)
+            for place in self._labels.search(words, most=most)
         ]
 
     def label(self, label: int) -> dict[str, Any]:
         """A label with its groups and merges."""
-        page = self._classes.page(label)
+        page = self._labels.page(label)
         return {
             "place": label,
             "label": self.samples.labels[label],
@@ -166,7 +166,7 @@ class Desk:
 
     def _class_facts(self, label: int) -> dict[str, Any]:
         rows = self.samples.rows_of(label)
-        facts: Mapping[str, Any] = self._classes.facts(label)
+        facts: Mapping[str, Any] = self._labels.facts(label)
         return {
             "n": len(rows),
             "flag": facts.get("flag"),

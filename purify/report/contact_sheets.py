@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from purify.report import selection
-from purify.report.labels import by_label
+from purify.report import face_selection
+from purify.report.label_findings import by_label
 from purify.report.run_tables import RunTables
 from purify.report.thumbnails import Face, face_sheets
 from purify.tables.schema import Decision
@@ -47,13 +47,13 @@ def contact_sheets(
     verdicts = run.verdicts
     edges = _angle_edges(verdicts)
     chosen: dict[str, pa.Table] = {
-        "removed": selection.surest_removed(verdicts, most=_FACES),
-        "review": selection.least_sure_review(verdicts, most=_FACES),
-        "relabeled": selection.least_sure_relabeled(verdicts, most=_FACES),
-        "borderline": selection.borderline(verdicts, most=_FACES),
-        "hard": selection.hardest_kept(verdicts, most=_FACES),
+        "removed": face_selection.surest_removed(verdicts, most=_FACES),
+        "review": face_selection.least_sure_review(verdicts, most=_FACES),
+        "relabeled": face_selection.least_sure_relabeled(verdicts, most=_FACES),
+        "borderline": face_selection.borderline(verdicts, most=_FACES),
+        "hard": face_selection.hardest_kept(verdicts, most=_FACES),
     }
-    for i, table in enumerate(selection.at_angles(verdicts, edges, most=_OF_AN_ANGLE)):
+    for i, table in enumerate(face_selection.at_angles(verdicts, edges, most=_OF_AN_ANGLE)):
         chosen[f"angle {i}"] = table
     rows = by_label(verdicts, [row["label"] for row in (*cards, *merges)] + [row["into"] for row in merges])
     for i, row in enumerate(cards):
@@ -61,13 +61,13 @@ def contact_sheets(
         chosen[f"typical {i}"], chosen[f"lost {i}"] = _typical(own, _OF_A_LABEL), _not_kept(own)
     for i, row in enumerate(mixed):
         for k, group in enumerate(row["groups"]):
-            chosen[f"mixed {i} {k}"] = selection.by_ids(verdicts, _evenly(group, _OF_A_GROUP))
+            chosen[f"mixed {i} {k}"] = face_selection.by_ids(verdicts, _evenly(group, _OF_A_GROUP))
     for i, row in enumerate(merges):
-        shown = selection.by_ids(verdicts, row["evidence_ids"])
+        shown = face_selection.by_ids(verdicts, row["evidence_ids"])
         for side in ("label", "into"):
             chosen[f"{side} {i}"] = _with_typical(shown, verdicts.take(pa.array(rows[row[side]])))
     for i, row in enumerate(confused[:_PAIRS]):
-        chosen[f"confused {i}"] = selection.of_pair(verdicts, row["label"], row["other"], most=_OF_A_PAIR)
+        chosen[f"confused {i}"] = face_selection.of_pair(verdicts, row["label"], row["other"], most=_OF_A_PAIR)
     faces = face_sheets(run.manifest, chosen)
     return {
         "sheets": _sheets(faces),
@@ -129,7 +129,7 @@ def _with_typical(shown: pa.Table, own: pa.Table) -> pa.Table:
     names = set(own["sample_id"].to_pylist())
     first = [name for name in shown["sample_id"].to_pylist() if name in names]
     order = own.sort_by([("angle_dominant", "ascending"), ("sample_id", "ascending")])["sample_id"].to_pylist()
-    return selection.by_ids(own, list(dict.fromkeys([*first, *order]))[:_OF_A_LABEL])
+    return face_selection.by_ids(own, list(dict.fromkeys([*first, *order]))[:_OF_A_LABEL])
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:
