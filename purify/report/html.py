@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from matplotlib.figure import Figure
 from purify.report import known_truth, label_angles, label_findings, run_overview, template, verification_rows
 from purify.report.contact_sheets import contact_sheets
 from purify.report.figures import angle_histogram
+from purify.report.notices import notices
 from purify.report.page_figures import label_pictures, run_pictures, verification_pictures
 from purify.report.rule_settings import script_data, setting_values
 from purify.report.run_tables import RunTables, read_run
+from purify.report.shown_images import with_images
+from purify.report.structure_truth import KnownPeople, merges_with_truth, mixed_with_truth
 from purify.storage.files import atomic_path
+from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import Flag
 
@@ -27,17 +32,25 @@ _MERGES = 20
 _CONFUSED = 20
 
 
-def write_report(folder: Path) -> Path:
-    """Write ``report.html`` of the run in `folder`; returns its path.
+def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
+    """Write ``report.html`` of a run and return its path.
 
-    Verification is shown if the run has come that far, figures against truth if the manifest knows it.
+    Verification is shown if the run has measured it, figures against truth if the manifest knows it.
+
+    Parameters
+    ----------
+    folder
+        Of the run, such as ``purify analyze --out`` or ``purify run-flow`` writes.
+    images
+        Folders or tars in which the samples' images are looked up, for a run that doesn't know them.
 
     Raises
     ------
     InputError
-        If the folder holds no manifest, verdicts or class report, or a damaged one.
+        If the folder holds no manifest, verdicts or class report, or a damaged one, or `images` no image of it.
     """
     run = read_run(folder)
+    run = replace(run, manifest=with_images(run.manifest, images))
     text = template.render(report_values(run))
     path = RunFolder(folder).report
     with atomic_path(path) as temporary:
@@ -52,12 +65,12 @@ def run_histogram(manifest: pa.Table, verdicts: pa.Table, info: Mapping[str, Any
 
 
 def report_values(run: RunTables) -> dict[str, Any]:
-    """All that the page says of a run."""
+    """All values that the page shows of a run."""
     truth = known_truth.truth_figures(run.manifest, run.verdicts)
-    mixed, merges = (
-        label_findings.mixed_labels(run.class_report, run.verdicts),
-        label_findings.merge_proposals(run.class_report),
-    )
+    people = KnownPeople(run.manifest, run.verdicts)
+    mixed = mixed_with_truth(label_findings.mixed_labels(run.class_report, run.verdicts), people)
+    merges = merges_with_truth(label_findings.merge_proposals(run.class_report), run.verdicts, people)
+    merges.sort(key=lambda merge: not merge["applied"])
     structure = {
         "mixed": mixed[:_MIXED],
         "merges": merges[:_MERGES],
@@ -89,7 +102,11 @@ def report_values(run: RunTables) -> dict[str, Any]:
         "flag_meanings": label_findings.FLAG_MEANINGS,
         "mixed_in_all": len(mixed),
         "mixed_open": sum(not row["settled"] for row in mixed),
+        "mixed_truth": _told([row["really_mixed"] for row in mixed if not row["settled"]]),
         "merges_in_all": len(merges),
+        "same_person": _merge_counts(merges, applied=True),
+        "look_alike": _merge_counts(merges, applied=False),
+        "notices": notices(run, faces_shown=faces["faces_shown"]),
         **faces,
         "cards": label_pictures(run, faces["cards"]),
         **settings,
@@ -99,12 +116,25 @@ def report_values(run: RunTables) -> dict[str, Any]:
     }
 
 
+def _merge_counts(merges: Sequence[Mapping[str, Any]], *, applied: bool) -> dict[str, Any]:
+    """Number ``n`` of the merges, carried out or only proposed, and what the ``truth`` says of them."""
+    told = [merge["one_person"] for merge in merges if merge["applied"] == applied]
+    return {"n": len(told), "truth": _told(told)}
+
+
+def _told(answers: Sequence[bool | None]) -> dict[str, int] | None:
+    """How many of the answers are ``right``, of those ``known``; None where none is known."""
+    known = [answer for answer in answers if answer is not None]
+    return {"right": sum(known), "known": len(known)} if known else None
+
+
 def _verification(evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
     if evaluation is None:
         return {"evaluation": None}
     models = verification_rows.ordered_models(evaluation)
     return {
         "evaluation": evaluation,
+        "gap": verification_rows.gap_closed(evaluation),
         "models": models,
         "differences": verification_rows.ordered_differences(evaluation),
         "fars": verification_rows.measured_fars(models),
