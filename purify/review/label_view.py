@@ -65,12 +65,15 @@ class LabelIndex:
         return {} if row is None else dict(self._report.slice(row, 1).to_pylist()[0])
 
     def search(self, words: str, *, most: int) -> list[int]:
-        """Labels that contain `words`, those that begin with them first; without words, those with a proposal."""
+        """Labels that contain `words`: equal ones first, then those that begin with them.
+
+        Without words, labels with a proposal.
+        """
         wanted = fold(words)
         if not wanted:
             return self._flagged[:most]
         found = [place for place, label in enumerate(self._folded) if wanted in label]
-        found.sort(key=lambda place: not self._folded[place].startswith(wanted))
+        found.sort(key=lambda place: (self._folded[place] != wanted, not self._folded[place].startswith(wanted)))
         return found[:most]
 
     def page(self, label: int) -> LabelPage:

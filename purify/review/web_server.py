@@ -7,7 +7,7 @@ import ipaddress
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -16,30 +16,41 @@ from purify.errors import InputError
 from purify.review.guard import AccessPolicy
 from purify.review.session import ReviewSession
 from purify.review.web_app import build_app
+from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _LAST_WORDS_SECONDS = 2
 
 
-def serve_review(run: Path, *, host: str, port: int, reviewer: str, ready: Callable[[str], None]) -> int:
-    """Serve the page of `run` until Ctrl-C, and return how many samples have a review then.
+def serve_review(
+    run: Path,
+    *,
+    host: str,
+    port: int,
+    reviewer: str,
+    ready: Callable[[str], None],
+    images: Sequence[Location] = (),
+) -> int:
+    """Serve the page of `run` until Ctrl-C, and return the number of reviewed samples.
 
     Parameters
     ----------
     host, port
         Address of this machine, as numbers, and port; 0: any free one.
     reviewer
-        Who decides here.
+        Name in the reviews.
     ready
         Called with the page's address, token included, once it answers.
+    images
+        Folders or tars in which the samples' images are looked up, for a run that doesn't know them.
 
     Raises
     ------
     InputError
         If the folder is no run with verdicts, or the address can't be had.
     """
-    session = ReviewSession(RunFolder(run), reviewer)
+    session = ReviewSession(RunFolder(run), reviewer, images=images)
     with contextlib.closing(session.images), _listen(host, port) as listener:
         port = listener.getsockname()[1]
         access = _access_policy(host, port)

@@ -11,9 +11,9 @@ import pytest
 from purify.errors import InputError
 from purify.review.review_log import Action
 from purify.review.session import ReviewSession
-from purify.storage.files import write_table
+from purify.storage.files import read_table, write_table
 from purify.storage.run_folder import RunFolder
-from purify.tables.schema import VERDICTS, Decision
+from purify.tables.schema import MANIFEST, VERDICTS, Decision
 from tests.review.small_run import HOSTILE, LONG, SAMPLES, Judged, build_run
 
 Find = Callable[[str], int]
@@ -138,3 +138,37 @@ def test_pictures_are_jpegs_no_larger_than_the_image(session: ReviewSession, fin
     (run.root.parent / "images" / "Bo" / "2.png").unlink()
     assert session.images.jpeg(find("Bo/1.png"), "small") is None
     assert session.images.jpeg(find("Bo/2.png"), "small") is None
+
+
+def test_changes_carry_the_counts_of_their_labels_and_views(session: ReviewSession, find: Find) -> None:
+    before = session.changes(0)
+    assert before["labels"] == {}
+    assert before["left"]["informative"] == len(SAMPLES)
+    row = find("Bo/left.png")
+    session.log.record([Action([row], Decision.DROP, None, session.log.version)], tab="1")
+    changes = session.changes(before["version"])
+    place = session.item(row)["label_place"]
+    assert changes["labels"] == {place: 1}
+    assert changes["left"] == {
+        name: n - (name in ("informative", "borderline", "removed")) for name, n in before["left"].items()
+    }
+    facts = session.item(row)["class"]
+    assert (facts["reviewed"], facts["version"]) == (1, changes["version"])
+
+
+def test_an_equal_label_is_found_first(session: ReviewSession) -> None:
+    assert [found["label"] for found in session.search("bo", most=1)] == ["Bo"]
+
+
+def test_images_given_later_are_shown_and_leave_the_manifest_as_it_is(run: RunFolder, find: Find) -> None:
+    manifest = read_table(run.manifest, MANIFEST)
+    place = manifest.schema.get_field_index("uri")
+    write_table(manifest.set_column(place, MANIFEST.field("uri"), pa.nulls(len(manifest), pa.string())), run.manifest)
+    before = run.manifest.read_bytes()
+    unseen = ReviewSession(run, "ann")
+    assert unseen.state(most=1)["images"] is False
+    assert unseen.images.jpeg(find("Bo/1.png"), "small") is None
+    seen = ReviewSession(run, "ann", images=[run.root.parent / "images"])
+    assert seen.state(most=1)["images"] is True
+    assert (seen.images.jpeg(find("Bo/1.png"), "small") or b"").startswith(b"\xff\xd8")
+    assert run.manifest.read_bytes() == before
