@@ -361,14 +361,15 @@ def score_command(verdicts: Location, truth: Location) -> None:
 
 @main.command("report")
 @click.argument("run", type=RUN_AT)
-def report_command(run: Location) -> None:
-    """Write RUN/report.html anew."""
+@images_option
+def report_command(run: Location, images: tuple[Location, ...]) -> None:
+    """Write RUN/report.html; --images shows the faces of a run that doesn't know its images."""
     from purify.report.html import write_report
     from purify.storage.run_folder import RunFolder
 
     folder = RunFolder.at(run)
     folder.pull()
-    path = write_report(folder.root)
+    path = write_report(folder.root, images=images)
     folder.publish()
     answer({"report": folder.shown(path)}, as_json=False)
 

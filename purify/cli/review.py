@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from purify.cli.options import answer
+from purify.cli.options import answer, images_option
+from purify.storage.locations import Location
 
 
 def _address(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -19,17 +20,20 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
 
 @click.command("review")
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@images_option
 @click.option("--reviewer", help="Your name in the reviews; default: that of your account.")
 @click.option("--host", default="127.0.0.1", show_default=True, callback=_address, help="Address to serve at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port; default: a free one.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
-def review_command(run: Path, reviewer: str | None, host: str, port: int, open_browser: bool) -> None:
+def review_command(
+    run: Path, images: tuple[Location, ...], reviewer: str | None, host: str, port: int, open_browser: bool
+) -> None:
     """Serve a page to accept, reject or relabel the faces of RUN; writes RUN/reviews.parquet as you go."""
     import getpass
     import shlex
     import webbrowser
 
-    from purify.review.server import serve_review
+    from purify.review.web_server import serve_review
     from purify.storage.run_folder import RunFolder
 
     def ready(url: str) -> None:
@@ -39,7 +43,8 @@ def review_command(run: Path, reviewer: str | None, host: str, port: int, open_b
         if open_browser:
             webbrowser.open(url)
 
-    reviewed = serve_review(run, host=host, port=port, reviewer=reviewer or getpass.getuser(), ready=ready)
+    name = reviewer or getpass.getuser()
+    reviewed = serve_review(run, host=host, port=port, reviewer=name, ready=ready, images=images)
     folder = RunFolder(run)
     click.echo()
     answer({"reviewed": reviewed, "reviews": str(folder.reviews)}, as_json=False)

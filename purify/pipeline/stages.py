@@ -30,7 +30,8 @@ from purify.pipeline.training_stage import is_trained, round_model, training_of
 from purify.pipeline.training_tables import settle_by_drift, settle_first_table, settle_table
 from purify.pipeline.update_log import note_embedded
 from purify.progress import QUIET, ProgressBoard
-from purify.report.html import truth_figures, write_report
+from purify.report.html import write_report
+from purify.report.known_truth import truth_figures
 from purify.storage.files import read_table, write_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder

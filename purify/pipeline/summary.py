@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from purify.report.run_overview import rounds
 from purify.report.run_page import noise_estimate
-from purify.report.tables import rounds
 from purify.storage.files import read_json
 from purify.storage.run_folder import RunFolder
 

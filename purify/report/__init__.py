@@ -1,7 +1,7 @@
-"""What a run found, for people: figures, one self-contained page, and what the notebooks look with.
+"""The report of a run: figures, one self-contained page, and the helpers of the notebooks.
 
-The figures are functions from numbers to matplotlib figures (`purify.report.figures`); `purify.report.tables` and
-`purify.report.labels` make their arguments from a run that `read_run` has read.
+The figures are functions from numbers to matplotlib figures (`purify.report.figures`); `label_angles`,
+`label_findings` and `run_overview` compute their arguments from the tables that `read_run` returns.
 """
 
 from importlib import import_module

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from purify.report import labels, page, tables
-from purify.report.contact import contact_sheets
+from purify.report import known_truth, label_angles, label_findings, run_overview, template, verification_rows
+from purify.report.contact_sheets import contact_sheets
 from purify.report.figures import angle_histogram
-from purify.report.pictures import label_pictures, run_pictures, verification_pictures
+from purify.report.notices import notices
+from purify.report.page_figures import label_pictures, run_pictures, verification_pictures
+from purify.report.rule_settings import script_data, setting_values
 from purify.report.run_tables import RunTables, read_run
-from purify.report.settings import script_data, setting_values
-from purify.report.tables import truth_figures
+from purify.report.shown_images import with_images
+from purify.report.structure_truth import KnownPeople, merges_with_truth, mixed_with_truth
 from purify.storage.files import atomic_path
+from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import Flag
-
-__all__ = ["run_histogram", "truth_figures", "write_report"]
 
 _WORST = 25
 _CARDS = 12
@@ -30,18 +32,26 @@ _MERGES = 20
 _CONFUSED = 20
 
 
-def write_report(folder: Path) -> Path:
-    """Write ``report.html`` of the run in `folder`; returns its path.
+def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
+    """Write ``report.html`` of a run and return its path.
 
-    Verification is shown if the run has come that far, figures against truth if the manifest knows it.
+    Verification is shown if the run has measured it, figures against truth if the manifest knows it.
+
+    Parameters
+    ----------
+    folder
+        Of the run, such as ``purify analyze --out`` or ``purify run-flow`` writes.
+    images
+        Folders or tars in which the samples' images are looked up, for a run that doesn't know them.
 
     Raises
     ------
     InputError
-        If the folder holds no manifest, verdicts or class report, or a damaged one.
+        If the folder holds no manifest, verdicts or class report, or a damaged one, or `images` no image of it.
     """
     run = read_run(folder)
-    text = page.render(report_values(run))
+    run = replace(run, manifest=with_images(run.manifest, images))
+    text = template.render(report_values(run))
     path = RunFolder(folder).report
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -51,21 +61,24 @@ def write_report(folder: Path) -> Path:
 def run_histogram(manifest: pa.Table, verdicts: pa.Table, info: Mapping[str, Any]) -> Figure:
     """Angles to the dominant sub-center, with the run's threshold, and the truth where the manifest knows it."""
     threshold = info.get("config", {}).get("analyze", {}).get("threshold", 75.0)
-    return angle_histogram(tables.angle_groups(manifest, verdicts), threshold=threshold)
+    return angle_histogram(label_angles.angle_groups(manifest, verdicts), threshold=threshold)
 
 
 def report_values(run: RunTables) -> dict[str, Any]:
-    """All that the page says of a run."""
-    truth = truth_figures(run.manifest, run.verdicts)
-    mixed, merges = labels.mixed_labels(run.class_report, run.verdicts), labels.merge_proposals(run.class_report)
+    """All values that the page shows of a run."""
+    truth = known_truth.truth_figures(run.manifest, run.verdicts)
+    people = KnownPeople(run.manifest, run.verdicts)
+    mixed = mixed_with_truth(label_findings.mixed_labels(run.class_report, run.verdicts), people)
+    merges = merges_with_truth(label_findings.merge_proposals(run.class_report), run.verdicts, people)
+    merges.sort(key=lambda merge: not merge["applied"])
     structure = {
         "mixed": mixed[:_MIXED],
         "merges": merges[:_MERGES],
-        "confused": labels.confused_pairs(run.verdicts, most=_CONFUSED),
+        "confused": label_findings.confused_pairs(run.verdicts, most=_CONFUSED),
     }
-    classes = labels.worst_labels(run.class_report, most=_WORST)
+    classes = label_findings.worst_labels(run.class_report, most=_WORST)
     cards = [row for row in classes if row["flag"] != Flag.MIXED][:_CARDS]
-    shares = labels.subcenter_shares(run.verdicts, run.class_report)
+    shares = label_findings.subcenter_shares(run.verdicts, run.class_report)
     faces = contact_sheets(run, cards=cards, **structure)
     settings, pictures = setting_values(run), run_pictures(run, shares)
     return {
@@ -77,19 +90,23 @@ def report_values(run: RunTables) -> dict[str, Any]:
             "All settings of this run": _json(run.info, ("config",)),
             "Versions and inputs": _json(run.info, ("git_revision", "versions", "embeddings", "input_hashes")),
         },
-        "rounds": tables.rounds(run.info),
-        "counts": tables.counts(run.manifest, run.verdicts),
-        "noise": tables.noise_of(run.verdicts, calibrated=run.calibrated),
+        "rounds": run_overview.rounds(run.info),
+        "counts": run_overview.counts(run.manifest, run.verdicts),
+        "noise": run_overview.noise_of(run.verdicts, calibrated=run.calibrated),
         "truth": truth,
-        "truth_rows": tables.truth_rows(truth or {}),
-        "reasons": tables.reasons(run.verdicts),
-        "unusable": tables.unusable(run.manifest),
+        "truth_rows": known_truth.truth_rows(truth or {}),
+        "reasons": run_overview.reasons(run.verdicts),
+        "unusable": run_overview.unusable(run.manifest),
         "classes": [{**row, "shares": shares.of(row["label"]) if shares else []} for row in classes],
-        "flags": labels.flag_counts(run.class_report),
-        "flag_meanings": labels.FLAG_MEANINGS,
+        "flags": label_findings.flag_counts(run.class_report),
+        "flag_meanings": label_findings.FLAG_MEANINGS,
         "mixed_in_all": len(mixed),
         "mixed_open": sum(not row["settled"] for row in mixed),
+        "mixed_truth": _told([row["really_mixed"] for row in mixed if not row["settled"]]),
         "merges_in_all": len(merges),
+        "same_person": _merge_counts(merges, applied=True),
+        "look_alike": _merge_counts(merges, applied=False),
+        "notices": notices(run, faces_shown=faces["faces_shown"]),
         **faces,
         "cards": label_pictures(run, faces["cards"]),
         **settings,
@@ -99,15 +116,28 @@ def report_values(run: RunTables) -> dict[str, Any]:
     }
 
 
+def _merge_counts(merges: Sequence[Mapping[str, Any]], *, applied: bool) -> dict[str, Any]:
+    """Number ``n`` of the merges, carried out or only proposed, and what the ``truth`` says of them."""
+    told = [merge["one_person"] for merge in merges if merge["applied"] == applied]
+    return {"n": len(told), "truth": _told(told)}
+
+
+def _told(answers: Sequence[bool | None]) -> dict[str, int] | None:
+    """How many of the answers are ``right``, of those ``known``; None where none is known."""
+    known = [answer for answer in answers if answer is not None]
+    return {"right": sum(known), "known": len(known)} if known else None
+
+
 def _verification(evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
     if evaluation is None:
         return {"evaluation": None}
-    models = tables.ordered_models(evaluation)
+    models = verification_rows.ordered_models(evaluation)
     return {
         "evaluation": evaluation,
+        "gap": verification_rows.gap_closed(evaluation),
         "models": models,
-        "differences": tables.ordered_differences(evaluation),
-        "fars": tables.measured_fars(models),
+        "differences": verification_rows.ordered_differences(evaluation),
+        "fars": verification_rows.measured_fars(models),
         **verification_pictures(models),
     }
 

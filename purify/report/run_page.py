@@ -12,12 +12,12 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from purify.report import tables
+from purify.report import verification_rows
+from purify.report.face_selection import surest_removed
 from purify.report.figures import data_url, png_bytes
 from purify.report.html import run_histogram
-from purify.report.labels import worst_labels
+from purify.report.label_findings import worst_labels
 from purify.report.markdown import markdown_records, markdown_table, markdown_text, picture
-from purify.report.selection import surest_removed
 from purify.report.thumbnails import Face, face_sheets
 from purify.storage.files import read_json, read_table
 from purify.storage.run_folder import RunFolder
@@ -108,7 +108,7 @@ def _verification(evaluation: Mapping[str, Any] | None) -> list[str]:
             "AUC": model["auc"],
             "95 % interval": " to ".join(f"{bound:.4f}" for bound in model["auc_interval"]),
         }
-        for name, model in tables.ordered_models(evaluation).items()
+        for name, model in verification_rows.ordered_models(evaluation).items()
     ]
     return [f"## Verification on {evaluation['pairs']['used']:,} pairs of unseen people", markdown_records(rows)]
 

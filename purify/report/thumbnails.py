@@ -32,7 +32,7 @@ class Face:
     Attributes
     ----------
     picture
-        A data URL.
+        A data URL; empty: not at hand.
     sample_id, label
         The image, and the label as given.
     angle
@@ -60,10 +60,15 @@ class Face:
     truth: str | None
 
 
-def face_sheets(manifest: pa.Table, sheets: Mapping[str, pa.Table]) -> dict[str, list[Face]]:
-    """Faces of each sheet's verdicts; those whose image is not at hand are left out. No image is read twice."""
+def face_sheets(manifest: pa.Table, sheets: Mapping[str, pa.Table], *, or_text: bool = False) -> dict[str, list[Face]]:
+    """Faces of each sheet's verdicts without those whose image is not at hand. No image is read twice.
+
+    With `or_text`, faces come without pictures where no image at all is at hand.
+    """
     ids = {sample_id for verdicts in sheets.values() for sample_id in verdicts["sample_id"].to_pylist()}
     pictures = _pictures(manifest, sorted(ids))
+    if or_text and not pictures:
+        pictures = dict.fromkeys(ids, "")
     return {name: _faces(manifest, verdicts, pictures) for name, verdicts in sheets.items()}
 
 

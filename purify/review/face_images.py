@@ -1,4 +1,4 @@
-"""Pictures of the page: read and cut as training reads and cuts them, as small JPEGs, the last ones kept in memory."""
+"""The page's face images: JPEG thumbnails, decoded and cropped as in training, with a cache in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEPT = 4096  # about 30 MB
 _QUALITY = 88
 
 
-class Pictures:
+class FaceImages:
     """JPEGs by row; thread safe."""
 
     def __init__(self, samples: Samples) -> None:

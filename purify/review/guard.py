@@ -30,7 +30,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True)
-class Door:
+class AccessPolicy:
     """Where the page is served, and the secret that opens it.
 
     Attributes
@@ -48,11 +48,16 @@ class Door:
 
 
 def refusal(
-    door: Door, method: str, path: str, headers: Mapping[str, str], query: Mapping[str, str], cookies: Mapping[str, str]
+    access: AccessPolicy,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    query: Mapping[str, str],
+    cookies: Mapping[str, str],
 ) -> str | None:
     """Why a request is refused; None: it may pass. Names of `headers` are lower case."""
     host = headers.get("host", "")
-    if door.hosts and host not in door.hosts:
+    if access.hosts and host not in access.hosts:
         return "this address is not the page's own"
     origin = headers.get("origin")
     if origin is not None and origin != f"http://{host}":
@@ -61,7 +66,7 @@ def refusal(
         return None
     given = [headers.get(TOKEN_HEADER)]
     if method in _SAFE_METHODS:
-        given += [query.get("token"), cookies.get(door.cookie)]
-    if not any(value and hmac.compare_digest(value.encode(), door.token.encode()) for value in given):
+        given += [query.get("token"), cookies.get(access.cookie)]
+    if not any(value and hmac.compare_digest(value.encode(), access.token.encode()) for value in given):
         return "open the address that `purify review` printed: its token is missing, or of an earlier start"
     return None

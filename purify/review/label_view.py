@@ -24,7 +24,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Merge:
+class MergeProposal:
     """Another label that may be the same person: its place, the angle between the two, and faces that show it."""
 
     label: int
@@ -33,16 +33,16 @@ class Merge:
 
 
 @dataclass(frozen=True)
-class ClassPage:
+class LabelPage:
     """What the class report says of a label (schema `CLASS_REPORT`; empty: nothing), its groups and merges."""
 
     label: int
     facts: Mapping[str, Any]
     groups: Sequence[Group]
-    merges: Sequence[Merge]
+    merges: Sequence[MergeProposal]
 
 
-class Classes:
+class LabelIndex:
     """The labels of a run."""
 
     def __init__(self, samples: Samples, class_report: pa.Table) -> None:
@@ -65,25 +65,30 @@ class Classes:
         return {} if row is None else dict(self._report.slice(row, 1).to_pylist()[0])
 
     def search(self, words: str, *, most: int) -> list[int]:
-        """Labels that contain `words`, those that begin with them first; without words, those with a proposal."""
+        """Labels that contain `words`: equal ones first, then those that begin with them.
+
+        Without words, labels with a proposal.
+        """
         wanted = fold(words)
         if not wanted:
             return self._flagged[:most]
         found = [place for place, label in enumerate(self._folded) if wanted in label]
-        found.sort(key=lambda place: not self._folded[place].startswith(wanted))
+        found.sort(key=lambda place: (self._folded[place] != wanted, not self._folded[place].startswith(wanted)))
         return found[:most]
 
-    def page(self, label: int) -> ClassPage:
+    def page(self, label: int) -> LabelPage:
         """All of one label."""
         facts = self.facts(label)
         rows = self._samples.rows_of(label)
         groups = self._split(rows, facts.pop("split", None) or []) or self._subcenters(rows)
         merges = [
-            Merge(self._place[merge["label"]], merge["angle"], self._samples.rows_named(merge["evidence_ids"] or []))
+            MergeProposal(
+                self._place[merge["label"]], merge["angle"], self._samples.rows_named(merge["evidence_ids"] or [])
+            )
             for merge in facts.pop("merge_with", None) or []
             if merge["label"] in self._place
         ]
-        return ClassPage(label, facts, groups, merges)
+        return LabelPage(label, facts, groups, merges)
 
     def _split(self, rows: Rows, proposal: Sequence[Sequence[str]]) -> list[Group]:
         groups, left = [], rows

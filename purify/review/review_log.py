@@ -34,7 +34,7 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Standing:
+class StandingReview:
     """The review that holds for a row; `at` in microseconds since 1970, UTC."""
 
     decision: str
@@ -84,7 +84,7 @@ class ReviewLog:
         self._changed = np.zeros(len(sample_ids), np.int64)
         self._changed_by: dict[int, str | None] = {}
         self._reviewed = np.zeros(len(sample_ids), bool)
-        self._standing: dict[int, Standing] = {}
+        self._standing: dict[int, StandingReview] = {}
         self._reviews = REVIEWS.empty_table()
         self._seen: tuple[int, ...] | None = None
         self.refresh()
@@ -99,7 +99,7 @@ class ReviewLog:
         """Bool [N]: rows that someone decided."""
         return self._reviewed
 
-    def standing(self, row: int) -> Standing | None:
+    def standing(self, row: int) -> StandingReview | None:
         """The review that holds for a row."""
         return self._standing.get(row)
 
@@ -233,9 +233,9 @@ def _time_after(reviews: pa.Table) -> int:
     return max(time.time_ns() // 1000, (last or 0) + 1)
 
 
-def _standings(latest: pa.Table) -> list[Standing]:
+def _standings(latest: pa.Table) -> list[StandingReview]:
     columns: dict[str, list[Any]] = latest.set_column(4, "at", latest["at"].cast(pa.int64())).to_pydict()
     return [
-        Standing(*values)
+        StandingReview(*values)
         for values in zip(*(columns[name] for name in ("decision", "new_label", "reviewer", "at")), strict=True)
     ]

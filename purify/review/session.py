@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from purify.errors import InputError
-from purify.review.face_images import Pictures
-from purify.review.label_view import Classes, Group
-from purify.review.queue import build_queue, page_of
+from purify.report.shown_images import with_images
+from purify.review.face_images import FaceImages
+from purify.review.label_view import Group, LabelIndex
 from purify.review.review_log import ReviewLog
+from purify.review.review_queue import build_queue, page_of
 from purify.review.samples import Rows, build_samples
 from purify.review.shown_evidence import EvidenceIndex
 from purify.storage.files import read_table
+from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
 
@@ -40,31 +42,41 @@ _FACTS = (
 )
 
 
-class Desk:
-    """The run, its queue, its evidence and its reviews.
+class ReviewSession:
+    """A run with its queue, its evidence and its reviews.
+
+    Parameters
+    ----------
+    run, reviewer
+        The run, and the name that its new reviews carry.
+    images
+        Folders or tars in which the samples' images are looked up, for a run that doesn't know them.
 
     Raises
     ------
     InputError
-        If the folder is no run with verdicts, or a file in it is damaged.
+        If the folder is no run with verdicts, a file in it is damaged, or `images` hold none of its images.
     """
 
-    def __init__(self, run: RunFolder, reviewer: str) -> None:
+    def __init__(self, run: RunFolder, reviewer: str, *, images: Sequence[Location] = ()) -> None:
         if not run.manifest.exists():
-            raise InputError(f"{run.root}: no run with verdicts in this folder; give what `purify run-flow` made")
+            raise InputError(
+                f"{run.root}: no run with verdicts in this folder; give the folder of `purify run-flow` or "
+                "`purify analyze --out`"
+            )
         verdicts = read_table(run.verdicts, VERDICTS)
         if not len(verdicts):
             raise InputError(f"{run.verdicts}: no verdicts, so there is nothing to review")
-        self.samples = build_samples(read_table(run.manifest, MANIFEST), verdicts)
+        self.samples = build_samples(with_images(read_table(run.manifest, MANIFEST), images), verdicts)
         report = read_table(run.class_report, CLASS_REPORT) if run.class_report.exists() else CLASS_REPORT.empty_table()
         self._name = run.root.resolve().name
         self._reviewer = reviewer
         self._start = secrets.token_hex(4)
         self._queue = build_queue(self.samples)
         self._evidence = EvidenceIndex(self.samples)
-        self._classes = Classes(self.samples, report)
+        self._labels = LabelIndex(self.samples, report)
         self._place = {label: place for place, label in enumerate(self.samples.labels)}
-        self.pictures = Pictures(self.samples)
+        self.images = FaceImages(self.samples)
         self.log = ReviewLog(run.reviews, self.samples.ids, reviewer)
 
     @property
@@ -81,9 +93,9 @@ class Desk:
         rows = page_of(self._queue.views["informative"], self.log.reviewed, start=0, most=1).rows.tolist()
         for row in rows:
             evidence = self._evidence.of(row)
-            self.pictures.jpeg(row, "large")
+            self.images.jpeg(row, "large")
             for shown in (*evidence.own, *evidence.other, *evidence.neighbors):
-                self.pictures.jpeg(int(shown), "small")
+                self.images.jpeg(int(shown), "small")
 
     def state(self, *, most: int) -> dict[str, Any]:
         """What a tab must know before it asks for anything, and its first items, up to `most`."""
@@ -93,14 +105,19 @@ class Desk:
             "run": self._name,
             "reviewer": self._reviewer,
             "start": self._start,
-            "views": {name: len(order) for name, order in self._queue.views.items()},
+            "images": bool(self.samples.uris) and any(uri is not None for uri in self.samples.uris),
         }
 
     def changes(self, seen: int, *, also: Iterable[int] = ()) -> dict[str, Any]:
         """Reviews that came, changed or went (null) after a version, those of `also`, and how far the work is."""
         progress = self._progress()  # before the rows: see `state`
         rows = dict.fromkeys([*self.log.changed_since(seen).tolist(), *also])
-        return {"reviews": {row: self._review(row) for row in rows}, **progress}
+        labels = {int(self.samples.label_index[row]) for row in rows}
+        return {
+            "reviews": {row: self._review(row) for row in rows},
+            "labels": {label: self._reviewed(label) for label in sorted(labels)},
+            **progress,
+        }
 
     def page(self, view: str, label: int | None, *, start: int, most: int) -> dict[str, Any]:
         """Items of a view, or of one label in it, that nobody has decided yet."""
@@ -137,12 +154,12 @@ class Desk:
         """Labels that contain `words`; without words, those with a proposal to split or merge, or a weak majority."""
         return [
             {"place": place, "label": self.samples.labels[place], **self._class_facts(place)}
-            for place in self._classes.search(words, most=most)
+            for place in self._labels.search(words, most=most)
         ]
 
     def label(self, label: int) -> dict[str, Any]:
         """A label with its groups and merges."""
-        page = self._classes.page(label)
+        page = self._labels.page(label)
         return {
             "place": label,
             "label": self.samples.labels[label],
@@ -166,13 +183,17 @@ class Desk:
 
     def _class_facts(self, label: int) -> dict[str, Any]:
         rows = self.samples.rows_of(label)
-        facts: Mapping[str, Any] = self._classes.facts(label)
+        facts: Mapping[str, Any] = self._labels.facts(label)
         return {
             "n": len(rows),
             "flag": facts.get("flag"),
             "noise_rate": _plain(facts.get("noise_rate")),
-            "reviewed": int(np.count_nonzero(self.log.reviewed[rows])),
+            "version": self.log.version,
+            "reviewed": self._reviewed(label),
         }
+
+    def _reviewed(self, label: int) -> int:
+        return int(np.count_nonzero(self.log.reviewed[self.samples.rows_of(label)]))
 
     def _faces(self, rows: Rows) -> list[dict[str, Any]]:
         chosen = self.samples.verdicts.select(["label", "decision", "new_label", "angle_dominant", "sample_id"])
@@ -194,6 +215,7 @@ class Desk:
             "n_reviewed": int(np.count_nonzero(reviewed)),
             "n_borderline": int(np.count_nonzero(borderline)),
             "n_borderline_reviewed": int(np.count_nonzero(reviewed & borderline)),
+            "left": {name: int(np.count_nonzero(~reviewed[order])) for name, order in self._queue.views.items()},
         }
 
 

@@ -14,7 +14,7 @@ _MOST = 8
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ShownEvidence:
     """Rows to show, the most telling first: of the given label, of the other label, and the neighbors."""
 
     own: Rows
@@ -34,11 +34,11 @@ class EvidenceIndex:
         self._bounds = np.concatenate([[0], np.cumsum(pc.list_value_length(named).to_numpy())]).astype(np.int64)
         self._neighbors = _positions(pc.list_flatten(named), samples.ids)
 
-    def of(self, row: int) -> Evidence:
-        """Evidence of a row; the face itself is not among it."""
+    def of(self, row: int) -> ShownEvidence:
+        """ShownEvidence of a row; the face itself is not among it."""
         other = int(self._other[row])
         neighbors = self._neighbors[self._bounds[row] : self._bounds[row + 1]]
-        return Evidence(
+        return ShownEvidence(
             own=self._typical(int(self._samples.label_index[row]), row),
             other=self._typical(other, row) if other >= 0 else neighbors[:0],
             neighbors=neighbors[(neighbors >= 0) & (neighbors != row)][:_MOST],

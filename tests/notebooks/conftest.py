@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from purify.report.notebook import run_to_look_at
 from purify.storage.run_folder import RunFolder
+from purify_demo.small_run import run_to_look_at
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ from nbclient import NotebookClient
 
 from purify.errors import InputError
 from purify.report import read_run
-from purify.report.notebook import run_to_look_at
-from purify.report.tables import counts, truth_figures
+from purify.report.known_truth import truth_figures
+from purify.report.run_overview import counts
 from purify.storage.run_folder import RunFolder
+from purify_demo.small_run import run_to_look_at
 
 OF_RUNS = ["compare_runs", "inspect_class", "noise_statistics"]
 #: Name -> figures in the committed outputs, at least.

@@ -16,8 +16,8 @@ from PIL import Image
 from purify.errors import InputError
 from purify.evaluation.detection import score_verdicts
 from purify.report.html import write_report
+from purify.report.run_overview import noise_of
 from purify.report.run_tables import read_run
-from purify.report.tables import noise_of
 from purify.storage.files import read_json, read_table, write_json, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import MANIFEST, REVIEWS, VERDICTS

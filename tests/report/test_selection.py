@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from purify.report.labels import confused_pairs, subcenter_shares, worst_labels
-from purify.report.selection import at_angles, borderline, by_ids, hardest_kept, surest_removed
-from purify.report.tables import counts
+from purify.report.face_selection import at_angles, borderline, by_ids, hardest_kept, surest_removed
+from purify.report.label_findings import confused_pairs, subcenter_shares, worst_labels
+from purify.report.run_overview import counts
 from purify.tables.schema import VERDICTS
 from tests.report.sample_run import RunRow, verdict_table
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from purify.report.tables import angle_groups, truth_figures, unusable
+from purify.report.known_truth import truth_figures
+from purify.report.label_angles import angle_groups
+from purify.report.run_overview import unusable
 from purify.storage.files import read_table
 from purify.tables.schema import MANIFEST, VERDICTS
 from tests.report.sample_run import SAMPLES, Sample, build_run

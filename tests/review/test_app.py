@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
 from purify.cli import main
-from purify.review.app import PAGE, build_app
-from purify.review.guard import HEADERS, Door
-from purify.review.session import Desk
+from purify.review.guard import HEADERS, AccessPolicy
+from purify.review.session import ReviewSession
+from purify.review.web_app import PAGE, build_app
 from purify.storage.run_folder import RunFolder
 from purify.tables.reviews import read_reviews
 from purify.tables.schema import Flag, Reason
@@ -26,8 +26,8 @@ DECISION = {"tab": "1", "seen": 0, "actions": [{"rows": [0], "decision": "drop",
 @pytest.fixture
 def stranger(run: RunFolder) -> Iterator[TestClient]:
     """A client without the token."""
-    door = Door(frozenset({HOST, "localhost:8642"}), "purify-review-8642", TOKEN)
-    with TestClient(build_app(Desk(run, "ann"), door), base_url=BASE) as client:
+    access = AccessPolicy(frozenset({HOST, "localhost:8642"}), "purify-review-8642", TOKEN)
+    with TestClient(build_app(ReviewSession(run, "ann"), access), base_url=BASE) as client:
         yield client
 
 

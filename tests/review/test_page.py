@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
 from purify.cli import main
-from purify.storage.files import read_table
+from purify.storage.files import read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.reviews import latest_reviews, read_reviews
-from purify.tables.schema import CLEANED, REMOVED, VERDICTS
-from tests.review.small_run import EMOJI, HOSTILE, LONG, MARKUP, SAMPLES
+from purify.tables.schema import CLEANED, MANIFEST, REMOVED, VERDICTS
+from tests.review.small_run import EMOJI, HOSTILE, LONG, MARKUP, SAMPLES, build_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -42,9 +43,9 @@ class Servers:
 
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start(self, run: RunFolder) -> str:
+    def start(self, run: RunFolder, *options: str) -> str:
         """Start one and return the page's address."""
-        command = [sys.executable, "-m", "purify", "review", str(run.root), "--reviewer", "ann"]
+        command = [sys.executable, "-m", "purify", "review", str(run.root), "--reviewer", "ann", *options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.processes.append(process)
         assert process.stdout is not None
@@ -93,6 +94,13 @@ def _press(page: Page, key: str) -> str:
     page.keyboard.press(key)
     expect(page.locator(_SUBJECT)).not_to_have_text(sample)
     return sample
+
+
+def _open_label(page: Page, label: str) -> None:
+    page.keyboard.press("/")
+    page.fill("#search-words", label)
+    page.keyboard.press("Enter")
+    expect(page.locator("#label-page h2 .label")).to_have_text(label)
 
 
 def _all_saved(page: Page) -> None:
@@ -243,6 +251,139 @@ def test_a_split_a_merge_and_a_search(page: Page, servers: Servers, run: RunFold
     page.wait_for_selector("#review.item:not([hidden])")
 
 
+@pytest.mark.parametrize(
+    ("typed", "moves", "new_label"),
+    [
+        ("an", 0, "Ann"),  # the one match
+        ("an", 1, "an"),  # ... unless the new label below it is chosen
+        ("bo", 0, "Bo"),  # several match, one exactly but for its case
+        ("bo 2", 0, "Bo_2"),
+        ("o", 1, "Bo_2"),  # several match: the highlighted one
+        ("Someone new", 0, "Someone new"),
+    ],
+)
+def test_enter_takes_the_highlighted_label(
+    page: Page, servers: Servers, run: RunFolder, typed: str, moves: int, new_label: str
+) -> None:
+    plain = [sample for sample in SAMPLES if sample.label in ("Ann", "Bo", "Bo_2")]
+    run = build_run(run.root.parent / "plain", plain)
+    _open(page, servers.start(run))
+    page.route("**/api/labels*", _late)  # Enter comes before the list of what was typed
+    sample = _subject(page)
+    page.keyboard.press("r")
+    page.fill("#relabel-name", typed)
+    if moves:
+        expect(page.locator("#relabel-found .label").last).to_have_text(typed)  # the new label
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator(_SUBJECT)).not_to_have_text(sample)
+    _all_saved(page)
+    assert _decided(run) == {sample: ("relabel", new_label)}
+
+
+def test_dropping_a_group_keeps_its_proposed_relabels(page: Page, servers: Servers, run: RunFolder) -> None:
+    _open(page, servers.start(run))
+    _open_label(page, "Ann")
+    second = page.locator("section.group", has_text="Person 2")
+    expect(second).to_contain_text("1 proposed relabel is kept when the group is dropped.")
+    second.get_by_role("button", name="Drop", exact=True).click()
+    expect(page.locator("#toast")).to_contain_text("1 faces: drop. 1 proposed relabel is kept")
+    _all_saved(page)
+    assert _decided(run) == {"Ann/second.png": ("drop", None)}
+    second.get_by_role("button", name="Drop", exact=True).click()  # only the relabel is left
+    expect(page.locator("#toast")).to_contain_text("Nothing is dropped. 1 proposed relabel is kept")
+    assert _decided(run) == {"Ann/second.png": ("drop", None)}
+
+
+def test_all_counters_follow_decisions_groups_undo_and_other_tabs(page: Page, servers: Servers, run: RunFolder) -> None:
+    address = servers.start(run)
+    _open(page, address)
+    other = page.context.new_page()
+    _open(other, address)
+
+    def counts(tab: Page, *, left: int, reviewed: int, removed: int) -> None:
+        _progress(tab, f"{reviewed} of {len(SAMPLES)} faces reviewed")
+        expect(tab.locator("#view option[value=informative]")).to_have_text(f"most informative first ({left} left)")
+        expect(tab.locator("#view option[value=removed]")).to_have_text(f"removed or left open ({removed} left)")
+
+    n = len(SAMPLES)
+    counts(page, left=n, reviewed=0, removed=4)
+    first = _press(page, "d")  # Bo/left.png; the next face of Bo came with the same answer
+    for tab in (page, other):
+        counts(tab, left=n - 1, reviewed=1, removed=3)
+    _open_label(page, "Bo")
+    expect(page.locator("#label-page .said")).to_contain_text("6 images \u00b7 1 reviewed")
+    _open_label(other, "Bo")
+    group = page.locator("section.group", has_text="Sub-center 0")
+    theirs = other.locator("section.group", has_text="Sub-center 0")
+    expect(group).to_contain_text("5 of 6 chosen")
+    group.get_by_role("button", name="Keep as").click()
+    for tab, card in ((page, group), (other, theirs)):
+        expect(card).to_contain_text("0 of 6 chosen")
+        expect(tab.locator("#label-page .said")).to_contain_text("6 reviewed")
+        expect(card.locator(".tag.keep")).to_have_count(5)
+        counts(tab, left=n - 6, reviewed=6, removed=2)
+    page.keyboard.press("u")
+    for tab, card in ((page, group), (other, theirs)):
+        expect(card).to_contain_text("5 of 6 chosen")
+        expect(tab.locator("#label-page .said")).to_contain_text("1 reviewed")
+        counts(tab, left=n - 1, reviewed=1, removed=3)
+    assert _decided(run) == {first: ("drop", None)}
+    page.keyboard.press("/")
+    page.fill("#search-words", "bo")
+    expect(page.locator("#search-found button", has_text="6 images")).to_contain_text("1 reviewed")
+
+
+def test_the_count_of_a_label_beside_a_face_is_that_of_now(page: Page, servers: Servers, run: RunFolder) -> None:
+    only = [sample for sample in SAMPLES if sample.label == "Ann"]
+    _open(page, servers.start(build_run(run.root.parent / "only", only)))
+    facts = page.locator("#review .facts")
+    for reviewed in range(4):  # these faces all came before the first decision
+        expect(facts).to_contain_text(f"9, {reviewed} reviewed")
+        _press(page, "k")
+    page.keyboard.press("u")
+    expect(facts).to_contain_text("9, 3 reviewed")
+
+
+def test_a_finished_view_goes_on_when_a_decision_is_taken_back_elsewhere(
+    page: Page, servers: Servers, run: RunFolder
+) -> None:
+    address = servers.start(build_run(run.root.parent / "two", [s for s in SAMPLES if s.label == "Bo_2"]))
+    _open(page, address)
+    other = page.context.new_page()
+    _open(other, address)
+    for _ in range(2):
+        _press(page, "k")
+    page.keyboard.press("k")
+    expect(page.locator("#review")).to_contain_text("Nothing is left in this view.")
+    other.keyboard.press("u")
+    expect(page.locator(_SUBJECT)).to_contain_text("Bo_2/")
+    expect(page.locator("#view option[value=informative]")).to_contain_text("(1 left)")
+
+
+def test_a_run_without_images_is_reviewed_by_name_until_they_are_given(
+    page: Page, servers: Servers, run: RunFolder
+) -> None:
+    manifest = read_table(run.manifest, MANIFEST)
+    nulls = {name: pa.nulls(len(manifest), MANIFEST.field(name).type) for name in ("uri", "width", "height", "sha256")}
+    columns = [nulls.get(name, manifest[name]) for name in MANIFEST.names]
+    write_table(pa.table(columns, schema=MANIFEST), run.manifest)
+    before = run.manifest.read_bytes()
+    _open(page, servers.start(run))
+    expect(page.locator("#no-images")).to_be_visible()
+    expect(page.locator("#no-images")).to_contain_text("purify review RUN --images FOLDER")
+    assert page.locator("img").count() == 0
+    assert "Ann/unsure.png" in (page.text_content(".evidence") or "")
+    sample = _press(page, "d")
+    _all_saved(page)
+    servers.kill()
+    _open(page, servers.start(run, "--images", str(run.root.parent / "images")))
+    expect(page.locator("#no-images")).to_be_hidden()
+    expect(page.locator(".subject img.face")).to_have_js_property("naturalWidth", 448)  # its size isn't known
+    assert _decided(run) == {sample: ("drop", None)}
+    assert run.manifest.read_bytes() == before
+
+
 def test_hostile_names_are_text_everywhere(page: Page, servers: Servers, run: RunFolder) -> None:
     _open(page, servers.start(run))
     seen = set()
@@ -264,9 +405,11 @@ def test_hostile_names_are_text_everywhere(page: Page, servers: Servers, run: Ru
         expect(page.locator("#search-found li")).to_have_count(1)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.keyboard.press("Escape")
+    sample = _subject(page)
     page.keyboard.press("r")
     page.fill("#relabel-name", MARKUP)
     page.keyboard.press("Enter")
+    expect(page.locator(_SUBJECT)).not_to_have_text(sample)
     _all_saved(page)
     assert [*_decided(run).values()] == [("relabel", MARKUP)]
     assert page.title() == "Review run 1"
@@ -296,8 +439,8 @@ def test_pictures_come_from_the_run_and_a_lost_server_is_told(page: Page, server
     expect(picture).to_have_js_property("naturalWidth", 40)
     servers.kill()
     sample = _press(page, "d")
-    page.wait_for_selector("#trouble:not([hidden])")
-    assert "Not saved yet" in (page.text_content("#trouble") or "")
+    expect(page.locator("#trouble")).to_contain_text("Not saved yet")
+    expect(page.locator("#trouble")).to_be_visible()
     assert page.text_content("#saved") == "saving 1 ..."
     assert not run.reviews.exists(), sample
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purify.review.review_log import Action, ReviewLog, Standing
+from purify.review.review_log import Action, ReviewLog, StandingReview
 from purify.storage.files import write_table
 from purify.tables.reviews import latest_reviews, read_reviews, update_reviews
 from purify.tables.schema import REVIEWS, Decision
@@ -131,7 +131,7 @@ def test_two_processes_hear_of_each_other(path: Path) -> None:
     ann.refresh()
     assert _in_memory(ann) == _in_memory(bea) == _on_disk(path) == {"s1": ("keep", None), "s2": ("drop", None)}
     standing = ann.standing(2)
-    assert isinstance(standing, Standing)
+    assert isinstance(standing, StandingReview)
     assert standing.reviewer == "bea"
     path.unlink()
     ann.refresh()

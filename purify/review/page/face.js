@@ -1,7 +1,7 @@
 // One face to decide on, with the evidence beside it.
 
 import { degrees, el, label, percent } from "./dom.js";
-import { picture, reviewOf } from "./server.js";
+import { hasImages, picture, reviewOf, reviewedNote } from "./server.js";
 
 const REASONS = {
   near_dominant: "near the faces of its label",
@@ -9,8 +9,8 @@ const REASONS = {
   non_dominant_subcenter: "at another sub-center of its label",
   closer_to_other_label: "closer to another label",
   open_set: "like no label of the set",
-  second_identity: "of the smaller of two people under its label",
-  duplicate_of: "its label is another spelling of a larger one",
+  second_identity: "in a smaller group of a label that mixes people",
+  duplicate_of: "its label is another name of the same person",
   uncertain: "doubtful",
   too_few_to_judge: "too few images to judge",
 };
@@ -22,8 +22,9 @@ export function inWords(decided) {
   return [{ keep: "keep", drop: "drop", review: "left to a person" }[decided.decision]];
 }
 
-// A picture, or a word where there is none.
+// The image of a row, or "no image" where it can't be had; null in a run without images.
 export function face(row, alt, size = "small") {
+  if (!hasImages()) return null;
   const image = el("img", { class: "face", src: picture(row, size), alt, loading: size === "small" ? "lazy" : "eager", decoding: "async", draggable: "false" });
   image.addEventListener("error", () => image.replaceWith(el("div", { class: "face none", role: "img", "aria-label": `${alt}: no image` }, "no image")));
   return image;
@@ -35,11 +36,14 @@ export function tag(one) {
   return el("span", { class: `tag ${KINDS[decided.decision]}` }, mark, ...inWords(decided));
 }
 
-// Faces in a row; their labels are said where they aren't all `expected`.
+// The caption of a face; it names the sample in a run without images.
+export const caption = (one, ...words) => el("figcaption", { title: one.sample_id }, ...(hasImages() ? [] : [label(one.sample_id), " "]), degrees(one.angle_dominant), ...words);
+
+// Faces in a row, with those labels that are not `expected`.
 export function strip(faces, what, expected = null) {
   return el("ul", { class: "strip" }, ...faces.map((one, i) =>
     el("li", {}, el("figure", {}, face(one.row, `${what} ${i + 1}`),
-      el("figcaption", { title: one.sample_id }, degrees(one.angle_dominant), ...(one.label === expected ? [] : [" ", label(one.label)]))))));
+      caption(one, ...(one.label === expected ? [] : [" ", label(one.label)]))))));
 }
 
 function section(title, faces, what, empty, expected = null) {
@@ -54,12 +58,12 @@ export function showItem(root, item, actions) {
   const button = (kind, key, run, ...words) => el("button", { type: "button", class: kind, "data-key": key, onclick: run, disabled: !run }, ...words, el("kbd", {}, key));
   const proposed = proposal(item);
   const facts = [
-    ["label right", percent(item.p_clean)],
+    ["label is right", percent(item.p_clean)],
     ["angle to its label", degrees(item.angle_dominant)],
-    ["angle to the other", degrees(item.angle_other)],
-    ["other right", percent(item.p_other)],
+    ["angle to the other label", degrees(item.angle_other)],
+    ["other label is right", percent(item.p_other)],
     ["neighbors agree", percent(item.neighbor_agreement)],
-    ["images of the label", `${item.class.n}, ${item.class.reviewed} reviewed`],
+    ["images of the label", el("span", {}, `${item.class.n}, `, reviewedNote(item.label_place))],
     ["rule", item.rule],
   ];
   const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
@@ -83,7 +87,7 @@ export function showItem(root, item, actions) {
     el("div", { class: "evidence" },
       section(["The label ", label(item.label)], item.own, "own face", "No other face under this label.", item.label),
       section(item.other_label ? ["The other label ", label(item.other_label)] : ["Another label"], item.other, "face of the other label", "No other label comes near.", item.other_label),
-      section(["Neighbors that show it"], item.neighbors, "neighbor", "None.")));
+      section(["Nearest neighbors"], item.neighbors, "neighbor", "None.")));
   // Whoever decides by a button stays on it.
   if (focused) (root.querySelector(`[data-key="${focused}"]:enabled`) ?? root.querySelector("#decide")).focus();
 }

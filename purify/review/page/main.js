@@ -1,9 +1,9 @@
-// The page: which face is shown, what the keys do, and what can be undone.
+// The page: the face on the screen, the keys, and undo.
 
 import { announce, byId, el, label, toast } from "./dom.js";
 import { setUpRelabel, setUpSearch } from "./dialogs.js";
 import { inWords, proposal, showItem } from "./face.js";
-import { openLabel } from "./label.js";
+import { openLabel, updateLabel } from "./label.js";
 import * as server from "./server.js";
 
 const AHEAD = 12; // items asked for at once
@@ -56,7 +56,7 @@ async function chooseView(view, place = null, name = null) {
   await advance();
 }
 
-// Show the next face that nobody has decided.
+// Show the next undecided face.
 async function advance(spoken = "") {
   if (deck.item) deck.behind.push(deck.item);
   deck.item = null;
@@ -78,7 +78,7 @@ function draw(item, spoken = "") {
   if (!item) {
     root.className = "";
     const what = deck.name === null ? ["Nothing is left in this view."] : ["Nothing is left of ", label(deck.name), "."];
-    root.replaceChildren(el("h2", {}, ...what), el("p", {}, "Choose another view above. What is reviewed counts when ", el("code", {}, "purify apply"), " is run with the reviews, or the run is resumed."),
+    root.replaceChildren(el("h2", {}, ...what), el("p", {}, "Choose another view above. The reviews take effect with ", el("code", {}, "purify apply"), " or when the run is resumed."),
       deck.place === null ? null : el("button", { type: "button", onclick: () => chooseView("informative") }, "All labels"));
     announce(`${spoken} Nothing is left in this view.`);
     return;
@@ -127,10 +127,7 @@ function undo() {
     }
     announce(`Taken back: ${rows.length} faces.`);
     if (rows.length === 1 && byId("label-page").hidden) await show(rows[0]);
-    else {
-      toast([`Taken back: ${rows.length} faces.`]);
-      if (!byId("label-page").hidden) openLabel(shownLabel, hooks);
-    }
+    else toast([`Taken back: ${rows.length} faces.`]);
   });
 }
 
@@ -141,11 +138,8 @@ function back() {
   draw(item, "Back.");
 }
 
-let shownLabel = null;
-
 async function open(place) {
   if (!(await openLabel(place, hooks))) return;
-  shownLabel = place;
   byId("review").hidden = true;
   byId("label-page").hidden = false;
   byId("label-page").focus();
@@ -204,6 +198,10 @@ document.addEventListener("keydown", (event) => {
 function progress(state) {
   byId("bar").max = state.n_borderline || 1;
   byId("bar").value = state.n_borderline_reviewed;
+  for (const option of byId("view").options) {
+    option.dataset.name ??= option.textContent;
+    option.textContent = `${option.dataset.name} (${state.left[option.value]} left)`;
+  }
   byId("progress-text").textContent = `${state.n_borderline_reviewed} of ${state.n_borderline} borderline, ${state.n_reviewed} of ${state.n} faces reviewed`;
 }
 
@@ -217,13 +215,17 @@ byId("keys-on").checked = localStorage.getItem("keys") !== "off";
 try {
   const state = await server.open((answer, rows) => {
     progress(answer);
+    updateLabel(rows);
     if (deck.item && rows.includes(deck.item.row)) draw(deck.item);
+    // A finished view goes on when a decision was taken back elsewhere.
+    else if (!deck.item && deck.ended && byId("label-page").hidden && rows.some((row) => !server.isReviewed(row))) chooseView(deck.view, deck.place, deck.name);
   });
+  byId("no-images").hidden = server.hasImages();
+  document.body.classList.toggle("named", !server.hasImages());
   progress(state);
   takePage(state.page);
   byId("run").textContent = state.run;
   document.title = `Review ${state.run}`;
-  for (const option of byId("view").options) option.textContent += ` (${state.views[option.value]})`;
   byId("view").value = "informative";
   await advance();
 } catch (error) {

@@ -1,22 +1,26 @@
-// The server: questions, decisions on their way to the disk, and what other tabs decided.
+// The server: queries, decisions on their way to the disk, and the decisions of other tabs.
 
-import { byId } from "./dom.js";
+import { byId, el } from "./dom.js";
 
 const RETRY_MS = 1000;
 const POLL_MS = 2000;
 const REFUSED = [404, 422];
+const GONE = "the server doesn't answer (if it was stopped, start `purify review` again and open the address it prints)";
 
 const tab = crypto.getRandomValues(new Uint32Array(4)).join("-"); // tells this tab's writes from those of others
 let token = new URLSearchParams(location.search).get("token") ?? "";
 let version = 0;
 let start = "";
+let images = true;
 const reviews = new Map(); // row -> review; what this tab knows and has decided
+const counts = new Map(); // place of a label -> { reviewed, version }
 const waiting = []; // decisions and undos that the server hasn't acknowledged, in order
 let sending = false;
 let listener = () => {};
 
 export const reviewOf = (row) => reviews.get(row) ?? null;
 export const isReviewed = (row) => reviews.has(row);
+export const hasImages = () => images;
 export const picture = (row, size) => `/faces/${start}/${row}/${size}`;
 
 async function ask(path, body = undefined) {
@@ -26,7 +30,7 @@ async function ask(path, body = undefined) {
     options.headers["content-type"] = "application/json";
     options.body = JSON.stringify(body);
   }
-  const response = await fetch(path, options);
+  const response = await fetch(path, options).catch(() => { throw new Error(GONE); });
   if (response.ok) return response.json();
   let why = `${response.status} ${response.statusText}`;
   try { why = (await response.json()).error ?? why; } catch { /* not of our server */ }
@@ -39,8 +43,12 @@ export const queue = (view, place, from, n) =>
     return page;
   });
 export const item = (row) => ask(`/api/items/${row}`).then(noteItem);
-export const search = (words) => ask(`/api/labels?q=${encodeURIComponent(words)}`);
+export const search = (words) => ask(`/api/labels?q=${encodeURIComponent(words)}`).then((found) => {
+  found.forEach((one) => noteCount(one.place, one));
+  return found;
+});
 export const labelPage = (place) => ask(`/api/labels/${place}`).then((page) => {
+  noteCount(place, page);
   page.groups.forEach((group) => group.faces.forEach(note));
   page.merges.forEach((merge) => [...merge.faces, ...merge.theirs].forEach(note));
   return page;
@@ -54,15 +62,26 @@ function note(one) {
 }
 
 function noteItem(item) {
+  noteCount(item.label_place, item.class);
   [item, ...item.own, ...item.other, ...item.neighbors].forEach(note);
   return item;
 }
+
+// Remember how many images of a label are reviewed, unless an earlier answer knew a later state.
+function noteCount(place, { reviewed, version: at }) {
+  if ((counts.get(place)?.version ?? -1) <= at) counts.set(place, { reviewed, version: at });
+}
+
+const inNumbers = (place) => `${counts.get(place)?.reviewed ?? 0} reviewed`;
+
+// "3 reviewed", kept up to date while it is on the page.
+export const reviewedNote = (place) => el("span", { "data-reviewed": place }, inNumbers(place));
 
 const onTheWay = () => new Set(waiting.flatMap((entry) => entry.action?.rows ?? []));
 
 export async function open(onChange) {
   const state = await ask("/api/state");
-  ({ token, start, version } = state);
+  ({ token, start, version, images } = state);
   state.page.items.forEach(noteItem);
   // The cookie opens the page from here on; the token needn't stay in the history of the browser.
   history.replaceState(null, "", location.pathname);
@@ -72,7 +91,7 @@ export async function open(onChange) {
   return state;
 }
 
-// Decide on rows; at once for this tab, then on the disk. `done` is told what became of it.
+// Decide on rows: at once in this tab, then on the disk. `done` gets the outcome.
 export function decide(rows, decision, newLabel, done) {
   const action = { rows, decision, new_label: newLabel, seen: version };
   for (const row of rows) reviews.set(row, { decision, new_label: newLabel, reviewer: null, at: null });
@@ -80,7 +99,7 @@ export function decide(rows, decision, newLabel, done) {
   send();
 }
 
-// Take back a decision of this tab (what `decide` was told), or, with null, the last one on the disk.
+// Take back a decision of this tab (the outcome of `decide`) or, with null, the last one on the disk.
 export function undo(entry, done) {
   waiting.push({ undo: entry, done });
   send();
@@ -96,6 +115,8 @@ function take(answer) {
     else reviews.set(row, answer.reviews[row]);
   }
   version = answer.version;
+  for (const [place, reviewed] of Object.entries(answer.labels)) noteCount(Number(place), { reviewed, version });
+  for (const node of document.querySelectorAll("[data-reviewed]")) node.textContent = inNumbers(Number(node.dataset.reviewed));
   listener(answer, rows);
 }
 
@@ -125,7 +146,7 @@ async function send() {
         trouble(`Not recorded: ${error.message}`);
         continue;
       }
-      trouble(`Not saved yet: ${reason(error)}. Keep this tab open; it goes on trying.`);
+      trouble(`Not saved yet: ${error.message}. Keep this tab open; it keeps trying.`);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       continue;
     }
@@ -145,12 +166,9 @@ async function poll() {
     if (!sending) take(answer);
     trouble("");
   } catch (error) {
-    trouble(`No answer: ${reason(error)}.`);
+    trouble(`No answer: ${error.message}.`);
   }
 }
-
-const reason = (error) =>
-  error.status ? error.message : "the server doesn't answer (was it ended? start `purify review` again, and open the address that it prints)";
 
 function show() {
   const note = byId("saved");

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from purify.report import tables
+from purify.report import label_angles
 from purify.report.run_tables import RunTables
 from purify.report.sweeps import Sweep
 
@@ -20,8 +20,8 @@ _DEFAULT_PRECISION = 0.95
 def setting_values(run: RunTables) -> dict[str, Any]:
     """``angle_rows``, ``precision_rows``, where the sliders stand, and ``sweeps`` for the script."""
     images = len(run.verdicts)
-    by_rule = tables.angle_sweeps(run.manifest, run.verdicts, calibrated=run.calibrated)
-    precision = tables.precision_settings(run.manifest, run.verdicts) if run.calibrated else None
+    by_rule = label_angles.angle_sweeps(run.manifest, run.verdicts, calibrated=run.calibrated)
+    precision = label_angles.precision_settings(run.manifest, run.verdicts) if run.calibrated else None
     at = by_rule["official"].at
     return {
         "angle_rows": [

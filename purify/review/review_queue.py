@@ -19,7 +19,7 @@ _BANDS = 5  # of the distance from one half
 
 
 @dataclass(frozen=True)
-class Queue:
+class ReviewQueue:
     """Orders of rows by the name of a view; each is most informative first.
 
     `borderline` is bool [N]: what the rule left to a person, and what it is unsure of.
@@ -30,14 +30,14 @@ class Queue:
 
 
 @dataclass(frozen=True)
-class Page:
+class QueuePage:
     """Some rows of a view, and the place after the last one looked at."""
 
     rows: Rows
     next_place: int
 
 
-def build_queue(samples: Samples) -> Queue:
+def build_queue(samples: Samples) -> ReviewQueue:
     """Order the samples: by how unsure the verdict is, in bands of a tenth, then by class.
 
     So the faces of one class come one after another, and what teaches most comes first. What the rule left to a
@@ -56,13 +56,13 @@ def build_queue(samples: Samples) -> Queue:
         "relabeled": column(pc.equal(decisions, Decision.RELABEL.value), False),
         "kept": column(pc.equal(decisions, Decision.KEEP.value), False),
     }
-    return Queue({name: order[mask[order]] for name, mask in chosen.items()}, borderline)
+    return ReviewQueue({name: order[mask[order]] for name, mask in chosen.items()}, borderline)
 
 
-def page_of(order: Rows, passed_over: npt.NDArray[np.bool_], *, start: int, most: int) -> Page:
+def page_of(order: Rows, passed_over: npt.NDArray[np.bool_], *, start: int, most: int) -> QueuePage:
     """Up to `most` rows of `order` from the place `start` on, without those of the mask ``passed_over[N]``."""
     ahead = np.flatnonzero(~passed_over[order[start:]])[:most] + start
-    return Page(order[ahead], int(ahead[-1]) + 1 if len(ahead) == most and most else len(order))
+    return QueuePage(order[ahead], int(ahead[-1]) + 1 if len(ahead) == most and most else len(order))
 
 
 def _values(*decisions: Decision) -> pa.Array:

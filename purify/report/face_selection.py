@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.report.tables import label_numbers
+from purify.report.label_angles import label_numbers
 from purify.tables.schema import Decision
 
 Rows = npt.NDArray[np.int64]

@@ -42,7 +42,7 @@ def _inline(name: str) -> Inline:
 def _environment() -> jinja2.Environment:
     """Everything is escaped; filters write numbers, and a dash for what isn't defined."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("purify.report", "page"),
+        loader=jinja2.PackageLoader("purify.report", "template"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

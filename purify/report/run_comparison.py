@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.analysis.round_changes import compare_rounds
-from purify.config import PurifyConfig, RoundsConfig
+from purify.config import RoundsConfig
 from purify.errors import InputError
-from purify.pipeline.manifest_analysis import analyze_manifest
-from purify.report.run_tables import RunTables, read_run, run_embeddings
-from purify.report.tables import counts, noise_of, truth_figures
-from purify.storage.run_folder import RunFolder
+from purify.report.known_truth import truth_figures
+from purify.report.run_overview import counts, noise_of
+from purify.report.run_tables import RunTables
 from purify.tables.schema import Decision
 
 _DECISIONS = tuple(decision.value for decision in Decision)
@@ -67,30 +65,6 @@ def compare_runs(before: RunTables, after: RunTables) -> RunComparison:
     np.add.at(moved, tuple(np.array([(numbers[a], numbers[b]) for a, b in pairs]).T), 1)
     changes = compare_rounds(2, old, new, RoundsConfig(most=2)).changes
     return RunComparison(_DECISIONS, moved, changes, _figures(before, after))
-
-
-def run_before(named: str | None, folder: Path | str, after: RunTables) -> RunTables:
-    """What to compare a run with.
-
-    The run that is `named`; else the first round of a run with several; else the same embeddings, judged by the fixed
-    angle of the rule `official`.
-    """
-    if named:
-        return read_run(named)
-    if len(after.info.get("rounds", [])) > 1:
-        return read_run(folder, round_number=1)
-    return judged_by(folder, after, "official")
-
-
-def judged_by(folder: Path | str, run: RunTables, rule: str) -> RunTables:
-    """The run as another rule would have judged it, from its embeddings and, where there is one, its checkpoint."""
-    place = RunFolder(Path(folder)).last_round
-    settings = PurifyConfig.model_validate(run.info.get("config", {}))
-    config = settings.model_copy(update={"analyze": settings.analyze.model_copy(update={"rule": rule})})
-    checkpoint = place.checkpoint if place.checkpoint.exists() else None
-    analysis = analyze_manifest(run.manifest, run_embeddings(folder, run), config, checkpoint_folder=checkpoint)
-    name = f"{run.name}, rule {rule}"
-    return replace(run, name=name, verdicts=analysis.verdicts, class_report=analysis.class_report, evaluation=None)
 
 
 def _figures(before: RunTables, after: RunTables) -> list[dict[str, Any]]:

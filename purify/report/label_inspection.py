@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from purify.analysis.search import cosines_to, unit
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
+from purify.report.face_selection import by_ids
+from purify.report.known_truth import label_truth
+from purify.report.label_angles import label_numbers
 from purify.report.run_tables import RunTables, run_embeddings
-from purify.report.selection import by_ids
 from purify.report.subcenter_sweep import SubcenterCount, sweep_subcenters
-from purify.report.tables import label_numbers, label_truth
 from purify.tables.schema import Flag
 
 _MOST_ROWS = 5000

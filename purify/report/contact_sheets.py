@@ -1,4 +1,4 @@
-"""The contact sheets of the report: which faces stand where, all read at once."""
+"""The contact sheets of the report: the faces of every section, read in one go."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from purify.report import selection
-from purify.report.labels import by_label
+from purify.report import face_selection
+from purify.report.label_findings import by_label
 from purify.report.run_tables import RunTables
 from purify.report.thumbnails import Face, face_sheets
 from purify.tables.schema import Decision
@@ -22,11 +22,12 @@ _OF_A_GROUP = 10
 _OF_A_LABEL = 5
 _OF_A_PAIR = 5
 _PAIRS = 8
+_TEXT_SHEETS = ("removed", "review", "relabeled", "borderline", "hard", "mixed ", "label ", "into ")
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A contact sheet of its own section; with `always` the section is there without faces, too."""
+    """A contact sheet with a section of its own, which an empty one has only with `always`."""
 
     id: str
     short: str
@@ -43,45 +44,79 @@ def contact_sheets(
     merges: Sequence[Mapping[str, Any]],
     confused: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The ``sheets``, the ``strips`` of faces by angle, and the four arguments with their faces."""
-    verdicts = run.verdicts
-    edges = _angle_edges(verdicts)
-    chosen: dict[str, pa.Table] = {
-        "removed": selection.surest_removed(verdicts, most=_FACES),
-        "review": selection.least_sure_review(verdicts, most=_FACES),
-        "relabeled": selection.least_sure_relabeled(verdicts, most=_FACES),
-        "borderline": selection.borderline(verdicts, most=_FACES),
-        "hard": selection.hardest_kept(verdicts, most=_FACES),
+    """The ``sheets``, the ``strips`` of faces by angle, the four arguments with faces, and whether any is shown."""
+    edges = _angle_edges(run.verdicts)
+    chosen = {
+        **_chosen_by_decision(run.verdicts),
+        **_chosen_at_angles(run.verdicts, edges),
+        **_chosen_of_labels(run.verdicts, cards, merges),
+        **_chosen_of_groups(run.verdicts, mixed, confused),
     }
-    for i, table in enumerate(selection.at_angles(verdicts, edges, most=_OF_AN_ANGLE)):
-        chosen[f"angle {i}"] = table
-    rows = by_label(verdicts, [row["label"] for row in (*cards, *merges)] + [row["into"] for row in merges])
-    for i, row in enumerate(cards):
-        own = verdicts.take(pa.array(rows[row["label"]]))
-        chosen[f"typical {i}"], chosen[f"lost {i}"] = _typical(own, _OF_A_LABEL), _not_kept(own)
-    for i, row in enumerate(mixed):
-        for k, group in enumerate(row["groups"]):
-            chosen[f"mixed {i} {k}"] = selection.by_ids(verdicts, _evenly(group, _OF_A_GROUP))
-    for i, row in enumerate(merges):
-        shown = selection.by_ids(verdicts, row["evidence_ids"])
-        for side in ("label", "into"):
-            chosen[f"{side} {i}"] = _with_typical(shown, verdicts.take(pa.array(rows[row[side]])))
-    for i, row in enumerate(confused[:_PAIRS]):
-        chosen[f"confused {i}"] = selection.of_pair(verdicts, row["label"], row["other"], most=_OF_A_PAIR)
-    faces = face_sheets(run.manifest, chosen)
+    faces = face_sheets(run.manifest, chosen, or_text=True)
+    shown = any(face.picture for sheet in faces.values() for face in sheet)
+    if not shown:  # as text, only what the page says of no other face
+        faces |= {name: [] for name in faces if not name.startswith(_TEXT_SHEETS)}
     return {
+        "faces_shown": shown or not any(map(len, chosen.values())),
         "sheets": _sheets(faces),
-        "strips": _strips(verdicts, edges, faces),
+        "strips": _strips(run.verdicts, edges, faces),
         "cards": [
             {**row, "typical": faces[f"typical {i}"], "removed": faces[f"lost {i}"]} for i, row in enumerate(cards)
         ],
-        "mixed": [
-            {**row, "groups": [{"n": len(g), "faces": faces[f"mixed {i} {k}"]} for k, g in enumerate(row["groups"])]}
-            for i, row in enumerate(mixed)
-        ],
+        "mixed": [{**row, "groups": _groups(row, i, faces)} for i, row in enumerate(mixed)],
         "merges": [{**row, "small": faces[f"label {i}"], "large": faces[f"into {i}"]} for i, row in enumerate(merges)],
         "confused": [{**row, "faces": faces.get(f"confused {i}", [])} for i, row in enumerate(confused)],
     }
+
+
+def _chosen_by_decision(verdicts: pa.Table) -> dict[str, pa.Table]:
+    return {
+        "removed": face_selection.surest_removed(verdicts, most=_FACES),
+        "review": face_selection.least_sure_review(verdicts, most=_FACES),
+        "relabeled": face_selection.least_sure_relabeled(verdicts, most=_FACES),
+        "borderline": face_selection.borderline(verdicts, most=_FACES),
+        "hard": face_selection.hardest_kept(verdicts, most=_FACES),
+    }
+
+
+def _chosen_at_angles(verdicts: pa.Table, edges: np.ndarray) -> dict[str, pa.Table]:
+    tables = face_selection.at_angles(verdicts, edges, most=_OF_AN_ANGLE)
+    return {f"angle {i}": table for i, table in enumerate(tables)}
+
+
+def _chosen_of_labels(
+    verdicts: pa.Table, cards: Sequence[Mapping[str, Any]], merges: Sequence[Mapping[str, Any]]
+) -> dict[str, pa.Table]:
+    chosen = {}
+    rows = by_label(verdicts, [row["label"] for row in (*cards, *merges)] + [row["into"] for row in merges])
+    own = {label: verdicts.take(pa.array(places)) for label, places in rows.items()}
+    for i, row in enumerate(cards):
+        chosen[f"typical {i}"] = _typical(own[row["label"]], _OF_A_LABEL)
+        chosen[f"lost {i}"] = _not_kept(own[row["label"]])
+    for i, row in enumerate(merges):
+        evidence = face_selection.by_ids(verdicts, row["evidence_ids"])
+        for side in ("label", "into"):
+            chosen[f"{side} {i}"] = _with_typical(evidence, own[row[side]])
+    return chosen
+
+
+def _chosen_of_groups(
+    verdicts: pa.Table, mixed: Sequence[Mapping[str, Any]], confused: Sequence[Mapping[str, Any]]
+) -> dict[str, pa.Table]:
+    chosen = {}
+    for i, row in enumerate(mixed):
+        for k, group in enumerate(row["groups"]):
+            chosen[f"mixed {i} {k}"] = face_selection.by_ids(verdicts, _evenly(group, _OF_A_GROUP))
+    for i, row in enumerate(confused[:_PAIRS]):
+        chosen[f"confused {i}"] = face_selection.of_pair(verdicts, row["label"], row["other"], most=_OF_A_PAIR)
+    return chosen
+
+
+def _groups(row: Mapping[str, Any], i: int, faces: Mapping[str, Sequence[Face]]) -> list[dict[str, Any]]:
+    pairs = zip(row["groups"], row["people"], strict=True)
+    return [
+        {"n": len(group), "people": people, "faces": faces[f"mixed {i} {k}"]} for k, (group, people) in enumerate(pairs)
+    ]
 
 
 def _sheets(faces: Mapping[str, Sequence[Face]]) -> list[Sheet]:
@@ -129,7 +164,7 @@ def _with_typical(shown: pa.Table, own: pa.Table) -> pa.Table:
     names = set(own["sample_id"].to_pylist())
     first = [name for name in shown["sample_id"].to_pylist() if name in names]
     order = own.sort_by([("angle_dominant", "ascending"), ("sample_id", "ascending")])["sample_id"].to_pylist()
-    return selection.by_ids(own, list(dict.fromkeys([*first, *order]))[:_OF_A_LABEL])
+    return face_selection.by_ids(own, list(dict.fromkeys([*first, *order]))[:_OF_A_LABEL])
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:

@@ -12,9 +12,9 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from purify.errors import PurifyError
-from purify.review.guard import HEADERS, OPEN_PREFIX, Door, refusal
+from purify.review.guard import HEADERS, OPEN_PREFIX, AccessPolicy, refusal
 from purify.review.review_log import Action
-from purify.review.session import Desk
+from purify.review.session import ReviewSession
 from purify.tables.schema import Decision
 
 PAGE = Path(__file__).with_name("page")
@@ -34,9 +34,9 @@ _HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.i
 class _Guard:
     """Answers what the guard refuses, and puts its headers on every answer."""
 
-    def __init__(self, app: Callable[[_Message, _Receive, _Send], Awaitable[None]], door: Door) -> None:
+    def __init__(self, app: Callable[[_Message, _Receive, _Send], Awaitable[None]], access: AccessPolicy) -> None:
         self._app = app
-        self._door = door
+        self._access = access
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Pass a request on, or refuse it."""
@@ -54,7 +54,12 @@ class _Guard:
             await send(message)
 
         why = refusal(
-            self._door, request.method, request.url.path, request.headers, request.query_params, request.cookies
+            self._access,
+            request.method,
+            request.url.path,
+            request.headers,
+            request.query_params,
+            request.cookies,
         )
         app = self._app if why is None else JSONResponse({"error": why}, status_code=403)
         await app(scope, receive, send_guarded)
@@ -99,10 +104,10 @@ class Undo(_FromTab):
     id: int | None = None
 
 
-def build_app(desk: Desk, door: Door) -> FastAPI:
-    """The application of one run, behind one door."""
+def build_app(session: ReviewSession, access: AccessPolicy) -> FastAPI:
+    """The application of one run, behind one access."""
     app = FastAPI(title="purify review", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(_Guard, door=door)
+    app.add_middleware(_Guard, access=access)
     files = {path.name: path.read_bytes() for path in PAGE.iterdir()}
 
     @app.exception_handler(PurifyError)
@@ -112,7 +117,7 @@ def build_app(desk: Desk, door: Door) -> FastAPI:
     @app.get("/")
     async def index() -> Response:
         response = HTMLResponse(files["index.html"])
-        response.set_cookie(door.cookie, door.token, httponly=True, samesite="strict")
+        response.set_cookie(access.cookie, access.token, httponly=True, samesite="strict")
         return response
 
     @app.get(OPEN_PREFIX + "{name}")
@@ -124,7 +129,7 @@ def build_app(desk: Desk, door: Door) -> FastAPI:
 
     @app.get("/api/state")
     def state() -> Any:
-        return {"token": door.token, **desk.state(most=_FIRST_ITEMS)}
+        return {"token": access.token, **session.state(most=_FIRST_ITEMS)}
 
     @app.get("/api/queue")
     def queue(
@@ -133,29 +138,29 @@ def build_app(desk: Desk, door: Door) -> FastAPI:
         start: Annotated[int, Query(ge=0)] = 0,
         n: Annotated[int, Query(ge=1, le=_MOST_ITEMS)] = 12,
     ) -> Any:
-        if view not in desk.views or (label is not None and not desk.has_label(label)):
+        if view not in session.views or (label is not None and not session.has_label(label)):
             raise HTTPException(404)
-        return desk.page(view, label, start=start, most=n)
+        return session.page(view, label, start=start, most=n)
 
     @app.get("/api/items/{row}")
     def item(row: int) -> Any:
-        _require_rows(desk, [row])
-        return desk.item(row)
+        _require_rows(session, [row])
+        return session.item(row)
 
     @app.get("/api/labels")
     def labels(q: str = "", n: Annotated[int, Query(ge=1, le=_MOST_LABELS)] = 50) -> Any:
-        return desk.search(q, most=n)
+        return session.search(q, most=n)
 
     @app.get("/api/labels/{label}")
     def label(label: int) -> Any:
-        if not desk.has_label(label):
+        if not session.has_label(label):
             raise HTTPException(404)
-        return desk.label(label)
+        return session.label(label)
 
     @app.get("/faces/{start}/{row}/{size}")
     def face(row: int, size: Literal["small", "large"]) -> Response:
-        _require_rows(desk, [row])
-        jpeg = desk.pictures.jpeg(row, size)
+        _require_rows(session, [row])
+        jpeg = session.images.jpeg(row, size)
         if jpeg is None:
             raise HTTPException(404)
         # The address has the number of this start in it, so a kept picture is never of another run.
@@ -163,26 +168,26 @@ def build_app(desk: Desk, door: Door) -> FastAPI:
 
     @app.get("/api/changes")
     def changes(seen: Annotated[int, Query(ge=0)]) -> Any:
-        desk.log.refresh()
-        return desk.changes(seen)
+        session.log.refresh()
+        return session.changes(seen)
 
     @app.post("/api/reviews")
     def decide(body: Decisions) -> Any:
         for action in body.actions:
-            _require_rows(desk, action.rows)
+            _require_rows(session, action.rows)
         actions = [Action(action.rows, action.decision, action.new_label, action.seen) for action in body.actions]
-        outcomes = desk.log.record(actions, tab=body.tab)
+        outcomes = session.log.record(actions, tab=body.tab)
         conflicts = [row for outcome in outcomes for row in outcome.conflicts]
-        return {"outcomes": [asdict(outcome) for outcome in outcomes], **desk.changes(body.seen, also=conflicts)}
+        return {"outcomes": [asdict(outcome) for outcome in outcomes], **session.changes(body.seen, also=conflicts)}
 
     @app.post("/api/undo")
     def undo(body: Undo) -> Any:
-        rows = desk.log.undo(body.id, tab=body.tab)
-        return {"rows": rows, **desk.changes(body.seen)}
+        rows = session.log.undo(body.id, tab=body.tab)
+        return {"rows": rows, **session.changes(body.seen)}
 
     return app
 
 
-def _require_rows(desk: Desk, rows: Iterable[int]) -> None:
-    if any(not 0 <= row < len(desk.samples) for row in rows):
+def _require_rows(session: ReviewSession, rows: Iterable[int]) -> None:
+    if any(not 0 <= row < len(session.samples) for row in rows):
         raise HTTPException(404)

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from purify.report import figures, labels, tables
+from purify.report import figures, label_angles, label_findings
 from purify.report.canvas import data_url, horizontal_axis, svg_bytes
-from purify.report.labels import SubcenterShares
+from purify.report.label_findings import SubcenterShares
 from purify.report.run_tables import RunTables
 
 
 @dataclass(frozen=True)
-class Picture:
+class PageFigure:
     """A figure as a data URL, and the text that stands for it."""
 
     url: str
@@ -26,11 +26,11 @@ class Picture:
 
 def run_pictures(run: RunTables, shares: SubcenterShares | None) -> dict[str, Any]:
     """Figures of the whole run, and where the histogram's axis lies."""
-    groups = tables.angle_groups(run.manifest, run.verdicts)
+    groups = label_angles.angle_groups(run.manifest, run.verdicts)
     histogram = figures.angle_histogram(groups, threshold=run.threshold)
-    by_subcenter = tables.subcenter_groups(run.verdicts)
+    by_subcenter = label_angles.subcenter_groups(run.verdicts)
     rates = run.class_report["noise_rate"].to_numpy().astype(np.float64)
-    sweeps = tables.angle_sweeps(run.manifest, run.verdicts, calibrated=run.calibrated)
+    sweeps = label_angles.angle_sweeps(run.manifest, run.verdicts, calibrated=run.calibrated)
     return {
         "histogram": _picture(histogram, _angles_in_words(groups, run.threshold)),
         "axis": horizontal_axis(histogram),
@@ -50,7 +50,7 @@ def run_pictures(run: RunTables, shares: SubcenterShares | None) -> dict[str, An
 def label_pictures(run: RunTables, cards: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The cards, each with its ``histogram``; all on one axis of angles."""
     names = [card["label"] for card in cards]
-    groups = tables.label_angle_groups(run.manifest, run.verdicts, labels.by_label(run.verdicts, names))
+    groups = label_angles.label_angle_groups(run.manifest, run.verdicts, label_findings.by_label(run.verdicts, names))
     largest = max((float(np.nanmax(d)) for g in groups.values() for d in g.values() if np.isfinite(d).any()), default=0)
     return [
         {
@@ -64,7 +64,7 @@ def label_pictures(run: RunTables, cards: Sequence[Mapping[str, Any]]) -> list[d
     ]
 
 
-def verification_pictures(models: Mapping[str, Mapping[str, Any]]) -> dict[str, Picture | None]:
+def verification_pictures(models: Mapping[str, Mapping[str, Any]]) -> dict[str, PageFigure | None]:
     """Curves of the models, where the evaluation has any."""
     curves = {name: model["roc"] for name, model in models.items() if model.get("roc")}
     measured = any(model["tar_at_far"] for model in models.values())
@@ -78,8 +78,8 @@ def verification_pictures(models: Mapping[str, Mapping[str, Any]]) -> dict[str, 
     }
 
 
-def _picture(figure: Figure, alt: str) -> Picture:
-    return Picture(data_url(svg_bytes(figure), "svg+xml"), alt)
+def _picture(figure: Figure, alt: str) -> PageFigure:
+    return PageFigure(data_url(svg_bytes(figure), "svg+xml"), alt)
 
 
 def _angles_in_words(groups: Mapping[str, npt.NDArray[np.floating]], threshold: float) -> str:

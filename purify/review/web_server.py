@@ -7,55 +7,66 @@ import ipaddress
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
 
 from purify.errors import InputError
-from purify.review.app import build_app
-from purify.review.guard import Door
-from purify.review.session import Desk
+from purify.review.guard import AccessPolicy
+from purify.review.session import ReviewSession
+from purify.review.web_app import build_app
+from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _LAST_WORDS_SECONDS = 2
 
 
-def serve_review(run: Path, *, host: str, port: int, reviewer: str, ready: Callable[[str], None]) -> int:
-    """Serve the page of `run` until Ctrl-C, and return how many samples have a review then.
+def serve_review(
+    run: Path,
+    *,
+    host: str,
+    port: int,
+    reviewer: str,
+    ready: Callable[[str], None],
+    images: Sequence[Location] = (),
+) -> int:
+    """Serve the page of `run` until Ctrl-C, and return the number of reviewed samples.
 
     Parameters
     ----------
     host, port
         Address of this machine, as numbers, and port; 0: any free one.
     reviewer
-        Who decides here.
+        Name in the reviews.
     ready
         Called with the page's address, token included, once it answers.
+    images
+        Folders or tars in which the samples' images are looked up, for a run that doesn't know them.
 
     Raises
     ------
     InputError
         If the folder is no run with verdicts, or the address can't be had.
     """
-    desk = Desk(RunFolder(run), reviewer)
-    with contextlib.closing(desk.pictures), _listen(host, port) as listener:
+    session = ReviewSession(RunFolder(run), reviewer, images=images)
+    with contextlib.closing(session.images), _listen(host, port) as listener:
         port = listener.getsockname()[1]
-        door = _door(host, port)
+        access = _access_policy(host, port)
         config = uvicorn.Config(
-            build_app(desk, door),
+            build_app(session, access),
             access_log=False,
             log_level="warning",
             server_header=False,
             lifespan="off",
             timeout_graceful_shutdown=_LAST_WORDS_SECONDS,
         )
-        threading.Thread(target=desk.warm_up, daemon=True).start()
-        ready(f"http://{_in_url(host)}:{port}/?token={door.token}")
+        threading.Thread(target=session.warm_up, daemon=True).start()
+        ready(f"http://{_in_url(host)}:{port}/?token={access.token}")
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; requests under way are answered first
             uvicorn.Server(config).run(sockets=[listener])
-    return int(desk.log.reviewed.sum())
+    return int(session.log.reviewed.sum())
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -66,11 +77,11 @@ def _listen(host: str, port: int) -> socket.socket:
         raise InputError(f"--host {host} --port {port}: can't listen there: {error.strerror or error}") from error
 
 
-def _door(host: str, port: int) -> Door:
+def _access_policy(host: str, port: int) -> AccessPolicy:
     address = ipaddress.ip_address(host)
     names = (_in_url(host), *(_LOOPBACK_NAMES if address.is_loopback else ()))
     hosts = frozenset() if address.is_unspecified else frozenset(f"{name}:{port}" for name in names)
-    return Door(hosts, f"purify-review-{port}", secrets.token_urlsafe(24))
+    return AccessPolicy(hosts, f"purify-review-{port}", secrets.token_urlsafe(24))
 
 
 def _in_url(host: str) -> str:

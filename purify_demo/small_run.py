@@ -1,4 +1,4 @@
-"""A run to look at when there is none yet: made in seconds, of the demo set's invented people."""
+"""A finished run of the demo set in seconds, with drawn embeddings in place of a trained model's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from purify.config import IngestConfig, PurifyConfig
 from purify.embedding.store import EmbeddingWriter
+from purify.errors import InputError
 from purify.ingest.ingest import ingest
 from purify.pipeline.cleaned_tables import apply_files
 from purify.pipeline.manifest_analysis import analyze_manifest
@@ -25,14 +26,38 @@ _DIM = 64
 #: Length of what is an image's own, beside the 1 of its person; with it angles are those of a good extractor.
 _OWN = 0.75
 _SAVED_AGAIN = 0.03
+_PLACES = (Path("runs"), Path("../runs"))
+_SMALL_RUN = "demo-small"
+
+
+def run_to_look_at(named: str | None) -> Path:
+    """Folder of the run `named`; without a name, the newest demo run in ``runs`` or a small one made there.
+
+    Making the small one takes about 15 seconds, once (`small_demo_run`).
+
+    Raises
+    ------
+    InputError
+        If the named folder holds no verdicts.
+    """
+    if named:
+        if not RunFolder(Path(named)).verdicts.exists():
+            raise InputError(f"{named}: holds no verdicts; give the folder of a finished run")
+        return Path(named)
+    found = [path.parent for place in _PLACES for path in place.glob("demo-*/run.json")]
+    finished = [path for path in found if RunFolder(path).verdicts.exists()]
+    if finished:
+        return max(finished, key=lambda path: (path / "run.json").stat().st_mtime)
+    place = next((place for place in _PLACES if place.is_dir()), _PLACES[-1])
+    return small_demo_run(place / _SMALL_RUN).root
 
 
 def small_demo_run(folder: Path, *, seed: int = 0) -> RunFolder:
-    """Make a run in `folder`, or take the one that is there.
+    """Make a run in `folder`, unless it holds one already.
 
-    The pictures are the demo set's. Nothing is trained: the embeddings are drawn, a direction for each person and a
-    part that is the picture's own, as a good extractor would see them. So it shows what a run looks like, and says
-    nothing of how good any extractor is; ``make run`` trains one.
+    The images are a small demo set. The embeddings are random: one direction for each person plus a component of
+    each image's own, like those of a good extractor. The run shows what runs look like and says nothing about the
+    quality of any extractor; ``make run`` trains one.
     """
     run = RunFolder(folder)
     if run.cleaned.exists():

@@ -1,0 +1,111 @@
+"""Counts, reasons, rounds and the noise estimate of a run, as plain values for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.analysis.round_changes import STOP_MEANINGS, Stop
+from purify.evaluation.noise_rate import NoiseEstimate, estimate_noise
+from purify.report.known_truth import as_mask
+from purify.report.label_angles import label_numbers
+from purify.tables.schema import Decision, Reason, Status
+
+_UNUSABLE = 50
+_KEPT = pa.array([Decision.KEEP.value, Decision.RELABEL.value])
+#: What each reason means, for people.
+REASON_MEANINGS = {
+    Reason.NEAR_DOMINANT: "like the other images of its label",
+    Reason.FAR_FROM_DOMINANT: "far from the label's dominant sub-center, and near no other label",
+    Reason.NON_DOMINANT_SUBCENTER: "near enough, but at another sub-center than most of its label",
+    Reason.CLOSER_TO_OTHER_LABEL: "more like another label of the set",
+    Reason.OPEN_SET: "like no label of the set: a stranger, or no face",
+    Reason.SECOND_IDENTITY: "of the smaller group under a label that stands for two people",
+    Reason.DUPLICATE_OF: "its label is another spelling of the new one",
+    Reason.UNCERTAIN: "doubtful: kept, or left to a person, as asked",
+    Reason.TOO_FEW_TO_JUDGE: "its label has too few images to judge",
+    Reason.REVIEWED: "decided by a person",
+}
+
+
+def counts(manifest: pa.Table, verdicts: pa.Table) -> dict[str, int]:
+    """Rows that came in, and what became of them: ``images`` = ``not usable`` + ``kept`` + ``removed``.
+
+    ``kept`` counts the ``relabeled``, ``removed`` those left to a person (``review``); ``reviewed`` is what a person
+    has decided.
+    """
+    kept = pc.sum(pc.is_in(verdicts["decision"], _KEPT)).as_py() or 0
+    found = {entry["values"]: entry["counts"] for entry in verdicts["decision"].value_counts().to_pylist()}
+    return {
+        "images": len(manifest),
+        "labels": len(manifest["label"].unique()),
+        "not usable": len(manifest) - len(verdicts),
+        "kept": kept,
+        "relabeled": found.get(Decision.RELABEL.value, 0),
+        "removed": len(verdicts) - kept,
+        "review": found.get(Decision.REVIEW.value, 0),
+        "reviewed": pc.sum(pc.equal(verdicts["reason"], Reason.REVIEWED.value)).as_py() or 0,
+    }
+
+
+def reasons(verdicts: pa.Table) -> list[dict[str, Any]]:
+    """``decision``, ``reason``, ``meaning``, number ``n`` and ``share`` of the samples, most frequent first."""
+    groups = verdicts.group_by(["decision", "reason"]).aggregate([([], "count_all")]).to_pylist()
+    meanings: dict[str, str] = {reason.value: meaning for reason, meaning in REASON_MEANINGS.items()}
+    rows = [
+        {
+            "decision": group["decision"],
+            "reason": group["reason"],
+            "meaning": meanings.get(group["reason"], ""),
+            "n": group["count_all"],
+            "share": group["count_all"] / len(verdicts),
+        }
+        for group in groups
+    ]
+    return sorted(rows, key=lambda row: (-row["n"], row["decision"], row["reason"]))
+
+
+def rounds(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rounds in ``run.json``, each with its ``changed_share`` and, for the last, ``why_last``.
+
+    Empty for a run of a single round, unless it is single because more could not be done.
+    """
+    summaries = info.get("rounds", [])
+    if len(summaries) < 2 and not any(summary["stopped_because"] == Stop.NO_IMAGES for summary in summaries):
+        return []
+    return [
+        {**summary, "changed_share": _changed_share(summary), "why_last": STOP_MEANINGS.get(summary["stopped_because"])}
+        for summary in summaries
+    ]
+
+
+def unusable(manifest: pa.Table) -> dict[str, Any]:
+    """Rows that are not ok: ``n``, number ``by_status``, and the first ``rows`` with their reasons."""
+    rows = manifest.filter(pc.not_equal(manifest["status"], Status.OK.value))
+    by_status = {entry["values"]: entry["counts"] for entry in rows["status"].value_counts().to_pylist()}
+    first = rows.select(["sample_id", "label", "status", "status_reason"]).slice(0, _UNUSABLE)
+    return {"n": len(rows), "by_status": dict(sorted(by_status.items())), "rows": first.to_pylist()}
+
+
+def noise_of(verdicts: pa.Table, *, calibrated: bool) -> NoiseEstimate | None:
+    """Estimated share of wrong labels; of a rule without probabilities what it did not keep stands for them.
+
+    What a person decided is certain.
+    """
+    kept = (verdicts["decision"].to_numpy() == Decision.KEEP.value).astype(np.float64)
+    p_clean = kept
+    if calibrated:
+        decided = pc.and_(
+            pc.equal(verdicts["reason"], Reason.REVIEWED.value),
+            pc.not_equal(verdicts["decision"], Decision.REVIEW.value),
+        )
+        p_clean = np.where(as_mask(decided), kept, verdicts["p_clean"].to_numpy().astype(np.float64))
+    return estimate_noise(p_clean, label_numbers(verdicts))
+
+
+def _changed_share(summary: Mapping[str, Any]) -> float | None:
+    return None if summary["changed"] is None else summary["changed"] / (summary["kept"] + summary["removed"])

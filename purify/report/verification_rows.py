@@ -1,0 +1,85 @@
+"""Verification results in the order in which the report shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: Models in the order of the set that they were trained on, from the given one to the truly clean one.
+_MODELS = ("raw", "random", "purified", "oracle")
+_DIFFERENCES = ("purified-raw", "purified-random", "purified-oracle", "oracle-raw")
+_GAP_FIGURES = {"auc": "AUC", "accuracy": "accuracy"}
+_ABOVE_ONE = (
+    "A share above 1 does not mean cleaner than clean: it divides by a gap of only {gap:.4f} in AUC, another training "
+    "seed would move every model, and the purified set keeps relabeled images that the truly clean one leaves out."
+)
+
+
+def ordered_models(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The models of an evaluation, in a fixed order."""
+    return _in_order(evaluation["models"], _MODELS)
+
+
+def ordered_differences(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The paired differences of an evaluation, in a fixed order, each with a ``finding`` from its interval."""
+    differences = _in_order(evaluation["differences"], _DIFFERENCES)
+    return {name: {**figures, "finding": _finding(figures["interval"])} for name, figures in differences.items()}
+
+
+def measured_fars(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """False accept rates that some model has a figure for, coarsest first."""
+    return sorted({far for model in models.values() for far in model["tar_at_far"]}, key=float, reverse=True)
+
+
+def _finding(interval: Sequence[float]) -> str:
+    low, high = interval
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "no clear difference"
+
+
+def _in_order(entries: Mapping[str, Any], first: Sequence[str]) -> dict[str, Any]:
+    """The entries that `first` names, in its order, then the others by name."""
+    names = [name for name in first if name in entries] + sorted(set(entries) - set(first))
+    return {name: entries[name] for name in names}
+
+
+@dataclass(frozen=True)
+class GapClosed:
+    """Share of the gap from the raw to the truly clean set that was closed: a ``short`` form, and ``sentences``."""
+
+    short: str
+    sentences: Sequence[str]
+
+
+def gap_closed(evaluation: Mapping[str, Any]) -> GapClosed | None:
+    """The share in words, with what a share above 1 means; None where no share is given."""
+    closed = evaluation["gap_closed"] or {}
+    shares = {name: closed[name] for name in _GAP_FIGURES if closed.get(name)}
+    if not shares:
+        return None
+    sentences = [_gap_sentence(_GAP_FIGURES[name], share) for name, share in shares.items()]
+    if any(share["value"] > 1 for share in shares.values()):
+        gap = evaluation["differences"]["oracle-raw"]["auc"]
+        sentences.append(_ABOVE_ONE.format(gap=gap))
+    return GapClosed(_short(shares["auc"]["value"]), sentences)
+
+
+def _gap_sentence(figure: str, share: Mapping[str, Any]) -> str:
+    value, (low, high) = share["value"], share["interval"]
+    if value > 1:
+        return (
+            f"All of the gap in {figure} from the raw to the truly clean set is closed "
+            f"(share {value:.2f}, 95 % interval {low:.2f} to {high:.2f})."
+        )
+    if value <= 0:
+        return f"None of the gap in {figure} from the raw to the truly clean set is closed (share {value:.2f})."
+    return (
+        f"{100 * value:.0f} % of the gap in {figure} from the raw to the truly clean set is closed "
+        f"(share {value:.2f}, 95 % interval {low:.2f} to {high:.2f})."
+    )
+
+
+def _short(value: float) -> str:
+    return "all" if value > 1 else "none" if value <= 0 else f"{100 * value:.0f}\u00a0%"
