@@ -75,7 +75,7 @@ def nearest_of(neighbors: Neighbors, wanted: Mask, *, most: int) -> tuple[Ids, I
 
 @dataclass(frozen=True)
 class _Query:
-    """An index of the unit embeddings [N, D], and what to search in it."""
+    """A search in an index of the unit embeddings [N, D]."""
 
     index: faiss.Index
     embeddings: Vectors

@@ -29,7 +29,7 @@ from purify.errors import InputError
 from purify.models.heads import Margin, SubcenterHead
 from purify.models.logit_scale import default_scale
 
-#: Bounds on d: few rows fill many dimensions with what is theirs alone, and are then near any label they carry.
+#: Bounds on d: in many dimensions a few rows can be fitted to any label.
 _ROWS_PER_DIM = 8
 _LEAST_DIM = 32
 MAX_DIM = 128

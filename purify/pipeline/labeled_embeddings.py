@@ -44,8 +44,7 @@ def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any
     if images is not None:
         manifest = _with_uris(manifest, images)
     combined = LabeledEmbeddings(manifest, np.empty((0, 0), np.float32))
-    by_row = ids is None and _id_column(labels) is None
-    return LabeledEmbeddings(manifest, _vectors(embeddings, combined.rows["sample_id"].to_pylist(), by_row=by_row))
+    return LabeledEmbeddings(manifest, _vectors(embeddings, combined.rows["sample_id"].to_pylist()))
 
 
 def _opened(embeddings: Any) -> Any:
@@ -128,10 +127,13 @@ def _with_uris(manifest: pa.Table, images: Any) -> pa.Table:
     places = [images] if isinstance(images, str | Path) else list(images)
     roots = ImageRoots([to_location(str(place)) for place in places])
     uris = pa.array([roots.resolve(sample_id) for sample_id in manifest["sample_id"].to_pylist()], pa.string())
+    if uris.null_count == len(uris):
+        first = manifest["sample_id"][0]
+        raise InputError(f"images: {roots} has none of the {len(uris)} images, such as {first}; give their folder")
     return manifest.set_column(manifest.schema.get_field_index("uri"), MANIFEST.field("uri"), uris)
 
 
-def _vectors(embeddings: Any, ids: Sequence[str], *, by_row: bool) -> Vectors:
+def _vectors(embeddings: Any, ids: Sequence[str]) -> Vectors:
     """Embeddings in the order of the ids."""
     if isinstance(embeddings, str | Path):
         return read_embeddings(to_location(str(embeddings)), ids)

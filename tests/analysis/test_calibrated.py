@@ -10,7 +10,8 @@ import pytest
 
 from purify.analysis.label_noise.calibration import calibrate
 from purify.analysis.label_noise.centering import centered
-from purify.analysis.label_noise.gallery import Gallery, Hypotheses
+from purify.analysis.label_noise.gallery import Gallery
+from purify.analysis.label_noise.hypotheses import Hypotheses
 from purify.analysis.rules.calibrated import judge
 from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from purify.analysis.projection import fit_subcenters
 from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
 from purify.config import AnalyzeConfig
@@ -160,6 +161,40 @@ def test_a_single_class_has_no_other() -> None:
     assert row["decision"] == "keep"
     assert [row[c] for c in ("other_label", "angle_other", "p_other", "neighbor_agreement")] == [None] * 4
     assert row["evidence_ids"] == []
+
+
+def test_the_space_of_the_subcenters_can_not_be_forgotten(noisy_set) -> None:
+    """Without it the projection was once judged in place of the embeddings, at a cost in recall."""
+    with pytest.raises(TypeError, match="space"):
+        analyze(noisy_set.sample_ids, noisy_set.labels, noisy_set.embeddings, noisy_set.class_labels, AnalyzeConfig())
+
+
+def test_without_subcenters_the_rules_of_angles_have_them_fitted_and_the_calibrated_one_needs_none(
+    make_noisy_set,
+) -> None:
+    data = make_noisy_set(3, classes=20, images=15, dim=32)
+    official, calibrated = (
+        analyze(
+            data.sample_ids, data.labels, data.embeddings, data.class_labels, AnalyzeConfig(rule=rule), space=None
+        ).verdicts
+        for rule in ("official", "calibrated")
+    )
+    projected, subcenters = fit_subcenters(data.embeddings, data.label_index, classes=20)
+    same = analyze(
+        data.sample_ids,
+        data.labels,
+        data.embeddings,
+        data.class_labels,
+        AnalyzeConfig(rule="official"),
+        space=SubcenterSpace(projected, subcenters),
+    ).verdicts
+    assert official["decision"].equals(same["decision"])
+    np.testing.assert_allclose(official["angle"].to_numpy(), same["angle"].to_numpy(), atol=0.1)
+    assert set(calibrated["rule"].to_pylist()) == {"calibrated/1"}
+    assert set(calibrated["subcenter"].to_pylist()) == {0}
+    wrong = data.true_index != data.label_index
+    angle = calibrated["angle_dominant"].to_numpy()
+    assert np.median(angle[wrong]) > np.quantile(angle[~wrong], 0.95)
 
 
 @pytest.mark.parametrize(

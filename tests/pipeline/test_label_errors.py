@@ -154,6 +154,7 @@ def test_settings_reach_the_rule(people: People) -> None:
         ({"ids": ["x"] * 300}, "ids: row 2: x is in row 1 already"),
         ({"embeddings": np.zeros((300, 2, 2))}, r"expected numbers \[N, D\], got float64 of shape"),
         ({"embeddings": np.full((300, 4), np.nan)}, "row 1: the embedding of 000 is not finite"),
+        ({"images": Path(__file__).parent}, "images: .* has none of the 300 images, such as 000"),
         ({"rule": "calibrate"}, "there is no rule 'calibrate'; did you mean calibrated"),
         ({"rule": "official", "precision": 0.9}, "precision: rule official knows no probabilities"),
         ({"neighbours": 3}, "analyze.neighbours"),

@@ -33,7 +33,7 @@ def identities_of(sample: DistinctPictures, thresholds: NullThresholds, prototyp
 def _accepted(
     sample: DistinctPictures, centers: Vectors, thresholds: NullThresholds, prototypes: Prototypes
 ) -> Vectors:
-    """Those of the ``centers[g, D]`` that are people whom wrong labels don't explain; at least the first one."""
+    """The ``centers[g, D]`` of identities that wrong labels don't explain; at least the first one."""
     near = nearest_center(sample.rows, centers, thresholds.centers)
     groups = stack([sample.rows[near == k] for k in range(len(centers))])
     people = [0]

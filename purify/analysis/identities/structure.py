@@ -84,7 +84,7 @@ def find_structure(
 
 
 def _find(rows: ClassRows, near_duplicate: float) -> Structure | None:
-    """The structure of sorted rows; None if the classes are too few or too small to know what is usual."""
+    """The structure of sorted rows; None with too few classes, or too small ones, to measure thresholds on."""
     rng = np.random.default_rng(_SEED)
     pairs = scale_of_pairs(rows, rng)
     if pairs is None:

@@ -19,7 +19,8 @@ import numpy as np
 
 from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.class_rates import ANCHOR, LEAST_CLASSES, class_rates
-from purify.analysis.label_noise.gallery import COSINE, COSINE_MARGIN, NEAREST, TRUSTED, Gallery, Hypotheses, Measures
+from purify.analysis.label_noise.gallery import COSINE, COSINE_MARGIN, NEAREST, TRUSTED, Gallery
+from purify.analysis.label_noise.hypotheses import Hypotheses, Measures
 from purify.analysis.label_noise.initial_trust import densest_places, trust_weights
 from purify.analysis.label_noise.logistic import LARGEST_LOGIT, fit_logistic, sigmoid
 from purify.analysis.label_noise.simulated_labels import SIMULATED, SimulatedLabels, simulate

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from purify.analysis.identities.plda import IdentityModel, fit_identities
 from purify.analysis.label_noise.centering import CenteredEmbeddings
+from purify.analysis.label_noise.hypotheses import Hypotheses, Measures
 from purify.analysis.label_noise.leave_one_out import ClassSums, class_sums
 from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
 from purify.arrays import Floats, Ids, Vectors
@@ -37,53 +38,6 @@ TRUSTED = 0.5
 #: and cosine to the nearest of the label's trusted images.
 COSINE, COSINE_MARGIN, NEAREST = 0, 1, 6
 _WORTHLESS = -2.0
-
-
-@dataclass(frozen=True)
-class Hypotheses:
-    """Hypotheses "image i shows label c": given labels, or simulated ones.
-
-    Attributes
-    ----------
-    rows, labels
-        int64 [n].
-    excluded
-        int64 [n]: a label without a part in the competition; -1 for none.
-    """
-
-    rows: Ids
-    labels: Ids
-    excluded: Ids
-
-    @classmethod
-    def of(cls, rows: Ids, labels: Ids, excluded: Ids | None = None) -> Hypotheses:
-        """Hypotheses with all other labels in competition, or without `excluded`."""
-        return cls(rows, labels, np.full(len(rows), -1, np.int64) if excluded is None else excluded)
-
-    def part(self, chunk: slice) -> Hypotheses:
-        """Some of the pairs."""
-        return Hypotheses(self.rows[chunk], self.labels[chunk], self.excluded[chunk])
-
-
-@dataclass(frozen=True)
-class Measures:
-    """Result of `Gallery.measure` for n hypotheses.
-
-    Attributes
-    ----------
-    features
-        float64 [n, 10]: cosine to the label's center, by itself, less that of the nearest competitor, and less the
-        mean of the 20 nearest; the same three of the log ratio of `IdentityModel`; mean cosine to the 3 nearest
-        trusted images of the label, by itself and less that of the best competitor; the image's quality, twice.
-    trusted
-        float64 [n]: weight of the label's images other than this one.
-    best
-        int64 [n]: the competing label that fits best; -1 where there is none.
-    """
-
-    features: Floats
-    trusted: Floats
-    best: Ids
 
 
 @dataclass(frozen=True)

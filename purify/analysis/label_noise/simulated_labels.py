@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.label_noise.gallery import TRUSTED, Gallery, Hypotheses, Measures
+from purify.analysis.label_noise.gallery import TRUSTED, Gallery
+from purify.analysis.label_noise.hypotheses import Hypotheses, Measures
 from purify.arrays import Floats, Ids
 
 #: Labels put to wrong use in a round.
@@ -38,8 +39,8 @@ class SimulatedLabels:
 def simulate(gallery: Gallery, given: Measures, generator: np.random.Generator) -> SimulatedLabels:
     """Measure images under labels that are not theirs, drawn by the number of trusted images of the label.
 
-    Of an image that is not trusted nobody knows the person: its best other label must not be drawn, and stands in
-    for the person among the competitors.
+    The person of a distrusted image is unknown: its best other label is not drawn, and stands in for the person among
+    the competitors.
     """
     label_index, weights = gallery.label_index, gallery.weights
     classes = len(gallery.sums.count)

@@ -16,7 +16,7 @@ from purify.tables.schema import Decision, Reason
 WRONG = 0.5
 #: ... and hard faces are kept unless they are less probable than this.
 _ALL_BUT_SURELY_WRONG = 0.05
-#: Another label that is more probable than this replaces the given one.
+#: Another label with a larger probability replaces the given one.
 RECOGNIZED = 0.8
 #: Fewer removed images can't show whether a precision is met: one of them is a step of a whole percent.
 LEAST_REMOVED = 100
@@ -58,14 +58,14 @@ def _removed(p_clean: Floats, config: AnalyzeConfig) -> Mask:
 
 
 def expected_precision(ascending: Floats) -> Floats:
-    """Share [N] that is expected to be wrong of the first 1, 2, ... N images, by their ascending ``p_clean[N]``."""
+    """Expected share [N] of wrong labels among the first 1, 2, ... N images, by their ascending ``p_clean[N]``."""
     return np.cumsum(1 - ascending) / np.arange(1, len(ascending) + 1)
 
 
 def explain_structure(outcome: Outcome, *, renamed: Mask, further: Mask) -> Outcome:
-    """Images of a label that is another one's duplicate, and of a mixed label's smaller groups.
+    """Reasons for images of duplicate labels, and for the smaller groups of mixed ones.
 
-    The smaller groups are left to a person, but for those that another label is recognized in.
+    The smaller groups are left to a person, except where another label is recognized.
     """
     decision, reason = outcome.decision.copy(), outcome.reason.copy()
     relabel = decision == Decision.RELABEL.value

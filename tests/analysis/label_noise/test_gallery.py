@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from purify.analysis.label_noise.centering import CenteredEmbeddings
-from purify.analysis.label_noise.gallery import Gallery, Hypotheses
+from purify.analysis.label_noise.gallery import Gallery
+from purify.analysis.label_noise.hypotheses import Hypotheses
 from purify.analysis.search import unit
 
 CLASSES = 9
