@@ -11,7 +11,7 @@ from purify.ingest.leftovers import is_image
 from purify.ingest.source_listing import and_so_on
 from purify.storage.locations import as_text
 
-LAYOUT = "put images in one folder a label, as in Some_Name/1.jpg, or list them in a table of path,label"
+LAYOUT = "put the images into one folder per label, as in Some_Name/1.jpg, or list them in a table of path,label"
 _MOST_CHOICES = 4
 
 
@@ -61,7 +61,9 @@ def find_label_depth(names: Sequence[str], given: int | None, faults: Faults) ->
 
 def _question(folders: Counter[tuple[str, ...]], deepest: int) -> str:
     choices = [_choice(folders, depth) for depth in range(1, min(deepest, _MOST_CHOICES) + 1)]
-    return "images lie in nested folders; choose the level of the labels:\n    " + "\n    ".join(choices)
+    return "images lie in nested folders; choose the level of the labels (ingest.label_depth):\n    " + "\n    ".join(
+        choices
+    )
 
 
 def _choice(folders: Counter[tuple[str, ...]], depth: int) -> str:

@@ -266,7 +266,9 @@ def test_images_without_any_label_folder_are_refused(
     tmp_path: Path, write_tree: Write, encode: Encode, config: IngestConfig
 ) -> None:
     source = write_tree(tmp_path / "set", {f"{i}.png": encode(seed=i) for i in range(3)})
-    with pytest.raises(InputError, match=r"no image lies in a folder of a label; put images in one folder a label"):
+    with pytest.raises(
+        InputError, match=r"no image lies in a folder of a label; put the images into one folder per label"
+    ):
         ingest(source, [], config)
 
 

@@ -173,6 +173,18 @@ def test_a_member_that_is_there_twice(tmp_path: Path) -> None:
         index_tar(path)
 
 
+def test_all_bad_members_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("a/1", "a/1", "../x", *(f"b/{i % 5}" for i in range(10))):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    with pytest.raises(InputError) as caught:
+        index_tar(path)
+    assert "member ../x: leaves the image root" in str(caught.value)
+    assert "member a/1 is there twice; member b/0 is there twice; member b/1 is there twice" in str(caught.value)
+    assert "6 such members; write the archive anew" in str(caught.value)
+
+
 def test_links_and_devices_are_never_members(tmp_path: Path) -> None:
     path = tmp_path / "set.tar"
     kinds = {"s": tarfile.SYMTYPE, "h": tarfile.LNKTYPE, "c": tarfile.CHRTYPE, "f": tarfile.FIFOTYPE}
