@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import re
 import secrets
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,10 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from purify.config import IngestConfig
+    from purify.storage.run_folder import RunFolder
+    from tests.noisy_set import NoisySet
 
 _PREFECT_HOME = tempfile.mkdtemp(prefix="purify-tests-prefect-")
 _CACHE = tempfile.mkdtemp(prefix="purify-tests-cache-")
@@ -155,3 +161,73 @@ def draw_stripes() -> DrawStripes:
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def noisy_set(tmp_path_factory: pytest.TempPathFactory, draw_stripes: DrawStripes) -> NoisySet:
+    """Striped pictures with wrong labels, a table with truth, and pairs of unseen patterns."""
+    from tests.noisy_set import draw_noisy_set
+
+    return draw_noisy_set(tmp_path_factory.mktemp("noisy"), draw_stripes)
+
+
+@pytest.fixture(scope="session")
+def plain_run(noisy_set: NoisySet, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run on the noisy set by `purify.pipeline.run.run`, in this process."""
+    from purify.pipeline.run import run
+
+    return run(noisy_set.table, tmp_path_factory.mktemp("plain") / "run", noisy_set.config(), progress=False).folder
+
+
+Encode = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def encode() -> Encode:
+    """Bytes of a random picture: ``encode(width, height, format="PNG", mode="RGB", seed=0, **save_options)``."""
+
+    def make(
+        width: int = 24, height: int = 24, file_format: str = "PNG", *, mode: str = "RGB", seed: int = 0, **save: object
+    ) -> bytes:
+        pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).convert(mode).save(buffer, file_format, **save)
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_tree() -> Callable[[Path, Mapping[str, bytes]], Path]:
+    """Write files by relative name under a folder, and return it."""
+
+    def write(root: Path, files: Mapping[str, bytes]) -> Path:
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return root
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_tar() -> Callable[[Path, Mapping[str, bytes]], Path]:
+    """Write files as members of a new tar, and return its path."""
+
+    def write(path: Path, files: Mapping[str, bytes]) -> Path:
+        with tarfile.open(path, "w") as archive:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def config() -> IngestConfig:
+    from purify.config import IngestConfig
+
+    return IngestConfig(workers=2)

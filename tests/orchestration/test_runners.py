@@ -17,7 +17,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from purify.analysis.neighbors import Neighbors, find_neighbors
 from purify.cli import main
 from purify.config import PurifyConfig, ScaleConfig, load_config
 from purify.embedding.blocks import run_here
@@ -25,14 +24,12 @@ from purify.errors import InputError, PurifyError
 from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint, save_checkpoint
 from purify.models.heads import SubcenterHead
-from purify.neighbor_blocks import search_in_blocks
-from purify.orchestration.launch import resumed_request
 from purify.orchestration.runners import fan_out, require_runner
+from purify.orchestration.tasks import TASKS
 from purify.pipeline import stages
-from purify.progress import Progress, silent
-from purify.storage.files import read_table
+from purify.pipeline.request import resumed_request
+from purify.progress import QUIET, Progress, silent
 from purify.storage.run_folder import RunFolder
-from purify.tables.schema import MANIFEST
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROWS, SHARD = 44, 16
@@ -50,7 +47,7 @@ class Begun:
 
     def copy(self, root: Path) -> RunFolder:
         run = RunFolder(root)
-        stages.ingest_source(self.source, [], run.manifest, CONFIG.ingest)
+        stages.ingest(run, str(self.source), CONFIG, decode=True)
         save_checkpoint(run.round(1).checkpoint, self.model)
         return run
 
@@ -74,58 +71,37 @@ def begun(
 
 
 @pytest.fixture(scope="module")
-def here(begun: Begun, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
-    """Embeddings and neighbors as this process alone makes them."""
+def here(begun: Begun, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Embeddings as this process alone makes them."""
     run = begun.copy(tmp_path_factory.mktemp("runs") / "here")
-    folder = run.round(1)
-    stages.embed_manifest(
-        read_table(run.manifest, MANIFEST),
-        folder.checkpoint,
-        folder.embeddings,
-        CONFIG.embed,
-        precision="float32",
-    )
-    return folder.embeddings.read_bytes(), _bytes(_neighbors())
+    stages.embed(run, 1, CONFIG)
+    return run.round(1).embeddings.read_bytes()
 
 
-def _neighbors(**options: object) -> Neighbors:
-    rng = np.random.default_rng(2)
-    vectors = rng.normal(size=(9000, 24)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return find_neighbors(vectors, rng.integers(0, 50, len(vectors)), k=5, near_duplicate=0.9, **options)
-
-
-def _bytes(neighbors: Neighbors) -> bytes:
-    return neighbors.rows.tobytes() + neighbors.agreement.tobytes()
-
-
-def run_both(run: RunFolder, scale: ScaleConfig) -> tuple[bytes, bytes, list[str]]:
-    """Embeddings and neighbors by the runner of `scale`, in a flow; and the names of the flow's task runs."""
+def embed_in_flow(run: RunFolder, scale: ScaleConfig) -> tuple[bytes, list[str]]:
+    """Embeddings by the runner of `scale`, in a flow; and the names of the flow's task runs."""
     from prefect import flow
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
     from prefect.runtime import flow_run
 
-    from purify.orchestration.tasks import embed_task
-
     config = CONFIG.model_copy(update={"scale": scale})
 
     @flow(name="blocks", validate_parameters=False)
-    def blocks() -> tuple[Neighbors, str]:
-        embed_task(run, 1, config)
-        search = search_in_blocks(run.root / "neighbors", fan_out(scale), least_rows=1)
-        return _neighbors(search=search), str(flow_run.id)
+    def blocks() -> str:
+        TASKS.embed(run, 1, config, QUIET)
+        return str(flow_run.id)
 
-    neighbors, flow_run_id = blocks()
+    flow_run_id = blocks()
     assert not list(run.root.rglob("*.npy")), "blocks are removed when they have been put together"
     with get_client(sync_client=True) as client:
         names: list[str] = []
         deadline = time.monotonic() + 30
-        while len(names) < 7 and time.monotonic() < deadline:  # events reach the server a little later
+        while len(names) < 4 and time.monotonic() < deadline:  # events reach the server a little later
             mine = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[flow_run_id]))
             names = [task_run.name for task_run in client.read_task_runs(task_run_filter=mine)]
             time.sleep(0.2)
-    return run.round(1).embeddings.read_bytes(), _bytes(neighbors), names
+    return run.round(1).embeddings.read_bytes(), names
 
 
 def stray_servers() -> list[int]:
@@ -162,7 +138,7 @@ def scheduler() -> Iterator[str]:
 def test_every_runner_gives_the_bytes_of_this_process(
     runner: str,
     begun: Begun,
-    here: tuple[bytes, bytes],
+    here: bytes,
     tmp_path: Path,
     prefect_server: str,
     request: pytest.FixtureRequest,
@@ -173,17 +149,9 @@ def test_every_runner_gives_the_bytes_of_this_process(
     address = request.getfixturevalue("scheduler") if with_address else None
     scale = ScaleConfig.model_validate({"runner": name, "workers": 2, "address": address})
     threads = torch.get_num_threads()
-    embeddings, neighbors, names = run_both(begun.copy(tmp_path / "run"), scale)
-    assert embeddings == here[0]
-    assert neighbors == here[1]
-    assert {n for n in names if n.startswith(("embed 0", "embed 1", "embed 3", "neigh"))} == {
-        "embed 0-16",
-        "embed 16-32",
-        "embed 32-44",
-        "neighbors 0-4096",
-        "neighbors 4096-8192",
-        "neighbors 8192-9000",
-    }
+    embeddings, names = embed_in_flow(begun.copy(tmp_path / "run"), scale)
+    assert embeddings == here
+    assert {n for n in names if n.startswith("embed ")} == {"embed 0-16", "embed 16-32", "embed 32-44"}
     assert stray_servers() == []
     assert torch.get_num_threads() == threads
 
@@ -197,15 +165,13 @@ def test_the_default_makes_no_task_of_a_block() -> None:
 def test_another_runner_does_not_do_a_finished_stage_again(begun: Begun, tmp_path: Path, prefect_server: str) -> None:
     from prefect import flow
 
-    from purify.orchestration.tasks import embed_task
-
     run = begun.copy(tmp_path / "run")
 
     @flow(name="twice", validate_parameters=False)
     def twice() -> tuple[int, int]:
-        embed_task(run, 1, CONFIG)
+        TASKS.embed(run, 1, CONFIG, QUIET)
         before = run.round(1).embeddings.stat().st_mtime_ns
-        embed_task(run, 1, CONFIG.model_copy(update={"scale": ScaleConfig(runner="processes", workers=2)}))
+        TASKS.embed(run, 1, CONFIG.model_copy(update={"scale": ScaleConfig(runner="processes", workers=2)}), QUIET)
         return before, run.round(1).embeddings.stat().st_mtime_ns
 
     before, after = twice()
