@@ -26,6 +26,10 @@ from PIL import Image
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from purify.config import IngestConfig
+    from purify.storage.run_folder import RunFolder
+    from tests.noisy_set import NoisySet
+
 _PREFECT_HOME = tempfile.mkdtemp(prefix="purify-tests-prefect-")
 _CACHE = tempfile.mkdtemp(prefix="purify-tests-cache-")
 for _folder in (_PREFECT_HOME, _CACHE):
@@ -176,6 +180,22 @@ def draw_stripes() -> DrawStripes:
     return draw
 
 
+@pytest.fixture(scope="session")
+def noisy_set(tmp_path_factory: pytest.TempPathFactory, draw_stripes: DrawStripes) -> NoisySet:
+    """Striped pictures with wrong labels, a table with truth, and pairs of unseen patterns."""
+    from tests.noisy_set import draw_noisy_set
+
+    return draw_noisy_set(tmp_path_factory.mktemp("noisy"), draw_stripes)
+
+
+@pytest.fixture(scope="session")
+def plain_run(noisy_set: NoisySet, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run on the noisy set by `purify.pipeline.run.run`, in this process."""
+    from purify.pipeline.run import run
+
+    return run(noisy_set.table, tmp_path_factory.mktemp("plain") / "run", noisy_set.config(), progress=False).folder
+
+
 Encode = Callable[..., bytes]
 
 
@@ -221,3 +241,10 @@ def write_tar() -> Callable[[Path, Mapping[str, bytes]], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def config() -> IngestConfig:
+    from purify.config import IngestConfig
+
+    return IngestConfig(workers=2)

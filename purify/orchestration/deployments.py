@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from purify import __version__
 from purify.errors import InputError, PurifyError
+from purify.orchestration.entrypoints import renew_entrypoints
 from purify.orchestration.lost_runs import close_silent_runs
 from purify.pipeline.request import RunRequest
 
@@ -144,7 +145,8 @@ def serve(request: RunRequest, name: str, timetable: Timetable) -> None:
 def prepare_server(*, pool: str | None = None) -> None:
     """Set up what the deployments need on the server: a process work pool, and the automation against lost runs.
 
-    Done again, it changes nothing; a pool that is there stays as it is.
+    Deployments made with the entry point of a former release get the present one. Done again, it changes nothing; an
+    existing pool stays as it is.
 
     Raises
     ------
@@ -158,6 +160,7 @@ def prepare_server(*, pool: str | None = None) -> None:
 
     try:
         close_silent_runs()
+        renew_entrypoints()
         if pool is not None:
             template = ProcessWorker.get_default_base_job_template()
             with get_client(sync_client=True) as client:

@@ -25,7 +25,7 @@ from purify.orchestration.lost_runs import take_over
 from purify.orchestration.publication import publish_summary
 from purify.orchestration.runners import require_runner
 from purify.orchestration.tasks import TASKS, submit
-from purify.pipeline.request import RunRequest
+from purify.pipeline.request import RunRequest, changed_config
 from purify.pipeline.run import bring_up_to_date
 from purify.storage.locations import is_url
 from purify.storage.run_folder import RunFolder
@@ -48,6 +48,10 @@ def purify_flow(
     embeddings: Annotated[
         Place | None, _help("Embeddings", "Embeddings of another extractor, instead of a first training.")
     ] = None,
+    changes: Annotated[
+        dict[str, Any] | None,
+        _help("Changes for this run", 'Settings that replace those of the configuration, such as {"seed": 1}.'),
+    ] = None,
 ) -> str | State[Any]:
     """Purify `source` into `run_folder`.
 
@@ -63,6 +67,9 @@ def purify_flow(
         Everything that decides the result.
     embeddings
         Embeddings of another extractor; they replace the training and embedding of the first round.
+    changes
+        Settings merged into `config` before anything else, such as ``{"train": {"epochs": 3}}``. A value given for
+        `config` would replace all of a deployment's configuration.
 
     Returns
     -------
@@ -71,8 +78,10 @@ def purify_flow(
     """
     log = get_run_logger()
     scheduled = deployment.get_id() is not None
-    request, run = RunRequest(source, run_folder, config, embeddings), RunFolder.at(run_folder)
+    run = RunFolder.at(run_folder)
     try:
+        config = changed_config(config, changes or {})
+        request = RunRequest(source, run_folder, config, embeddings)
         if scheduled:
             _require_full_paths(run_folder, source, embeddings)
         require_runner(config.scale)

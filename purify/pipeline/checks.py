@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from purify.ingest.image_roots import ImageRoots
 from purify.pipeline.cleaned_tables import has_truth
 from purify.pipeline.embedding_stage import own_extractor
 from purify.pipeline.model_comparison import usable_pairs
-from purify.storage.files import read_table
+from purify.storage.files import read_json, read_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import ok_rows
@@ -32,6 +33,23 @@ def image_roots(source: str, config: PurifyConfig, *, given_embeddings: bool) ->
     if not is_table(place) or (isinstance(place, Path) and place.is_dir()):
         return [source]
     return [] if given_embeddings else [str(place.parent)]
+
+
+def require_known_images(run: RunFolder, config: PurifyConfig) -> None:
+    """Refuse a configuration that drops the image roots of a run: its manifest would lose its images.
+
+    Raises
+    ------
+    InputError
+        With the roots that the run was made with.
+    """
+    before = read_json(run.info).get("config", {}).get("ingest", {}).get("images") if run.info.exists() else None
+    if before and not config.ingest.images and run.manifest.exists():
+        raise InputError(
+            f"{run.root}: this run was made with the image roots {', '.join(before)}, and this configuration has none; "
+            f"give them again (--set 'ingest.images={json.dumps(before)}'), pass single settings of a deployment's run "
+            "as `changes` instead of `config`, or start a run in another folder"
+        )
 
 
 def models_to_compare(run: RunFolder, config: PurifyConfig, images: Sequence[str]) -> list[str]:

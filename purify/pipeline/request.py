@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from purify.config import PurifyConfig, load_config, with_overrides
 from purify.credentials import without_credentials
@@ -160,6 +161,25 @@ def updated_request(
         config=load_config(config_file, overrides) if config_file else before.config,
         embeddings=absolute(embeddings) if embeddings else before.embeddings,
     )
+
+
+def changed_config(config: PurifyConfig, changes: Mapping[str, Any]) -> PurifyConfig:
+    """`config` with some settings replaced, such as ``{"seed": 1, "train": {"epochs": 3}}``.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown or its value invalid.
+    """
+    return with_overrides(config, [f"{key}={json.dumps(value)}" for key, value in _flat(changes)])
+
+
+def _flat(changes: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{section}{key}.")
+        else:
+            yield f"{section}{key}", value
 
 
 def _info(place: Location) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from purify.config import PurifyConfig
 from purify.errors import InputError
-from purify.pipeline.checks import check_inputs, image_roots, models_to_compare
+from purify.pipeline.checks import check_inputs, image_roots, models_to_compare, require_known_images
 from purify.pipeline.cleaned_tables import adopt_reviews
 from purify.pipeline.embedding_stage import own_extractor
 from purify.pipeline.fingerprint import fingerprint, is_done, mark_done
@@ -122,6 +122,7 @@ def bring_up_to_date(
     """
     steps, config, given = steps or Steps(), request.config, request.embeddings_at
     images = image_roots(request.source, config, given_embeddings=given is not None)
+    require_known_images(run, config)
     _remove_partial_files(run)
     finished = is_done(run, _UPDATE, _made_from(run, request))
     if not finished:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from purify.config import EmbedConfig, IngestConfig
+from purify.config import EmbedConfig, IngestConfig, PurifyConfig
 from purify.embedding.backbone import Extractor
 from purify.embedding.reuse import KnownEmbeddings, merge
 from purify.embedding.store import read_embeddings
@@ -19,7 +19,7 @@ from purify.ingest.ingest import ingest
 from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint, save_checkpoint
 from purify.models.heads import SubcenterHead
-from purify.pipeline import stages
+from purify.pipeline.embedding_stage import embed_manifest
 
 CONFIG = EmbedConfig(shard_size=4, batch_size=4)
 
@@ -68,7 +68,8 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def _embed(source: Path, checkpoint: Path, out: Path, config: EmbedConfig = CONFIG) -> tuple[pa.Table, int]:
     manifest = ingest(source, [], IngestConfig(workers=1))
-    return manifest, stages.embed_manifest(manifest, checkpoint, out, config, precision="float32")
+    settings = PurifyConfig.model_validate({"embed": config.model_dump(), "train": {"precision": "float32"}})
+    return manifest, embed_manifest(manifest, checkpoint, out, settings)
 
 
 def test_only_new_and_changed_images_are_embedded(

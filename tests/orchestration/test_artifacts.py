@@ -11,19 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purify.orchestration.artifacts import (
-    artifact_key,
-    markdown_records,
-    markdown_table,
-    markdown_text,
-    picture,
-    plain,
-    publish_link,
-    publish_page,
-    publish_table,
-    summary_table,
-    task_progress,
-)
+from purify.orchestration.artifacts import artifact_key, publish_link, publish_page, publish_table, task_progress
+from purify.report.markdown import markdown_records, markdown_table, markdown_text, picture, plain, summary_table
 
 
 def test_key_is_lower_case_words_and_dashes() -> None:

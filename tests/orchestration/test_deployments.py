@@ -29,7 +29,7 @@ from purify.pipeline.request import RunRequest
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import REMOVED, REVIEWS, VERDICTS
-from tests.orchestration.conftest import NoisySet
+from tests.noisy_set import NoisySet
 from tests.orchestration.dying_flow import order
 from tests.orchestration.scrapes import CLASSES, PER_CLASS, Draw, scrape_config, scraped_pictures
 from tests.orchestration.service import REPOSITORY, SECRETS, Service, running_server, running_worker, wait_for

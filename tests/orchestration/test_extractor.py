@@ -12,8 +12,8 @@ from purify.orchestration.launch import run_request
 from purify.pipeline.request import RunRequest
 from purify.storage.files import read_json
 from purify.storage.run_folder import RunFolder
+from tests.noisy_set import NoisySet
 from tests.onnx_model import write_linear_onnx
-from tests.orchestration.conftest import NoisySet
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

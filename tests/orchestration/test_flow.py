@@ -22,11 +22,9 @@ from purify.pipeline.summary import run_summary
 from purify.storage.files import read_json, read_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLEANED, LABELS, MANIFEST, REMOVED, VERDICTS
-from tests.orchestration.conftest import NoisySet
+from tests.noisy_set import NoisySet, result_bytes
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-
-RESULTS = ("manifest", "verdicts", "class_report", "embeddings", "cleaned", "removed", "labels", "evaluation")
 
 
 def _request(noisy_set: NoisySet, folder: Path, **train: object) -> RunRequest:
@@ -40,8 +38,10 @@ def undisturbed(noisy_set: NoisySet, tmp_path_factory: pytest.TempPathFactory, p
     return RunFolder(folder)
 
 
-def _bytes(run: RunFolder) -> dict[str, bytes]:
-    return {name: getattr(run, name).read_bytes() for name in RESULTS}
+def test_the_flow_gives_the_bytes_of_the_plain_call(undisturbed: RunFolder, plain_run: RunFolder) -> None:
+    results = result_bytes(undisturbed)
+    assert len([name for name in results if name.endswith("model.safetensors")]) == 5
+    assert results == result_bytes(plain_run)
 
 
 def test_rows_add_up_and_nothing_disappears(undisturbed: RunFolder) -> None:
@@ -100,10 +100,10 @@ def test_artifacts_are_on_the_server(undisturbed: RunFolder) -> None:
 
 def test_a_finished_run_resumed_does_nothing_again(undisturbed: RunFolder) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.root.rglob("*.safetensors")}
-    results = _bytes(undisturbed)
+    results = result_bytes(undisturbed)
     run_request(resumed_request(undisturbed.root), quiet=True)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert _bytes(undisturbed) == results
+    assert result_bytes(undisturbed) == results
 
 
 @pytest.mark.parametrize("stage", ["training", "embedding"])
@@ -134,7 +134,7 @@ def test_killed_and_resumed_gives_the_same_bytes(
     child.wait()
     assert not run.cleaned.exists()
     run_request(resumed_request(run.root), quiet=True)
-    assert _bytes(run) == _bytes(undisturbed)
+    assert result_bytes(run) == result_bytes(undisturbed)
     assert not list(run.root.rglob(".partial-*"))
 
 

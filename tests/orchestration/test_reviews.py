@@ -25,7 +25,7 @@ from purify.storage.run_folder import RunFolder
 from purify.tables.apply import apply_verdicts
 from purify.tables.reviews import read_reviews
 from purify.tables.schema import CLEANED, MANIFEST, REMOVED, REVIEWS, VERDICTS
-from tests.orchestration.conftest import NoisySet
+from tests.noisy_set import NoisySet
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -140,7 +140,7 @@ def test_a_later_round_trains_on_what_the_reviews_leave(
     def no_training(*_: object) -> None:
         raise PurifyError("no training in this test")
 
-    monkeypatch.setattr("purify.orchestration.tasks.run_job", no_training)
+    monkeypatch.setattr("purify.pipeline.stages.run_job", no_training)
     reviews = tmp_path / "reviews.parquet"
     sample = judged.table.read_text(encoding="utf-8").splitlines()[1].split(",")[0]
     _write_reviews(reviews, (sample, "relabel", "label 5"))

@@ -17,19 +17,21 @@ import pytest
 
 from purify.models.checkpoint import load_checkpoint
 from purify.orchestration.launch import run_request
+from purify.pipeline.fingerprint import stage_seconds
 from purify.pipeline.request import RunRequest, resumed_request
 from purify.pipeline.summary import run_summary
 from purify.storage.files import read_json, read_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.apply import apply_verdicts
 from purify.tables.schema import CHANGES, CLEANED, MANIFEST, REMOVED, VERDICTS
-from tests.orchestration.conftest import NoisySet
+from tests.noisy_set import NoisySet
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 _RUN = """
 import json, sys
 from purify.orchestration.launch import run_request
+from purify.pipeline.fingerprint import stage_seconds
 from purify.pipeline.request import RunRequest
 from purify.config import PurifyConfig
 values = json.loads(sys.argv[1])
@@ -116,7 +118,7 @@ def test_the_last_verdicts_are_those_of_the_run(two_rounds: RunFolder) -> None:
     model = load_checkpoint(two_rounds.model("purified") / "checkpoint")
     last = _rounds(two_rounds)[-1]
     assert model.extra["images"] == last["kept"] == len(purified.cleaned)
-    assert {"train-round-2", "embed-round-2", "analyze-round-2", "compare-round-2"} <= set(two_rounds.stage_seconds())
+    assert {"train-round-2", "embed-round-2", "analyze-round-2", "compare-round-2"} <= set(stage_seconds(two_rounds))
 
 
 def test_the_rounds_are_shown(two_rounds: RunFolder) -> None:

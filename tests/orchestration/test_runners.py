@@ -24,13 +24,12 @@ from purify.errors import InputError, PurifyError
 from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint, save_checkpoint
 from purify.models.heads import SubcenterHead
-from purify.orchestration.launch import resumed_request
 from purify.orchestration.runners import fan_out, require_runner
+from purify.orchestration.tasks import TASKS
 from purify.pipeline import stages
-from purify.progress import Progress, silent
-from purify.storage.files import read_table
+from purify.pipeline.request import resumed_request
+from purify.progress import QUIET, Progress, silent
 from purify.storage.run_folder import RunFolder
-from purify.tables.schema import MANIFEST
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROWS, SHARD = 44, 16
@@ -48,7 +47,7 @@ class Begun:
 
     def copy(self, root: Path) -> RunFolder:
         run = RunFolder(root)
-        stages.ingest_source(self.source, [], run.manifest, CONFIG.ingest)
+        stages.ingest(run, str(self.source), CONFIG, decode=True)
         save_checkpoint(run.round(1).checkpoint, self.model)
         return run
 
@@ -75,31 +74,22 @@ def begun(
 def here(begun: Begun, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Embeddings as this process alone makes them."""
     run = begun.copy(tmp_path_factory.mktemp("runs") / "here")
-    folder = run.round(1)
-    stages.embed_manifest(
-        read_table(run.manifest, MANIFEST),
-        folder.checkpoint,
-        folder.embeddings,
-        CONFIG.embed,
-        precision="float32",
-    )
-    return folder.embeddings.read_bytes()
+    stages.embed(run, 1, CONFIG)
+    return run.round(1).embeddings.read_bytes()
 
 
-def run_embedding(run: RunFolder, scale: ScaleConfig) -> tuple[bytes, list[str]]:
+def embed_in_flow(run: RunFolder, scale: ScaleConfig) -> tuple[bytes, list[str]]:
     """Embeddings by the runner of `scale`, in a flow; and the names of the flow's task runs."""
     from prefect import flow
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
     from prefect.runtime import flow_run
 
-    from purify.orchestration.tasks import embed_task
-
     config = CONFIG.model_copy(update={"scale": scale})
 
     @flow(name="blocks", validate_parameters=False)
     def blocks() -> str:
-        embed_task(run, 1, config)
+        TASKS.embed(run, 1, config, QUIET)
         return str(flow_run.id)
 
     flow_run_id = blocks()
@@ -159,13 +149,9 @@ def test_every_runner_gives_the_bytes_of_this_process(
     address = request.getfixturevalue("scheduler") if with_address else None
     scale = ScaleConfig.model_validate({"runner": name, "workers": 2, "address": address})
     threads = torch.get_num_threads()
-    embeddings, names = run_embedding(begun.copy(tmp_path / "run"), scale)
+    embeddings, names = embed_in_flow(begun.copy(tmp_path / "run"), scale)
     assert embeddings == here
-    assert {n for n in names if n.startswith(("embed 0", "embed 1", "embed 3"))} == {
-        "embed 0-16",
-        "embed 16-32",
-        "embed 32-44",
-    }
+    assert {n for n in names if n.startswith("embed ")} == {"embed 0-16", "embed 16-32", "embed 32-44"}
     assert stray_servers() == []
     assert torch.get_num_threads() == threads
 
@@ -179,15 +165,13 @@ def test_the_default_makes_no_task_of_a_block() -> None:
 def test_another_runner_does_not_do_a_finished_stage_again(begun: Begun, tmp_path: Path, prefect_server: str) -> None:
     from prefect import flow
 
-    from purify.orchestration.tasks import embed_task
-
     run = begun.copy(tmp_path / "run")
 
     @flow(name="twice", validate_parameters=False)
     def twice() -> tuple[int, int]:
-        embed_task(run, 1, CONFIG)
+        TASKS.embed(run, 1, CONFIG, QUIET)
         before = run.round(1).embeddings.stat().st_mtime_ns
-        embed_task(run, 1, CONFIG.model_copy(update={"scale": ScaleConfig(runner="processes", workers=2)}))
+        TASKS.embed(run, 1, CONFIG.model_copy(update={"scale": ScaleConfig(runner="processes", workers=2)}), QUIET)
         return before, run.round(1).embeddings.stat().st_mtime_ns
 
     before, after = twice()

@@ -25,7 +25,7 @@ from purify.pipeline.request import RunRequest, new_run_folder, resumed_request
 from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
 from tests.conftest import SECRET
-from tests.orchestration.conftest import NoisySet
+from tests.noisy_set import NoisySet
 
 WITH_URI = ("manifest.parquet", "cleaned.parquet", "removed.parquet")
 """Tables that say where each image lies; all else is equal to the byte."""

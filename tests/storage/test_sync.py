@@ -9,6 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from purify.pipeline.fingerprint import stage_of
 from purify.storage import remote
 from purify.storage.files import write_json
 from purify.storage.locations import Url
@@ -122,13 +123,8 @@ def test_a_stage_that_another_machine_did_is_not_done_again(machine: Machine, ur
         machine(name)
         run = RunFolder.at(url)
         run.pull()
-        done = []
-        inputs = {"x": 1}
-
-        def work(run: RunFolder = run, done: list[str] = done) -> None:
-            write_json(run.evaluation, {"auc": 1})
-            done.append("evaluate")
-
-        run.run_stage("evaluate", inputs, [run.evaluation], work)
-        assert done == (["evaluate"] if name == "here" else [])
+        with stage_of(run, "evaluate", {"x": 1}, [run.evaluation]) as pending:
+            assert pending is (name == "here")
+            if pending:
+                write_json(run.evaluation, {"auc": 1})
     assert set(_published(url)) == {"evaluation.json", "stages/evaluate.json"}

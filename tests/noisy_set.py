@@ -1,3 +1,5 @@
+"""A small set with wrong labels whose whole run takes seconds."""
+
 from __future__ import annotations
 
 import csv
@@ -6,9 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from purify.config import PurifyConfig
+from purify.storage.run_folder import RunFolder
+
+#: What two runs on the same set must have in common, to the byte, beside the checkpoints.
+RESULTS = ("manifest", "verdicts", "class_report", "embeddings", "cleaned", "removed", "labels", "evaluation")
+
+
+def result_bytes(run: RunFolder) -> dict[str, bytes]:
+    """The results of a run, and its checkpoints by their relative path."""
+    checkpoints = sorted(run.root.rglob("model.safetensors"))
+    return {
+        **{name: getattr(run, name).read_bytes() for name in RESULTS},
+        **{path.relative_to(run.root).as_posix(): path.read_bytes() for path in checkpoints},
+    }
 
 
 @dataclass(frozen=True)
@@ -41,11 +55,7 @@ class NoisySet:
         )
 
 
-@pytest.fixture(scope="session")
-def noisy_set(
-    tmp_path_factory: pytest.TempPathFactory, draw_stripes: Callable[[Path, float, np.random.Generator], None]
-) -> NoisySet:
-    folder = tmp_path_factory.mktemp("noisy")
+def draw_noisy_set(folder: Path, draw_stripes: Callable[[Path, float, np.random.Generator], None]) -> NoisySet:
     rng = np.random.default_rng(1)
     rows = []
     classes, per_class = 6, 18

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pytest
+
+from purify.analysis.neighbors import BLOCK_ROWS, find_neighbors
+
+ROWS = 2 * BLOCK_ROWS + 700
+
+
+def _find(*, exact: bool) -> bytes:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(ROWS, 16))
+    vectors[1:40] = vectors[0] + 0.01 * rng.normal(size=(39, 16))  # more near duplicates than a first search sees
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = find_neighbors(
+        vectors.astype(np.float32),
+        rng.integers(0, 90, ROWS),
+        k=6,
+        near_duplicate=0.98,
+        exact_rows=ROWS if exact else ROWS - 1,
+    )
+    return found.rows.tobytes() + found.agreement.tobytes()
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_neighbors_do_not_depend_on_the_number_of_threads(exact: bool) -> None:
+    before = faiss.omp_get_max_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            faiss.omp_set_num_threads(threads)
+            found.append(_find(exact=exact))
+            assert faiss.omp_get_max_threads() == threads
+    finally:
+        faiss.omp_set_num_threads(before)
+    assert found[0] == found[1] == found[2]
