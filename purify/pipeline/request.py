@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from purify.config import PurifyConfig, load_config, with_overrides, without_credentials
+from purify.config import PurifyConfig, config_from_json, load_config, without_credentials
 from purify.errors import InputError
 from purify.storage import remote
 from purify.storage.files import local_file, read_json
@@ -127,11 +127,13 @@ def resumed_request(place: Location, overrides: Iterable[str] = ()) -> RunReques
     if not info.exists():
         raise InputError(f"{place}: no run.json in this folder, so there is nothing to resume; start a new run")
     values = read_json(info)
+    if not isinstance(values, dict) or not isinstance(values.get("source"), str):
+        raise InputError(f"{info}: names no source, so it is not the record of a run; start a new run")
     return RunRequest(
         source=values["source"],
         run_folder=absolute(place),
-        config=with_overrides(PurifyConfig.model_validate(values["config"]), overrides),
-        embeddings=values["embeddings"],
+        config=config_from_json(values.get("config"), overrides, origin=str(info)),
+        embeddings=values.get("embeddings"),
     )
 
 
