@@ -217,6 +217,9 @@ class AnalyzeConfig(Section):
     rule: Literal["calibrated", "official", "paper"] = Field(
         "calibrated", description="calibrated: fitted to the noise of the data; official and paper: a fixed angle."
     )
+    checkpoint: Place | None = Field(
+        None, description="Checkpoint folder whose sub-centers judge; none: the run's own, or new ones are fitted."
+    )
     precision: float | None = Field(
         None,
         gt=0,

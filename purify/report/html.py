@@ -18,6 +18,7 @@ from purify.report.run_tables import RunTables, read_run
 from purify.report.settings import script_data, setting_values
 from purify.report.tables import truth_figures
 from purify.storage.files import atomic_path
+from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import Flag
 
@@ -30,7 +31,7 @@ _MERGES = 20
 _CONFUSED = 20
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
     """Write ``report.html`` of the run in `folder`; returns its path.
 
     Verification is shown if the run has come that far, figures against truth if the manifest knows it.

@@ -7,7 +7,7 @@ import ipaddress
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -16,13 +16,22 @@ from purify.errors import InputError
 from purify.review.app import build_app
 from purify.review.guard import Door
 from purify.review.session import Desk
+from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _LAST_WORDS_SECONDS = 2
 
 
-def serve_review(run: Path, *, host: str, port: int, reviewer: str, ready: Callable[[str], None]) -> int:
+def serve_review(
+    run: Path,
+    *,
+    host: str,
+    port: int,
+    reviewer: str,
+    ready: Callable[[str], None],
+    images: Sequence[Location] = (),
+) -> int:
     """Serve the page of `run` until Ctrl-C, and return how many samples have a review then.
 
     Parameters
