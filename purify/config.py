@@ -1,22 +1,26 @@
-"""The one configuration: a pydantic model, read from TOML, overridden by ``section.key=value``.
+"""The configuration of a run: one pydantic model, read from TOML, overridden by ``section.key=value``.
 
-The same model is the parameter of the Prefect flow, so its titles, bounds and enumerations are the form
-that the Prefect UI shows.
+It is also the parameter of the Prefect flow, whose UI turns its titles, bounds and enumerations into a form.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from purify.credentials import CREDENTIALS_PATTERN, without_credentials
-from purify.errors import InputError
+from purify.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 #: Entry points by which an installed package adds decision rules.
 RULE_ENTRY_POINTS = "purify.rules"
@@ -31,7 +35,7 @@ Place = Annotated[
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are refused, values don't change after reading."""
+    """A section of the configuration: frozen, and without unknown keys."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -45,149 +49,151 @@ class IngestConfig(Section):
     """Reading the source."""
 
     images: list[Place] = Field(
-        [], title="Image roots", description="Folders or tars, or their URLs, that a table's paths are looked up in."
+        [],
+        title="Image roots",
+        description="Folders or tars, or their URLs, in which the paths of a table are looked up.",
     )
-    min_size: int = Field(16, ge=1, description="Images whose shorter side is below this many pixels are 'too_small'.")
+    min_size: int = Field(
+        16, ge=1, description="Least length of an image's shorter side in pixels; smaller ones are 'too_small'."
+    )
     max_pixels: int = Field(
-        64_000_000, ge=1, description="Images that declare more pixels are refused as a decompression bomb."
+        64_000_000, ge=1, description="Most pixels of an image; larger ones are refused as decompression bombs."
     )
     label_depth: int | None = Field(
-        None,
-        ge=1,
-        description="Level of the label folders, 1 right below the source; none: the images' own folders.",
+        None, ge=1, description="Level of the label folders, 1 right below the source; none: the images' own folders."
     )
-    workers: int = Field(0, ge=0, description="Decoding threads; 0: one a core.")
+    workers: int = Field(0, ge=0, description="Decoding threads; 0: one per core.")
 
 
 class ModelConfig(Section):
     """The backbone."""
 
-    backbone: BackboneName = Field("iresnet_small", description="iresnet_small is the CPU default.")
-    embedding_dim: int = Field(128, ge=8, le=4096, description="Numbers an image is described by.")
-    input_size: int = Field(48, ge=32, le=448, description="Side of the square input in pixels.")
+    backbone: BackboneName = Field("iresnet_small", description="Architecture; iresnet_small is meant for a CPU.")
+    embedding_dim: int = Field(128, ge=8, le=4096, description="Length of an embedding.")
+    input_size: int = Field(48, ge=32, le=448, description="Side length of the square input in pixels.")
     weights: Place | None = Field(
         None,
-        description="Backbone weights to start from (safetensors or an InsightFace-style .pth state dict).",
+        description="Initial weights of the backbone (safetensors, or a .pth state dict as InsightFace writes it).",
     )
 
 
 class TrainConfig(Section):
-    """Training on the noisy set (K sub-centers) and, with K = 1, on the purified one."""
+    """Training: with K sub-centers on the noisy set, with K = 1 on the purified one."""
 
     epochs: int = Field(24, ge=1, description="Passes over the training images.")
-    min_steps: int = Field(
-        600, ge=0, description="Small sets are repeated for more epochs until this many steps are reached."
-    )
-    batch_size: int = Field(64, ge=2, description="Images a batch.")
-    accumulate: int = Field(1, ge=1, description="Batches whose gradients make one step.")
-    learning_rate: float = Field(0.1, gt=0, description="Of SGD, at its highest.")
+    min_steps: int = Field(600, ge=0, description="Least number of steps; a small set is repeated for more epochs.")
+    batch_size: int = Field(64, ge=2, description="Images per batch.")
+    accumulate: int = Field(1, ge=1, description="Batches per optimizer step (gradient accumulation).")
+    learning_rate: float = Field(0.1, gt=0, description="Peak learning rate of SGD.")
     schedule: Literal["cosine", "step", "polynomial"] = Field(
-        "cosine", description="How the learning rate falls: to zero (cosine, polynomial) or in drops (step)."
+        "cosine", description="Decay of the learning rate: to zero (cosine, polynomial) or in drops (step)."
     )
-    warmup_epochs: float = Field(0.5, ge=0, description="Epochs over which the learning rate first rises.")
-    warmup_steps: int | None = Field(None, ge=0, description="Steps of the same; overrides warmup_epochs.")
+    warmup_epochs: float = Field(0.5, ge=0, description="Epochs of linear warm-up of the learning rate.")
+    warmup_steps: int | None = Field(None, ge=0, description="The same in steps; overrides warmup_epochs.")
     drop_epochs: list[float] = Field(
-        [8.0, 14.0], description="Schedule step: drops of the rate, in epochs; stretched where min_steps adds epochs."
+        [8.0, 14.0], description="Schedule step: epochs at which the rate drops; stretched where min_steps adds epochs."
     )
-    drop_factor: float = Field(0.1, gt=0, lt=1, description="Schedule step: the rate after a drop, of that before.")
-    power: float = Field(2.0, gt=0, description="Schedule polynomial: (1 - share of the steps) to this power.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD.")
-    nesterov: bool = Field(True, description="Nesterov's form of the momentum.")
-    weight_decay: float = Field(5e-4, ge=0, description="Of SGD.")
+    drop_factor: float = Field(0.1, gt=0, lt=1, description="Schedule step: factor of each drop.")
+    power: float = Field(2.0, gt=0, description="Schedule polynomial: exponent of (1 - share of the steps done).")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
+    nesterov: bool = Field(True, description="Nesterov momentum.")
+    weight_decay: float = Field(5e-4, ge=0, description="Weight decay of SGD.")
     clip_norm: float | None = Field(
-        None, gt=0, description="Largest norm of a step's gradient, of the backbone and of the head each; none: any."
+        None, gt=0, description="Largest gradient norm, for backbone and head each; none: no clipping."
     )
     ema: float | None = Field(
-        None, gt=0, lt=1, description="Decay of a running mean of the weights, which is what is saved; none: the last."
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of a running mean of the weights, saved in place of the last ones; none: no mean.",
     )
     subcenters: int = Field(
         3,
         ge=1,
         le=16,
         title="Sub-centers K",
-        description="Centers a class on the noisy set; wrong faces gather at others.",
+        description="Sub-centers per class on the noisy set; wrong faces gather at the non-dominant ones.",
     )
     head: Literal["arcface", "cosface", "combined"] = Field(
-        "arcface", description="Margin: arcface adds an angle, cosface subtracts from the cosine."
+        "arcface", description="Kind of margin: arcface adds to the angle, cosface subtracts from the cosine."
     )
-    margin: float = Field(0.3, ge=0, le=1, description="Final margin (radians for arcface, cosine for cosface).")
+    margin: float = Field(0.3, ge=0, le=1, description="Final margin: radians for arcface, a cosine for cosface.")
     combined_margin: tuple[float, float, float] = Field(
-        (1.0, 0.3, 0.0), description="(m1, m2, m3) when head = combined."
+        (1.0, 0.3, 0.0), description="Margins (m1, m2, m3) of head combined."
     )
-    scale: float | None = Field(None, gt=0, description="Logit scale s; none: from the number of classes.")
+    scale: float | None = Field(None, gt=0, description="Logit scale s; none: derived from the number of classes.")
     warmup_share: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Share of the steps trained without margin and with one center a class; 0: K random centers from "
-        "the start.",
+        description="Share of the steps without margin and with one center per class; 0: K random centers from the "
+        "start.",
     )
-    ramp_share: float = Field(0.25, ge=0, le=1, description="Share of the steps over which the margin then grows.")
+    ramp_share: float = Field(
+        0.25, ge=0, le=1, description="Share of the steps after that over which the margin grows."
+    )
     sample_rate: float = Field(
-        1.0, gt=0, le=1, description="Share of the batch's other classes that compete in a step; 1: all of them."
+        1.0, gt=0, le=1, description="Share of the negative classes sampled in each step (partial FC); 1: all."
     )
     negative_filter: float | None = Field(
-        None, gt=0, le=1, description="Other classes with a larger cosine are ignored; none: none are."
+        None,
+        gt=0,
+        le=1,
+        description="Largest cosine of a negative class that counts, as likely the same person above; none: any.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = Field(
         "auto",
-        description="Of the backbone; auto: what the device computes in hardware; float64 (of the head too): slow, to "
-        "compare trainings whose sums are taken in another order.",
+        description="Number format of the backbone; auto: the fastest in the device's hardware; float64, for the head "
+        "too, only to compare trainings that sum in different orders.",
     )
-    freeze_backbone: bool = Field(
-        False, description="Train the head only, on a backbone that stays as model.weights has it."
-    )
+    freeze_backbone: bool = Field(False, description="Train the head only; the backbone keeps model.weights.")
     mask_probability: float = Field(
-        0.0, ge=0, le=1, description="Share of the views with a synthetic mask drawn over the lower face."
+        0.0, ge=0, le=1, description="Share of training images with a synthetic mask over the lower face."
     )
     compile: bool = Field(False, description="Compile the backbone with torch.compile (needs a C++ compiler).")
-    sync_batchnorm: bool = Field(
-        True, description="With more processes: batch statistics of all of them together, not of each one's share."
-    )
-    processes: int = Field(
-        1, ge=1, description="Processes (ranks) of a training on this machine, which share batches and classes."
-    )
-    nodes: int = Field(1, ge=1, description="Machines of a training, each with as many processes.")
+    sync_batchnorm: bool = Field(True, description="Share batch-norm statistics among the processes of a training.")
+    processes: int = Field(1, ge=1, description="Processes (ranks) per machine; they share batches and classes.")
+    nodes: int = Field(1, ge=1, description="Machines per training.")
     address: str | None = Field(
-        None, pattern=r"^\[?[\w.:-]+\]?:\d+$", description="HOST:PORT of the first machine, where nodes > 1."
+        None, pattern=r"^\[?[\w.:-]+\]?:\d+$", description="HOST:PORT of the first machine; for nodes > 1."
     )
-    workers: int = Field(0, ge=0, description="Decoding threads; 0: one a core.")
+    workers: int = Field(0, ge=0, description="Decoding threads; 0: one per core.")
     cache_mb: int = Field(
-        512, ge=0, description="Megabytes of decoded images that each training keeps in memory; 0: decode every time."
+        512, ge=0, description="Memory of each training for decoded images, in megabytes; 0: decode them every time."
     )
     parallel: int = Field(
-        2, ge=1, description="Trainings at once, each with its share of the cores (1 on a single GPU)."
+        2, ge=1, description="Trainings side by side, each with its share of the cores; use 1 on a single GPU."
     )
-    checkpoint_seconds: float = Field(20.0, ge=0, description="Least time between two resume points.")
+    checkpoint_seconds: float = Field(20.0, ge=0, description="Least seconds between two resume points.")
 
     def recipe(self) -> dict[str, Any]:
-        """What decides the weights: all settings but those that say how fast, and where, the training runs."""
+        """The settings that decide the weights: all but those of speed and place."""
         where = {"workers", "cache_mb", "parallel", "checkpoint_seconds", "processes", "nodes", "address"}
         return self.model_dump(exclude=where)
 
 
 class ExtractorConfig(Section):
-    """A model of your own in place of the first round's: nothing is trained for it."""
+    """An existing model that replaces the first training."""
 
     file: Place | None = Field(
         None,
         title="Extractor",
-        description="ONNX file, or weights of one of the backbones (safetensors or an InsightFace-style .pth).",
+        description="ONNX file, or weights of a known backbone (safetensors, or a .pth as InsightFace writes it).",
     )
     input_size: int | None = Field(
-        None, ge=1, description="Side of its input in pixels; none: as the file says (ONNX), or 112."
+        None, ge=1, description="Side length of its input in pixels; none: from the ONNX file, or 112."
     )
-    color: Literal["RGB", "BGR"] = Field("RGB", description="Of an ONNX file that does not say it.")
-    mean: float = Field(127.5, description="Subtracted from pixels in 0..255, for an ONNX file that does not say it.")
-    std: float = Field(127.5, gt=0, description="What they are then divided by.")
+    color: Literal["RGB", "BGR"] = Field("RGB", description="Channel order, where the ONNX file doesn't say it.")
+    mean: float = Field(127.5, description="Mean of the pixels (0 to 255), where the ONNX file doesn't say it.")
+    std: float = Field(127.5, gt=0, description="Standard deviation of the pixels, where the ONNX file doesn't say it.")
 
 
 class EmbedConfig(Section):
-    """Extraction of embeddings."""
+    """Embedding."""
 
-    batch_size: int = Field(256, ge=1, description="Images at once.")
-    flip: bool = Field(True, description="Average the embeddings of the image and its mirror image.")
-    shard_size: int = Field(1024, ge=1, description="Rows between two resume points, and of a block (see scale).")
+    batch_size: int = Field(256, ge=1, description="Images per batch.")
+    flip: bool = Field(True, description="Average the embeddings of an image and its mirror image.")
+    shard_size: int = Field(1024, ge=1, description="Rows per block: the unit of resuming and of scale.workers.")
 
 
 def _rule_choice(schema: dict[str, Any]) -> None:
@@ -197,50 +203,58 @@ def _rule_choice(schema: dict[str, Any]) -> None:
 
 
 class AnalyzeConfig(Section):
-    """Evidence and decisions."""
+    """Analysis: evidence and decisions."""
 
     rule: str = Field(
         "calibrated",
-        description="calibrated fits the noise of the data; official and paper know a fixed angle; or a rule of yours.",
+        description="calibrated: fitted to the noise of the data; official, paper: a fixed angle; or your own rule.",
         json_schema_extra=_rule_choice,
+    )
+    checkpoint: Place | None = Field(
+        None, description="Checkpoint folder whose sub-centers judge; none: the run's own, or new ones are fitted."
     )
     precision: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="Of what is removed, the share whose label must be wrong; none: remove what is more probably wrong "
-        "than right. Rule calibrated only.",
+        description="Least share of wrong labels among the removed; none: remove what is more likely wrong than right. "
+        "Rule calibrated only.",
     )
     review_budget: int = Field(
-        0, ge=0, description="The least certain samples, as many as this, are left to a person. Rule calibrated only."
+        0, ge=0, description="Number of least certain samples left to a person. Rule calibrated only."
     )
     keep_hard: bool = Field(
-        False, description="Keep doubtful faces unless they are all but surely wrong. Rule calibrated only."
+        False, description="Keep doubtful faces unless almost certainly wrong. Rule calibrated only."
     )
     threshold: float = Field(
-        75.0, gt=0, le=180, description="Degrees to the dominant sub-center. Rules official and paper only."
+        75.0,
+        gt=0,
+        le=180,
+        description="Largest angle to the dominant sub-center in degrees. Rules official and paper only.",
     )
-    neighbors: int = Field(20, ge=1, le=1000, description="k of the neighbor agreement.")
+    neighbors: int = Field(20, ge=1, le=1000, description="Number k of nearest neighbors for the neighbor agreement.")
     near_duplicate: float = Field(
-        0.98, gt=0, le=1, description="Neighbors with a larger cosine are near duplicates and don't vote."
+        0.98, gt=0, le=1, description="Cosine above which a neighbor is a near duplicate without a vote."
     )
     min_images: int = Field(
-        3, ge=1, description="Smaller classes are flagged too_few, and lose no image without review."
+        3,
+        ge=1,
+        description="Least images per class; smaller ones are flagged too_few and lose no image without review.",
     )
     weak_majority: float = Field(
-        0.5, ge=0, le=1, description="Classes with a smaller share of right images are flagged weak_majority."
+        0.5, ge=0, le=1, description="Share of right images below which a class is flagged weak_majority."
     )
 
 
 class RoundsConfig(Section):
-    """Purifying again, with a model trained on what the round before kept."""
+    """Rounds: each trains on the images that the one before kept."""
 
-    most: int = Field(1, ge=1, title="Most rounds", description="Rounds of train, embed, analyze; 1: no second one.")
+    most: int = Field(1, ge=1, title="Most rounds", description="Most rounds of training, embedding and analysis.")
     least_change: float = Field(
         0.005,
         ge=0,
         le=1,
-        description="Stop when a smaller share of the samples changed its final label, or whether it is kept ...",
+        description="Stop once less than this share of the samples changed label or decision ...",
     )
     least_noise_change: float = Field(
         0.005, ge=0, le=1, description="... and the estimated share of noise changed by less than this."
@@ -248,38 +262,38 @@ class RoundsConfig(Section):
 
 
 class ApplyConfig(Section):
-    """What becomes of the verdicts."""
+    """From verdicts to the cleaned tables."""
 
     reviews: Place | None = Field(
-        None, description="Reviews of an earlier run (reviews.parquet): they hold in this run too."
+        None, description="Reviews of an earlier run (reviews.parquet) that hold in this run too."
     )
 
 
 class RetrainConfig(Section):
     """Training on the purified set."""
 
-    enabled: bool = Field(True, description="Off: stop after the cleaned tables.")
+    enabled: bool = Field(True, description="Train on the purified set; false: stop after the cleaned tables.")
 
 
 class ShowConfig(Section):
-    """What a run shows in the Prefect UI; nothing of it changes a result."""
+    """What a run shows in the Prefect UI; results don't depend on it."""
 
     faces: Literal["loopback", "always", "never"] = Field(
         "loopback",
-        description="Thumbnails of removed images go into the Prefect server's database: only where it is on this "
-        "machine (loopback), always, or never.",
+        description="Store thumbnails of removed images in the Prefect server's database: if it runs on this machine "
+        "(loopback), always, or never.",
     )
 
 
 class GrowConfig(Section):
-    """A run that is updated: when the models are trained again, and what is refused."""
+    """Updates of a run: when to train again, and which losses to refuse."""
 
     retrain_share: float = Field(
         0.25,
         ge=0,
         le=1,
         title="Train again at a share of new images",
-        description="Train again when a larger share of the images is new since the last training; 0: with any.",
+        description="Train again when more than this share of the images is new since the last training.",
     )
     drift_degrees: float | None = Field(
         10.0,
@@ -287,46 +301,48 @@ class GrowConfig(Section):
         title="Train again at a drift of the angles",
         description="Train again when the median angle of new images is larger by more than this; none: never.",
     )
-    drift_images: int = Field(100, ge=1, description="Fewer new images than this don't show a drift.")
+    drift_images: int = Field(100, ge=1, description="Least new images for a drift to count.")
     most_lost: float = Field(
         0.5,
         ge=0,
         le=1,
         title="Refuse a loss of images",
-        description="Refuse an update that loses a larger share: a disk that is not mounted looks like that.",
+        description="Refuse an update that loses a larger share of the images: a disk may not be mounted.",
     )
 
 
 class EvaluateConfig(Section):
-    """Proof of the gain."""
+    """Evaluation: the gain on verification pairs."""
 
-    pairs: Place | None = Field(None, description="Pairs file or its URL (LFW text form, or CSV/Parquet: a,b,same).")
+    pairs: Place | None = Field(
+        None, description="Pairs file or its URL (LFW text form, or CSV/Parquet with a, b, same)."
+    )
     pairs_prefix: str | None = Field(
-        None, description="Folder inside the image roots that the pairs' people are in; none: found."
+        None, description="Folder of the pairs' people inside the image roots; none: found automatically."
     )
     baselines: list[Literal["raw", "random", "oracle"]] = Field(
-        ["raw", "random", "oracle"], description="Models to train and compare with."
+        ["raw", "random", "oracle"], description="Models to train for comparison."
     )
-    bootstrap: int = Field(1000, ge=100, description="Bootstrap samples for the intervals.")
+    bootstrap: int = Field(1000, ge=100, description="Bootstrap samples behind the intervals.")
 
 
 class ScaleConfig(Section):
-    """Who computes the blocks of embedding; it never changes a result."""
+    """Workers for the blocks of embedding; results don't depend on it."""
 
     runner: Literal["threads", "processes", "dask", "ray"] = Field(
-        "threads", description="dask and ray need the extra of that name (docs/scale-out.md)."
+        "threads", description="Kind of workers; dask and ray need the extra of that name (docs/scale-out.md)."
     )
     workers: int = Field(
         0,
         ge=0,
-        description="Blocks at once; 0: with threads one that all cores share, else one a core. A cluster at `address` "
+        description="Blocks side by side; 0: one on all cores with threads, else one per core. A cluster at `address` "
         "has its own.",
     )
     address: str | None = Field(
         None,
         title="Address of a cluster",
-        description="Dask scheduler (tcp://host:8786) or Ray head (host:6379); none: a cluster on this machine for the "
-        "run.",
+        description="Dask scheduler (tcp://host:8786) or Ray head (host:6379); none: a cluster of the run's own, on "
+        "this machine.",
     )
 
     @model_validator(mode="after")
@@ -337,9 +353,9 @@ class ScaleConfig(Section):
 
 
 class PurifyConfig(Section):
-    """Everything that decides a run's result, and who computes it."""
+    """All settings of a run."""
 
-    seed: int = Field(0, ge=0, description="Every random draw comes from it.")
+    seed: int = Field(0, ge=0, description="Seed of all random numbers.")
     ingest: IngestConfig = IngestConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
@@ -357,65 +373,77 @@ class PurifyConfig(Section):
     @model_validator(mode="after")
     def _frozen_weights_are_given(self) -> PurifyConfig:
         if self.train.freeze_backbone and self.model.weights is None:
-            raise ValueError("train.freeze_backbone: without model.weights it would freeze random ones")
+            raise ValueError("train.freeze_backbone needs model.weights: random weights would be frozen")
         return self
 
 
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> PurifyConfig:
     """Read a TOML file, apply ``section.key=value`` overrides, and validate.
 
-    Values of overrides are TOML or JSON literals; what is neither is taken as a string.
+    Values of overrides are TOML or JSON literals; anything else is taken as a string.
 
     Raises
     ------
     InputError
-        If the file can't be read, or a key or value is not one of the model's.
+        If the file can't be read, or a key or value is not valid; the message names the file and the key.
     """
-    data: dict[str, Any] = {}
-    if path is not None:
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{path}: can't read the configuration: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a TOML file: {error}") from error
-    return _validated(data, overrides)
+    return _validated(
+        {} if path is None else _read_toml(path), overrides, origin="configuration" if path is None else str(path)
+    )
 
 
-def with_overrides(config: PurifyConfig, overrides: Iterable[str]) -> PurifyConfig:
-    """`config` with ``section.key=value`` overrides; InputError if a key or value is not one of the model's."""
-    return _validated(config.model_dump(mode="json"), overrides)
-
-
-def _validated(data: dict[str, Any], overrides: Iterable[str]) -> PurifyConfig:
-    for text in overrides:
-        _override(data, text)
-    try:
-        return PurifyConfig.model_validate(data)
-    except ValidationError as error:
-        raise InputError(_explain(error)) from error
+def config_from_json(values: Any, overrides: Iterable[str] = (), *, origin: str) -> PurifyConfig:
+    """The configuration in a file of ours, such as ``run.json``; InputError names `origin` and the key."""
+    if not isinstance(values, dict):
+        raise InputError(f"{origin}: holds no configuration")
+    return _validated(values, overrides, origin=origin)
 
 
 def to_toml(config: PurifyConfig) -> str:
-    """`config` as a TOML file that `load_config` reads back; descriptions as comments, unset values commented out."""
-    lines = [f"seed = {config.seed}"]
+    """`config` as a TOML file that `load_config` reads back: descriptions as comments, unset values commented out."""
+    lines = ["# Seed of all random numbers.", f"seed = {config.seed}"]
     for name, section in config:
         if not isinstance(section, Section):
             continue
-        lines += ["", f"[{name}]"]
+        lines += ["", f"# {_first_line(type(section))}", f"[{name}]"]
         for key, field in type(section).model_fields.items():
             value = getattr(section, key)
-            comment = f"  # {field.description}" if field.description else ""
-            text = f"# {key} =" if value is None else f"{key} = {json.dumps(value)}"
-            lines.append(text + comment)
+            lines += textwrap.wrap(f"{field.description or ''}", 100, initial_indent="# ", subsequent_indent="# ")
+            lines.append(f"# {key} =" if value is None else f"{key} = {json.dumps(value)}")
     return "\n".join(lines)
 
 
-def _override(data: dict[str, Any], text: str) -> None:
+def _first_line(section: type[Section]) -> str:
+    return (section.__doc__ or "").partition("\n")[0]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: can't read the configuration: {error.strerror}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: values are nested too deeply for a configuration") from error
+    except ValueError as error:  # TOML or UTF-8, and integers of thousands of digits
+        raise InputError(f"{path}: not a TOML file: {error}") from error
+
+
+def _validated(data: dict[str, Any], overrides: Iterable[str], *, origin: str) -> PurifyConfig:
+    overridden = {_override(data, text) for text in overrides}
+    try:
+        return PurifyConfig.model_validate(data)
+    except ValidationError as error:
+        problems = [_explain(problem, overridden, origin) for problem in error.errors()]
+    raise InputError("; ".join(problems) + " (all settings: `purify config`)")
+
+
+def _override(data: dict[str, Any], text: str) -> str:
+    """Set the value in `data`; returns its key."""
     key, equals, raw = text.partition("=")
-    if not equals or not key.strip():
+    key = key.strip()
+    if not equals or not key:
         raise InputError(f"--set {text!r}: expected section.key=value, such as train.epochs=4")
-    *sections, name = key.strip().split(".")
+    *sections, name = key.split(".")
     node = data
     for section in sections:
         child = node.setdefault(section, {})
@@ -423,17 +451,34 @@ def _override(data: dict[str, Any], text: str) -> None:
             raise InputError(f"--set {text!r}: {section!r} is not a section")
         node = child
     node[name] = _literal(raw.strip())
+    return key
 
 
 def _literal(raw: str) -> Any:
     for parse in (lambda: tomllib.loads(f"v = {raw}")["v"], lambda: json.loads(raw)):
         try:
             return parse()
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return raw
 
 
-def _explain(error: ValidationError) -> str:
-    lines = [": ".join(filter(None, [".".join(str(p) for p in e["loc"]), e["msg"]])) for e in error.errors()]
-    return "configuration: " + "; ".join(lines) + " (see `purify config`)"
+def _explain(problem: ErrorDetails, overridden: Collection[str], origin: str) -> str:
+    """One problem with its key, where that was given, and the setting that was probably meant."""
+    key = ".".join(str(part) for part in problem["loc"])
+    given_here = any(key == given or given.startswith(f"{key}.") for given in overridden)
+    where = f"--set {key}" if given_here else ": ".join(filter(None, [origin, key]))
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: no such setting{did_you_mean(key, _settings())}"
+    value = problem["input"]
+    if problem["type"] == "literal_error" and isinstance(value, str):
+        choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        return f"{where}: {value!r} is none of {', '.join(choices)}{did_you_mean(value, choices)}"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _settings() -> list[str]:
+    """Names of all sections, and of their keys with the section."""
+    defaults = PurifyConfig().model_dump()
+    keys = [f"{section}.{key}" for section, values in defaults.items() if isinstance(values, dict) for key in values]
+    return [*defaults, *keys]

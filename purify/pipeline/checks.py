@@ -8,7 +8,6 @@ from pathlib import Path
 
 from purify.config import PurifyConfig
 from purify.embedding.extractors import open_extractor
-from purify.embedding.store import read_embeddings
 from purify.errors import InputError
 from purify.ingest.image_roots import ImageRoots
 from purify.pipeline.cleaned_tables import has_truth
@@ -17,7 +16,6 @@ from purify.pipeline.model_comparison import usable_pairs
 from purify.storage.files import read_json, read_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
-from purify.tables.manifest import ok_rows
 from purify.tables.schema import MANIFEST
 from purify.tables.user_tables import is_table
 
@@ -63,13 +61,11 @@ def models_to_compare(run: RunFolder, config: PurifyConfig, images: Sequence[str
 
 
 def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: Sequence[str]) -> None:
-    """Refuse bad pairs, embeddings and extractors now, not after the training."""
+    """Refuse bad pairs and extractors before the training; given embeddings are judged first of all."""
     manifest = read_table(run.manifest, MANIFEST)
     if embeddings is not None and config.extractor.file is not None:
         raise InputError("both --embeddings and extractor.file are given; leave one out")
-    if embeddings is not None:
-        read_embeddings(embeddings, ok_rows(manifest)["sample_id"].to_pylist())
-    elif (file := own_extractor(1, config)) is not None:
+    if embeddings is None and (file := own_extractor(1, config)) is not None:
         open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
     if config.evaluate.pairs and images:
         roots = ImageRoots([to_location(root) for root in images])

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +18,7 @@ from purify.arrays import Vectors
 from purify.config import PurifyConfig
 from purify.embedding.store import EmbeddingWriter
 from purify.errors import InputError
+from purify.pipeline.judging_rule import judging_rule
 from purify.storage.files import write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.apply import apply_verdicts
@@ -86,16 +86,11 @@ def write_judged_run(
         seed=config.seed,
         versions=_versions(),
         input_hashes=dict(input_hashes or {}),
-        judged_by=judged_by(analysis, asked=config.analyze.rule),
+        judged_by=asdict(judging_rule(analysis, config.analyze.rule)),
         rounds=[asdict(first_round(analysis.verdicts, config.rounds, trainable=False))],
         counts=counts,
     )
     return run
-
-
-def judged_by(analysis: Analysis, *, asked: str) -> dict[str, Any]:
-    """Entry ``judged_by`` of ``run.json``: the rule that judged, and the rule that was asked for."""
-    return {"rule": analysis.rule, "asked": asked, "probabilities": analysis.probabilities}
 
 
 def _apply(run: RunFolder, manifest: pa.Table, verdicts: pa.Table) -> dict[str, int]:

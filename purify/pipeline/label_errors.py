@@ -23,7 +23,7 @@ from purify.analysis.rules.rule import Rule, RuleContext
 from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
 from purify.arrays import Mask
-from purify.config import PurifyConfig, with_overrides
+from purify.config import PurifyConfig, load_config
 from purify.errors import InputError
 from purify.evaluation.noise_rate import NoiseEstimate, estimate_noise
 from purify.pipeline.judged_run import write_judged_run
@@ -274,7 +274,7 @@ def _config(rule: Rule, given: dict[str, Any], seed: int) -> PurifyConfig:
     if isinstance(rule, AngleRule) and (useless := [name for name in _CALIBRATED_ONLY if given[name]]):
         raise InputError(f"{useless[0]}: rule {rule.name} knows no probabilities; use rule calibrated, or leave it out")
     settings = [f"analyze.{name}={json.dumps(value)}" for name, value in given.items()]
-    return with_overrides(PurifyConfig(seed=seed), [f"analyze.rule={json.dumps(rule.name)}", *settings])
+    return load_config(None, [f"seed={seed}", f"analyze.rule={json.dumps(rule.name)}", *settings])
 
 
 def _warn_of_another_rule(rule: Rule, analysis: Analysis) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from purify.config import PurifyConfig, load_config, with_overrides
+from purify.config import PurifyConfig, config_from_json, load_config
 from purify.credentials import without_credentials
 from purify.errors import InputError
 from purify.storage import remote
@@ -129,11 +129,13 @@ def resumed_request(place: Location, overrides: Iterable[str] = ()) -> RunReques
     if not info.exists():
         raise InputError(f"{place}: no run.json in this folder, so there is nothing to resume; start a new run")
     values = read_json(info)
+    if not isinstance(values, dict) or not isinstance(values.get("source"), str):
+        raise InputError(f"{info}: names no source, so it is not the record of a run; start a new run")
     return RunRequest(
         source=values["source"],
         run_folder=absolute(place),
-        config=with_overrides(PurifyConfig.model_validate(values["config"]), overrides),
-        embeddings=values["embeddings"],
+        config=config_from_json(values.get("config"), overrides, origin=str(info)),
+        embeddings=values.get("embeddings"),
     )
 
 
@@ -171,7 +173,8 @@ def changed_config(config: PurifyConfig, changes: Mapping[str, Any]) -> PurifyCo
     InputError
         If a setting is unknown or its value invalid.
     """
-    return with_overrides(config, [f"{key}={json.dumps(value)}" for key, value in _flat(changes)])
+    overrides = [f"{key}={json.dumps(value)}" for key, value in _flat(changes)]
+    return config_from_json(config.model_dump(mode="json"), overrides, origin="changes")
 
 
 def _flat(changes: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:

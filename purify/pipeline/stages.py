@@ -7,6 +7,7 @@ Every stage states its inputs and outputs once, and runs only where its record s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ from purify.models.checkpoint import FILE_NAME
 from purify.pipeline.cleaned_tables import apply_files, baseline_table, kept_rows, run_counts
 from purify.pipeline.embedding_stage import embed_manifest, own_extractor
 from purify.pipeline.fingerprint import stage_of, stage_seconds
-from purify.pipeline.judged_run import judged_by
+from purify.pipeline.judging_rule import judging_rule
 from purify.pipeline.manifest_analysis import known_head, read_judging_inputs
 from purify.pipeline.model_comparison import evaluate_models
 from purify.pipeline.refresh_manifest import refresh_manifest, take_table
@@ -121,18 +122,17 @@ def embed(
 def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Location | None = None) -> None:
     """Embeddings + sub-centers -> ``verdicts.parquet`` and ``class_report.parquet`` of a round.
 
-    All rows are judged under their given labels in every round. Sub-centers are those of the round's checkpoint
-    where it knows all labels of the manifest and its embeddings are judged; else they are fitted to the embeddings.
+    All rows are judged under their given labels in every round. Sub-centers are those of ``analyze.checkpoint`` or of
+    the round's own checkpoint, if it made the embeddings and knows all labels; else they are fitted to the embeddings.
     """
     folder = run.round(number)
     vectors = embeddings or folder.embeddings
-    trained = number == 1 and embeddings is None and own_extractor(number, config) is None
-    checkpoint = known_head(folder.checkpoint, run.manifest) if trained else None
+    checkpoint = _judging_checkpoint(run, number, config, given_embeddings=embeddings is not None)
     inputs = {
         "manifest": run.manifest,
         "embeddings": vectors,
         "checkpoint": checkpoint / FILE_NAME if checkpoint else "projection",
-        "config": config.analyze.model_dump(),
+        "config": config.analyze.model_dump(exclude={"checkpoint"}),
         "subcenters": config.train.subcenters,
         "seed": config.seed,
     }
@@ -143,7 +143,7 @@ def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Lo
             analysis = analyze_samples(config=config.analyze, seed=config.seed, **vars(given))
             write_table(analysis.verdicts, folder.verdicts)
             write_table(analysis.class_report, folder.class_report)
-            run.update_info(judged_by=judged_by(analysis, asked=config.analyze.rule))
+            run.update_info(judged_by=asdict(judging_rule(analysis, config.analyze.rule)))
 
 
 def compare(run: RunFolder, number: int, config: PurifyConfig) -> RoundSummary:
@@ -197,9 +197,23 @@ def evaluate(
 
 def report(run: RunFolder) -> Path:
     """The run folder -> ``report.html``; always written anew."""
-    truth = truth_figures(read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)) or {}
-    run.update_info(stages=stage_seconds(run), truth=truth)
+    note_figures(run)
     return write_report(run.root)
+
+
+def note_figures(run: RunFolder) -> None:
+    """Enter the seconds of the stages, and figures against truth in ``run.json``."""
+    manifest, verdicts = read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)
+    truth = truth_figures(manifest, verdicts) or {}
+    run.update_info(stages=stage_seconds(run), truth=truth)
+
+
+def _judging_checkpoint(run: RunFolder, number: int, config: PurifyConfig, *, given_embeddings: bool) -> Path | None:
+    """Folder of the checkpoint whose sub-centers judge a round; None: they are fitted to the embeddings."""
+    if number == 1 and config.analyze.checkpoint is not None:
+        return Path(config.analyze.checkpoint)
+    trained = number == 1 and not given_embeddings and own_extractor(number, config) is None
+    return known_head(run.round(number).checkpoint, run.manifest) if trained else None
 
 
 def _stage(name: str, number: int) -> str:

@@ -1,4 +1,4 @@
-"""The outcome of a run: figures for programs, and five lines for people."""
+"""The outcome of a run as figures, for programs; `purify.pipeline.closing` says it in sentences."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 from purify.report.run_overview import rounds
 from purify.report.run_page import noise_estimate
-from purify.storage.files import read_json
+from purify.storage.files import read_json, read_table
 from purify.storage.run_folder import RunFolder
+from purify.tables.schema import VERDICTS
 
 #: What the summary says of the verdicts where the truth is known; the report says more.
 _TRUTH_FIGURES = ("average_precision", "f1", "precision", "recall", "clean_kept")
@@ -20,7 +21,7 @@ _UPDATE_COUNTS = ("new", "changed", "gone", "embedded", "new_since_training")
 
 
 def run_summary(run: RunFolder) -> dict[str, Any]:
-    """What a run ended with, for people and programs."""
+    """Figures of a run, under the keys of ``--json``."""
     info = read_json(run.info)
     values: dict[str, Any] = {"run": run.shown(run.root), **_update_figures(info), **info["counts"]}
     if (noise := noise_estimate(info)) is not None:
@@ -37,8 +38,22 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
     return {**values, "report": run.shown(run.report)}
 
 
+def judging_summary(run: RunFolder) -> dict[str, Any]:
+    """Figures of a run without models: its files, and the number of images for each decision."""
+    verdicts = read_table(run.verdicts, VERDICTS, columns=["decision"])
+    decisions = {entry["values"]: entry["counts"] for entry in verdicts["decision"].value_counts().to_pylist()}
+    info = read_json(run.info)
+    files = {
+        "run": run.shown(run.root),
+        "verdicts": run.shown(run.root / run.verdicts.name),
+        "class_report": run.shown(run.root / run.class_report.name),
+    }
+    rules = {"rule": info["judged_by"]["asked"], "judged_by": info["judged_by"]["rule"]}
+    return {**files, **rules, **decisions, **info["counts"], "noise_estimate": noise_estimate(info)}
+
+
 def _update_figures(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What the last look at the source found, and what was done about it."""
+    """What the last update found in the source, and what it did."""
     update = info.get("growth")
     if update is None:
         return {}

@@ -172,6 +172,7 @@ def test_single_stages_read_and_write_urls(
     assert {path.name for path in published.iterdir()} == {
         *("manifest.parquet", "verdicts.parquet", "class_report.parquet"),
         *("cleaned.parquet", "removed.parquet", "labels.parquet"),
+        *("run.json", "growth", "round-1", "stages"),  # analyze leaves a run
     }
 
 

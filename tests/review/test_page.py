@@ -170,7 +170,7 @@ def test_ten_faces_by_keyboard_a_reload_a_kill_an_undo_and_apply(
     output, _ = servers.processes[-1].communicate(timeout=60)
     assert servers.processes[-1].returncode == 0
     assert "reviewed  9" in output
-    assert f"purify apply '{run.manifest}'" in output
+    assert f"purify apply '{run.root}'" in output
 
     out = tmp_path / "applied"
     words = ["apply", run.manifest, "--verdicts", run.verdicts, "--reviews", run.reviews, "--out", out]

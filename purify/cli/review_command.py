@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from pathlib import Path
 
 import click
 
-from purify.cli.options import answer, images_option
+from purify.cli.answers import answer
+from purify.cli.command import command
+from purify.cli.options import images_option
 from purify.storage.locations import Location
 
 
@@ -18,7 +21,7 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
         raise click.BadParameter(f"{value!r}: expected an address in numbers, such as 127.0.0.1") from error
 
 
-@click.command("review")
+@command("review", example="purify review run --images faces/ --open")
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @images_option
 @click.option("--reviewer", help="Your name in the reviews; default: that of your account.")
@@ -28,16 +31,20 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
 def review_command(
     run: Path, images: tuple[Location, ...], reviewer: str | None, host: str, port: int, open_browser: bool
 ) -> None:
-    """Serve a page to accept, reject or relabel the faces of RUN; writes RUN/reviews.parquet as you go."""
+    """Serve a page to accept, reject or relabel the faces of RUN.
+
+    Each decision is saved to RUN/reviews.parquet at once. --images shows the faces of a run made without them.
+    """
     import getpass
-    import shlex
     import webbrowser
 
     from purify.review.web_server import serve_review
     from purify.storage.run_folder import RunFolder
 
+    folder = RunFolder(run)
+
     def ready(url: str) -> None:
-        click.echo(f"Review page: {url}\nCtrl-C ends it; every decision is in {RunFolder(run).reviews} at once.")
+        click.echo(f"Review page: {url}\nCtrl-C ends it; every decision is in {folder.reviews} at once.")
         if not ipaddress.ip_address(host).is_loopback:
             click.echo("Others can reach this address: whoever has the token can decide.", err=True)
         if open_browser:
@@ -45,9 +52,7 @@ def review_command(
 
     name = reviewer or getpass.getuser()
     reviewed = serve_review(run, host=host, port=port, reviewer=name, ready=ready, images=images)
-    folder = RunFolder(run)
     click.echo()
     answer({"reviewed": reviewed, "reviews": str(folder.reviews)}, as_json=False)
     if reviewed:
-        words = ("purify", "apply", folder.manifest, "--verdicts", folder.verdicts, "--reviews", folder.reviews)
-        click.echo("Next: " + shlex.join(str(word) for word in (*words, "--out", run)))
+        click.echo(f"Next: purify apply {shlex.quote(str(run))}")

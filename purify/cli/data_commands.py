@@ -1,0 +1,38 @@
+"""Demo data, and the settings in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from purify.cli.answers import answer
+from purify.cli.command import command
+from purify.cli.options import config_options, json_option, out_option
+
+
+@command("demo-data", example="purify demo-data --out demo")
+@out_option
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the drawing.")
+@json_option
+def demo_data_command(out: Path, seed: int, as_json: bool) -> None:
+    """Draw the demo set.
+
+    Images, a table with their true labels, verification pairs, and a contact sheet.
+    """
+    from purify.progress import progress_board
+    from purify_demo import write_demo
+
+    with progress_board(quiet=as_json) as board:
+        demo = write_demo(out, seed=seed, progress=board.stage("draw"))
+    places = {"images": demo.images, "table": demo.table, "pairs": demo.pairs, "contact_sheet": demo.contact_sheet}
+    answer({name: str(place) for name, place in places.items()}, as_json=as_json)
+
+
+@command("config", example="purify config --set train.epochs=20 > run.toml")
+@config_options
+def config_command(config_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Print all settings in force, as a commented TOML file."""
+    from purify.config import load_config, to_toml
+
+    click.echo(to_toml(load_config(config_file, overrides)))

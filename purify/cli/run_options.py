@@ -1,0 +1,108 @@
+"""Options of a run: of the one that starts now, and of those that a schedule starts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from purify.cli.options import (
+    ANYTHING_AT,
+    FILE_AT,
+    FOLDER_AT,
+    all_of,
+    config_options,
+    decision_options,
+    decision_settings,
+    image_settings,
+    images_option,
+    label_depth_option,
+    overrides_of,
+)
+from purify.storage.locations import Location, absolute
+
+if TYPE_CHECKING:
+    from purify.pipeline.request import RunRequest
+
+DEFAULT_OUT = Path("runs")
+
+_OPTIONS = all_of(
+    click.argument("source", type=ANYTHING_AT, required=False),
+    images_option,
+    label_depth_option,
+    click.option("--pairs", type=FILE_AT, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same)."),
+    click.option("--embeddings", type=FILE_AT, help="Your own embeddings (Parquet) instead of a first training."),
+    click.option("--reviews", type=FILE_AT, help="Reviews of an earlier run (reviews.parquet) that hold here too."),
+    decision_options,
+    click.option("--rounds", type=click.IntRange(1), metavar="N", help="Most rounds (rounds.most)."),
+    click.option("--out", type=FOLDER_AT, default=DEFAULT_OUT, show_default=True, help="Folder or URL of all runs."),
+)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options as given; see their help."""
+
+    source: Location | None
+    images: tuple[Location, ...]
+    label_depth: int | None
+    pairs: Location | None
+    embeddings: Location | None
+    reviews: Location | None
+    rule: str | None
+    precision: float | None
+    review_budget: int | None
+    keep_hard: bool | None
+    rounds: int | None
+    out: Location
+    config_file: Path | None
+    overrides: tuple[str, ...]
+
+    @property
+    def settings(self) -> list[str]:
+        """``section.key=value`` of all options; paths in full, since a worker runs elsewhere."""
+        given = {
+            "ingest.label_depth": self.label_depth,
+            "evaluate.pairs": absolute(self.pairs) if self.pairs else None,
+            "apply.reviews": absolute(self.reviews) if self.reviews else None,
+            "rounds.most": self.rounds,
+        }
+        decisions = decision_settings(self.rule, self.precision, self.review_budget, self.keep_hard)
+        return [*self.overrides, *image_settings(self.images), *overrides_of(given), *decisions]
+
+    def require_source_for_inputs(self) -> None:
+        """Refuse inputs of a SOURCE without one: the demo set has its own."""
+        inputs = (self.images, self.label_depth, self.pairs, self.embeddings, self.reviews)
+        if self.source is None and any(inputs):
+            raise click.UsageError(
+                "--images, --label-depth, --pairs, --embeddings and --reviews belong to a SOURCE; give one"
+            )
+
+    def request(self, folder: Location, *, quiet: bool) -> RunRequest:
+        """The request of a run of SOURCE in `folder`; without SOURCE, of the demo set, drawn if need be."""
+        from purify.config import load_config
+        from purify.pipeline.request import RunRequest
+
+        if self.source is None:
+            from purify_demo.request import DEMO_SETTINGS, demo_request
+
+            short = () if self.config_file else DEMO_SETTINGS
+            return demo_request(folder, load_config(self.config_file, [*short, *self.settings]), quiet=quiet)
+        config = load_config(self.config_file, self.settings)
+        return RunRequest.of(self.source, folder, config, embeddings=self.embeddings)
+
+
+def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of a run, passed as one `RunOptions`."""
+    names = RunOptions.__dataclass_fields__
+
+    @functools.wraps(function)
+    def with_options(**values: Any) -> Any:
+        options = RunOptions(**{name: values.pop(name) for name in names})
+        return function(options, **values)
+
+    return _OPTIONS(config_options(with_options))

@@ -1,0 +1,192 @@
+"""One command per stage: ingest, train, embed, analyze, apply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from purify.cli.answers import answer, say
+from purify.cli.command import command
+from purify.cli.options import (
+    ANYTHING_AT,
+    CHECKPOINT_AT,
+    FILE_AT,
+    FOLDER_AT,
+    config_options,
+    decision_options,
+    decision_settings,
+    image_roots,
+    image_settings,
+    images_option,
+    json_option,
+    label_depth_option,
+    optional_out_option,
+    out_option,
+    overrides_of,
+)
+from purify.storage.locations import Location
+
+
+@command("ingest", example="purify ingest faces/ --out run")
+@click.argument("source", type=ANYTHING_AT)
+@images_option
+@label_depth_option
+@out_option
+@config_options
+@json_option
+def ingest_command(
+    source: Location,
+    images: tuple[Location, ...],
+    label_depth: int | None,
+    out: Path,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """SOURCE -> OUT/manifest.parquet: a row per image.
+
+    Unreadable images are rows too, with the reason.
+    """
+    from purify.config import load_config
+    from purify.ingest.ingest import ingest
+    from purify.pipeline.closing import missing_images
+    from purify.progress import progress_board
+    from purify.storage.files import write_table
+
+    config = load_config(config_file, [*overrides, *overrides_of({"ingest.label_depth": label_depth})])
+    path = out / "manifest.parquet"
+    with progress_board(quiet=as_json) as board:
+        manifest = ingest(source, image_roots(images, config), config.ingest, progress=board.stage("ingest"))
+    write_table(manifest, path)
+    if (missing := missing_images(manifest)) and not as_json:
+        say([missing])
+    counts = {entry["values"]: entry["counts"] for entry in manifest["status"].value_counts().to_pylist()}
+    answer({"manifest": str(path), **counts}, as_json=as_json)
+
+
+@command("train", example="purify train run/manifest.parquet --out run/round-1 --set train.epochs=20")
+@click.argument("manifest", type=FILE_AT)
+@out_option
+@click.option("--subcenters", "-k", type=click.IntRange(1, 16), help="Sub-centers K; default: train.subcenters.")
+@config_options
+def train_command(
+    manifest: Location, out: Path, subcenters: int | None, config_file: Path | None, overrides: tuple[str, ...]
+) -> None:
+    """MANIFEST -> OUT/checkpoint.
+
+    After an interruption, the same command resumes.
+    """
+    from purify.config import load_config
+    from purify.pipeline.training_stage import train_job
+    from purify.progress import progress_board
+    from purify.storage.files import local_file
+    from purify.training.launcher import run_job
+
+    config = load_config(config_file, overrides)
+    job = train_job(local_file(manifest), out, config, subcenters=subcenters or config.train.subcenters)
+    with progress_board() as board:
+        run_job(job, board.stage("train"))
+    answer({"checkpoint": str(out / "checkpoint")}, as_json=False)
+
+
+@command("embed", example="purify embed run/manifest.parquet --checkpoint run/round-1/checkpoint --out run")
+@click.argument("manifest", type=FILE_AT)
+@click.option("--checkpoint", type=CHECKPOINT_AT, required=True, help="Checkpoint folder, ONNX file or weights.")
+@out_option
+@config_options
+def embed_command(
+    manifest: Location, checkpoint: Path, out: Path, config_file: Path | None, overrides: tuple[str, ...]
+) -> None:
+    """MANIFEST + checkpoint -> OUT/embeddings.parquet."""
+    from purify.config import load_config
+    from purify.pipeline.embedding_stage import embed_manifest
+    from purify.progress import progress_board
+    from purify.tables.manifest import load_manifest
+
+    config = load_config(config_file, overrides)
+    path = out / "embeddings.parquet"
+    out.mkdir(parents=True, exist_ok=True)
+    with progress_board() as board:
+        embed_manifest(load_manifest(manifest), checkpoint, path, config, progress=board.stage("embed"))
+    answer({"embeddings": str(path)}, as_json=False)
+
+
+@command("analyze", example="purify analyze faces.csv --embeddings embeddings.parquet --out run")
+@click.argument("manifest", type=FILE_AT)
+@click.option("--embeddings", type=FILE_AT, required=True, help="Parquet with sample_id (or path) and embedding.")
+@click.option("--checkpoint", type=CHECKPOINT_AT, help="Checkpoint whose sub-centers judge; default: fit new ones.")
+@images_option
+@click.option("--out", type=FOLDER_AT, required=True, help="Folder or URL of the run to write.")
+@decision_options
+@config_options
+@json_option
+def analyze_command(
+    manifest: Location,
+    embeddings: Location,
+    checkpoint: Path | None,
+    images: tuple[Location, ...],
+    out: Location,
+    rule: str | None,
+    precision: float | None,
+    review_budget: int | None,
+    keep_hard: bool | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """MANIFEST + embeddings -> a run in OUT with verdicts.
+
+    MANIFEST is a manifest, or a table with path and label; images are not needed. OUT/verdicts.parquet holds the
+    decision on every image with its evidence, OUT/class_report.parquet a row per label. Nothing is trained; reviews in
+    OUT hold.
+    """
+    from purify.config import load_config
+    from purify.pipeline.closing import closing_lines
+    from purify.pipeline.judge_run import judge_into_run, judging_config
+    from purify.pipeline.summary import judging_summary
+
+    given = {"analyze.checkpoint": str(checkpoint.absolute()) if checkpoint else None}
+    settings = [*overrides, *decision_settings(rule, precision, review_budget, keep_hard), *overrides_of(given)]
+    config = judging_config(load_config(config_file, [*settings, *(image_settings(images) or ["ingest.images=[]"])]))
+    run = judge_into_run(manifest, out, config, embeddings=embeddings, progress=not as_json)
+    if as_json:
+        answer(judging_summary(run), as_json=True)
+    else:
+        say(closing_lines(run))
+
+
+@command("apply", example="purify apply run")
+@click.argument("manifest", metavar="RUN_OR_MANIFEST", type=ANYTHING_AT)
+@click.option("--verdicts", type=FILE_AT, help="Verdicts on a MANIFEST.")
+@click.option("--reviews", type=FILE_AT, help="Reviews (reviews.parquet); they override the verdicts.")
+@optional_out_option
+@json_option
+def apply_command(
+    manifest: Location, verdicts: Location | None, reviews: Location | None, out: Path | None, as_json: bool
+) -> None:
+    """Verdicts + reviews -> the cleaned tables.
+
+    cleaned.parquet, removed.parquet and labels.parquet: of a RUN, by its own verdicts and reviews, into its folder; of
+    a MANIFEST, by the given ones, into OUT.
+    """
+    if verdicts is None and reviews is None and out is None:
+        _apply_run(manifest, as_json=as_json)
+        return
+    if verdicts is None or out is None:
+        raise click.UsageError("give a RUN alone, or a MANIFEST with --verdicts and --out")
+    from purify.pipeline.cleaned_tables import apply_files, run_counts
+    from purify.tables.manifest import load_manifest
+
+    table = load_manifest(manifest)
+    apply_files(table, verdicts, out, reviews=reviews)
+    counts = run_counts(table, out / "cleaned.parquet", out / "removed.parquet", reviews=reviews)
+    answer({"cleaned_table": str(out / "cleaned.parquet"), **counts}, as_json=as_json)
+
+
+def _apply_run(place: Location, *, as_json: bool) -> None:
+    from purify.pipeline.judge_run import apply_to_run
+    from purify.storage.files import read_json
+
+    run = apply_to_run(place)
+    answer({"cleaned_table": run.shown(run.cleaned), **read_json(run.info)["counts"]}, as_json=as_json)

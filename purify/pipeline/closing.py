@@ -1,0 +1,167 @@
+"""The outcome of a run in a few lines: what was found, how far to trust it, what it gained, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.evaluation.gain import gap_sentence
+from purify.images.defects import Defect
+from purify.pipeline.judging_rule import JudgingRule
+from purify.report.run_overview import counts, noise_of
+from purify.report.run_tables import RunTables, read_run
+from purify.storage.run_folder import RunFolder
+
+_INDENT = " " * 8
+
+
+def closing_lines(run: RunFolder) -> list[str]:
+    """What to say at the end of a run; a line that is a command or a path begins with ``Report`` or ``Next``.
+
+    Parameters
+    ----------
+    run
+        A run with verdicts; it need not have a report or an evaluation.
+
+    Returns
+    -------
+    list of str
+        Warnings, if any, then one line each under ``Found``, ``Trust``, ``Gain``, ``Report`` and ``Next``.
+    """
+    tables = read_run(run.root)
+    rule = _rule(tables)
+    warnings = [missing_images(tables.manifest), _fallback(rule, tables)]
+    return [
+        *filter(None, warnings),
+        f"Found:  {_found(tables)}",
+        f"Trust:  {_trust(tables, rule)}",
+        f"Gain:   {_gain(tables)}",
+        f"Report: {run.shown(run.report) if run.report.exists() else 'not written yet'}",
+        *_next(run, tables),
+    ]
+
+
+def missing_images(manifest: pa.Table) -> str | None:
+    """Warning about images that were not found under their paths; None without any."""
+    reasons = pc.fill_null(manifest["status_reason"].cast(pa.string()), "")
+    missing = manifest.filter(pc.starts_with(reasons, Defect.MISSING.value))
+    if not len(missing):
+        return None
+    return (
+        f"Warning: {len(missing):,} of {len(manifest):,} images were not found (the first: "
+        f"{missing['sample_id'][0].as_py()}) and are left out. Start anew with the folder or .tar that holds them: "
+        "--images FOLDER"
+    )
+
+
+def _rule(tables: RunTables) -> JudgingRule:
+    """The entry of ``run.json``; of runs of former versions, the rule of the verdicts."""
+    known = tables.info.get("judged_by")
+    if known is not None:
+        return JudgingRule(**known)
+    asked = tables.info.get("config", {}).get("analyze", {}).get("rule", "")
+    fallback = tables.rule.partition("/")[0] != asked
+    return JudgingRule(asked, tables.rule, tables.calibrated, fallback, "see the report")
+
+
+def _fallback(rule: JudgingRule, tables: RunTables) -> str | None:
+    if not rule.fallback:
+        return None
+    return (
+        f"Warning: {rule.why}, so that rule {rule.asked} could not judge; rule {rule.rule} did, by a fixed angle of "
+        f"{tables.threshold:g} degrees. Look at the removed images before you use the result."
+    )
+
+
+def _found(tables: RunTables) -> str:
+    found = counts(tables.manifest, tables.verdicts)
+    usable = len(tables.verdicts)
+    parts = [f"kept {found['kept']:,} of {usable:,} images ({_percent(found['kept'], usable)})"]
+    if found["relabeled"]:
+        parts.append(f"{found['relabeled']:,} of them under another label")
+    removed = f"removed {found['removed']:,} ({_percent(found['removed'], usable)})"
+    parts.append(f"{removed}, {found['review']:,} of them for review" if found["review"] else removed)
+    if found["not usable"]:
+        parts.append(f"{found['not usable']:,} more were unusable")
+    return f"{_update(tables.info)}{'; '.join(parts)}."
+
+
+def _update(info: Mapping[str, Any]) -> str:
+    update = info.get("growth") or {}
+    if update.get("nothing_new"):
+        return "nothing new in the source. In all, "
+    if update.get("update", 1) > 1 and (update["new"] or update["changed"] or update["gone"]):
+        return f"{update['new']:,} new, {update['changed']:,} changed, {update['gone']:,} gone images. In all, "
+    return ""
+
+
+def _trust(tables: RunTables, rule: JudgingRule) -> str:
+    sentences = []
+    if tables.calibrated and (noise := noise_of(tables.verdicts, calibrated=True)):
+        low, high = noise.interval
+        sentences.append(
+            f"about {noise.share:.1%} of the labels are wrong (95% interval {low:.1%} to {high:.1%}); rule "
+            f"{rule.rule} judged, fitted to these images."
+        )
+    else:
+        sentences.append(
+            f"rule {rule.rule} judged, by a fixed angle of {tables.threshold:g} degrees ({rule.why}); it estimates "
+            "no share of wrong labels."
+        )
+    return " ".join([*sentences, *_against_truth(tables.info.get("truth") or {})])
+
+
+def _against_truth(truth: Mapping[str, float | None]) -> list[str]:
+    """Figures where the table knows the true labels; some are not defined without a wrong one."""
+    names = {"f1": "F1", "precision": "precision", "recall": "recall", "clean_kept": "right labels kept"}
+    figures = [f"{name} {value:.3f}" for key, name in names.items() if (value := truth.get(key)) is not None]
+    return [f"Against the true labels: {', '.join(figures)}."] if figures else []
+
+
+def _gain(tables: RunTables) -> str:
+    if tables.evaluation is None:
+        return f"not measured: {_why_not_measured(tables.info)}."
+    models, difference = tables.evaluation["models"], tables.evaluation["differences"].get("purified-raw")
+    used = f"{tables.evaluation['pairs']['used']:,} pairs of people outside the set"
+    if difference is None:
+        return f"AUC {models['purified']['auc']:.4f} after cleaning, on {used}."
+    low, high = difference["interval"]
+    sentence = (
+        f"AUC {models['raw']['auc']:.4f} before cleaning, {models['purified']['auc']:.4f} after "
+        f"({difference['auc']:+.4f}, 95% interval {low:+.4f} to {high:+.4f}) on {used}."
+    )
+    gap = tables.evaluation.get("gap_closed")
+    return f"{sentence} Purification closed {gap_sentence(gap['auc'])}." if gap else sentence
+
+
+def _why_not_measured(info: Mapping[str, Any]) -> str:
+    config = info.get("config", {})
+    if not config.get("retrain", {}).get("enabled", True):
+        return "nothing was trained on the cleaned set (`purify run-flow SOURCE --images ... --pairs ...` does)"
+    if not config.get("evaluate", {}).get("pairs"):
+        return "no verification pairs of other people; give --pairs"
+    return "there are no images to train on; give --images"
+
+
+def _next(run: RunFolder, tables: RunTables) -> list[str]:
+    """Commands to type, the first after ``Next``."""
+    place = shlex.quote(run.shown(run.root))
+    images = "" if tables.manifest["uri"].null_count < len(tables.manifest) else " --images FOLDER"
+    commands = [f"purify review {place}{images}", f"purify apply {place}"]
+    if not run.report.exists():
+        commands.insert(0, f"purify report {place}{images}")
+    remarks = {"report": "see what was found", "review": "decide the doubtful ones", "apply": "take the reviews over"}
+    width = max(map(len, commands))
+    lines = [f"{command:<{width}}   # {remarks[command.split()[1]]}" for command in commands]
+    return [f"Next:   {lines[0]}", *(f"{_INDENT}{line}" for line in lines[1:])]
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share that says 0% or 100% of none or all only."""
+    share = part / max(whole, 1)
+    digits = 1 if part in (0, whole) or 0.001 <= share < 0.999 else 2
+    return f"{share:.{digits}%}"

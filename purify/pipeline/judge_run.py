@@ -1,0 +1,159 @@
+"""Judge embeddings into a run folder, without training; apply the reviews of a run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from purify.config import PurifyConfig
+from purify.embedding.store import read_embeddings
+from purify.errors import InputError
+from purify.models.checkpoint import FILE_NAME, load_checkpoint
+from purify.pipeline import stages
+from purify.pipeline.request import RunRequest
+from purify.pipeline.retraining import Because, TrainingDecision
+from purify.pipeline.run import bring_up_to_date
+from purify.pipeline.steps import Steps
+from purify.progress import ProgressBoard, progress_board
+from purify.storage.files import PARTIAL_PREFIX, read_json
+from purify.storage.locations import Location, to_location
+from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import load_manifest, ok_rows
+
+
+def judging_config(config: PurifyConfig) -> PurifyConfig:
+    """`config` without a later training, unless it asks for one: the run can be resumed, and nothing is trained."""
+    return config if "enabled" in config.retrain.model_fields_set else _without_training(config)
+
+
+def judge_into_run(
+    source: str | Path | Location,
+    out: str | Path | Location,
+    config: PurifyConfig,
+    *,
+    embeddings: str | Path | Location,
+    progress: bool = True,
+) -> RunFolder:
+    """Judge a manifest by given embeddings into the run folder `out`: verdicts and cleaned tables, no training.
+
+    The run is that of `purify.pipeline.run.run` up to the cleaned tables, so that ``purify run-flow --resume``
+    continues it with what `config` asks for beyond that. A run judged before is judged anew; its reviews hold.
+
+    Parameters
+    ----------
+    source
+        Manifest, or a table with ``path`` and ``label``. Its images are read if ``ingest.images`` are given.
+    out
+        Folder or URL of the run.
+    config
+        All settings.
+    embeddings
+        Parquet with ``sample_id`` (or ``path``) and ``embedding``.
+    progress
+        Show progress on stderr.
+
+    Raises
+    ------
+    InputError
+        If the input can't be used, or `out` holds a run with trained models.
+    """
+    request = RunRequest.of(source, out, config, embeddings=embeddings)
+    run = RunFolder.at(request.run_folder)
+    _check(request)
+    with run.lock(), progress_board(quiet=not progress) as board:
+        run.pull()
+        _refuse_trained(run)
+        judging = replace(request, config=_without_training(config))
+        bring_up_to_date(run, judging, _train_nothing, steps=_STEPS, board=board)
+        run.update_info(config=config.model_dump(mode="json"))
+        link_verdicts(run)
+        run.publish()
+    return run
+
+
+def apply_to_run(place: str | Path | Location) -> RunFolder:
+    """Verdicts and reviews of the run at `place` -> its cleaned tables.
+
+    Raises
+    ------
+    InputError
+        If it holds no manifest with verdicts.
+    """
+    run = RunFolder.at(place if isinstance(place, Location) else to_location(str(place)))
+    if run.url is None and not run.manifest.exists():
+        raise InputError(f"{place}: no run with verdicts in this folder; give a RUN, or --verdicts and --out")
+    with run.lock():
+        run.pull()
+        stages.apply(run)
+        run.publish()
+    return run
+
+
+def link_verdicts(run: RunFolder) -> None:
+    """Put ``verdicts.parquet`` and ``class_report.parquet`` of the last round at the top of the run's folder."""
+    for source in (run.verdicts, run.class_report):
+        partial, path = run.root / f"{PARTIAL_PREFIX}{source.name}", run.root / source.name
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source, partial)
+        except OSError:  # a file system without links
+            shutil.copyfile(source, partial)
+        partial.replace(path)
+        partial.unlink(missing_ok=True)  # two names of one file: replace leaves both
+
+
+def _without_training(config: PurifyConfig) -> PurifyConfig:
+    sections = {"retrain": {"enabled": False}, "rounds": {"most": 1}}
+    return config.model_copy(
+        update={name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
+    )
+
+
+def _check(request: RunRequest) -> None:
+    """Refuse unusable inputs before a file is written."""
+    if request.config.analyze.checkpoint is not None and not _checkpoint_file(request.config).is_file():
+        load_checkpoint(_checkpoint_file(request.config).parent)
+    if not request.config.ingest.images and request.embeddings_at is not None:
+        manifest = load_manifest(to_location(request.source))
+        read_embeddings(request.embeddings_at, ok_rows(manifest)["sample_id"].to_pylist())
+
+
+def _checkpoint_file(config: PurifyConfig) -> Path:
+    return Path(str(config.analyze.checkpoint)) / FILE_NAME
+
+
+def _refuse_trained(run: RunFolder) -> None:
+    if not run.info.exists():
+        return
+    info = read_json(run.info)
+    trained = any(run.root.rglob(FILE_NAME)) or run.evaluation.exists()
+    if trained or (info.get("source") and not info.get("embeddings")):
+        raise InputError(f"{run.root}: this folder holds a run with trained models; give another --out")
+
+
+def _ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoard, *, decode: bool) -> bool:
+    """Any other table may take the place of the one judged before."""
+    grow = config.grow.model_copy(update={"most_lost": 1.0})
+    return stages.ingest(run, source, config.model_copy(update={"grow": grow}), board, decode=decode)
+
+
+def _decide(*_: Any) -> TrainingDecision:
+    return TrainingDecision(Because.FEW_NEW, train=False, choose=False)
+
+
+def _report(run: RunFolder) -> Path:
+    """Figures only: ``purify report`` writes the page. One that exists is brought up to date."""
+    if run.report.exists():
+        return stages.report(run)
+    stages.note_figures(run)
+    return run.report
+
+
+def _train_nothing(*_: Any) -> NoReturn:
+    raise RuntimeError("a judged run trains nothing")
+
+
+_STEPS = Steps(ingest=_ingest, decide=_decide, report=_report)
