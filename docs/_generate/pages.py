@@ -41,14 +41,12 @@ def command_line() -> Iterator[str]:
 
     yield from ("# Command line", "")
     yield "Every command also answers `--help`. Exit codes: 0 done, 1 failed, 2 input or usage that can't be used."
-    context = click.Context(main, info_name="purify")
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
-        if command is None or command.hidden:
-            continue
+    for name, command in main.commands.items():
         inner = click.Context(command, info_name=f"purify {name}")
         usage = " ".join([inner.command_path, *command.collect_usage_pieces(inner)])
-        yield from ("", f"## {name}", "", _help_text(command.help or ""), "", "```text", usage, "```", "")
+        example = getattr(command, "example", None)
+        lines = [usage, "", "Example:", example] if example else [usage]
+        yield from ("", f"## {name}", "", _help_text(command.help or ""), "", "```text", *lines, "```", "")
         rows = [row for row in map(_option_row, command.get_params(inner)) if row]
         yield from _table(("option", "value", "default", "meaning"), rows)
 
