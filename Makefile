@@ -42,8 +42,8 @@ test: $(INSTALLED) ## Run the whole test suite, slow tests included
 	$(BIN)/python -m pytest -m ''
 
 docs: $(INSTALLED) ## Build the documentation site into build/site
-	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
-	@echo 'Open build/site/index.html'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'Open build/site/index.html; with search: python3 -m http.server --bind 127.0.0.1 --directory build/site'
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages and the style sheet."""
+    """Add the generated pages."""
     pages = {
         "reference/cli.md": command_line,
         "reference/configuration.md": configuration,
@@ -31,7 +31,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     }
     for name, page in pages.items():
         files.append(File.generated(config, name, content="\n".join(page()) + "\n"))
-    files.append(File.generated(config, "_generate/site.css", abs_src_path=str(FOLDER / "site.css")))
     return files
 
 
@@ -75,7 +74,6 @@ def configuration() -> Iterator[str]:
     """Every setting with its type, bounds and default, as the pydantic model knows them."""
     from purify.config import PurifyConfig
 
-    yield from ("# Configuration", "")
     yield (FOLDER / "configuration.md").read_text(encoding="utf-8").strip()
     schema = PurifyConfig.model_json_schema()
     sections = {name: _resolve(field, schema) for name, field in schema["properties"].items()}
