@@ -1,4 +1,4 @@
-"""The README's picture: labels of a finished demo run before and after; ``python -m benchmarks.before_after --help``."""
+"""Draw the README's picture, a demo run before and after: ``python -m benchmarks.before_after --help``."""
 
 from __future__ import annotations
 
