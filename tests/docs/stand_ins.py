@@ -1,0 +1,77 @@
+"""Small drawn stand-ins for the files that the documentation names."""
+
+from __future__ import annotations
+
+import csv
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.onnx_model import write_linear_onnx
+
+Draw = Callable[[Path, float, np.random.Generator], None]
+
+#: Appended to the commands that train, since the defaults take minutes.
+SHORT_TRAINING = (
+    "model.embedding_dim=16",
+    "model.input_size=32",
+    "train.epochs=2",
+    "train.min_steps=100",
+    "train.batch_size=16",
+    "train.precision=float32",
+    "analyze.threshold=88",
+    "evaluate.bootstrap=100",
+)
+
+_LABELS = ("Ada", "Ben", "Cem", "Dot", "Eve")
+_PER_LABEL = 14
+_WRONG = 2
+
+
+def draw_stand_ins(folder: Path, draw: Draw) -> None:
+    """``faces/``, the same as a tar, a nested folder, a table and embeddings; pairs of others; an ONNX model."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number, label in enumerate(_LABELS):
+        for k in range(_PER_LABEL):
+            true = number if k >= _WRONG else (number + 1 + k) % len(_LABELS)
+            rows.append({"path": f"{label}/{k:02d}.png", "label": label, "true_label": _LABELS[true]})
+            draw(folder / "faces" / rows[-1]["path"], np.pi * true / len(_LABELS), rng)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "scraped.parquet")
+    _write_embeddings(folder, rows, rng)
+    with tarfile.open(folder / "faces.tar", "w") as tar:
+        tar.add(folder / "faces", "faces")
+    for row in rows:
+        nested = (
+            folder / "nested" / "batch" / row["path"].replace("/", "/more/" if row["path"].endswith("3.png") else "/")
+        )
+        nested.parent.mkdir(parents=True, exist_ok=True)
+        nested.write_bytes((folder / "faces" / row["path"]).read_bytes())
+    _draw_pairs(folder, draw, rng)
+    write_linear_onnx(folder / "model.onnx", rng.normal(size=(3 * 16 * 16, 8)), size=16)
+
+
+def _write_embeddings(folder: Path, rows: list[dict[str, str]], rng: np.random.Generator) -> None:
+    people = {label: rng.normal(size=32) for label in _LABELS}
+    vectors = np.stack([people[row["true_label"]] + 0.4 * rng.normal(size=32) for row in rows]).astype(np.float32)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    table = pa.table({"path": [row["path"] for row in rows], "embedding": column})
+    pq.write_table(table, folder / "embeddings.parquet")
+    np.save(folder / "embeddings.npy", vectors)
+    np.save(folder / "labels.npy", np.array([row["label"] for row in rows]))
+
+
+def _draw_pairs(folder: Path, draw: Draw, rng: np.random.Generator) -> None:
+    with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["a", "b", "same", "fold"])
+        for k in range(40):
+            first, second = k % 5, (k + (k // 5) % 2) % 5
+            names = [f"stranger {who}/{k}-{side}.png" for side, who in enumerate((first, second))]
+            for name, who in zip(names, (first, second), strict=True):
+                draw(folder / "lfw" / name, np.pi * (who + 0.5) / 5, rng)
+            writer.writerow([*names, int(first == second), k // 8])

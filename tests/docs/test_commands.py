@@ -1,0 +1,213 @@
+"""Every command and every Python block of the documentation works, page by page, on small stand-ins for its data.
+
+A shell or Python block without ``<!-- not run: REASON -->`` before it is run. Commands are as they stand, but:
+
+- commands that train get the settings of `stand_ins.SHORT_TRAINING`, and the demo set is a smaller one;
+- ``make TARGET`` is a dry run: it would install, or run these tests;
+- ``purify review`` is stopped as soon as its page answers.
+
+Of the blocks that are not run, and of code within the text, all options and settings must exist.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from purify.cli import main
+from purify.config import PurifyConfig, load_config
+from purify.errors import InputError
+from tests.docs.pages import PAGES, REPOSITORY, Block, blocks, given, inline_code, name_of, purify_arguments
+from tests.docs.stand_ins import SHORT_TRAINING, Draw, draw_stand_ins
+
+_RUN = ("sh", "python", "toml")
+_SHOWN = ("text", "sql", "json")
+_TRAINS = ("run-flow", "train")
+_SETTING = re.compile(rf"(?:--set )?((?:{'|'.join(PurifyConfig.model_fields)})\.\w+(?:=\S*)?)")
+
+
+def _is_slow(page: Path) -> bool:
+    return any(
+        (purify_arguments(words) or [""])[0] in (*_TRAINS, "review")
+        for block in blocks(page)
+        if block.language == "sh" and not block.excuse
+        for words in block.commands()
+    )
+
+
+_RUNNABLE = [
+    pytest.param(page, id=name_of(page), marks=[pytest.mark.slow] if _is_slow(page) else [])
+    for page in PAGES
+    if any(block.language in ("sh", "python") and not block.excuse for block in blocks(page))
+]
+
+
+@pytest.fixture(scope="session")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory, draw_stripes: Draw) -> Path:
+    folder = tmp_path_factory.mktemp("stand-ins")
+    draw_stand_ins(folder, draw_stripes)
+    return folder
+
+
+@pytest.fixture
+def workplace(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the files that the documentation names."""
+    folder = tmp_path / "workplace"
+    shutil.copytree(stand_ins, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("BROWSER", "true")  # `--open` opens nothing
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    _use_small_demo(monkeypatch)
+    return folder
+
+
+def _use_small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    import purify_demo.request as demo
+
+    spec = {"identities": 5, "mean_images": 12, "most_images": 16, "broken": 2, "held_out": 4, "held_out_images": 3}
+    from purify_demo import DemoSpec
+
+    small = functools.partial(demo.write_demo, spec=DemoSpec(**spec, pairs=20))
+    monkeypatch.setattr(demo, "write_demo", small)
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("page", _RUNNABLE)
+def test_page(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run in map(Path, given(page)):
+        judged = ["run-flow", "scraped.parquet", "--embeddings", "embeddings.parquet", "--images", "faces/"]
+        _purify([*judged, "--out", str(run.parent), "--name", run.name, "--set", "retrain.enabled=false"])
+    names: dict[str, object] = {}
+    for block in blocks(page):
+        where = f"{name_of(page)}:{block.line}"
+        if block.excuse:
+            continue
+        if block.language == "python":
+            exec(compile(block.code, where, "exec"), names)
+        if block.language == "sh":
+            for words in block.commands():
+                _run(words, where, monkeypatch)
+    sys.modules.pop("strict", None)
+
+
+def _run(words: list[str], where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    match words:
+        case ["export", *settings]:
+            for setting in settings:
+                name, _, value = setting.partition("=")
+                monkeypatch.setenv(name, os.path.expandvars(value))
+        case ["make", target]:
+            command = ["make", "--dry-run", "--directory", str(REPOSITORY), target]
+            subprocess.run(command, check=True, capture_output=True)
+        case ["rm", "-r", folder]:
+            shutil.rmtree(folder)
+        case ["purify", "review", *arguments]:
+            _review(arguments)
+        case ["purify", *arguments]:
+            _purify(arguments)
+        case _:
+            pytest.fail(f"{where}: {words[0]!r} is neither run by this test nor marked by <!-- not run: REASON -->")
+
+
+def _purify(arguments: list[str]) -> None:
+    if arguments[0] in _TRAINS and "--resume" not in arguments:
+        arguments = [*arguments, *(word for setting in SHORT_TRAINING for word in ("--set", setting))]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, f"purify {' '.join(arguments)}\n{result.output}"
+
+
+def _review(arguments: list[str]) -> None:
+    """Serve the page until it answers; Ctrl-C ends it."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-u", "-m", "purify", "review", *arguments]
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as server,
+    ):
+        try:
+            assert server.stdout is not None
+            address = next((found[0] for line in server.stdout if (found := re.search(r"http://\S+", line))), None)
+            errors.seek(0)
+            assert address, errors.read()
+            with urllib.request.urlopen(address) as page:
+                assert page.status == 200
+            server.send_signal(signal.SIGINT)
+            assert server.wait(60) == 0
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_and_settings_exist(page: Path) -> None:
+    for block in blocks(page):
+        where = f"{name_of(page)}:{block.line}"
+        assert block.language in (*_RUN, *_SHOWN), f"{where}: a block in {block.language or 'no language'}"
+        if block.language == "sh":
+            for words in block.commands():
+                if (arguments := purify_arguments(words)) is not None:
+                    _parse(arguments, where)
+        if block.language == "toml" and not block.excuse:
+            _load_toml(block, where)
+    for code in inline_code(page):
+        _check_inline(code, f"{name_of(page)}: `{code}`")
+
+
+def _parse(arguments: list[str], where: str) -> None:
+    """Fail where the command or an option does not exist, or lacks its value."""
+    command = main.commands.get(arguments[0])
+    assert command is not None, f"{where}: there is no command {arguments[0]!r}"
+    context = click.Context(command, info_name=arguments[0])
+    try:
+        values, rest, _ = command.make_parser(context).parse_args(list(arguments[1:]))
+    except click.UsageError as error:
+        pytest.fail(f"{where}: {error.format_message()}")
+    assert not rest, f"{where}: too many arguments: {rest}"
+    for setting in values.get("overrides") or ():
+        _load_setting(setting, where)
+
+
+def _load_setting(setting: str, where: str) -> None:
+    """Fail where there is no such setting, or the value is none of its values; checks of several settings may fail."""
+    section, _, key = setting.partition("=")[0].partition(".")
+    fields = type(getattr(PurifyConfig(), section)).model_fields
+    assert key in fields, f"{where}: there is no setting {section}.{key}"
+    if "=" in setting:
+        try:
+            load_config(None, [setting])
+        except InputError as error:
+            if not re.search("needs runner|without model.weights", str(error)):
+                pytest.fail(f"{where}: {error}")
+
+
+def _load_toml(block: Block, where: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.toml"
+        path.write_text(block.code, encoding="utf-8")
+        try:
+            load_config(path)
+        except InputError as error:
+            pytest.fail(f"{where}: {error}")
+
+
+def _check_inline(code: str, where: str) -> None:
+    if found := _SETTING.fullmatch(code):
+        if not found[1].endswith((".parquet", ".json", ".toml", ".py")):
+            _load_setting(found[1], where)
+    elif re.match(r"purify [a-z]", code):
+        _, name, *words = code.split()
+        assert name in main.commands, f"{where}: there is no command {name!r}"
+        known = {option for parameter in main.commands[name].params for option in parameter.opts} | {"--help"}
+        unknown = {word for word in words if word.startswith("--")} - known
+        assert not unknown, f"{where}: no such options: {sorted(unknown)}"
