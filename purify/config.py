@@ -9,18 +9,15 @@ import json
 import re
 import textwrap
 import tomllib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from purify.credentials import CREDENTIALS_PATTERN, without_credentials
 from purify.errors import InputError, did_you_mean
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 #: Entry points by which an installed package adds decision rules.
 RULE_ENTRY_POINTS = "purify.rules"
@@ -463,7 +460,7 @@ def _literal(raw: str) -> Any:
     return raw
 
 
-def _explain(problem: ErrorDetails, overridden: Collection[str], origin: str) -> str:
+def _explain(problem: Mapping[str, Any], overridden: Collection[str], origin: str) -> str:
     """One problem with its key, where that was given, and the setting that was probably meant."""
     key = ".".join(str(part) for part in problem["loc"])
     given_here = any(key == given or given.startswith(f"{key}.") for given in overridden)

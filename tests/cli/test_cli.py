@@ -132,12 +132,60 @@ def test_bad_embeddings(tmp_path: Path) -> None:
         (["--set", "train.epochs=many"], "train.epochs"),
         (["--set", "nonsense"], "section.key=value"),
         (["--set", "train.subcenters=99"], "train.subcenters"),
+        (["--set", "train.epoch=3"], "--set train.epoch: no such setting; did you mean 'train.epochs'?"),
+        (["--set", "epochs=3"], "did you mean 'train.epochs'?"),
+        (["--set", "analyse.rule=paper"], "--set analyse: no such setting; did you mean 'analyze'?"),
+        (["--set", "analyze.rule=ofical"], "did you mean 'official'?"),
     ],
 )
 def test_bad_settings(arguments: list[str], word: str) -> None:
     result = _run("config", *arguments)
     assert result.exit_code == 2
     assert word in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[train]\nepoch = 3\n", ("train.epoch: no such setting", "'train.epochs'")),
+        ("[trian]\nepochs = 3\n", ("trian: no such setting", "'train'")),
+        ('[analyze]\nrule = "paperr"\n', ("analyze.rule", "'paper'")),
+        ("[train]\nepochs = 0\nmargin = 9\n", ("train.epochs: ", "train.margin: ")),
+        (f"[train]\nepochs = {'9' * 5000}\n", ("not a TOML file",)),
+        (f"a = {'[' * 5000}{']' * 5000}\n", ("nested too deeply",)),
+        ("train = 3\n", ("train: ",)),
+    ],
+    ids=["key", "section", "choice", "all problems at once", "digits", "depth", "no section"],
+)
+def test_errors_of_a_configuration_name_the_file_and_the_key(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    result = _run("config", "--config", path)
+    assert result.exit_code == 2
+    assert f"{path}: " in result.stderr
+    assert all(word in result.stderr for word in words), result.stderr
+
+
+@pytest.mark.parametrize("record", ["{}", "[]", '{"source": "/x", "config": {"trane": 1}}', '{"source": "/x"}'])
+def test_a_record_that_is_of_no_run_is_refused(tmp_path: Path, record: str) -> None:
+    (tmp_path / "run.json").write_text(record)
+    result = _run("run-flow", "--resume", tmp_path)
+    assert result.exit_code == 2
+    assert "run.json" in result.stderr
+
+
+def test_label_depth_is_a_setting(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def run_request(request: RunRequest, *, quiet: bool) -> dict[str, str]:
+        asked.append(request.config.ingest.label_depth)
+        return {"run": request.run_folder}
+
+    monkeypatch.setattr("purify.orchestration.launch.run_request", run_request)
+    assert _run("run-flow", images, "--out", tmp_path / "runs", "--label-depth", 1, "--json").exit_code == 0
+    assert asked == [1]
+    assert _run("ingest", images, "--out", tmp_path / "out", "--label-depth", 1).exit_code == 0
+    assert "--label-depth" in _run("ingest", images, "--out", tmp_path / "out", "--label-depth", 0).stderr
 
 
 def test_config_prints_what_it_reads(tmp_path: Path) -> None:
@@ -167,8 +215,8 @@ def test_rounds_are_a_shorthand(images: Path, tmp_path: Path, monkeypatch: pytes
         return {"run": request.run_folder}
 
     monkeypatch.setattr("purify.orchestration.launch.run_request", run_request)
-    assert _run("run-flow", images, "--out", tmp_path / "runs", "--rounds", 3).exit_code == 0
-    assert _run("run-flow", images, "--out", tmp_path / "runs", "--set", "rounds.most=3").exit_code == 0
+    assert _run("run-flow", images, "--out", tmp_path / "runs", "--rounds", 3, "--json").exit_code == 0
+    assert _run("run-flow", images, "--out", tmp_path / "runs", "--set", "rounds.most=3", "--json").exit_code == 0
     assert asked == [RoundsConfig(most=3)] * 2
 
 
