@@ -1,4 +1,4 @@
-"""What the figures are drawn on: one style, names as plain text, and files that follow light and dark."""
+"""The canvas of all figures: one style, safe text, and SVG files that follow light and dark schemes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-#: Stands for the ink of the page: in SVG it follows the reader's light or dark scheme.
+#: Placeholder for the text color of the page: in SVG it follows the light or dark scheme.
 INK = "#010203"
-#: Mid-tones, to be told apart on white and on black.
+#: Mid-tones, distinct on white and on black.
 BLUE, ORANGE, YELLOW, GREEN, PALE = "#4a8bd0", "#dd6b45", "#b8962e", "#4f9d69", "#8f98a3"
 _DARK_INK = "#e6e9ed"
 _STYLE: dict[Any, Any] = {
@@ -32,14 +32,14 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "purify",
 }
-#: Control characters break SVG, and those of direction turn what follows.
+#: Control characters break SVG, and directional ones reorder the text that follows.
 _UNPRINTABLE = {"Cc", "Cs", "Cn"}
 _DIRECTION = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The style of every figure, whatever the user's own settings are."""
+    """The style of every figure, independent of the user's matplotlib settings."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -47,13 +47,13 @@ def style() -> Iterator[None]:
 
 
 def canvas(*, width: float = 5.8, height: float) -> tuple[Figure, Axes]:
-    """A figure of one plot, in inches; narrow, so that the text is still read where a phone's screen is the width."""
+    """A figure of one plot, in inches; narrow enough to stay readable on a phone."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
 def grid(count: int, *, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` plots of `width` by `height` inches each, at most `columns` beside each other."""
+    """A figure of `count` plots of `width` by `height` inches each, in rows of `columns`."""
     columns = max(1, min(columns, count))
     rows = max(1, -(-count // columns))
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
@@ -65,12 +65,12 @@ def grid(count: int, *, columns: int, width: float, height: float) -> tuple[Figu
 
 
 def legend(axes: Axes) -> None:
-    """Name what is drawn, above the plot."""
+    """Put the legend above the plot."""
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)
 
 
 def plain_text(text: str, *, most: int = 28) -> str:
-    """`text` of anyone as a figure can show it: no control characters, no formula, at most `most` characters long."""
+    """Untrusted `text` for a figure: without control characters and formulas, cut to `most` characters."""
     kept = "".join(" " if unicodedata.category(c) in _UNPRINTABLE else c for c in text if c not in _DIRECTION)
     return (kept if len(kept) <= most else f"{kept[: most - 1]}\u2026").replace("$", r"\$")
 
@@ -84,7 +84,7 @@ def png_bytes(figure: Figure) -> bytes:
 
 
 def svg_bytes(figure: Figure) -> bytes:
-    """The figure as SVG without background or date, whose ink follows the reader's light or dark scheme."""
+    """The figure as SVG without background or date; its text color follows the light or dark scheme."""
     buffer = io.StringIO()
     with style(), _any_script():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -94,20 +94,20 @@ def svg_bytes(figure: Figure) -> bytes:
 
 
 def data_url(content: bytes, kind: str) -> str:
-    """`content`, an image of that `kind` (png, jpeg, svg+xml), as a URL that needs no file."""
+    """An image of a `kind` (png, jpeg, svg+xml) as a data URL."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 @contextmanager
 def _any_script() -> Iterator[None]:
-    """Names may be in scripts that the figure's font lacks: SVG leaves them to the reader's fonts."""
+    """Silence warnings about missing glyphs: in SVG, the reader's fonts draw them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def horizontal_axis(figure: Figure) -> dict[str, float]:
-    """Where the first plot's axis lies, so that a page can mark a value on the picture.
+    """Position of the first plot's axis, for marking a value on the image.
 
     ``left`` and ``right`` are its ends as shares of the figure's width, ``low`` and ``high`` the values there.
     """

@@ -1,4 +1,4 @@
-"""Which faces the contact sheets show: tables of verdicts in, fewer of them out."""
+"""Selection of the faces for the contact sheets: tables of verdicts in, smaller ones out."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from purify.tables.schema import Decision
 
 Rows = npt.NDArray[np.int64]
 
-#: Images of one label on a sheet, as long as there are others to show.
+#: Images of one label on a sheet while other labels have images to show.
 _MOST_OF_A_LABEL = 3
-#: Kept with less than this probability is kept by hesitation, not although it is hard.
+#: Images kept with a lower probability are doubtful rather than hard.
 _SURELY_KEPT = 0.5
 
 
 def surest_removed(verdicts: pa.Table, *, most: int) -> pa.Table:
-    """Verdicts that drop a sample, the lowest ``p_clean`` first."""
+    """Dropped samples, the lowest ``p_clean`` first."""
     return _chosen(verdicts, _is(verdicts, Decision.DROP), _p_clean(verdicts), most)
 
 
 def least_sure_relabeled(verdicts: pa.Table, *, most: int) -> pa.Table:
-    """Verdicts that give a sample another label, the least probable one first."""
+    """Relabeled samples, the least probable new label first."""
     return _chosen(verdicts, _is(verdicts, Decision.RELABEL), verdicts["p_other"].to_numpy(), most)
 
 
 def hardest_kept(verdicts: pa.Table, *, most: int) -> pa.Table:
-    """Verdicts that keep a sample as probably right, the farthest from the dominant sub-center first."""
+    """Samples kept as probably right, the farthest from the dominant sub-center first."""
     kept = _is(verdicts, Decision.KEEP) & (_p_clean(verdicts) >= _SURELY_KEPT)
     return _chosen(verdicts, kept, -verdicts["angle_dominant"].to_numpy(), most)
 
 
 def borderline(verdicts: pa.Table, *, most: int) -> pa.Table:
-    """Verdicts of any decision, those whose ``p_clean`` is nearest to one half first."""
+    """Samples of any decision, ``p_clean`` nearest to one half first."""
     return _chosen(verdicts, np.ones(len(verdicts), bool), np.abs(_p_clean(verdicts) - 0.5), most)
 
 
 def least_sure_review(verdicts: pa.Table, *, most: int) -> pa.Table:
-    """Verdicts that leave a sample to a person, those whose ``p_clean`` is nearest to one half first."""
+    """Samples left to a person, ``p_clean`` nearest to one half first."""
     return _chosen(verdicts, _is(verdicts, Decision.REVIEW), np.abs(_p_clean(verdicts) - 0.5), most)
 
 
 def at_angles(verdicts: pa.Table, edges: npt.NDArray[np.float64], *, most: int) -> list[pa.Table]:
-    """`most` verdicts with an angle between each two of the `edges`, evenly spaced by their angle."""
+    """Up to `most` verdicts between each two `edges`, evenly spaced in the order of their angles."""
     angle = verdicts["angle_dominant"].to_numpy()
     order = np.argsort(angle, kind="stable")
     start = np.searchsorted(angle[order], edges)
@@ -61,7 +61,7 @@ def at_angles(verdicts: pa.Table, edges: npt.NDArray[np.float64], *, most: int) 
 
 
 def of_pair(verdicts: pa.Table, label: str, other: str, *, most: int) -> pa.Table:
-    """Verdicts that don't keep an image of `label` and see `other` in it, the most probable first."""
+    """Verdicts that see `other` in an image of `label`, the most probable first."""
     mask = pc.and_(pc.equal(verdicts["label"], label), pc.fill_null(pc.equal(verdicts["other_label"], other), False))
     mask = pc.and_(mask, pc.not_equal(verdicts["decision"], Decision.KEEP.value))
     order = [("p_clean", "ascending"), ("sample_id", "ascending")]
@@ -69,7 +69,7 @@ def of_pair(verdicts: pa.Table, label: str, other: str, *, most: int) -> pa.Tabl
 
 
 def by_ids(verdicts: pa.Table, sample_ids: list[str]) -> pa.Table:
-    """The verdicts of the `sample_ids`, in their order; ids without one are left out."""
+    """Verdicts of the `sample_ids`, in their order; ids without a verdict are left out."""
     place = pc.index_in(pa.array(sample_ids, pa.string()), verdicts["sample_id"].combine_chunks())
     return verdicts.take(place.drop_null())
 

@@ -1,4 +1,4 @@
-"""``report.html``: what came in, what was removed and why, and what that gained; one file that needs no other."""
+"""``report.html``: the findings of a run as one self-contained page."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
 
 
 def run_histogram(manifest: pa.Table, verdicts: pa.Table, info: Mapping[str, Any]) -> Figure:
-    """Angles to the dominant sub-center, with the run's threshold, and the truth where the manifest knows it."""
+    """Histogram of the angles to the dominant sub-center, with the threshold and, if known, the truth."""
     threshold = info.get("config", {}).get("analyze", {}).get("threshold", 75.0)
     return angle_histogram(label_angles.angle_groups(manifest, verdicts), threshold=threshold)
 

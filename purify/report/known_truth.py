@@ -1,4 +1,4 @@
-"""A run against the truth, as far as the manifest knows it: figures of the verdicts, and wrong labels."""
+"""The verdicts against the true labels, as far as the manifest knows them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from purify.report.sweeps import (
 )
 from purify.tables.apply import judged_rows
 
-#: Figures of `score_verdicts` that are shown: key -> name, meaning.
+#: Figures of `score_verdicts` to show: key -> name, meaning.
 _TRUTH_MEANINGS = {
     "average_precision": ("average precision", "of the ranking: 1 if every wrong label ranks before every right one"),
     "auroc": ("AUROC", "chance that a wrong label ranks before a right one"),
@@ -30,14 +30,14 @@ _TRUTH_MEANINGS = {
 
 
 def truth_figures(manifest: pa.Table, verdicts: pa.Table) -> dict[str, Any] | None:
-    """Noise-detection figures of the verdicts, or None where the manifest does not know the truth of any."""
+    """Noise-detection figures of the verdicts; None without any known truth."""
     if judged_rows(manifest, verdicts)["true_label"].null_count == len(verdicts):
         return None
     return score_verdicts(verdicts, manifest.select(["sample_id", "true_label"]))
 
 
 def truth_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """``name``, ``value`` (None: not defined) and ``meaning`` of the figures against truth that are shown."""
+    """``name``, ``value`` (None: undefined) and ``meaning`` of the figures to show."""
     return [
         {"name": name, "value": figures[key], "meaning": meaning}
         for key, (name, meaning) in _TRUTH_MEANINGS.items()
@@ -46,9 +46,9 @@ def truth_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def subcenter_truth(manifest: pa.Table, verdicts: pa.Table) -> list[dict[str, Any]]:
-    """The paper's table of what the sub-centers hold (ArcFace, TPAMI, section 4.2), in shares of all images.
+    """The paper's table of right and wrong images by sub-center (ArcFace, TPAMI, section 4.2), in shares of all images.
 
-    Rows ``at``, and ``right`` and ``wrong`` by the truth where it is known, else by ``p_clean``.
+    Rows ``at``, ``right`` and ``wrong``: by the truth if it is known, else by ``p_clean``.
     """
     truth, dominant = label_truth(manifest, verdicts), at_dominant(verdicts)
     wrong = 1 - verdicts["p_clean"].to_numpy().astype(np.float64) if truth is None else truth.wrong.astype(np.float64)
@@ -62,7 +62,7 @@ def subcenter_truth(manifest: pa.Table, verdicts: pa.Table) -> list[dict[str, An
 
 
 def label_truth(manifest: pa.Table, verdicts: pa.Table) -> Truth | None:
-    """Which labels are wrong in truth; None where the manifest knows the truth of none."""
+    """Which labels are wrong in truth; None without any known truth."""
     rows = judged_rows(manifest, verdicts)
     if rows["true_label"].null_count == len(rows):
         return None

@@ -1,4 +1,4 @@
-"""Angles to the dominant sub-center in groups, and what each rule removes by them."""
+"""Angles to the dominant sub-center by group, and the removals of each rule over them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Degrees = npt.NDArray[np.float32]
 
 
 def angle_groups(manifest: pa.Table, verdicts: pa.Table) -> dict[str, Degrees]:
-    """Angles in degrees to the dominant sub-center, in groups.
+    """Angles in degrees to the dominant sub-center, by group.
 
-    They are those of the truth as far as the manifest knows it, else of whether the given label was kept.
+    Groups are right and wrong labels if the truth is known, else kept and not kept ones.
     """
     degrees = _degrees(verdicts)
     return {name: degrees[mask] for name, mask in group_masks(manifest, verdicts).items()}
 
 
 def group_masks(manifest: pa.Table, verdicts: pa.Table) -> dict[str, npt.NDArray[np.bool_]]:
-    """Which verdicts are in which of the groups of `angle_groups`; groups without any are left out."""
+    """Masks of the verdicts in the groups of `angle_groups`, without empty groups."""
     truth = label_truth(manifest, verdicts)
     if truth is None:
         kept = verdicts["decision"].to_numpy() == Decision.KEEP.value
@@ -48,7 +48,7 @@ def group_masks(manifest: pa.Table, verdicts: pa.Table) -> dict[str, npt.NDArray
 def label_angle_groups(
     manifest: pa.Table, verdicts: pa.Table, rows: Mapping[str, npt.NDArray[np.int64]]
 ) -> dict[str, dict[str, Degrees]]:
-    """`angle_groups` of each label, whose verdicts are at ``rows[label]``."""
+    """`angle_groups` of each label; ``rows[label]`` are the places of its verdicts."""
     degrees, masks = _degrees(verdicts), group_masks(manifest, verdicts)
     return {
         label: {name: degrees[own[mask[own]]] for name, mask in masks.items() if mask[own].any()}
@@ -57,7 +57,7 @@ def label_angle_groups(
 
 
 def subcenter_groups(verdicts: pa.Table) -> dict[str, Degrees]:
-    """Angles in degrees to the dominant sub-center: of images nearest to it, and of those nearest to another."""
+    """Angles in degrees to the dominant sub-center of images nearest to it and of images nearest to another."""
     degrees, dominant = _degrees(verdicts), at_dominant(verdicts)
     groups = {"dominant sub-center": degrees[dominant], "another sub-center": degrees[~dominant]}
     return {name: values for name, values in groups.items() if len(values)}
@@ -69,7 +69,7 @@ def label_numbers(verdicts: pa.Table) -> npt.NDArray[np.int64]:
 
 
 def angle_sweeps(manifest: pa.Table, verdicts: pa.Table, *, calibrated: bool) -> dict[str, Sweep]:
-    """What the rules `official` and `paper` remove at every angle."""
+    """Removals of the rules `official` and `paper` at every angle."""
     degrees = _degrees(verdicts).astype(np.float64)
     at, truth = angle_settings(degrees), label_truth(manifest, verdicts)
     p_clean = verdicts["p_clean"].to_numpy().astype(np.float64) if calibrated else None
@@ -80,7 +80,7 @@ def angle_sweeps(manifest: pa.Table, verdicts: pa.Table, *, calibrated: bool) ->
 
 
 def precision_settings(manifest: pa.Table, verdicts: pa.Table) -> Sweep:
-    """What the rule `calibrated` removes at every precision that can be asked for."""
+    """Removals of the rule `calibrated` at every precision that the data support."""
     always = verdicts["reason"].to_numpy() == Reason.SECOND_IDENTITY.value
     p_clean = verdicts["p_clean"].to_numpy().astype(np.float64)
     return sweep_precision(p_clean, always, truth=label_truth(manifest, verdicts))

@@ -1,4 +1,4 @@
-"""What the report says of the labels, as plain values: the worst, the mixed, the doubled and the confused ones."""
+"""Findings about labels, as plain values: the worst, mixed, duplicate and confused ones."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from purify.tables.schema import Decision, Flag, Reason
 #: What each flag means, for people.
 FLAG_MEANINGS = {
     Flag.OK: "nothing to look at",
-    Flag.MIXED: "stands for two people or more",
-    Flag.DUPLICATE_OF: "is the person of another label",
-    Flag.WEAK_MAJORITY: "less than half of it is probably right",
+    Flag.MIXED: "shows two people or more",
+    Flag.DUPLICATE_OF: "looks like the person of another label",
+    Flag.WEAK_MAJORITY: "less than half of its images are probably right",
     Flag.TOO_FEW: "too few images to judge",
 }
 _COLUMNS = ["label", "n", "n_kept", "dominant_share", "noise_rate", "flag"]
@@ -28,7 +28,7 @@ _LIKELY = 0.5
 
 @dataclass(frozen=True)
 class SubcenterShares:
-    """Images at each sub-center, of every label.
+    """Images of every label at each sub-center.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class SubcenterShares:
 
 
 def subcenter_shares(verdicts: pa.Table, report: pa.Table) -> SubcenterShares | None:
-    """How many images of each label are nearest to which sub-center; None where the verdicts don't say."""
+    """Number of images of each label nearest to each sub-center; None where the verdicts don't say."""
     known = verdicts.filter(verdicts["subcenter"].is_valid())
     labels = report["label"].combine_chunks()
     if not len(known):
@@ -68,9 +68,9 @@ def subcenter_shares(verdicts: pa.Table, report: pa.Table) -> SubcenterShares | 
 
 
 def worst_labels(report: pa.Table, *, most: int) -> list[dict[str, Any]]:
-    """Rows of the class report with something not kept, largest share of noise first.
+    """Rows of the class report that lost images, largest share of noise first.
 
-    Labels that are another one's person are left out: all of their images are wrong, and none of their faces.
+    Duplicates of other labels are left out: their name is wrong, not their faces.
     """
     rows = report.select(_COLUMNS).filter(pc.greater(report["n"], report["n_kept"]))
     rows = rows.filter(pc.not_equal(rows["flag"], Flag.DUPLICATE_OF.value))
@@ -85,10 +85,10 @@ def flag_counts(report: pa.Table) -> dict[str, int]:
 
 
 def mixed_labels(report: pa.Table, verdicts: pa.Table) -> list[dict[str, Any]]:
-    """Labels that stand for several people: ``label``, ``n`` and ``groups`` of sample ids, the largest group first.
+    """Labels that show several people: ``label``, ``n`` and ``groups`` of sample ids, the largest group first.
 
-    A label is ``settled`` when a person has decided on each image of its smaller groups. Open ones come first, those
-    with the largest smaller groups before others: they hold most images of somebody else.
+    A label is ``settled`` when a person has decided on each image of its smaller groups. Open ones come first, in the
+    order of the size of their smaller groups.
     """
     reviewed = set(verdicts.filter(pc.equal(verdicts["reason"], Reason.REVIEWED.value))["sample_id"].to_pylist())
     rows = report.select(["label", "n", "split"]).filter(report["split"].is_valid()).to_pylist()
@@ -107,7 +107,7 @@ def mixed_labels(report: pa.Table, verdicts: pa.Table) -> list[dict[str, Any]]:
 
 
 def merge_proposals(report: pa.Table) -> list[dict[str, Any]]:
-    """Labels of one person, surest first: ``label``, ``into`` (the larger one), ``angle`` and ``evidence_ids``."""
+    """Labels that may be one person, nearest first: ``label``, ``into`` (the larger), ``angle``, ``evidence_ids``."""
     rows = report.select(["label", "n", "flag", "merge_with"]).filter(report["merge_with"].is_valid()).to_pylist()
     by_label = {row["label"]: row for row in rows}
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -120,15 +120,15 @@ def merge_proposals(report: pa.Table) -> list[dict[str, Any]]:
 
 
 def confused_pairs(verdicts: pa.Table, *, most: int) -> list[dict[str, Any]]:
-    """Pairs of labels whose images lie under each other's name, most images first.
+    """Pairs of labels with images under each other's name, most images first.
 
-    Single images are errors of no pair, so they are left out where any pair has more.
+    Pairs of a single image are left out where any pair has more.
 
     Returns
     -------
     list of dict
-        ``label`` as given, ``other`` that is more likely, number ``n`` of such images, how many of them were
-        ``relabeled``, and ``back``: how many lie the other way round.
+        ``label`` as given, the likelier ``other``, the number ``n`` of such images, how many of them were
+        ``relabeled``, and ``back``: the number in the opposite direction.
     """
     taken = pc.and_(
         pc.not_equal(verdicts["decision"], Decision.KEEP.value),
@@ -137,7 +137,7 @@ def confused_pairs(verdicts: pa.Table, *, most: int) -> list[dict[str, Any]]:
             pc.fill_null(pc.greater_equal(verdicts["p_other"], _LIKELY), False),
         ),
     )
-    # A label that is another spelling is a merge, not a confusion.
+    # A duplicate label is a merge, not a confusion.
     taken = pc.and_(taken, pc.not_equal(verdicts["reason"], Reason.DUPLICATE_OF.value))
     rows = verdicts.filter(pc.and_(taken, verdicts["other_label"].is_valid()))
     relabeled = pc.cast(pc.equal(rows["decision"], Decision.RELABEL.value), pa.int64())
@@ -173,6 +173,6 @@ def by_label(verdicts: pa.Table, labels: Sequence[str]) -> dict[str, npt.NDArray
 
 
 def _small_first(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str]:
-    """The label that would go, and the one it would become: the flagged one goes, else the smaller one."""
+    """The label to be merged, and the one it is merged into: the flagged one, else the smaller one."""
     keys = [(row.get("flag") != Flag.DUPLICATE_OF.value, row["n"], row["label"]) for row in (one, other)]
     return (one["label"], other["label"]) if keys[0] <= keys[1] else (other["label"], one["label"])

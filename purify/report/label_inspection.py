@@ -1,4 +1,4 @@
-"""One label, or one image, of a run: what the notebook ``inspect_class`` looks at."""
+"""A single label or image of a run in detail, for the notebook ``inspect_class``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_ROWS = 5000
 
 
 def label_to_look_at(run: RunTables) -> str:
-    """The label that most asks for it: a mixed one, else the one with most noise of those that stand for someone."""
+    """The label most worth a look: a mixed one, else the noisiest that is no duplicate."""
     rows = run.class_report.select(["label", "n", "noise_rate", "flag"]).to_pylist()
     if not rows:
         raise InputError(f"{run.name}: has no labels to look at")
@@ -46,17 +46,17 @@ def verdicts_of(run: RunTables, label: str) -> pa.Table:
 
 
 def at_subcenter(verdicts: pa.Table, subcenter: int) -> pa.Table:
-    """Those that are nearest to that sub-center of their label."""
+    """The verdicts nearest to a given sub-center of their label."""
     return verdicts.filter(pc.fill_null(pc.equal(verdicts["subcenter"], subcenter), False))
 
 
 def nearest_images(folder: Path | str, run: RunTables, sample_id: str, *, most: int = 8) -> pa.Table:
-    """Verdicts of the images most like `sample_id` by the run's embeddings, with a column ``angle_to_it`` in degrees.
+    """Verdicts of the nearest images to `sample_id` by the run's embeddings; the column ``angle_to_it`` is in degrees.
 
     Raises
     ------
     InputError
-        If the image has no verdict, or the embeddings lack one.
+        If the image has no verdict, or the embeddings lack a vector.
     """
     ids = run.verdicts["sample_id"].to_pylist()
     if sample_id not in ids:
@@ -72,7 +72,7 @@ def nearest_images(folder: Path | str, run: RunTables, sample_id: str, *, most: 
 
 
 def subcenter_counts(folder: Path | str, run: RunTables, counts: tuple[int, ...]) -> list[SubcenterCount]:
-    """`sweep_subcenters` of the run's embeddings; of a sample of whole labels where there are many images."""
+    """`sweep_subcenters` of the run's embeddings, or of a random sample of labels in a large run."""
     vectors = read_embeddings(run_embeddings(folder, run), run.verdicts["sample_id"].to_pylist())
     numbers, truth = label_numbers(run.verdicts), label_truth(run.manifest, run.verdicts)
     rows = np.flatnonzero(_sampled(numbers))
@@ -82,7 +82,7 @@ def subcenter_counts(folder: Path | str, run: RunTables, counts: tuple[int, ...]
 
 
 def _sampled(numbers: np.ndarray) -> np.ndarray:
-    """Mask of the images of the first labels, in a random order, that have `_MOST_ROWS` images together."""
+    """Mask of the images of random labels, `_MOST_ROWS` images in all."""
     sizes = np.bincount(numbers)
     order = np.random.default_rng(0).permutation(len(sizes))
     chosen = order[np.cumsum(sizes[order]) <= max(_MOST_ROWS, sizes[order[0]])]

@@ -1,4 +1,4 @@
-"""The report's figures as pictures inside the page, each with words for those who don't see it."""
+"""The report's figures as inline images, each with a text alternative."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from purify.report.run_tables import RunTables
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure as a data URL, and the text that stands for it."""
+    """A figure as a data URL, with its text alternative."""
 
     url: str
     alt: str
 
 
 def run_pictures(run: RunTables, shares: SubcenterShares | None) -> dict[str, Any]:
-    """Figures of the whole run, and where the histogram's axis lies."""
+    """Figures of the whole run, and the position of the histogram's axis."""
     groups = label_angles.angle_groups(run.manifest, run.verdicts)
     histogram = figures.angle_histogram(groups, threshold=run.threshold)
     by_subcenter = label_angles.subcenter_groups(run.verdicts)
@@ -48,7 +48,7 @@ def run_pictures(run: RunTables, shares: SubcenterShares | None) -> dict[str, An
 
 
 def label_pictures(run: RunTables, cards: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The cards, each with its ``histogram``; all on one axis of angles."""
+    """The cards with their ``histogram``, all on one axis of angles."""
     names = [card["label"] for card in cards]
     groups = label_angles.label_angle_groups(run.manifest, run.verdicts, label_findings.by_label(run.verdicts, names))
     largest = max((float(np.nanmax(d)) for g in groups.values() for d in g.values() if np.isfinite(d).any()), default=0)
@@ -65,7 +65,7 @@ def label_pictures(run: RunTables, cards: Sequence[Mapping[str, Any]]) -> list[d
 
 
 def verification_pictures(models: Mapping[str, Mapping[str, Any]]) -> dict[str, PageFigure | None]:
-    """Curves of the models, where the evaluation has any."""
+    """Curves of the models, if the evaluation has any."""
     curves = {name: model["roc"] for name, model in models.items() if model.get("roc")}
     measured = any(model["tar_at_far"] for model in models.values())
     return {

@@ -1,4 +1,4 @@
-"""What other settings would remove: rows for the page's table, and the same for its sliders."""
+"""Removals at other settings: rows of the page's table and data for its sliders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEFAULT_PRECISION = 0.95
 
 
 def setting_values(run: RunTables) -> dict[str, Any]:
-    """``angle_rows``, ``precision_rows``, where the sliders stand, and ``sweeps`` for the script."""
+    """``angle_rows``, ``precision_rows``, slider positions, and ``sweeps`` for the script."""
     images = len(run.verdicts)
     by_rule = label_angles.angle_sweeps(run.manifest, run.verdicts, calibrated=run.calibrated)
     precision = label_angles.precision_settings(run.manifest, run.verdicts) if run.calibrated else None
@@ -41,7 +41,7 @@ def setting_values(run: RunTables) -> dict[str, Any]:
 
 
 def script_data(sweeps: dict[str, Any], axis: dict[str, float]) -> str:
-    """JSON for the sliders: the sweeps, and where the histogram's axis lies in its picture."""
+    """JSON for the sliders: the sweeps, and the position of the histogram's axis in its image."""
     return json.dumps({**sweeps, "axis": axis}, separators=(",", ":"), allow_nan=False)
 
 
@@ -65,7 +65,7 @@ def _row(sweep: Sweep, i: int, images: int, setting: str) -> dict[str, Any]:
 
 
 def _plain(sweep: Sweep) -> dict[str, Any]:
-    """The sweep as JSON can carry it, without its settings."""
+    """The sweep as JSON values, without its settings."""
     values: dict[str, Any] = {"removed": sweep.removed.tolist()}
     if sweep.expected_wrong is not None:
         values["wrong"] = np.round(sweep.expected_wrong, 1).tolist()

@@ -1,4 +1,4 @@
-"""Two runs, or two rounds of one, beside each other: what changed, and what it gained."""
+"""Comparison of two runs, or two rounds of a run, on the images that both judged."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _TRUTH = ("precision", "recall", "f1", "clean_kept", "residual_noise")
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What changed from one run to another on the images that both judged.
+    """Changes from one run to another on their common images.
 
     Attributes
     ----------
     decisions
         Names of the rows and columns of `moved`.
     moved
-        int64 [before, after]: images by their decisions.
+        int64 [before, after]: number of images.
     changes
-        Schema `CHANGES`: images whose final label, or whose being kept, is another.
+        Schema `CHANGES`: images with another final label or outcome.
     figures
-        Rows ``figure``, ``before``, ``after``; None where one has none.
+        Rows ``figure``, ``before``, ``after``; None for a missing figure.
     """
 
     decisions: Sequence[str]
@@ -74,7 +74,7 @@ def _figures(before: RunTables, after: RunTables) -> list[dict[str, Any]]:
 
 
 def _of_run(run: RunTables) -> dict[str, float | int]:
-    """Figures of one run, those that it has."""
+    """The available figures of one run."""
     values: dict[str, float | int] = dict(counts(run.manifest, run.verdicts))
     if noise := noise_of(run.verdicts, calibrated=run.calibrated):
         values["estimated noise"] = noise.share

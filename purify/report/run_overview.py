@@ -17,15 +17,15 @@ from purify.tables.schema import Decision, Reason, Status
 
 _UNUSABLE = 50
 _KEPT = pa.array([Decision.KEEP.value, Decision.RELABEL.value])
-#: What each reason means, for people.
+#: Meaning of each reason.
 REASON_MEANINGS = {
     Reason.NEAR_DOMINANT: "like the other images of its label",
     Reason.FAR_FROM_DOMINANT: "far from the label's dominant sub-center, and near no other label",
     Reason.NON_DOMINANT_SUBCENTER: "near enough, but at another sub-center than most of its label",
     Reason.CLOSER_TO_OTHER_LABEL: "more like another label of the set",
     Reason.OPEN_SET: "like no label of the set: a stranger, or no face",
-    Reason.SECOND_IDENTITY: "of the smaller group under a label that stands for two people",
-    Reason.DUPLICATE_OF: "its label is another spelling of the new one",
+    Reason.SECOND_IDENTITY: "in a smaller group of a label that shows two people or more",
+    Reason.DUPLICATE_OF: "its label is another name of the same person",
     Reason.UNCERTAIN: "doubtful: kept, or left to a person, as asked",
     Reason.TOO_FEW_TO_JUDGE: "its label has too few images to judge",
     Reason.REVIEWED: "decided by a person",
@@ -33,10 +33,10 @@ REASON_MEANINGS = {
 
 
 def counts(manifest: pa.Table, verdicts: pa.Table) -> dict[str, int]:
-    """Rows that came in, and what became of them: ``images`` = ``not usable`` + ``kept`` + ``removed``.
+    """Number of rows by outcome: ``images`` = ``not usable`` + ``kept`` + ``removed``.
 
-    ``kept`` counts the ``relabeled``, ``removed`` those left to a person (``review``); ``reviewed`` is what a person
-    has decided.
+    ``kept`` includes the ``relabeled``, ``removed`` those left to a person (``review``); ``reviewed`` counts the
+    decisions of people.
     """
     kept = pc.sum(pc.is_in(verdicts["decision"], _KEPT)).as_py() or 0
     found = {entry["values"]: entry["counts"] for entry in verdicts["decision"].value_counts().to_pylist()}
@@ -72,7 +72,7 @@ def reasons(verdicts: pa.Table) -> list[dict[str, Any]]:
 def rounds(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rounds in ``run.json``, each with its ``changed_share`` and, for the last, ``why_last``.
 
-    Empty for a run of a single round, unless it is single because more could not be done.
+    Empty for a run of a single round, unless no images were left for another.
     """
     summaries = info.get("rounds", [])
     if len(summaries) < 2 and not any(summary["stopped_because"] == Stop.NO_IMAGES for summary in summaries):
@@ -92,9 +92,9 @@ def unusable(manifest: pa.Table) -> dict[str, Any]:
 
 
 def noise_of(verdicts: pa.Table, *, calibrated: bool) -> NoiseEstimate | None:
-    """Estimated share of wrong labels; of a rule without probabilities what it did not keep stands for them.
+    """Estimated share of wrong labels: from the probabilities, or the share not kept by a rule without any.
 
-    What a person decided is certain.
+    Decisions of people count as certain.
     """
     kept = (verdicts["decision"].to_numpy() == Decision.KEEP.value).astype(np.float64)
     p_clean = kept

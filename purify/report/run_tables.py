@@ -1,4 +1,4 @@
-"""A run as the report and the notebooks look at it: its tables, read once."""
+"""The tables of a run in memory, for the report and the notebooks."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class RunTables:
     name
         Of its folder.
     manifest, verdicts, class_report
-        As in the files of the run's last round; the verdicts as the run's reviews left them.
+        Of the run's last round; verdicts with the run's reviews applied.
     info
-        ``run.json``; empty where there is none yet.
+        ``run.json``; empty without one.
     evaluation
-        ``evaluation.json``; None where the run has not come that far.
+        ``evaluation.json``; None without one.
     """
 
     name: str
@@ -48,7 +48,7 @@ class RunTables:
 
     @property
     def rule(self) -> str:
-        """Name and version of the rule that judged; empty without verdicts."""
+        """Name and version of the rule behind the verdicts; empty without verdicts."""
         return self.verdicts["rule"][0].as_py() if len(self.verdicts) else ""
 
     @property
@@ -59,13 +59,13 @@ class RunTables:
 
 
 def run_embeddings(folder: Path | str, run: RunTables) -> Path:
-    """The file of the last round's embeddings, or of those that the run was given."""
+    """The embeddings of the last round, or those that the run was given."""
     path, given = RunFolder(Path(folder)).embeddings, run.info.get("embeddings")
     return path if path.exists() or not given else Path(given)
 
 
 def read_run(folder: Path | str, *, round_number: int | None = None) -> RunTables:
-    """Read the run in `folder`, as its last round left it or as `round_number` did.
+    """Read the run in `folder` after its last round, or after `round_number`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What becomes of the same embeddings with other numbers K of sub-centers (ArcFace, TPAMI, section 4.2)."""
+"""The same embeddings with other numbers K of sub-centers (ArcFace, TPAMI, section 4.2)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from purify.evaluation.detection import average_precision
 
 @dataclass(frozen=True)
 class SubcenterCount:
-    """What K sub-centers make of a set.
+    """A data set seen with K sub-centers.
 
     Attributes
     ----------
     subcenters
         K.
     dominant_share
-        Share of all images that are nearest to their label's dominant sub-center.
+        Share of images nearest to their label's dominant sub-center.
     removed_official, removed_paper
-        Shares of all images that the rules remove.
+        Shares of images removed by the rules.
     average_precision
         Of the ranking by the angle to the dominant sub-center, in finding wrong labels; None without truth.
     """
@@ -49,7 +49,7 @@ def sweep_subcenters(
     wrong: npt.NDArray[np.bool_] | None = None,
     seed: int = 0,
 ) -> list[SubcenterCount]:
-    """Fit a head of each of the `counts` of sub-centers, and judge the images by it.
+    """Fit a head for each number of sub-centers and judge the images by it.
 
     Parameters
     ----------

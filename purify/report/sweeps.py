@@ -1,6 +1,6 @@
-"""What other settings would remove, from the verdicts alone: nothing is trained or embedded again.
+"""Removals of each rule at many settings, counted from the verdicts alone, without training or embedding again.
 
-Arrays in, dataclasses out. The rules are those of `purify.analysis`; here they are counted at many settings at once.
+Arrays in, dataclasses out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PRECISIONS: Floats = np.round(
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of N labels: whether each is wrong, and whether that is known."""
+    """Truth of N labels: ``wrong`` where it is ``known``."""
 
     wrong: Mask
     known: Mask
@@ -32,16 +32,16 @@ class Truth:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a rule removes at T settings.
+    """Removals of a rule at T settings.
 
     Attributes
     ----------
     at
         The settings [T]: degrees, or wanted precisions.
     removed
-        int64 [T]: images that would not keep their label.
+        int64 [T]: images that would lose their label.
     expected_wrong
-        float64 [T]: how many of them are wrong by their probabilities; None without probabilities.
+        float64 [T]: the expected number of wrong ones among them; None without probabilities.
     precision, recall
         float64 [T]: share of the removed that is wrong in truth, and share of the wrong that is removed; NaN where
         nothing is removed or nothing wrong; None where the truth is not known.
@@ -63,14 +63,14 @@ def angle_settings(angles: Floats) -> Floats:
 
 
 def sweep_official(angle_dominant: Floats, at: Floats, *, p_clean: Floats | None, truth: Truth | None) -> Sweep:
-    """Rule `official` at the thresholds `at`: what is not nearer to the dominant sub-center is removed."""
+    """Rule `official` at the thresholds `at`: images at or beyond the angle are removed."""
     return _sweep(angle_dominant, at, at, p_clean, truth)
 
 
 def sweep_paper(
     angle_dominant: Floats, at_dominant: Mask, at: Floats, *, p_clean: Floats | None, truth: Truth | None
 ) -> Sweep:
-    """Rule `paper`: `official`, and what is nearest to another sub-center is removed at every threshold."""
+    """Rule `paper`: like `official`, and images nearest to another sub-center are removed at every threshold."""
     return _sweep(np.where(at_dominant, angle_dominant, np.inf), at, at, p_clean, truth)
 
 
@@ -82,7 +82,7 @@ def sweep_precision(p_clean: Floats, always: Mask, *, truth: Truth | None) -> Sw
     p_clean
         [N] in [0, 1].
     always
-        [N]: images that leave their label whatever the precision, since it stands for two people.
+        [N]: images removed at any precision, as a second person of a mixed label.
     truth
         Of the labels.
     """

@@ -1,4 +1,4 @@
-"""Faces of the report: thumbnails inside the page, and what is said of each."""
+"""Faces of the report: inline thumbnails with their verdicts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Face:
     other_label, angle_other
         The other label that fits best, and the angle to it.
     truth
-        What the label should have been, ``""`` for nobody in the set; None: not known, or as given.
+        True label, ``""`` for nobody in the set; None: not known, or equal to the given one.
     """
 
     picture: str
@@ -75,7 +75,7 @@ def face_sheets(manifest: pa.Table, sheets: Mapping[str, pa.Table], *, or_text: 
 def read_faces(
     manifest: pa.Table, sample_ids: Sequence[str], *, side: int = _SIDE
 ) -> list[npt.NDArray[np.uint8] | None]:
-    """RGB ``[side, side, 3]`` of each sample; None where the image is not at hand."""
+    """RGB ``[side, side, 3]`` of each sample; None if unavailable."""
     place = pc.index_in(pa.array(sample_ids, pa.string()), manifest["sample_id"].combine_chunks())
     uris = manifest["uri"].combine_chunks().take(place).to_pylist()
     with ImageByteReader() as reader, ThreadPoolExecutor(resolve_workers(0)) as pool:
@@ -83,7 +83,7 @@ def read_faces(
 
 
 def _pictures(manifest: pa.Table, sample_ids: Sequence[str]) -> dict[str, str]:
-    """Data URL of each sample whose image is at hand."""
+    """Data URL of each sample with an available image."""
     faces = read_faces(manifest, sample_ids)
     return {name: _jpeg_url(face) for name, face in zip(sample_ids, faces, strict=True) if face is not None}
 
@@ -110,7 +110,7 @@ def _faces(manifest: pa.Table, verdicts: pa.Table, pictures: Mapping[str, str]) 
 
 
 def read_face(reader: ImageByteReader, side: int, uri: str | None) -> npt.NDArray[np.uint8] | None:
-    """RGB ``[side, side, 3]`` of the image at `uri`, read and cut as training does; None where it is not at hand."""
+    """RGB ``[side, side, 3]`` of the image at `uri`, decoded and cropped as in training; None if unavailable."""
     if uri is None:
         return None
     try:

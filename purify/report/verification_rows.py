@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-#: Models in the order of the set that they were trained on, from the given one to the truly clean one.
+#: Models from the raw to the truly clean training set.
 _MODELS = ("raw", "random", "purified", "oracle")
 _DIFFERENCES = ("purified-raw", "purified-random", "purified-oracle", "oracle-raw")
 _GAP_FIGURES = {"auc": "AUC", "accuracy": "accuracy"}
@@ -17,18 +17,18 @@ _ABOVE_ONE = (
 
 
 def ordered_models(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The models of an evaluation, in a fixed order."""
+    """The models of an evaluation in display order."""
     return _in_order(evaluation["models"], _MODELS)
 
 
 def ordered_differences(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The paired differences of an evaluation, in a fixed order, each with a ``finding`` from its interval."""
+    """The paired differences of an evaluation in display order, each with a ``finding`` from its interval."""
     differences = _in_order(evaluation["differences"], _DIFFERENCES)
     return {name: {**figures, "finding": _finding(figures["interval"])} for name, figures in differences.items()}
 
 
 def measured_fars(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """False accept rates that some model has a figure for, coarsest first."""
+    """False accept rates measured for any model, coarsest first."""
     return sorted({far for model in models.values() for far in model["tar_at_far"]}, key=float, reverse=True)
 
 
@@ -40,7 +40,7 @@ def _finding(interval: Sequence[float]) -> str:
 
 
 def _in_order(entries: Mapping[str, Any], first: Sequence[str]) -> dict[str, Any]:
-    """The entries that `first` names, in its order, then the others by name."""
+    """The entries in the order of `first`, then the others by name."""
     names = [name for name in first if name in entries] + sorted(set(entries) - set(first))
     return {name: entries[name] for name in names}
 

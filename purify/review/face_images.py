@@ -8,7 +8,7 @@ from purify.report.thumbnails import jpeg_bytes, read_face
 from purify.review.samples import Samples
 from purify.storage.image_bytes import ImageByteReader
 
-#: Greatest side in pixels of the pictures, by the name of their size.
+#: Side in pixels of each size of image, at most.
 SIDES = {"small": 128, "large": 448}
 _KEPT = 4096  # about 30 MB
 _QUALITY = 88
@@ -27,7 +27,7 @@ class FaceImages:
         self._reader.close()
 
     def _jpeg(self, row: int, size: str) -> bytes | None:
-        """JPEG of a row in one of `SIDES`; None where the image can't be had."""
+        """JPEG of a row in one of `SIDES`; None if unavailable."""
         side = min(SIDES[size], int(self._samples.sides[row]) or SIDES[size])
         face = read_face(self._reader, side, self._samples.uris[row])
         return None if face is None else jpeg_bytes(face, quality=_QUALITY)

@@ -1,8 +1,7 @@
-"""Who may talk to the page: only its own tabs, with the token of this start, from the address it is served at.
+"""Access control of the page: only its own tabs, with the token of this start, from the address it is served at.
 
-A page on the internet can make a browser send requests to this machine. It can't know the token, can't set its
-header, isn't of the same site (so the cookie stays behind), and shows in ``Origin`` and, after DNS rebinding, in
-``Host``.
+Any web page can make a browser send requests to this machine. It does not know the token, cannot set its header, is
+of another site (so the cookie is not sent), and is exposed by ``Origin`` and, after DNS rebinding, by ``Host``.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 TOKEN_HEADER = "x-purify-token"
-#: The page's own files say nothing of the run.
+#: The page's own files reveal nothing of the run.
 OPEN_PREFIX = "/page/"
 _SAFE_METHODS = ("GET", "HEAD")
 
-#: Nothing from elsewhere, nothing inside another page, no text taken for code.
+#: No foreign resources, no framing, no text run as code.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -31,15 +30,15 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class AccessPolicy:
-    """Where the page is served, and the secret that opens it.
+    """Addresses of the page, and the token that opens it.
 
     Attributes
     ----------
     hosts
-        Values of ``Host`` that are the page's own, such as ``127.0.0.1:8642``; empty: any, since the server
-        answers at every address of the machine.
+        Accepted values of ``Host``, such as ``127.0.0.1:8642``; empty: any, for a server at every address of the
+        machine.
     cookie
-        Name of the cookie; another for each port, since ports share cookies.
+        Name of the cookie, different for each port, since ports share cookies.
     """
 
     hosts: frozenset[str]
@@ -55,13 +54,13 @@ def refusal(
     query: Mapping[str, str],
     cookies: Mapping[str, str],
 ) -> str | None:
-    """Why a request is refused; None: it may pass. Names of `headers` are lower case."""
+    """Why a request is refused; None: it passes. Names of `headers` are lower case."""
     host = headers.get("host", "")
     if access.hosts and host not in access.hosts:
-        return "this address is not the page's own"
+        return "the page is not served at this address"
     origin = headers.get("origin")
     if origin is not None and origin != f"http://{host}":
-        return "a page of another site asks"
+        return "the request comes from another site"
     if path.startswith(OPEN_PREFIX) and method in _SAFE_METHODS:
         return None
     given = [headers.get(TOKEN_HEADER)]

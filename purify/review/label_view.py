@@ -1,4 +1,4 @@
-"""One label at a time: its groups, which can be decided at once, the labels it may be merged with, and search."""
+"""Labels on the review page: groups to decide as a whole, proposed merges, and search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from purify.tables.schema import Flag
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of a label that belong together: a sub-center, or a group of a proposed split."""
+    """Rows of a label at one sub-center, or in one group of a proposed split."""
 
     kind: str
     number: int
@@ -25,7 +25,7 @@ class Group:
 
 @dataclass(frozen=True)
 class MergeProposal:
-    """Another label that may be the same person: its place, the angle between the two, and faces that show it."""
+    """Another label that may be the same person: its place, the angle between the two, and the evidence."""
 
     label: int
     angle: float
@@ -34,7 +34,7 @@ class MergeProposal:
 
 @dataclass(frozen=True)
 class LabelPage:
-    """What the class report says of a label (schema `CLASS_REPORT`; empty: nothing), its groups and merges."""
+    """A label's row of the class report (schema `CLASS_REPORT`; empty without one), its groups and merges."""
 
     label: int
     facts: Mapping[str, Any]
@@ -60,7 +60,7 @@ class LabelIndex:
         self._subcenter = column(samples.verdicts["subcenter"], -1).astype(np.int64)
 
     def facts(self, label: int) -> dict[str, Any]:
-        """The class report's row of a label; empty if it has none."""
+        """A label's row of the class report; empty without one."""
         row = self._report_row.get(self._samples.labels[label])
         return {} if row is None else dict(self._report.slice(row, 1).to_pylist()[0])
 
@@ -77,7 +77,7 @@ class LabelIndex:
         return found[:most]
 
     def page(self, label: int) -> LabelPage:
-        """All of one label."""
+        """The page of one label."""
         facts = self.facts(label)
         rows = self._samples.rows_of(label)
         groups = self._split(rows, facts.pop("split", None) or []) or self._subcenters(rows)
@@ -106,5 +106,5 @@ class LabelIndex:
 
 
 def fold(label: str) -> str:
-    """A label as it is compared in a search: without case, and with an underscore for a blank."""
+    """A label in normal form for search: case-folded, underscores as blanks."""
     return unicodedata.normalize("NFKC", label).casefold().replace("_", " ").strip()

@@ -1,7 +1,7 @@
-"""The reviews while the page is open: recorded on the disk before they are acknowledged, and taken back.
+"""The log of reviews behind the page: decisions go to the disk before they are acknowledged, and can be undone.
 
-Several tabs, and other processes, may write: each change has a version, and whoever decides says which version they
-had seen, so that nobody overwrites what they don't know of.
+Several tabs and processes may write. Every change has a version, and a decision names the version it was based on,
+so that nobody overwrites a decision unseen.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from purify.tables.schema import REVIEWS, Decision
 
 @dataclass(frozen=True)
 class Action:
-    """One decision on any number of rows, taken by someone who had seen the changes up to the version `seen`."""
+    """One decision on any number of rows, based on the version `seen`."""
 
     rows: Sequence[int]
     decision: Decision
@@ -35,7 +35,7 @@ class Action:
 
 @dataclass(frozen=True)
 class StandingReview:
-    """The review that holds for a row; `at` in microseconds since 1970, UTC."""
+    """The review in force for a row; `at` in microseconds since 1970, UTC."""
 
     decision: str
     new_label: str | None
@@ -45,16 +45,16 @@ class StandingReview:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What became of an action.
+    """Outcome of an action.
 
     Attributes
     ----------
     action_id
-        By which it can be taken back; None: nothing of it was recorded.
+        Id for undoing it; None: nothing was recorded.
     applied
-        Number of rows that it decided.
+        Number of rows decided.
     conflicts
-        Rows that someone else had decided otherwise in the meantime; they stay so.
+        Rows that someone else decided otherwise in the meantime, left unchanged.
     """
 
     action_id: int | None
@@ -68,11 +68,11 @@ class ReviewLog:
     Parameters
     ----------
     path
-        ``reviews.parquet``; made by the first review.
+        ``reviews.parquet``; created by the first review.
     sample_ids
-        Names of the rows. Reviews of other samples stay in the file as they are.
+        Names of the rows. Reviews of other samples stay in the file unchanged.
     reviewer
-        Who decides here.
+        Name in the reviews.
     """
 
     def __init__(self, path: Path, sample_ids: pa.Array, reviewer: str) -> None:
@@ -96,29 +96,28 @@ class ReviewLog:
 
     @property
     def reviewed(self) -> npt.NDArray[np.bool_]:
-        """Bool [N]: rows that someone decided."""
+        """Bool [N]: rows with a review."""
         return self._reviewed
 
     def standing(self, row: int) -> StandingReview | None:
-        """The review that holds for a row."""
+        """The review in force for a row; None without one."""
         return self._standing.get(row)
 
     def changed_since(self, version: int) -> Rows:
-        """Rows whose review came, changed or went after `version`."""
+        """Rows with a review added, changed or removed after `version`."""
         return np.flatnonzero(self._changed > version)
 
     def refresh(self) -> None:
-        """Take over what others have written to the file."""
+        """Read the changes of other processes from the file."""
         with self._lock:
             if self._signature() != self._seen:
                 self._seen = self._signature()
                 self._replace(read_reviews(self._path) if self._path.exists() else REVIEWS.empty_table())
 
     def record(self, actions: Sequence[Action], *, tab: str) -> list[Recorded]:
-        """Write decisions that were taken in a tab.
+        """Write the decisions of a tab to the disk.
 
-        A row that another tab, or another process, has decided otherwise since is left as it is and named as a
-        conflict. When this returns, the decisions are on the disk.
+        A row that another tab or process decided otherwise since is left unchanged and reported as a conflict.
         """
         outcomes: list[Recorded] = []
         touched: set[int] = set()
@@ -140,9 +139,9 @@ class ReviewLog:
         return outcomes
 
     def undo(self, action_id: int | None, *, tab: str) -> list[int]:
-        """Take an action of this reviewer back (None: the last one), and return its rows; none: there is no such.
+        """Undo an action of this reviewer (None: the last one) and return its rows; empty without such an action.
 
-        What was decided before on these rows holds again.
+        Earlier reviews of these rows are in force again.
         """
         rows: list[int] = []
 
@@ -176,7 +175,7 @@ class ReviewLog:
         return pa.table(columns, schema=REVIEWS)
 
     def _write(self, change: Callable[[pa.Table], pa.Table], rows: Collection[int], *, tab: str) -> None:
-        """Replace the reviews in the file by `change` of them, which touches `rows`; other processes wait meanwhile."""
+        """Apply `change`, which touches `rows`, to the reviews in the file; other processes wait meanwhile."""
 
         def informed(present: pa.Table) -> pa.Table:
             if not present.equals(self._reviews):  # another process wrote since
@@ -194,7 +193,7 @@ class ReviewLog:
         self._look_up({*before, *self._rows(reviews["sample_id"])}, None)
 
     def _look_up(self, rows: Iterable[int], tab: str | None) -> None:
-        """Find out anew which reviews hold for `rows`, and note which of them changed, and by whom."""
+        """Update the reviews in force for `rows`, and record which of them changed, and by whom."""
         rows = sorted(rows)
         names = self._ids.take(pa.array(rows, pa.int64()))
         latest = latest_reviews(self._reviews.filter(pc.is_in(self._reviews["sample_id"], names)))
@@ -212,7 +211,7 @@ class ReviewLog:
                 del self._standing[row]
             else:
                 self._standing[row] = standing
-        self._version = version  # last: who reads it meanwhile is told of these rows again, rather than not at all
+        self._version = version  # last: a concurrent reader hears of these rows twice rather than never
 
     def _rows(self, sample_ids: pa.ChunkedArray) -> list[int]:
         position = pc.index_in(sample_ids.combine_chunks(), self._ids).drop_null()
@@ -228,7 +227,7 @@ class ReviewLog:
 
 
 def _time_after(reviews: pa.Table) -> int:
-    """Now, but later than every review so far: the last one holds, whatever the clocks say."""
+    """Now, but later than every review so far: the last review wins, whatever the clocks say."""
     last = pc.max(reviews["at"].cast(pa.int64())).as_py()
     return max(time.time_ns() // 1000, (last or 0) + 1)
 

@@ -1,4 +1,4 @@
-"""Which faces a person sees, and in which order: most informative first."""
+"""The order of the faces to review, most informative first."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pyarrow.compute as pc
 from purify.review.samples import Rows, Samples, column
 from purify.tables.schema import Decision
 
-#: A sample is borderline if its probability to be right is less than this from one half.
+#: A sample is borderline if its probability is nearer to one half than this.
 BORDERLINE = 0.4
 _BANDS = 5  # of the distance from one half
 
 
 @dataclass(frozen=True)
 class ReviewQueue:
-    """Orders of rows by the name of a view; each is most informative first.
+    """Orders of rows by the name of a view, each most informative first.
 
-    `borderline` is bool [N]: what the rule left to a person, and what it is unsure of.
+    `borderline` is bool [N]: samples that the rule left to a person or is unsure of.
     """
 
     views: Mapping[str, Rows]
@@ -31,17 +31,17 @@ class ReviewQueue:
 
 @dataclass(frozen=True)
 class QueuePage:
-    """Some rows of a view, and the place after the last one looked at."""
+    """Some rows of a view, and the place to continue at."""
 
     rows: Rows
     next_place: int
 
 
 def build_queue(samples: Samples) -> ReviewQueue:
-    """Order the samples: by how unsure the verdict is, in bands of a tenth, then by class.
+    """Order the samples by the uncertainty of their verdicts, in bands of a tenth, then by label.
 
-    So the faces of one class come one after another, and what teaches most comes first. What the rule left to a
-    person (``review``) is before all bands; what has no probability is in the first one.
+    The faces of one label are adjacent within a band. Samples left to a person (``review``) come before all bands;
+    those without a probability are in the first.
     """
     decisions = samples.verdicts["decision"]
     left = column(pc.equal(decisions, Decision.REVIEW.value), False)
@@ -60,7 +60,7 @@ def build_queue(samples: Samples) -> ReviewQueue:
 
 
 def page_of(order: Rows, passed_over: npt.NDArray[np.bool_], *, start: int, most: int) -> QueuePage:
-    """Up to `most` rows of `order` from the place `start` on, without those of the mask ``passed_over[N]``."""
+    """Up to `most` rows of `order` from the place `start` on, without the rows in the mask ``passed_over[N]``."""
     ahead = np.flatnonzero(~passed_over[order[start:]])[:most] + start
     return QueuePage(order[ahead], int(ahead[-1]) + 1 if len(ahead) == most and most else len(order))
 

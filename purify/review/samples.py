@@ -1,4 +1,4 @@
-"""What a run says of its samples, as columns that the review page can look up by row."""
+"""The judged samples of a run, as columns to look up by row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Samples:
     ids
         ``sample_id`` of each row.
     uris
-        Where the image of each row is; None: not known.
+        Uri of each row's image; None: not known.
     sides
         int32 [N]: the shorter side of the image in pixels; 0: not known.
     labels
@@ -36,10 +36,10 @@ class Samples:
     label_index
         int64 [N]: place of the given label in `labels`.
     by_label
-        int64 [N]: rows label after label; in each, those that look most like the label first: kept ones at the
-        dominant sub-center before the others, then by the angle to it.
+        int64 [N]: rows sorted by label, the most typical first: kept ones at the dominant sub-center before others,
+        then by the angle to it.
     bounds
-        int64 [labels + 1]: where each label begins in `by_label`.
+        int64 [labels + 1]: start of each label in `by_label`.
     """
 
     verdicts: pa.Table
@@ -59,7 +59,7 @@ class Samples:
         return self.by_label[self.bounds[label] : self.bounds[label + 1]]
 
     def rows_named(self, sample_ids: Sequence[str]) -> Rows:
-        """Rows of samples by name; those that aren't judged are left out."""
+        """Rows of samples by name, without samples that were not judged."""
         position = pc.index_in(pa.array(sample_ids, pa.string()), self.ids)
         return position.drop_null().to_numpy().astype(np.int64)
 
@@ -70,7 +70,7 @@ class Samples:
 
 
 def build_samples(manifest: pa.Table, verdicts: pa.Table) -> Samples:
-    """Put together what a manifest (schema `MANIFEST`) and its verdicts (schema `VERDICTS`) say."""
+    """Join a manifest (schema `MANIFEST`) and its verdicts (schema `VERDICTS`)."""
     verdicts = verdicts.combine_chunks()
     images = judged_rows(manifest, verdicts)
     given = verdicts["label"].combine_chunks()

@@ -1,4 +1,4 @@
-"""All that the page shows of a run, as plain values: items with their evidence, labels, progress, changes."""
+"""A review session: items with their evidence, labels, progress and changes of a run, as plain values."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class ReviewSession:
         return 0 <= label < len(self.samples.labels)
 
     def warm_up(self) -> None:
-        """Read the pictures of the first face: a tar is indexed at its first use, which may take seconds."""
+        """Read the images of the first face: indexing a tar at its first use may take seconds."""
         rows = page_of(self._queue.views["informative"], self.log.reviewed, start=0, most=1).rows.tolist()
         for row in rows:
             evidence = self._evidence.of(row)
@@ -98,9 +98,9 @@ class ReviewSession:
                 self.images.jpeg(int(shown), "small")
 
     def state(self, *, most: int) -> dict[str, Any]:
-        """What a tab must know before it asks for anything, and its first items, up to `most`."""
+        """Initial state of a tab, with its first items, up to `most`."""
         return {
-            **self._progress(),  # first: what changes in the meantime is told again, rather than not at all
+            **self._progress(),  # first: a change in the meantime is reported twice rather than never
             "page": self.page("informative", None, start=0, most=most),
             "run": self._name,
             "reviewer": self._reviewer,
@@ -109,7 +109,7 @@ class ReviewSession:
         }
 
     def changes(self, seen: int, *, also: Iterable[int] = ()) -> dict[str, Any]:
-        """Reviews that came, changed or went (null) after a version, those of `also`, and how far the work is."""
+        """Reviews changed or removed (null) after a version, those of `also`, counts of their labels, and progress."""
         progress = self._progress()  # before the rows: see `state`
         rows = dict.fromkeys([*self.log.changed_since(seen).tolist(), *also])
         labels = {int(self.samples.label_index[row]) for row in rows}
@@ -120,7 +120,7 @@ class ReviewSession:
         }
 
     def page(self, view: str, label: int | None, *, start: int, most: int) -> dict[str, Any]:
-        """Items of a view, or of one label in it, that nobody has decided yet."""
+        """Undecided items of a view, or of one label in it."""
         order = self._queue.views[view]
         if label is not None:
             order = order[self.samples.label_index[order] == label]
@@ -133,7 +133,7 @@ class ReviewSession:
         }
 
     def item(self, row: int) -> dict[str, Any]:
-        """A face with all that is said of it, and the evidence."""
+        """A face with its verdict and evidence."""
         verdict = self.samples.verdict(row)
         evidence = self._evidence.of(row)
         label = int(self.samples.label_index[row])
@@ -151,7 +151,7 @@ class ReviewSession:
         }
 
     def search(self, words: str, *, most: int) -> list[dict[str, Any]]:
-        """Labels that contain `words`; without words, those with a proposal to split or merge, or a weak majority."""
+        """Labels that contain `words`; without words, those with a proposed split or merge, or a weak majority."""
         return [
             {"place": place, "label": self.samples.labels[place], **self._class_facts(place)}
             for place in self._labels.search(words, most=most)
@@ -220,5 +220,5 @@ class ReviewSession:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON can carry: NaN becomes None."""
+    """A JSON value: NaN becomes None."""
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""What is shown beside a face: the label's own faces, those of the other label, and the neighbors."""
+"""The evidence beside a face: faces of its label, of the other label, and its neighbors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST = 8
 
 @dataclass(frozen=True)
 class ShownEvidence:
-    """Rows to show, the most telling first: of the given label, of the other label, and the neighbors."""
+    """Rows to show, most telling first: of the given label, of the other label, and the neighbors."""
 
     own: Rows
     other: Rows
@@ -23,7 +23,7 @@ class ShownEvidence:
 
 
 class EvidenceIndex:
-    """Finds the evidence of a row without a search: everything is looked up once, at the start."""
+    """Evidence of every row, indexed once at the start."""
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
@@ -35,7 +35,7 @@ class EvidenceIndex:
         self._neighbors = _positions(pc.list_flatten(named), samples.ids)
 
     def of(self, row: int) -> ShownEvidence:
-        """ShownEvidence of a row; the face itself is not among it."""
+        """Evidence of a row, without the face itself."""
         other = int(self._other[row])
         neighbors = self._neighbors[self._bounds[row] : self._bounds[row + 1]]
         return ShownEvidence(
@@ -50,5 +50,5 @@ class EvidenceIndex:
 
 
 def _positions(values: pa.Array, among: pa.Array) -> Rows:
-    """Place of each value; -1 where it isn't there."""
+    """Place of each value; -1 for a missing one."""
     return pc.fill_null(pc.index_in(values, among), -1).to_numpy(zero_copy_only=False).astype(np.int64)

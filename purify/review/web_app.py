@@ -1,4 +1,4 @@
-"""The page's web application: what a tab asks for and sends, as JSON, behind the guard."""
+"""The web application of the page: a JSON interface behind the guard."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.i
 
 
 class _Guard:
-    """Answers what the guard refuses, and puts its headers on every answer."""
+    """Refuses requests by the guard, and sets its headers on every response."""
 
     def __init__(self, app: Callable[[_Message, _Receive, _Send], Awaitable[None]], access: AccessPolicy) -> None:
         self._app = app
@@ -70,7 +70,7 @@ class _Body(BaseModel):
 
 
 class Decided(_Body):
-    """A decision on some rows, with the version that was seen when it was taken; a relabel comes with the label."""
+    """A decision on some rows and the version it is based on; a relabel comes with the label."""
 
     rows: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     decision: Decision
@@ -86,7 +86,7 @@ class Decided(_Body):
 
 
 class _FromTab(_Body):
-    """Who writes, and up to which version it wants no news."""
+    """The sending tab, and the version up to which it knows the changes."""
 
     tab: str = Field(min_length=1, max_length=64)
     seen: int = Field(ge=0)
@@ -99,13 +99,13 @@ class Decisions(_FromTab):
 
 
 class Undo(_FromTab):
-    """Take an action back; without `id` the last one."""
+    """Undo an action; without `id`, the last one."""
 
     id: int | None = None
 
 
 def build_app(session: ReviewSession, access: AccessPolicy) -> FastAPI:
-    """The application of one run, behind one access."""
+    """The application of one run."""
     app = FastAPI(title="purify review", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(_Guard, access=access)
     files = {path.name: path.read_bytes() for path in PAGE.iterdir()}
@@ -163,7 +163,7 @@ def build_app(session: ReviewSession, access: AccessPolicy) -> FastAPI:
         jpeg = session.images.jpeg(row, size)
         if jpeg is None:
             raise HTTPException(404)
-        # The address has the number of this start in it, so a kept picture is never of another run.
+        # The address contains the number of this start, so a cached image is never of another run.
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     @app.get("/api/changes")

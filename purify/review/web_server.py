@@ -37,7 +37,7 @@ def serve_review(
     Parameters
     ----------
     host, port
-        Address of this machine, as numbers, and port; 0: any free one.
+        Numeric address of this machine, and port; 0: any free one.
     reviewer
         Name in the reviews.
     ready
@@ -48,7 +48,7 @@ def serve_review(
     Raises
     ------
     InputError
-        If the folder is no run with verdicts, or the address can't be had.
+        If the folder is no run with verdicts, or the address is not available.
     """
     session = ReviewSession(RunFolder(run), reviewer, images=images)
     with contextlib.closing(session.images), _listen(host, port) as listener:
@@ -64,7 +64,7 @@ def serve_review(
         )
         threading.Thread(target=session.warm_up, daemon=True).start()
         ready(f"http://{_in_url(host)}:{port}/?token={access.token}")
-        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; requests under way are answered first
+        with contextlib.suppress(KeyboardInterrupt):  # the way to stop it; open requests are answered first
             uvicorn.Server(config).run(sockets=[listener])
     return int(session.log.reviewed.sum())
 

@@ -173,7 +173,7 @@ def test_mixed_labels_and_merges_are_proposed_side_by_side(structured: RunFolder
     assert page.text("merge-1") == "b__2 is probably b (12.5\u00b0)"
     assert "b__2" not in [row[0] for row in page.rows["worst"]]  # it is told of as a merge
     assert page.rows["confused"][1] == ["a", "b", "2", "2", "0"]
-    assert "1 label stands for two people" in page.text("look")
+    assert "1 label shows two people" in page.text("look")
 
 
 def test_what_a_person_decided_counts_and_settles_a_mixed_label(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_what_a_person_decided_counts_and_settles_a_mixed_label(tmp_path: Path) 
     write_table(pa.Table.from_pylist(rows, schema=REVIEWS), run.reviews)
     page = parse(write_report(run.root))
     assert page.text("mixed-1") == "c, 4 images: settled"
-    assert "label stands for two people" not in page.text("look")
+    assert "label shows two people" not in page.text("look")
     assert "2 images were decided by a person" in page.text("look")
     assert ["relabel", "reviewed", "1", "7.7\u00a0%", "decided by a person"] in page.rows["reasons"]
     after = noise_of(read_run(run.root).verdicts, calibrated=True)

@@ -42,7 +42,7 @@ def test_a_proposal_without_truth_is_shown_without_one(tmp_path: Path) -> None:
 def test_what_was_renamed_and_what_is_mixed_stand_beside_their_truth(tmp_path: Path) -> None:
     page = parse(write_report(structured_run(tmp_path).root))
     assert "1 pair of labels is probably one person, and renamed: the pairs. True of 1 of 1." in page.text("look")
-    assert "1 label stands for two people or more: who is who. True of 1 of 1." in page.text("look")
+    assert "1 label shows two people or more: who is who. True of 1 of 1." in page.text("look")
     assert "In truth one person." in page.text("merges")
     assert "In truth the groups show different people." in page.text("mixed")
     assert "In truth c: 2 of 2" in page.text("mixed")

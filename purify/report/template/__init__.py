@@ -1,4 +1,4 @@
-"""The report's page: templates, their filters, and a policy that lets nothing run but what came with it."""
+"""The report's page: template, filters, and a content security policy for its own style and script alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Inline:
     text
         As it stands in the page.
     hash
-        Its source in the content security policy: a page that holds another text doesn't run it.
+        Its source expression in the content security policy, which blocks any other text.
     """
 
     text: str
@@ -28,7 +28,7 @@ class Inline:
 
 
 def render(values: dict[str, Any]) -> str:
-    """The page, with everything but our own style and script escaped."""
+    """The page; everything except our own style and script is escaped."""
     inline = {"style": _inline("style.css"), "script": _inline("sweep.js")}
     return _environment().get_template("report.html").render(**values, **inline)
 
@@ -40,7 +40,7 @@ def _inline(name: str) -> Inline:
 
 
 def _environment() -> jinja2.Environment:
-    """Everything is escaped; filters write numbers, and a dash for what isn't defined."""
+    """Autoescaping, with filters that write numbers, and a dash for undefined values."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("purify.report", "template"),
         autoescape=True,

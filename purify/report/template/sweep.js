@@ -1,5 +1,5 @@
 "use strict";
-// Looks up what each setting removes in tables that came with the page; nothing is computed anew but shares.
+// Shows the removals at each setting from tables inside the page; only shares are computed here.
 (function () {
   const section = document.getElementById("angles");
   const data = JSON.parse(section.dataset.sweep);
@@ -55,6 +55,6 @@
   slider("precision", (i) => {
     const sweep = data.precision, value = (100 * sweep.at[i]).toFixed(1) + "\u00a0%";
     fill("calibrated", sweep, i);
-    return [value, "at least " + value + " of the removed wrong: calibrated would remove " + removes(sweep, i)];
+    return [value, "at least " + value + " of the removed images wrong: calibrated would remove " + removes(sweep, i)];
   });
 })();
