@@ -40,7 +40,7 @@ def closing_lines(run: RunFolder) -> list[str]:
         f"Found:  {_found(tables)}",
         f"Trust:  {_trust(tables, rule)}",
         f"Gain:   {_gain(tables)}",
-        f"Report: {run.shown(run.report) if run.report.exists() else 'not written yet'}",
+        f"Report: {_report(run)}",
         *_next(run, tables),
     ]
 
@@ -147,11 +147,19 @@ def _why_not_measured(info: Mapping[str, Any]) -> str:
     return "there are no images to train on; give --images"
 
 
+def _report(run: RunFolder) -> str:
+    if run.report.exists():
+        return run.shown(run.report)
+    return f"not written yet; the verdicts are in {run.shown(run.verdicts)}"
+
+
 def _next(run: RunFolder, tables: RunTables) -> list[str]:
     """Commands to type, the first after ``Next``."""
     place = shlex.quote(run.shown(run.root))
     images = "" if tables.manifest["uri"].null_count < len(tables.manifest) else " --images FOLDER"
     commands = [f"purify review {place}{images}", f"purify apply {place}"]
+    if run.url is not None:
+        del commands[0]  # the review page needs a local folder
     if not run.report.exists():
         commands.insert(0, f"purify report {place}{images}")
     remarks = {"report": "see what was found", "review": "decide the doubtful ones", "apply": "take the reviews over"}

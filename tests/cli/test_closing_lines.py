@@ -62,7 +62,9 @@ def _line(lines: list[str], heading: str) -> str:
 
 
 def test_a_plain_run(tmp_path: Path) -> None:
-    lines = closing_lines(_write(tmp_path))
+    run = _write(tmp_path)
+    lines = closing_lines(run)
+    assert _line(lines, "Report:") == f"Report: not written yet; the verdicts are in {run.verdicts}"
     assert [line.split()[0] for line in lines[:5]] == ["Found:", "Trust:", "Gain:", "Report:", "Next:"]
     assert lines[0] == "Found:  kept 19 of 20 images (95.0%); removed 1 (5.0%)."
     assert "about 5.0% of the labels are wrong (95% interval" in lines[1]
