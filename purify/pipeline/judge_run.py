@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,12 +11,13 @@ from purify.embedding.store import read_embeddings
 from purify.errors import InputError
 from purify.models.checkpoint import FILE_NAME, load_checkpoint
 from purify.pipeline import stages
+from purify.pipeline.judged_run import link_verdicts
 from purify.pipeline.request import RunRequest
 from purify.pipeline.retraining import Because, TrainingDecision
 from purify.pipeline.run import bring_up_to_date
 from purify.pipeline.steps import Steps
 from purify.progress import ProgressBoard, progress_board
-from purify.storage.files import PARTIAL_PREFIX, read_json
+from purify.storage.files import read_json
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import load_manifest, ok_rows
@@ -90,19 +89,6 @@ def apply_to_run(place: str | Path | Location) -> RunFolder:
         stages.apply(run)
         run.publish()
     return run
-
-
-def link_verdicts(run: RunFolder) -> None:
-    """Put ``verdicts.parquet`` and ``class_report.parquet`` of the last round at the top of the run's folder."""
-    for source in (run.verdicts, run.class_report):
-        partial, path = run.root / f"{PARTIAL_PREFIX}{source.name}", run.root / source.name
-        partial.unlink(missing_ok=True)
-        try:
-            os.link(source, partial)
-        except OSError:  # a file system without links
-            shutil.copyfile(source, partial)
-        partial.replace(path)
-        partial.unlink(missing_ok=True)  # two names of one file: replace leaves both
 
 
 def _without_training(config: PurifyConfig) -> PurifyConfig:

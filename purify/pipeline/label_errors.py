@@ -152,10 +152,10 @@ class Verdicts:
         run = write_judged_run(
             Path(folder),
             self.data.manifest,
+            self.data.embeddings,
             self.analysis,
             config=self.config,
             source="purify.find_label_errors",
-            embeddings=self.data.embeddings,
         )
         return run.root
 

@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from purify.arrays import Vectors
 from purify.embedding.store import read_embeddings, select_embeddings
 from purify.errors import InputError
-from purify.ingest.image_roots import ImageRoots
+from purify.report.shown_images import with_images
 from purify.storage.files import open_parquet
 from purify.storage.locations import to_location
-from purify.tables.manifest import load_manifest
+from purify.tables.manifest import load_manifest, ok_rows
 from purify.tables.schema import MANIFEST, Status
 
 _ID_COLUMNS = ("sample_id", "path")
@@ -34,7 +33,7 @@ class LabeledEmbeddings:
     @property
     def rows(self) -> pa.Table:
         """The ok rows."""
-        return self.manifest.filter(pc.equal(self.manifest["status"], Status.OK.value))
+        return ok_rows(self.manifest)
 
 
 def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any) -> LabeledEmbeddings:
@@ -42,7 +41,8 @@ def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any
     embeddings, labels = _opened(embeddings), _table_or_self(labels)
     manifest = _manifest_of(labels, ids, embeddings)
     if images is not None:
-        manifest = _with_uris(manifest, images)
+        roots = [images] if isinstance(images, str | Path) else images
+        manifest = with_images(manifest, [to_location(str(root)) for root in roots])
     combined = LabeledEmbeddings(manifest, np.empty((0, 0), np.float32))
     return LabeledEmbeddings(manifest, _vectors(embeddings, combined.rows["sample_id"].to_pylist()))
 
@@ -120,17 +120,6 @@ def _check_rows(labels: Sequence[str], ids: Sequence[str]) -> None:
     for row, sample_id in enumerate(ids, start=1):
         if first.setdefault(sample_id, row) != row:
             raise InputError(f"ids: row {row}: {sample_id} is in row {first[sample_id]} already; leave one out")
-
-
-def _with_uris(manifest: pa.Table, images: Any) -> pa.Table:
-    """The manifest with the images' places in the roots; null where a root has no such image."""
-    places = [images] if isinstance(images, str | Path) else list(images)
-    roots = ImageRoots([to_location(str(place)) for place in places])
-    uris = pa.array([roots.resolve(sample_id) for sample_id in manifest["sample_id"].to_pylist()], pa.string())
-    if uris.null_count == len(uris):
-        first = manifest["sample_id"][0]
-        raise InputError(f"images: {roots} has none of the {len(uris)} images, such as {first}; give their folder")
-    return manifest.set_column(manifest.schema.get_field_index("uri"), MANIFEST.field("uri"), uris)
 
 
 def _vectors(embeddings: Any, ids: Sequence[str]) -> Vectors:

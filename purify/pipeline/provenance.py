@@ -6,7 +6,6 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from purify import __version__
 from purify.pipeline.request import RunRequest
@@ -29,7 +28,7 @@ def note_start(run: RunFolder, request: RunRequest) -> None:
         embeddings=request.embeddings,
         config=config.model_dump(mode="json"),
         seed=config.seed,
-        versions=_versions(),
+        versions=package_versions(),
         git_revision=_git_revision(),
         input_hashes={str(place): digest for place in inputs if (digest := _input_hash(place))},
     )
@@ -42,7 +41,8 @@ def _input_hash(place: Location) -> str | None:
     return sha256_file(place) if place.is_file() else None
 
 
-def _versions() -> dict[str, Any]:
+def package_versions() -> dict[str, str]:
+    """Versions of this package, of Python, and of the packages behind the results."""
     return {
         "purify": __version__,
         "python": platform.python_version(),

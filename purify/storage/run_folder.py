@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from purify.errors import InputError
 from purify.storage.files import read_json, write_json
@@ -19,45 +19,36 @@ from purify.storage.sync import SyncedFolder
 LOCK = ".lock"
 
 
+class _Place:
+    """A path inside a folder dataclass, by its relative name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: _Folder, _owner: type) -> Path:
+        return folder.root / self._name
+
+
+class _Folder(Protocol):
+    @property
+    def root(self) -> Path: ...
+
+
 @dataclass(frozen=True)
 class RoundFolder:
     """Paths of one round of a run."""
 
     root: Path
 
-    @property
-    def training_table(self) -> Path:
-        """``train.parquet``: what the round is trained on.
-
-        In round 1 the manifest as it was at the last training, later what the round before kept, under its final
-        labels.
-        """
-        return self.root / "train.parquet"
-
-    @property
-    def checkpoint(self) -> Path:
-        """Checkpoint folder of the sub-center model."""
-        return self.root / "checkpoint"
-
-    @property
-    def embeddings(self) -> Path:
-        """``embeddings.parquet``."""
-        return self.root / "embeddings.parquet"
-
-    @property
-    def verdicts(self) -> Path:
-        """``verdicts.parquet``."""
-        return self.root / "verdicts.parquet"
-
-    @property
-    def class_report(self) -> Path:
-        """``class_report.parquet``."""
-        return self.root / "class_report.parquet"
-
-    @property
-    def changes(self) -> Path:
-        """``changes.parquet``: samples that ended otherwise than in the round before; none in round 1."""
-        return self.root / "changes.parquet"
+    #: Of round 1 the manifest at the last training, of a later round the rows kept by the one before.
+    training_table = _Place("train.parquet")
+    #: Folder of the sub-center model.
+    checkpoint = _Place("checkpoint")
+    embeddings = _Place("embeddings.parquet")
+    verdicts = _Place("verdicts.parquet")
+    class_report = _Place("class_report.parquet")
+    #: Samples that ended otherwise than in the round before; none in round 1.
+    changes = _Place("changes.parquet")
 
 
 @dataclass(frozen=True)
@@ -67,13 +58,28 @@ class RunFolder:
     Attributes
     ----------
     root
-        The folder that it is worked in.
+        The working folder.
     url
-        Where each finished stage is published to, for a run that belongs on a store.
+        Destination of each finished stage, for a run on a store.
     """
 
     root: Path
     url: Url | None = None
+
+    #: Configuration, seeds, versions, timings, counts.
+    info = _Place("run.json")
+    manifest = _Place("manifest.parquet")
+    #: Sizes, times and hashes of the source's files when they were read.
+    readings = _Place("growth/readings.parquet")
+    #: The manifest before the last update; none in the first run.
+    manifest_before = _Place("growth/manifest.parquet")
+    cleaned = _Place("cleaned.parquet")
+    removed = _Place("removed.parquet")
+    labels = _Place("labels.parquet")
+    #: Decisions of people; none before the first review.
+    reviews = _Place("reviews.parquet")
+    evaluation = _Place("evaluation.json")
+    report = _Place("report.html")
 
     @classmethod
     def at(cls, place: str | Location) -> RunFolder:
@@ -84,28 +90,8 @@ class RunFolder:
         return cls(location)
 
     @property
-    def info(self) -> Path:
-        """``run.json``: config, seeds, versions, timings, counts."""
-        return self.root / "run.json"
-
-    @property
-    def manifest(self) -> Path:
-        """``manifest.parquet``."""
-        return self.root / "manifest.parquet"
-
-    @property
-    def readings(self) -> Path:
-        """``growth/readings.parquet``: what the files of the source were known by when they were read."""
-        return self.root / "growth" / "readings.parquet"
-
-    @property
-    def manifest_before(self) -> Path:
-        """``growth/manifest.parquet``: the manifest before the last update; none in the first run."""
-        return self.root / "growth" / "manifest.parquet"
-
-    @property
     def last_round(self) -> RoundFolder:
-        """The last finished round that ``run.json`` tells of, whose verdicts are the run's; round 1 without one."""
+        """The last finished round in ``run.json``, whose verdicts are the run's; round 1 without one."""
         info = read_json(self.info) if self.info.exists() else {}
         finished = info.get("rounds") or [{"round": 1}]
         return self.round(finished[-1]["round"])
@@ -126,39 +112,9 @@ class RunFolder:
         return self.last_round.class_report
 
     @property
-    def cleaned(self) -> Path:
-        """``cleaned.parquet``."""
-        return self.root / "cleaned.parquet"
-
-    @property
-    def removed(self) -> Path:
-        """``removed.parquet``."""
-        return self.root / "removed.parquet"
-
-    @property
-    def labels(self) -> Path:
-        """``labels.parquet``."""
-        return self.root / "labels.parquet"
-
-    @property
-    def reviews(self) -> Path:
-        """``reviews.parquet``: what people decided; there is none before the first review."""
-        return self.root / "reviews.parquet"
-
-    @property
     def given_reviews(self) -> Path | None:
-        """``reviews.parquet`` if it is there."""
+        """``reviews.parquet`` if it exists."""
         return self.reviews if self.reviews.exists() else None
-
-    @property
-    def evaluation(self) -> Path:
-        """``evaluation.json``."""
-        return self.root / "evaluation.json"
-
-    @property
-    def report(self) -> Path:
-        """``report.html``."""
-        return self.root / "report.html"
 
     def round(self, number: int) -> RoundFolder:
         """Folder of a round, from 1: checkpoint, embeddings, verdicts, class report."""
