@@ -34,7 +34,7 @@ class LabeledEmbeddings:
     @property
     def rows(self) -> pa.Table:
         """The ok rows."""
-        return self.manifest.filter(pc.equal(self.manifest["status"], Status.OK.value))
+        return _ok(self.manifest)
 
 
 def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any) -> LabeledEmbeddings:
@@ -43,8 +43,11 @@ def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any
     manifest = _manifest_of(labels, ids, embeddings)
     if images is not None:
         manifest = _with_uris(manifest, images)
-    combined = LabeledEmbeddings(manifest, np.empty((0, 0), np.float32))
-    return LabeledEmbeddings(manifest, _vectors(embeddings, combined.rows["sample_id"].to_pylist()))
+    return LabeledEmbeddings(manifest, _vectors(embeddings, _ok(manifest)["sample_id"].to_pylist()))
+
+
+def _ok(manifest: pa.Table) -> pa.Table:
+    return manifest.filter(pc.equal(manifest["status"], Status.OK.value))
 
 
 def _opened(embeddings: Any) -> Any:
