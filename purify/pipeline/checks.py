@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from purify.analysis.rules.registry import get_rule
 from purify.config import PurifyConfig
 from purify.embedding.extractors import open_extractor
 from purify.errors import InputError
@@ -61,7 +62,8 @@ def models_to_compare(run: RunFolder, config: PurifyConfig, images: Sequence[str
 
 
 def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: Sequence[str]) -> None:
-    """Refuse bad pairs and extractors before the training; given embeddings are judged first of all."""
+    """Refuse unknown rules, bad pairs and extractors before the training; given embeddings are judged first."""
+    get_rule(config.analyze.rule)
     manifest = read_table(run.manifest, MANIFEST)
     if embeddings is not None and config.extractor.file is not None:
         raise InputError("both --embeddings and extractor.file are given; leave one out")

@@ -33,11 +33,7 @@ class LabeledEmbeddings:
     @property
     def rows(self) -> pa.Table:
         """The ok rows."""
-<<<<<<< HEAD
         return ok_rows(self.manifest)
-=======
-        return _ok(self.manifest)
->>>>>>> w-analysis
 
 
 def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any) -> LabeledEmbeddings:
@@ -45,19 +41,9 @@ def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any
     embeddings, labels = _opened(embeddings), _table_or_self(labels)
     manifest = _manifest_of(labels, ids, embeddings)
     if images is not None:
-<<<<<<< HEAD
         roots = [images] if isinstance(images, str | Path) else images
         manifest = with_images(manifest, [to_location(str(root)) for root in roots])
-    combined = LabeledEmbeddings(manifest, np.empty((0, 0), np.float32))
-    return LabeledEmbeddings(manifest, _vectors(embeddings, combined.rows["sample_id"].to_pylist()))
-=======
-        manifest = _with_uris(manifest, images)
-    return LabeledEmbeddings(manifest, _vectors(embeddings, _ok(manifest)["sample_id"].to_pylist()))
-
-
-def _ok(manifest: pa.Table) -> pa.Table:
-    return manifest.filter(pc.equal(manifest["status"], Status.OK.value))
->>>>>>> w-analysis
+    return LabeledEmbeddings(manifest, _vectors(embeddings, ok_rows(manifest)["sample_id"].to_pylist()))
 
 
 def _opened(embeddings: Any) -> Any:
