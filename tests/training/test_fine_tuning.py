@@ -27,6 +27,7 @@ def _same_weights(a: Checkpoint, b: Checkpoint) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_stays_and_its_head_learns(
     data: TrainingSet, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
 ) -> None:
@@ -49,6 +50,7 @@ def test_only_given_weights_are_frozen(tmp_path: Path) -> None:
     load_config(None, ["train.freeze_backbone=true", f"model.weights={tmp_path / 'w.pth'}"])
 
 
+@pytest.mark.slow
 def test_threads_and_cache_do_not_change_the_weights_and_masks_do(
     data: TrainingSet, model: ModelConfig, recipe: TrainConfig
 ) -> None:
