@@ -28,8 +28,6 @@ from purify.storage.locations import Location, absolute
 if TYPE_CHECKING:
     from purify.pipeline.request import RunRequest
 
-DEFAULT_OUT = Path("runs")
-
 _OPTIONS = all_of(
     click.argument("source", type=ANYTHING_AT, required=False),
     images_option,
@@ -39,7 +37,7 @@ _OPTIONS = all_of(
     click.option("--reviews", type=FILE_AT, help="Reviews of an earlier run (reviews.parquet) that hold here too."),
     decision_options,
     click.option("--rounds", type=click.IntRange(1), metavar="N", help="Most rounds (rounds.most)."),
-    click.option("--out", type=FOLDER_AT, default=DEFAULT_OUT, show_default=True, help="Folder or URL of all runs."),
+    click.option("--out", type=FOLDER_AT, default=Path("runs"), show_default=True, help="Folder or URL of all runs."),
 )
 
 

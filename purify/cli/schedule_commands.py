@@ -12,7 +12,7 @@ import click
 from purify.cli.answers import answer
 from purify.cli.command import command
 from purify.cli.options import FILE, all_of, json_option
-from purify.cli.run_options import DEFAULT_OUT, RunOptions, run_options
+from purify.cli.run_options import RunOptions, run_options
 
 if TYPE_CHECKING:
     from purify.orchestration.deployments import Timetable
@@ -81,7 +81,7 @@ def deploy_command(
     """
     if file is not None:
         given = (options.source, options.embeddings, options.config_file, options.settings, name, cron, interval)
-        if any(given) or options.out != DEFAULT_OUT:
+        if any(given):
             raise click.UsageError("--file deploys what the file describes; give it alone, or with --pool")
     _refuse_contradictions(options, cron, interval)
     _require_server()
