@@ -25,7 +25,10 @@ SHORT_TRAINING = (
     "train.precision=float32",
     "analyze.threshold=88",
     "evaluate.bootstrap=100",
+    'evaluate.baselines=["raw"]',
 )
+#: Appended where nothing is said of verification pairs: no models are compared then.
+NO_COMPARISON = ("retrain.enabled=false",)
 
 _LABELS = ("Ada", "Ben", "Cem", "Dot", "Eve")
 _PER_LABEL = 14

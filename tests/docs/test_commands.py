@@ -2,7 +2,8 @@
 
 A shell or Python block without ``<!-- not run: REASON -->`` before it is run. Commands are as they stand, but:
 
-- commands that train get the settings of `stand_ins.SHORT_TRAINING`, and the demo set is a smaller one;
+- commands that train get the settings of `stand_ins.SHORT_TRAINING` and, without pairs, compare no models; the demo
+  set is a smaller one;
 - ``make TARGET`` is a dry run: it would install, or run these tests;
 - ``purify review`` is stopped as soon as its page answers.
 
@@ -30,7 +31,7 @@ from purify.cli import main
 from purify.config import PurifyConfig, load_config
 from purify.errors import InputError
 from tests.docs.pages import PAGES, REPOSITORY, Block, blocks, given, inline_code, name_of, purify_arguments
-from tests.docs.stand_ins import SHORT_TRAINING, Draw, draw_stand_ins
+from tests.docs.stand_ins import NO_COMPARISON, SHORT_TRAINING, Draw, draw_stand_ins
 
 _RUN = ("sh", "python", "toml")
 _SHOWN = ("text", "sql", "json")
@@ -123,7 +124,9 @@ def _run(words: list[str], where: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _purify(arguments: list[str]) -> None:
     if arguments[0] in _TRAINS and "--resume" not in arguments:
-        arguments = [*arguments, *(word for setting in SHORT_TRAINING for word in ("--set", setting))]
+        compares = "--pairs" in arguments or arguments[1].startswith("--")  # the demo set has pairs of its own
+        settings = SHORT_TRAINING if compares else (*SHORT_TRAINING, *NO_COMPARISON)
+        arguments = [*arguments, *(word for setting in settings for word in ("--set", setting))]
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == 0, f"purify {' '.join(arguments)}\n{result.output}"
 
