@@ -324,7 +324,7 @@ def test_the_shipped_file_deploys_what_the_command_does(
     assert ours[0] == ours[1]
     here = {"prefect.deployments.steps.set_working_directory": {"directory": str(REPOSITORY)}}
     assert (stored[0].entrypoint, stored[0].pull_steps) == ("flows/purify_flow.py:purify_flow", [here])
-    assert (stored[1].entrypoint, stored[1].pull_steps) == (ENTRYPOINT, None)
+    assert (stored[1].entrypoint, stored[1].pull_steps) == (ENTRYPOINT, [])
     for origin in ("file", "command"):
         run = service.finished(service.trigger(f"from-{origin}", embeddings=str(judged.embeddings)))
         assert run.state.is_completed(), run.state.message
