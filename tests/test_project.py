@@ -1,4 +1,4 @@
-"""What holds for the project as a whole: versions, dependencies, who may import whom, what text may say."""
+"""What holds for the project as a whole: versions, dependencies, what text may say."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 
 IMPORT_NAMES = {"faiss-cpu": "faiss", "pillow": "PIL", "prefect-dask": "prefect_dask", "prefect-ray": "prefect_ray"}
 """Distributions whose import name is another."""
-
-NUMERICAL = ("models", "embedding", "analysis", "evaluation")
 
 
 def canonical(name: str) -> str:
@@ -60,30 +58,8 @@ def test_the_version_is_in_the_changelog() -> None:
     assert PROJECT["dynamic"] == ["version"]
 
 
-def test_the_library_does_not_know_the_flow() -> None:
-    library = [path for path in SOURCES if path.is_relative_to(REPOSITORY / "purify")]
-    commands = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "purify" / "commands").glob("*.py")}
-    assert importers({"flows"}, among=library) <= {"purify/cli/commands.py", *commands}
-    assert importers({"prefect"}, among=library) == set()
-    assert importers({"click"}, among=library) <= {"purify/cli/commands.py", *commands}
-
-
 def test_stores_are_known_in_one_place() -> None:
     assert importers({"fsspec"}, among=SOURCES) == {"purify/storage/remote.py"}
-
-
-def test_numerical_packages_know_no_orchestration_and_no_stage_after_them() -> None:
-    order = ("manifest", "models", "training", "embedding", "analysis", "evaluation", "report")
-    upward = [
-        f"{path.relative_to(REPOSITORY)} imports {module}"
-        for stage, name in enumerate(order)
-        for path in sorted((REPOSITORY / "purify" / name).rglob("*.py"))
-        for module in imported_modules(path)
-        if any(module.startswith(f"purify.{later}") for later in order[stage + 1 :])
-    ]
-    assert upward == []
-    numerical = [path for path in SOURCES if path.parent.name in NUMERICAL]
-    assert importers({"click", "prefect", "rich", "flows"}, among=numerical) == set()
 
 
 def test_every_import_is_a_declared_dependency() -> None:

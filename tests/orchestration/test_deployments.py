@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 from purify.config import PurifyConfig
+from purify.orchestration.entrypoints import ENTRYPOINT
 from purify.pipeline.request import RunRequest
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
-from purify.tables.schema import REMOVED, REVIEWS, VERDICTS
+from purify.tables.schema import MANIFEST, REMOVED, REVIEWS, VERDICTS
 from tests.noisy_set import NoisySet
 from tests.orchestration.dying_flow import order
 from tests.orchestration.scrapes import CLASSES, PER_CLASS, Draw, scrape_config, scraped_pictures
@@ -183,11 +184,14 @@ def purify(service: Service, arguments: list[Any], **environment: str) -> subpro
 def test_the_form_explains_every_parameter(service: Service, people: Path) -> None:
     with service.client() as client:
         schema = client.read_deployment_by_name("purify/people").parameter_openapi_schema
-    assert [schema["properties"][name]["title"] for name in ("source", "run_folder", "config", "embeddings")] == [
+    assert [
+        schema["properties"][name]["title"] for name in ("source", "run_folder", "config", "embeddings", "changes")
+    ] == [
         "Source",
         "Run folder",
         "Configuration",
         "Embeddings",
+        "Changes for this run",
     ]
     assert all(parameter["description"] for parameter in schema["properties"].values())
     sections = {name: section for name, section in schema["definitions"].items() if name != "PurifyConfig"}
@@ -285,7 +289,10 @@ def deploy_as(service: Service, request: RunRequest, name: str, *, entrypoint: s
     deployment.apply()
 
 
-def test_the_shipped_file_deploys_what_the_command_does(service: Service, judged: Judged, tmp_path: Path) -> None:
+def test_the_shipped_file_deploys_what_the_command_does(
+    service: Service, worker: None, judged: Judged, tmp_path: Path
+) -> None:
+    """But for the flow's place: the file names this checkout's, the command that of the installed package."""
     request = dataclasses.replace(judged.request(tmp_path / "nightly"), config=PurifyConfig())
     text = (REPOSITORY / "prefect.yaml").read_text()
     for placeholder, path in {
@@ -304,12 +311,10 @@ def test_the_shipped_file_deploys_what_the_command_does(service: Service, judged
         stored = [client.read_deployment_by_name(f"purify/from-{origin}") for origin in ("file", "command")]
     ours = [
         (
-            entry.entrypoint.replace(":", "."),
             entry.global_concurrency_limit.limit,
             entry.concurrency_options.collision_strategy,
             entry.work_pool_name,
             entry.job_variables,
-            entry.pull_steps,
             entry.enforce_parameter_schema,
             {tag for tag in entry.tags if not tag.startswith("from-") and tag != "faces"},
             [(schedule.schedule.cron, schedule.schedule.timezone, schedule.active) for schedule in entry.schedules],
@@ -317,6 +322,92 @@ def test_the_shipped_file_deploys_what_the_command_does(service: Service, judged
         for entry in stored
     ]
     assert ours[0] == ours[1]
+    here = {"prefect.deployments.steps.set_working_directory": {"directory": str(REPOSITORY)}}
+    assert (stored[0].entrypoint, stored[0].pull_steps) == ("flows/purify_flow.py:purify_flow", [here])
+    assert (stored[1].entrypoint, stored[1].pull_steps) == (ENTRYPOINT, [])
+    for origin in ("file", "command"):
+        run = service.finished(service.trigger(f"from-{origin}", embeddings=str(judged.embeddings)))
+        assert run.state.is_completed(), run.state.message
+
+
+@pytest.mark.parametrize("former", ["flows.purify_flow.purify_flow", "flows.purify_flow:purify_flow"])
+def test_a_deployment_of_the_release_before_goes_on_after_the_next_deploy(
+    former: str, service: Service, worker: None, judged: Judged, tmp_path: Path
+) -> None:
+    """The package ``flows`` that it names is not installed any more; another flow of that name is left alone."""
+    from prefect import flow
+
+    name = f"former-{len(former.split(':'))}"
+    deploy_as(service, judged.request(tmp_path / "run"), name, entrypoint=former)
+    others = flow(name="purify")(lambda people: people).to_deployment("others", parameters={"people": 3})
+    others.entrypoint = former
+    others.apply()
+    with service.client() as client:
+        before = client.read_deployment_by_name(f"purify/{name}")
+        assert before.entrypoint == former
+        answer = purify(service, ["deploy", judged.table, "--out", tmp_path, "--name", "unrelated", "--json"])
+        assert answer.returncode == 0, answer.stderr
+        after = client.read_deployment_by_name(f"purify/{name}")
+        assert client.read_deployment_by_name("purify/others").entrypoint == former
+    assert after.entrypoint == ENTRYPOINT
+    assert "changes" in after.parameter_openapi_schema["properties"]
+    kept = ("parameters", "tags", "work_pool_name", "job_variables", "concurrency_options", "description", "paused")
+    assert {key: getattr(after, key) for key in kept} == {key: getattr(before, key) for key in kept}
+    run = service.finished(service.trigger(name))
+    assert run.state.is_completed(), run.state.message
+
+
+def test_changes_are_for_one_run_and_leave_the_rest_of_the_configuration(
+    service: Service, worker: None, judged: Judged, tmp_path: Path
+) -> None:
+    """By the command of the docs."""
+    run = RunFolder(tmp_path / "run")
+    config = PurifyConfig.model_validate({"analyze": {"neighbors": 7}, "retrain": {"enabled": False}})
+    deploy(service, dataclasses.replace(judged.request(run.root), config=config), "changing")
+    command = ["-m", "prefect", "deployment", "run", "purify/changing", "--param"]
+    subprocess.run(
+        [sys.executable, *command, 'changes={"seed": 1, "analyze": {"min_images": 3}}'],
+        env=service.environment,
+        capture_output=True,
+        check=True,
+    )
+    (triggered,) = runs_of(service, "changing")
+    assert service.finished(triggered.id).state.is_completed()
+    used = PurifyConfig.model_validate(read_json(run.info)["config"])
+    assert (used.seed, used.analyze.min_images) == (1, 3)
+    assert (used.analyze.neighbors, used.retrain.enabled) == (7, False)
+    refused = service.finished(service.trigger("changing", changes={"train": {"epoch": 3}}))
+    assert refused.state.is_failed()
+    assert "train.epoch" in refused.state.message
+
+
+def test_a_configuration_that_drops_the_images_of_a_run_is_refused(
+    service: Service, worker: None, draw_stripes: Draw, tmp_path: Path
+) -> None:
+    """``--param config={"seed": 1}`` replaces all of a deployment's configuration."""
+    run, rows, rng = RunFolder(tmp_path / "run"), [], np.random.default_rng(0)
+    for number in range(30):
+        rows.append(f"{number % 3}/{number}.png,p{number % 3}\n")
+        draw_stripes(tmp_path / "images" / rows[-1].partition(",")[0], float(number % 3), rng)
+    (tmp_path / "table.csv").write_text("".join(["path,label\n", *rows]))
+    paths = [row.partition(",")[0] for row in rows]
+    vectors = np.eye(3, 16)[np.arange(30) % 3] + 0.1 * rng.normal(size=(30, 16))
+    pq.write_table(pa.table({"path": paths, "embedding": list(vectors)}), tmp_path / "vectors.parquet")
+    roots = {"ingest": {"images": [str(tmp_path / "images")]}, "retrain": {"enabled": False}}
+    config, given = PurifyConfig.model_validate(roots), str(tmp_path / "vectors.parquet")
+    deploy(service, RunRequest(str(tmp_path / "table.csv"), str(run.root), config, given), "pictured")
+    first = service.finished(service.trigger("pictured"))
+    assert first.state.is_completed(), first.state.message
+    before = run.manifest.read_bytes(), run.verdicts.read_bytes()
+    refused = service.finished(service.trigger("pictured", config={"seed": 1}))
+    assert refused.state.is_failed()
+    assert "this run was made with the image roots" in refused.state.message
+    assert "`changes`" in refused.state.message
+    assert (run.manifest.read_bytes(), run.verdicts.read_bytes()) == before
+    assert read_json(run.info)["seed"] == 0
+    assert service.finished(service.trigger("pictured", changes={"seed": 1})).state.is_completed()
+    assert read_json(run.info)["seed"] == 1
+    assert set(read_table(run.manifest, MANIFEST)["width"].to_pylist()) == {32}
 
 
 def test_a_run_lost_on_the_same_folder_is_closed_by_the_next(service: Service, judged: Judged, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from purify.pipeline import stages
 from purify.pipeline.fingerprint import stage_version
 from purify.pipeline.run import run as purify_run
 from purify.pipeline.training_tables import settle_first_table, settle_table
+from purify.pipeline.update_log import finish_update
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLEANED, MANIFEST, REVIEWS, VERDICTS
@@ -73,6 +74,7 @@ def table(folder: Path) -> Results:
         write_table(_manifest(given), run.manifest)
         decision = settle_first_table(run, CONFIG, trained=step != "first")
         results[step] = [decision.because, _ids(run.round(1).training_table, MANIFEST)]
+        finish_update(run)
     for step, kept in {"purified": names, "one removed": names[1:], "many removed": names[9:]}.items():
         settle_table(run, "purified", _cleaned(kept), CONFIG, trained=True)
         results[step] = _ids(run.training_table("purified"), CLEANED)
@@ -166,7 +168,12 @@ def evaluate(folder: Path) -> Results:
     for k in range(40):
         same = k % 2 == 0
         for side in "ab":
-            _draw(images / f"{k}{side}.ppm", seed=k if same or side == "a" else 100 + k, noise=k)
+            _draw(
+                images / f"{k}{side}.ppm",
+                seed=k if same or side == "a" else 100 + k,
+                noise=2 * k + (side == "a"),
+                grain=400,
+            )
         pairs.append({"a": f"{k}a.ppm", "b": f"{k}b.ppm", "same": int(same), "fold": k % 10})
     pd.DataFrame(pairs).to_csv(folder / "pairs.csv", index=False)
     write_table(_manifest(["x0", "y0"]), run.round(1).training_table)
@@ -203,22 +210,24 @@ STAGES: dict[str, Callable[[Path], Results]] = {
 }
 
 
-def _draw(path: Path, *, seed: int, size: int = SIZE, noise: int = 0) -> None:
+def _draw(path: Path, *, seed: int, size: int = SIZE, noise: int = 0, grain: int = 40) -> None:
     """Blocks of color, as an uncompressed file whose bytes no encoder decides."""
     blocks = np.random.default_rng(seed).integers(0, 200, (4, 4, 3))
-    grain = np.random.default_rng([7, noise]).integers(0, 40, (size, size, 3))
-    pixels = (np.kron(blocks, np.ones((size // 4, size // 4, 1))) + grain).astype(np.uint8)
+    grains = np.random.default_rng([7, noise]).integers(0, grain, (size, size, 3))
+    pixels = (np.kron(blocks, np.ones((size // 4, size // 4, 1))) + grains).clip(0, 255).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(f"P6\n{size} {size}\n255\n".encode() + pixels.tobytes())
 
 
 def _gaussian_people() -> tuple[list[str], list[str], np.ndarray]:
-    """Five people, far apart, of whom every eighth image carries the label of the next one."""
+    """Five people, far apart; every eighth image carries the label of the next one, every thirtieth is of nobody."""
     rng, count = np.random.default_rng(3), 120
     centers = np.linalg.qr(rng.normal(size=(DIM, 5)))[0].T
     given = np.arange(count) % 5
     true = np.where(np.arange(count) // 5 % 8 == 0, (given + 1) % 5, given)
-    vectors = (centers[true] + 0.08 * rng.normal(size=(count, DIM))).astype(np.float32)
+    vectors = centers[true] + 0.08 * rng.normal(size=(count, DIM))
+    vectors[7::30] = 0.3 * rng.normal(size=(4, DIM))
+    vectors = vectors.astype(np.float32)
     return [f"{k:03d}" for k in range(count)], [f"p{label}" for label in given], vectors
 
 

@@ -119,7 +119,8 @@ def test_records_of_the_release_before_train_and_judge_nothing_again(
     purify_run(noisy_set.table, run.root, noisy_set.config(), progress=False)
     after = _files(run)
     changed = {name for name in before if after[name][0] != before[name][0]}
-    assert changed == {"report.html", "growth/manifest.parquet"}
+    rewritten = {f"baselines/{name}/train.parquet" for name in ("oracle", "random")}
+    assert changed == {"report.html", "stages/update.json", *rewritten}
     assert result_bytes(run) == result_bytes(plain_run)
 
 
