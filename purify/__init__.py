@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from purify.pipeline.results import read_run
     from purify.pipeline.run import run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["SubcenterArcFace", "Verdicts", "find_label_errors", "read_run", "run"]
 
 _HOMES = {

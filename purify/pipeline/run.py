@@ -11,6 +11,7 @@ from purify.pipeline.checks import check_inputs, image_roots, models_to_compare,
 from purify.pipeline.cleaned_tables import adopt_reviews
 from purify.pipeline.embedding_stage import own_extractor
 from purify.pipeline.fingerprint import fingerprint, is_done, mark_done
+from purify.pipeline.judged_run import link_verdicts
 from purify.pipeline.provenance import note_start
 from purify.pipeline.request import RunRequest
 from purify.pipeline.results import Run, read_run
@@ -140,6 +141,8 @@ def bring_up_to_date(
         _purify(run, config, given, images, steps, submit, board)
     finally:
         stop_running_jobs()  # before the places of `submit` are closed, which waits for their work
+    if (run.root / run.verdicts.name).exists():  # copies that `purify analyze` put there
+        link_verdicts(run)
     finish_update(run)
     mark_done(run, _UPDATE, made_from, _results(run))
 
