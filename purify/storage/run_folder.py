@@ -19,61 +19,54 @@ from purify.storage.sync import SyncedFolder
 LOCK = ".lock"
 
 
+class _Place:
+    """Path of a file or folder, relative to the root of its owner."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: RoundFolder | RunFolder, owner: type) -> Path:
+        return folder.root / self._name
+
+
 @dataclass(frozen=True)
 class RoundFolder:
     """Paths of one round of a run."""
 
     root: Path
 
-    @property
-    def training_table(self) -> Path:
-        """``train.parquet``: what the round is trained on.
-
-        In round 1 the manifest as it was at the last training, later what the round before kept, under its final
-        labels.
-        """
-        return self.root / "train.parquet"
-
-    @property
-    def checkpoint(self) -> Path:
-        """Checkpoint folder of the sub-center model."""
-        return self.root / "checkpoint"
-
-    @property
-    def embeddings(self) -> Path:
-        """``embeddings.parquet``."""
-        return self.root / "embeddings.parquet"
-
-    @property
-    def verdicts(self) -> Path:
-        """``verdicts.parquet``."""
-        return self.root / "verdicts.parquet"
-
-    @property
-    def class_report(self) -> Path:
-        """``class_report.parquet``."""
-        return self.root / "class_report.parquet"
-
-    @property
-    def changes(self) -> Path:
-        """``changes.parquet``: samples that ended otherwise than in the round before; none in round 1."""
-        return self.root / "changes.parquet"
+    #: What the round is trained on: in round 1 the manifest as it was at the last training, later what the round
+    #: before kept, under its final labels.
+    training_table = _Place("train.parquet")
+    checkpoint = _Place("checkpoint")
+    embeddings = _Place("embeddings.parquet")
+    verdicts = _Place("verdicts.parquet")
+    class_report = _Place("class_report.parquet")
+    #: Samples that ended otherwise than in the round before; none in round 1.
+    changes = _Place("changes.parquet")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run.
-
-    Attributes
-    ----------
-    root
-        The folder that it is worked in.
-    url
-        Where each finished stage is published to, for a run that belongs on a store.
-    """
+    """Paths of one run: worked in at `root`, its finished stages published at `url` if it belongs on a store."""
 
     root: Path
     url: Url | None = None
+
+    #: Config, seeds, versions, timings, counts.
+    info = _Place("run.json")
+    manifest = _Place("manifest.parquet")
+    #: What the files of the source were known by when they were read.
+    readings = _Place("growth/readings.parquet")
+    #: The manifest before the last update; none in the first run.
+    manifest_before = _Place("growth/manifest.parquet")
+    cleaned = _Place("cleaned.parquet")
+    removed = _Place("removed.parquet")
+    labels = _Place("labels.parquet")
+    #: What people decided; none before the first review.
+    reviews = _Place("reviews.parquet")
+    evaluation = _Place("evaluation.json")
+    report = _Place("report.html")
 
     @classmethod
     def at(cls, place: str | Location) -> RunFolder:
@@ -82,26 +75,6 @@ class RunFolder:
         if isinstance(location, Url):
             return cls(SyncedFolder.of(location).folder, location)
         return cls(location)
-
-    @property
-    def info(self) -> Path:
-        """``run.json``: config, seeds, versions, timings, counts."""
-        return self.root / "run.json"
-
-    @property
-    def manifest(self) -> Path:
-        """``manifest.parquet``."""
-        return self.root / "manifest.parquet"
-
-    @property
-    def readings(self) -> Path:
-        """``growth/readings.parquet``: what the files of the source were known by when they were read."""
-        return self.root / "growth" / "readings.parquet"
-
-    @property
-    def manifest_before(self) -> Path:
-        """``growth/manifest.parquet``: the manifest before the last update; none in the first run."""
-        return self.root / "growth" / "manifest.parquet"
 
     @property
     def last_round(self) -> RoundFolder:
@@ -126,39 +99,9 @@ class RunFolder:
         return self.last_round.class_report
 
     @property
-    def cleaned(self) -> Path:
-        """``cleaned.parquet``."""
-        return self.root / "cleaned.parquet"
-
-    @property
-    def removed(self) -> Path:
-        """``removed.parquet``."""
-        return self.root / "removed.parquet"
-
-    @property
-    def labels(self) -> Path:
-        """``labels.parquet``."""
-        return self.root / "labels.parquet"
-
-    @property
-    def reviews(self) -> Path:
-        """``reviews.parquet``: what people decided; there is none before the first review."""
-        return self.root / "reviews.parquet"
-
-    @property
     def given_reviews(self) -> Path | None:
-        """``reviews.parquet`` if it is there."""
+        """``reviews.parquet`` if it exists."""
         return self.reviews if self.reviews.exists() else None
-
-    @property
-    def evaluation(self) -> Path:
-        """``evaluation.json``."""
-        return self.root / "evaluation.json"
-
-    @property
-    def report(self) -> Path:
-        """``report.html``."""
-        return self.root / "report.html"
 
     def round(self, number: int) -> RoundFolder:
         """Folder of a round, from 1: checkpoint, embeddings, verdicts, class report."""
@@ -191,16 +134,8 @@ class RunFolder:
         """Hold the run for this process; the kernel frees it when the process dies.
 
         A run that began in here, and whose input is refused before it has a manifest, leaves no folder behind.
-
-        Parameters
-        ----------
-        when_busy
-            Told that another process holds it, before waiting for that one to end; None: don't wait.
-
-        Raises
-        ------
-        InputError
-            If another process is at work in this folder, and `when_busy` is None.
+        `when_busy` is told that another process holds the run, before waiting for that one to end; without it, that
+        is an InputError.
         """
         with self._held(when_busy):
             fresh = not any(path.name != LOCK for path in self.root.iterdir())
@@ -230,10 +165,7 @@ class RunFolder:
                 return
 
     def _withdraw(self) -> None:
-        """Remove the entry of a run that was refused before it had a manifest, to be called by the lock's holder.
-
-        Only ``run.json`` and the lock file, which the holder itself has written, and the folder if it is empty then.
-        """
+        """Remove the holder's own files of a run that was refused before it had a manifest, and the empty folder."""
         if self.manifest.exists():
             return
         for path in (self.info, self.root / LOCK):
@@ -245,10 +177,8 @@ class RunFolder:
         """Merge `entries` into ``run.json`` (one level deep for mappings)."""
         info = read_json(self.info) if self.info.exists() else {}
         for key, value in entries.items():
-            if isinstance(value, Mapping) and isinstance(info.get(key), dict):
-                info[key] = {**info[key], **value}
-            else:
-                info[key] = value
+            mergeable = isinstance(value, Mapping) and isinstance(info.get(key), dict)
+            info[key] = {**info[key], **value} if mergeable else value
         write_json(self.info, info)
 
 
