@@ -34,17 +34,7 @@ class PixelExtractor(Protocol):
 
 
 class Extractor:
-    """A checkpoint's backbone, ready to embed.
-
-    Parameters
-    ----------
-    checkpoint
-        Provides the backbone and the input size.
-    precision
-        Of the backbone's trunk.
-    flip
-        Add the embedding of the mirror image.
-    """
+    """A checkpoint's backbone, ready to embed; with `flip`, the embedding of the mirror image is added."""
 
     def __init__(self, checkpoint: Checkpoint, *, precision: Precision = "auto", flip: bool = True) -> None:
         self._device = default_device()

@@ -87,13 +87,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def load_result(path: Path) -> Array:
-    """Read the array of a finished block.
-
-    Raises
-    ------
-    PurifyError
-        If the file is missing, since the worker's file system is another one.
-    """
+    """Read the array of a finished block; PurifyError if the worker wrote it to another file system."""
     if not _is_whole(path):
         raise PurifyError(
             f"{path}: a worker has finished this block, but its file is missing here; the run's folder must lie on a "

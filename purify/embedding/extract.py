@@ -26,35 +26,25 @@ from purify.storage.hashes import sha256_json
 
 @dataclass(frozen=True)
 class EmbedBlock:
-    """A block of rows to embed.
+    """A block of rows to embed."""
 
-    Attributes
-    ----------
-    model, digest, extractor
-        Folder of a checkpoint or file of an extractor; the SHA-256 of the file, in case a worker has another one at
-        that path; and the settings that the file lacks.
-    sample_ids, uris
-        One of each per row.
-    start
-        Number of the first row among all.
-    batch_size, flip, precision
-        As configured; `precision` is resolved, since ``auto`` would depend on the worker's device.
-    decoders
-        Decoding threads; 0: one per core.
-    out
-        The ``.npy`` file, float32 [rows, D].
-    """
-
+    #: Folder of a checkpoint or file of an extractor.
     model: str
+    #: SHA-256 of the file, in case a worker has another one at that path.
     digest: str
+    #: Settings that the file lacks.
     extractor: ExtractorConfig
     sample_ids: tuple[str, ...]
     uris: tuple[str, ...]
+    #: Number of the first row among all.
     start: int
     batch_size: int
     flip: bool
+    #: Resolved, since ``auto`` would depend on the worker's device.
     precision: Precision
+    #: Decoding threads; 0: one per core.
     decoders: int
+    #: The ``.npy`` file, float32 [rows, D].
     out: str
 
     @property
@@ -118,24 +108,14 @@ def embed_images(
     Each shard is a block, whose file is kept in a folder named after `shards` and a hash of all inputs, so that a
     resumed run computes missing shards only. The folder is removed after the last shard was taken.
 
-    Parameters
-    ----------
-    model, extractor
-        Folder of a checkpoint or file of an extractor, and the settings that the file lacks.
-    sample_ids, uris, contents
-        One of each per row; `contents` are hashes of the images' bytes, where known.
-    precision
-        That of an opened extractor: ``auto`` would depend on each worker's device.
-    run_blocks
-        Runs the blocks.
+    `contents` are hashes of the images' bytes, where known; `model`, `extractor` and `precision` are as in
+    `EmbedBlock`.
     """
     weights = sha256_file(model_file(model))
     settings = [precision, config.model_dump(), extractor.model_dump(exclude={"file"})]
-    decides = [weights, settings, list(sample_ids), list(uris), list(contents)]
-    digest = sha256_json(decides)
+    digest = sha256_json([weights, settings, list(sample_ids), list(uris), list(contents)])
     folder = shards.with_name(f"{shards.name}-{digest[:16]}")
     folder.mkdir(parents=True, exist_ok=True)
-    starts = range(0, len(sample_ids), config.shard_size)
     blocks = [
         EmbedBlock(
             model=str(model.resolve()),
@@ -150,7 +130,7 @@ def embed_images(
             decoders=decoders,
             out=str(folder.resolve() / f"{start:09d}.npy"),
         )
-        for start in starts
+        for start in range(0, len(sample_ids), config.shard_size)
     ]
     run_pending(blocks, run_blocks, progress)
     _load_extractor.cache_clear()

@@ -22,10 +22,7 @@ def model_file(model: Path) -> Path:
 def open_extractor(model: Path, config: ExtractorConfig, *, precision: Precision, flip: bool) -> PixelExtractor:
     """Open a checkpoint's folder, an ONNX file, or weights of a backbone (safetensors, ``.pth``) for embedding.
 
-    Raises
-    ------
-    InputError
-        If it is none of them.
+    InputError if it is none of them.
     """
     if model.suffix == ".onnx":
         from purify.embedding.onnx import OnnxExtractor

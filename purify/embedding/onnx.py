@@ -28,26 +28,8 @@ _CHANNELS = 3
 class OnnxExtractor:
     """An ONNX file as an extractor: one image input [N, 3, S, S]; the first output, [N, D], is the embedding.
 
-    Parameters
-    ----------
-    path
-        The model.
-    config
-        Size and normalization of its input, where the file lacks them.
-    flip
-        Add the embedding of the mirror image.
-
-    Attributes
-    ----------
-    input_size
-        S.
-    dim
-        D.
-
-    Raises
-    ------
-    InputError
-        If ONNX Runtime is missing, or the file is no such model.
+    `config` has size and normalization of the input, where the file lacks them; with `flip`, the embedding of the
+    mirror image is added. InputError if ONNX Runtime is missing, or the file is no such model.
     """
 
     def __init__(self, path: Path, config: ExtractorConfig, *, flip: bool = True) -> None:

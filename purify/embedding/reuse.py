@@ -21,15 +21,7 @@ _KEYS = ("sample_id", "sha256")
 
 @dataclass(frozen=True)
 class KnownEmbeddings:
-    """Rows of an embeddings file.
-
-    Attributes
-    ----------
-    keys
-        ``sample_id`` and ``sha256`` of the image's bytes.
-    vectors
-        float32[N, D].
-    """
+    """Rows of an embeddings file: ``vectors[N, D]``, with ``sample_id`` and ``sha256`` of the image as `keys`."""
 
     keys: pa.Table
     vectors: Vectors

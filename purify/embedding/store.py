@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from purify.arrays import Vectors
 from purify.errors import InputError
-from purify.storage.files import atomic_path, open_parquet, require_columns
+from purify.storage.files import atomic_path, one_line, open_parquet, require_columns
 from purify.storage.locations import Location
 from purify.tables.schema import embeddings_schema
 
@@ -33,14 +33,9 @@ _SHOWN = 3
 def read_embeddings(path: Location, sample_ids: Sequence[str]) -> Vectors:
     """Read the embeddings of `sample_ids` -> float32[N, D] in their order.
 
-    Rows of the file may be in any order; other samples are skipped. It is read a batch at a time.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or damaged, lacks a column or one of the ids, or, among the rows asked for, has an id
-        twice or an embedding that is missing, of another length than the rest, not finite or all zeros. Rows are
-        numbered from 1.
+    Rows of the file may be in any order; other samples are skipped. It is read a batch at a time. InputError if the
+    file is missing or damaged, lacks a column or one of the ids, or, among the rows asked for, has an id twice or an
+    embedding that is missing, of another length than the rest, not finite or all zeros. Rows are numbered from 1.
     """
     with open_parquet(path) as file:
         id_column = _check_columns(path, file.schema_arrow)
@@ -49,7 +44,7 @@ def read_embeddings(path: Location, sample_ids: Sequence[str]) -> Vectors:
             for batch in file.iter_batches(batch_size=_ROWS, columns=[id_column, "embedding"]):
                 gathering.add(batch[id_column], batch["embedding"])
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{path}: damaged Parquet file: {' '.join(str(error).split())}") from error
+            raise InputError(f"{path}: damaged Parquet file: {one_line(error)}") from error
     return gathering.finish()
 
 
@@ -65,16 +60,8 @@ def select_embeddings(table: pa.Table, sample_ids: Sequence[str], *, name: str =
 class EmbeddingWriter:
     """Writes an embeddings file in the order of the calls; the file appears when the ``with`` block succeeds.
 
-    Equal rows give equal bytes, regardless of the parts.
-
-    Parameters
-    ----------
-    path
-        Of the file.
-    dim
-        Length of the vectors.
-    made_with
-        Model, settings and code of the vectors, for `purify.embedding.reuse`.
+    Equal rows give equal bytes, regardless of the parts. `made_with` names model, settings and code of the vectors of
+    length `dim`, for `purify.embedding.reuse`.
     """
 
     def __init__(self, path: Path, dim: int, *, made_with: str | None = None) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from purify.arrays import Floats, Mask
 from purify.errors import InputError
 from purify.tables.schema import Decision
+from purify.tables.user_tables import first_repeated
 
 _CALIBRATION_BINS = 15
 _SHOWN = 3
@@ -26,13 +26,8 @@ def score_verdicts(verdicts: pa.Table, truth: pa.Table) -> dict[str, Any]:
 
     A label is wrong when it differs from the true one; an empty true label belongs to no class, so every label
     is wrong. Rows with a null true label are left out and counted as ``unknown``; rows of `truth` without a verdict
-    are counted as ``not_judged``. A column ``kind`` of `truth` adds ``recall_per_kind``.
-
-    Raises
-    ------
-    InputError
-        If `truth` lacks a column, has an id twice or lacks a judged sample, a score is missing, or the true
-        label of no judged sample is known.
+    are counted as ``not_judged``. A column ``kind`` of `truth` adds ``recall_per_kind``. InputError if `truth` lacks a
+    column, has an id twice or lacks a judged sample, a score is missing, or no judged sample has a known true label.
     """
     matched = _match(verdicts, truth)
     known = matched["true_label"].is_valid()
@@ -55,24 +50,13 @@ def detection_figures(
 ) -> dict[str, Any]:
     """Figures of N samples; None where a figure is undefined, such as recall without noise.
 
-    Parameters
-    ----------
-    p_clean
-        Probability, or a score in [0, 1], of a right label.
-    removed
-        Whether the sample was not kept.
-    is_noise
-        Whether its label is wrong.
-    kind
-        Kind of noise of each sample.
+    `p_clean` [N] is the probability, or a score in [0, 1], of a right label, `removed` whether the sample was not kept,
+    `is_noise` whether its label is wrong, `kind` its kind of noise.
 
-    Returns
-    -------
-    dict
-        ``n``, ``n_noise``, ``n_removed``, ``noise_share``; of the ranking by 1 - p_clean: ``average_precision``
-        and ``auroc``; of the decision: ``precision``, ``recall``, ``f1``, ``clean_kept`` (share of the right
-        labels that were kept), ``residual_noise`` (share of wrong labels among the kept); of p_clean as a
-        probability: ``ece`` (expected calibration error, 15 bins of equal width) and ``brier``.
+    The figures are ``n``, ``n_noise``, ``n_removed``, ``noise_share``; of the ranking by 1 - p_clean:
+    ``average_precision`` and ``auroc``; of the decision: ``precision``, ``recall``, ``f1``, ``clean_kept`` (share of
+    the right labels that were kept), ``residual_noise`` (share of wrong labels among the kept); of p_clean as a
+    probability: ``ece`` (expected calibration error, 15 bins of equal width) and ``brier``.
     """
     caught = int((removed & is_noise).sum())
     n_noise, n_removed, n = int(is_noise.sum()), int(removed.sum()), len(is_noise)
@@ -151,8 +135,8 @@ def _match(verdicts: pa.Table, truth: pa.Table) -> pa.Table:
         raise InputError(f"truth: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
     known, judged = truth[id_column].combine_chunks(), verdicts["sample_id"].combine_chunks()
     for name, ids in (("truth", known), ("verdicts", judged)):
-        if len(ids.unique()) < len(ids):
-            raise InputError(f"{name}: {_first_repeated(ids)} is there twice; leave one out")
+        if (twice := first_repeated(ids)) is not None:
+            raise InputError(f"{name}: {twice} is there twice; leave one out")
     position = pc.index_in(judged, known)
     if position.null_count:
         lost = ", ".join(judged.filter(position.is_null())[:_SHOWN].to_pylist())
@@ -161,17 +145,10 @@ def _match(verdicts: pa.Table, truth: pa.Table) -> pa.Table:
             "give the truth of the manifest that was analyzed"
         )
     found = truth.take(position)
-    columns: Mapping[str, pa.ChunkedArray] = {
-        name: found[name] for name in ("true_label", "kind") if name in truth.column_names
-    }
-    for name, column in columns.items():
-        verdicts = verdicts.append_column(name, column)
+    for name in ("true_label", "kind"):
+        if name in truth.column_names:
+            verdicts = verdicts.append_column(name, found[name])
     return verdicts
-
-
-def _first_repeated(ids: pa.Array) -> str:
-    counts = ids.value_counts()
-    return counts.filter(pc.greater(counts.field("counts"), 1)).field("values")[0].as_py()
 
 
 def _to_mask(column: pa.ChunkedArray) -> Mask:

@@ -34,37 +34,17 @@ Draws = Mapping[str, Scores]
 
 
 def compare_models(
-    scores: Mapping[str, Scores],
-    same: Same,
-    fold: Folds,
-    n_train: Mapping[str, int],
-    *,
-    bootstrap: int,
-    seed: int,
+    scores: Mapping[str, Scores], same: Same, fold: Folds, n_train: Mapping[str, int], *, bootstrap: int, seed: int
 ) -> dict[str, Any]:
     """Figures of each model, paired differences, and the share of the raw-to-oracle gap that was closed.
 
+    `scores` are cosines [P] by model (``raw``, ``purified``, ``random``, ``oracle`` or others), `n_train` numbers of
+    training images; `bootstrap` is the number of resamples. The result has ``models``, ``differences``
+    (``purified-raw`` and so on) and ``gap_closed`` (None with ``gap_closed_reason`` where it is undefined), plain
+    values for JSON.
+
     The 95 % intervals cover the choice of the pairs. The models are fixed in them: training with another seed adds a
     spread of its own.
-
-    Parameters
-    ----------
-    scores
-        Model (``raw``, ``purified``, ``random``, ``oracle`` or others) -> cosines [P].
-    same, fold
-        Kind and fold [P] of each pair.
-    n_train
-        Model -> number of its training images.
-    bootstrap
-        Number of resamples.
-    seed
-        Of the resamples.
-
-    Returns
-    -------
-    dict
-        ``models``, ``differences`` (``purified-raw`` and so on), ``gap_closed`` (None with ``gap_closed_reason``
-        where it is undefined); plain values for JSON.
     """
     drawn = _bootstrap(scores, same, fold, samples=bootstrap, seed=seed)
     models = {
@@ -81,15 +61,8 @@ def compare_models(
 def gap_sentence(gap: Mapping[str, Any]) -> str:
     """Word a share of the raw-to-oracle gap with its interval, without claiming more than the pairs show.
 
-    Parameters
-    ----------
-    gap
-        ``value`` and ``interval`` of a figure, such as ``compare_models(...)["gap_closed"]["auc"]``.
-
-    Returns
-    -------
-    str
-        A noun phrase that follows "purification closed".
+    `gap` has ``value`` and ``interval``, such as ``compare_models(...)["gap_closed"]["auc"]``; the answer is a noun
+    phrase that follows "purification closed".
     """
     value, (low, high) = gap["value"], gap["interval"]
     interval = f"95 % interval {100 * low:.0f} to {100 * high:.0f} %"

@@ -57,14 +57,7 @@ def estimate_noise(p_clean: Floats, label_index: Ids, *, seed: int = 0) -> Noise
     than chance explains, so whole labels are drawn with replacement (a cluster bootstrap). Both enter each of the
     2,000 draws; the interval is that of their percentiles. An error of the probabilities themselves is not in it.
 
-    Parameters
-    ----------
-    p_clean
-        [N] in [0, 1]; NaN for images that were not judged, which are left out.
-    label_index
-        [N]: label of each image, from 0.
-    seed
-        Of the draws.
+    ``p_clean[N]`` is in [0, 1]; images that were not judged (NaN) are left out. ``label_index[N]`` counts from 0.
     """
     judged = np.isfinite(p_clean)
     p, label = p_clean[judged], label_index[judged]

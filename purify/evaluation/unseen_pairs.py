@@ -18,19 +18,11 @@ def exclude_training(pairs: Pairs, *, sample_ids: Sequence[str], labels: Sequenc
 
     A person counts as seen if it is a label or the folder of a training image: a face under a wrong label was seen
     all the same. Folds that are left with one kind of pair are joined; if only one would remain, the pairs are folded
-    anew.
+    anew. InputError if fewer than two pairs of a kind remain.
 
-    Returns
-    -------
-    tuple[Pairs, dict]
-        The remaining pairs, and ``file``, ``given`` = ``missing`` + ``excluded_identity`` + ``excluded_image`` (of
-        other people) + ``used``; of the used ones ``same``, ``different``, ``without_identity`` (in no folder, so only
-        the image could be compared) and the number of ``folds``.
-
-    Raises
-    ------
-    InputError
-        If fewer than two pairs of a kind remain.
+    The counts: ``file``, ``given`` = ``missing`` + ``excluded_identity`` + ``excluded_image`` (of other people) +
+    ``used``; of the used ones ``same``, ``different``, ``without_identity`` (in no folder, so only the image could be
+    compared) and the number of ``folds``.
     """
     people = {*labels, *map(person_of, sample_ids)} - {None}
     images = set(sample_ids)

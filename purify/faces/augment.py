@@ -24,32 +24,21 @@ _DRAWS = _VIEW_DRAWS + MASK_DRAWS
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strength of the augmentation.
+    """Strength of the augmentation: probabilities and largest changes."""
 
-    Attributes
-    ----------
-    flip
-        Probability of a mirror image.
-    shift
-        Largest translation, as a share of the side.
-    zoom
-        Largest relative change of size.
-    rotate
-        Largest rotation in degrees.
-    light
-        Largest change of brightness (share of the value range) and of contrast (relative).
-    gray
-        Probability of a gray image.
-    mask
-        Probability of a synthetic mask over the lower face.
-    """
-
+    #: Probability of a mirror image.
     flip: float = 0.5
+    #: Largest translation, as a share of the side.
     shift: float = 0.08
+    #: Largest relative change of size.
     zoom: float = 0.12
+    #: Largest rotation in degrees.
     rotate: float = 10.0
+    #: Largest change of brightness (share of the value range) and of contrast (relative).
     light: float = 0.25
+    #: Probability of a gray image.
     gray: float = 0.15
+    #: Probability of a synthetic mask over the lower face.
     mask: float = 0.0
 
 
@@ -92,17 +81,7 @@ def view_draws(rows: npt.NDArray[np.int64], *, seed: int, step: int) -> npt.NDAr
 
 
 def augment(images: Tensor, augmentation: Augmentation, draws: Tensor) -> Tensor:
-    """``images[N, 3, S, S]`` uint8 -> random views, float in 0..255.
-
-    Parameters
-    ----------
-    images
-        uint8, on the CPU or on the device of the model.
-    augmentation
-        Strengths.
-    draws
-        float32 on the device of the images, see `view_draws`.
-    """
+    """``images[N, 3, S, S]`` uint8 -> random views, float in 0..255; `draws` (`view_draws`) are on the same device."""
     n = len(images)
     flip, zoom, turn, right, down, contrast, brightness, gray, mask = draws[:, :_VIEW_DRAWS].unbind(dim=1)
     views = images.float()

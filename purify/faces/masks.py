@@ -33,12 +33,8 @@ _FOLD_DEPTH, _ROUNDING = 0.08, 0.25
 def cover_lower_face(images: Tensor, draws: Tensor) -> Tensor:
     """``images[N, 3, S, S]`` float in 0..255 -> the same with a mask over each face.
 
-    Parameters
-    ----------
-    images
-        Upright faces, aligned to the five-point template.
-    draws
-        float32 [N, `MASK_DRAWS`], uniform in [0, 1): shape and color of each mask.
+    The faces are upright, aligned to the five-point template; ``draws[N, MASK_DRAWS]`` float32, uniform in [0, 1),
+    decide shape and color of each mask.
     """
     column = iter(draws.unbind(dim=1))
     x, y = _coordinates(images, column)

@@ -44,35 +44,20 @@ _REDUCING_GAP = 2.0
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Size of an image and why it is unusable, if it is.
-
-    Attributes
-    ----------
-    width, height
-        In pixels, upright; None for an image that can't be decoded.
-    defect
-        The first word of `reason`; None for a usable image.
-    reason
-        As in the manifest's ``status_reason``.
-    """
+    """Size of an image (upright, in pixels; None if it can't be decoded) and why it is unusable, if it is."""
 
     width: int | None
     height: int | None
+    #: The first word of `reason`; None for a usable image.
     defect: Defect | None = None
+    #: As in the manifest's ``status_reason``.
     reason: str | None = None
 
 
 def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
     """Decode an image in full and tell whether it is usable; bad bytes raise nothing.
 
-    Parameters
-    ----------
-    data
-        Bytes of an image file.
-    min_size
-        Minimum length of the shorter side, in pixels.
-    max_pixels
-        Images that declare more are not decoded.
+    `min_size` is that of the shorter side, in pixels; images that declare more than `max_pixels` are not decoded.
     """
     try:
         with _as_defects(data):
@@ -95,10 +80,7 @@ def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
 def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     """Pixels uint8[size, size, 3] of the central square, reduced with antialiasing; thread safe.
 
-    Raises
-    ------
-    UnreadableImageError
-        If the bytes can't be decoded.
+    UnreadableImageError if the bytes can't be decoded.
     """
     with _as_defects(data):
         image = _open(data)

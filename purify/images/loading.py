@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from types import TracebackType
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -45,16 +44,8 @@ class _Pending(Generic[Prepared]):
 class ImageLoader:
     """Decodes images by row number, in threads (the decoder releases the interpreter lock); nothing is forked.
 
-    Parameters
-    ----------
-    sample_ids, uris
-        One of each per row.
-    size
-        Side of the decoded square in pixels.
-    workers
-        Decoding threads; 0 means one per core.
-    cache_bytes
-        Memory for decoded pixels: as many of the first rows as fit are decoded only once.
+    `size` is the side of the decoded square in pixels; `workers` 0 means one thread per core. In `cache_bytes` of
+    memory as many of the first rows as fit are kept, and decoded only once.
     """
 
     def __init__(
@@ -73,9 +64,7 @@ class ImageLoader:
     def __enter__(self) -> ImageLoader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for pool in (self._decoders, self._finisher):
             pool.shutdown(wait=True, cancel_futures=True)
         self._reader.close()
@@ -87,31 +76,19 @@ class ImageLoader:
     def prepared(
         self, batches: Iterable[Indices], prepare: Callable[[int, Indices, Pixels], Prepared]
     ) -> Iterator[tuple[Indices, Prepared]]:
-        """Yield each of `batches` with the result of `prepare`, in order, `AHEAD` batches in advance.
+        """Yield each of `batches` (row numbers) with the result of `prepare`, in order, `AHEAD` batches in advance.
 
-        Parameters
-        ----------
-        batches
-            Row numbers of each batch.
-        prepare
-            Takes the number of the batch (from 0), its rows, and their pixels uint8[n, 3, S, S], which it may keep.
-            Called batch by batch, in a thread of its own.
-
-        Raises
-        ------
-        InputError
-            If an image can no longer be read; it is named.
+        `prepare` takes the number of the batch (from 0), its rows, and their pixels uint8[n, 3, S, S], which it may
+        keep; it is called batch by batch, in a thread of its own. InputError names an image that can no longer be read.
         """
-        source = enumerate(batches)
-        pending: deque[_Pending[Prepared]] = deque()
+        submitted = (self._submit(number, rows, prepare) for number, rows in enumerate(batches))
+        pending = deque[_Pending[Prepared]]()
         try:
-            for number, rows in islice(source, AHEAD):
-                pending.append(self._submit(number, rows, prepare))
+            pending.extend(islice(submitted, AHEAD))
             while pending:
                 batch = pending.popleft()
                 result = batch.result.result()
-                for number, rows in islice(source, 1):
-                    pending.append(self._submit(number, rows, prepare))
+                pending.extend(islice(submitted, 1))
                 yield batch.rows, result
         finally:
             for batch in pending:
@@ -136,13 +113,13 @@ class ImageLoader:
     def _fill(self, rows: Indices, pixels: Pixels) -> None:
         """Write the pixels of `rows` to `pixels`, from the cache where possible."""
         for row, target in zip(rows.tolist(), pixels, strict=True):
-            if row >= len(self._cache):
-                target[:] = self._load(row)
+            if row < len(self._cache) and self._is_cached[row]:
+                target[:] = self._cache[row]
                 continue
-            if not self._is_cached[row]:
-                self._cache[row] = self._load(row)
-                self._is_cached[row] = True
-            target[:] = self._cache[row]
+            target[:] = self._load(row)
+            if row < len(self._cache):
+                self._cache[row] = target
+                self._is_cached[row] = True  # last: threads share the cache
 
     def _load(self, row: int) -> Pixels:
         """Pixels uint8[3, S, S] of one image."""

@@ -13,11 +13,7 @@ _SHOWN = 3
 class Fault(enum.Enum):
     """A kind of fault: its name for one case, for several, and the remedy."""
 
-    LINKED_FOLDER = (
-        "is a linked folder",
-        "are linked folders",
-        "such links are not followed; put the folder there",
-    )
+    LINKED_FOLDER = ("is a linked folder", "are linked folders", "such links are not followed; put the folder there")
     LINK_OUTSIDE = "is a link that leaves the root", "are links that leave the root", "put a copy of the file there"
     EMPTY_LABEL = (
         "lies in a folder whose name, the label, is empty",

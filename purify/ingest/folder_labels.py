@@ -61,9 +61,8 @@ def find_label_depth(names: Sequence[str], given: int | None, faults: Faults) ->
 
 def _question(folders: Counter[tuple[str, ...]], deepest: int) -> str:
     choices = [_choice(folders, depth) for depth in range(1, min(deepest, _MOST_CHOICES) + 1)]
-    return "images lie in nested folders; choose the level of the labels (ingest.label_depth):\n    " + "\n    ".join(
-        choices
-    )
+    question = "images lie in nested folders; choose the level of the labels (ingest.label_depth):"
+    return "\n    ".join([question, *choices])
 
 
 def _choice(folders: Counter[tuple[str, ...]], depth: int) -> str:

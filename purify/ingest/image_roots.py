@@ -76,18 +76,7 @@ def _listing_of(root: Root, names: Collection[str]) -> RootListing:
 
 
 class ImageRoots:
-    """Several roots, searched in the order given.
-
-    Parameters
-    ----------
-    paths
-        Folders or uncompressed tars.
-
-    Raises
-    ------
-    InputError
-        If one is missing, can't be read, or is neither.
-    """
+    """Several roots, searched in the order given; InputError if one is no readable folder or uncompressed tar."""
 
     def __init__(self, paths: Sequence[Location]) -> None:
         self.roots = tuple(open_root(path) for path in paths)
@@ -115,20 +104,13 @@ class ImageRoots:
     def resolve(self, path: str) -> str | None:
         """Uri of the image at a relative path (or an absolute one, or a URL, inside a root); None without one.
 
-        Raises
-        ------
-        InputError
-            If the path or a link on it leaves the root.
+        InputError if the path or a link on it leaves the root.
         """
-        entry = self.find(path)
+        entry = next(self._entries(path), None)
         return entry.uri if entry else None
 
-    def find(self, path: str) -> Entry | None:
-        """The first entry of `path`, with its problem where it can't be read; None in no root."""
-        return next(self._entries(path), None)
-
     def find_all(self, path: str) -> list[Entry]:
-        """As `find`, but the entries of all roots: several where the path is ambiguous."""
+        """The entries of `path`, with their problems where they can't be read: several where it is ambiguous."""
         return list({entry.uri: entry for entry in self._entries(path)}.values())
 
     def _entries(self, path: str) -> Iterator[Entry]:

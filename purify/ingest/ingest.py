@@ -20,20 +20,13 @@ from purify.tables.schema import MANIFEST, Status
 
 @dataclass(frozen=True)
 class Ingested:
-    """The present state of a source.
+    """The present state of a source."""
 
-    Attributes
-    ----------
-    manifest
-        Schema `MANIFEST`, in the order of the source.
-    inspections
-        Facts about its images; a later ingest reads only what changed since.
-    warnings
-        Sentences for the user, to be shown first: images that can't be used for a reason that is easily mended.
-    """
-
+    #: Schema `MANIFEST`, in the order of the source.
     manifest: pa.Table
+    #: Facts about its images; a later ingest reads only what changed since.
     inspections: Inspections
+    #: Sentences for the user, to be shown first: images that can't be used for a reason that is easily mended.
     warnings: tuple[str, ...] = ()
 
 
@@ -42,22 +35,10 @@ def ingest(
 ) -> pa.Table:
     """Read a source into a manifest (schema `MANIFEST`), in the order of the source.
 
-    Parameters
-    ----------
-    source
-        A folder of ``label/image`` or a tar of one (rows sorted by ``sample_id``), or a Parquet or CSV table
-        (rows in its order).
-    images
-        Folders or tars in which a table's paths are looked up; none: the table's folder.
-    config
-        Limits, the level of the label folders, and the number of threads, which doesn't change the result.
-    progress
-        Counts images.
-
-    Raises
-    ------
-    InputError
-        If the source can't be used as a whole, or none of its images can.
+    The source is a folder of ``label/image`` or a tar of one (rows sorted by ``sample_id``), or a Parquet or CSV table
+    (rows in its order), whose paths are looked up in the folders or tars `images`; none: the table's folder. The
+    number of threads doesn't change the result; `progress` counts images. InputError if the source can't be used as a
+    whole, or none of its images can.
     """
     return ingest_again(source, images, config, known=None, progress=progress).manifest
 

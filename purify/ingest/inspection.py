@@ -21,7 +21,7 @@ from PIL import __version__ as pillow_version
 
 from purify.config import IngestConfig
 from purify.errors import InputError
-from purify.images.decoding import ImageFacts, inspect_image
+from purify.images.decoding import inspect_image
 from purify.images.defects import Defect, describe_os_error
 from purify.images.loading import resolve_workers
 from purify.progress import Progress, silent
@@ -41,17 +41,9 @@ _Part = TypeVar("_Part")
 
 @dataclass(frozen=True)
 class Inspections:
-    """Facts about the images of a listing.
+    """Facts about the images of a listing, and how many of them were read, and of these decoded."""
 
-    Attributes
-    ----------
-    rows
-        Schema `INSPECTIONS`, one row per image, in the order of the listing; ``uri`` is null where there is nothing
-        to read.
-    read, decoded
-        How many images were read, and how many of these were decoded.
-    """
-
+    #: Schema `INSPECTIONS`, one row per image, in the order of the listing; ``uri`` is null without anything to read.
     rows: pa.Table
     read: int
     decoded: int
@@ -74,18 +66,8 @@ def inspect_images(
 ) -> Inspections:
     """Read and decode images, except those that are `known` and whose files have not changed.
 
-    Parameters
-    ----------
-    uris
-        None where there is nothing to read.
-    problems
-        The reason for that, beginning with the code of a `Defect`.
-    config
-        Limits and the number of threads.
-    known
-        `Inspections.lasting` of an earlier call with the same limits.
-    progress
-        Counts images.
+    `uris` and `problems` are those of a `Listing`, `known` is `Inspections.lasting` of an earlier call with the same
+    limits; `progress` counts images.
     """
     known = INSPECTIONS.empty_table() if known is None else known
     with ImageByteReader() as reader, ThreadPoolExecutor(resolve_workers(config.workers), "ingest") as pool:
@@ -154,12 +136,12 @@ def _unchanged(uris: Sequence[str | None], stamps: Sequence[str | None], known: 
 
 @dataclass(frozen=True)
 class _Inspection:
-    """Facts of one image: size, status and reason, as in the manifest."""
+    """Facts of one image, as in the manifest."""
 
     width: int | None
     height: int | None
     status: str
-    reason: str | None
+    status_reason: str | None
     sha256: str | None = None
     decoded: bool = False
 
@@ -178,38 +160,27 @@ class _Inspector:
 
     def inspect(self, uri: str | None, problem: str | None) -> _Inspection:
         if uri is None:
-            return _unreadable(problem or Defect.MISSING)
+            problem = problem or Defect.MISSING
+            return _Inspection(None, None, _status(Defect(problem.partition(":")[0])), problem)
         try:
             data = self._reader.read(uri)
         except OSError as error:
-            return _unreadable(str(describe_os_error(error)))
+            refusal = describe_os_error(error)
+            return _Inspection(None, None, _status(refusal.defect), str(refusal))
         digest = hashlib.sha256(data).hexdigest()
         if (facts := self._known.get(digest)) is not None:
             return _Inspection(*facts, digest)
         found = inspect_image(data, min_size=self._config.min_size, max_pixels=self._config.max_pixels)
-        return _Inspection(found.width, found.height, _status(found), found.reason, digest, decoded=True)
+        return _Inspection(found.width, found.height, _status(found.defect), found.reason, digest, decoded=True)
 
 
-def _status(facts: ImageFacts) -> str:
-    return Status.OK if facts.defect is None else _STATUS.get(facts.defect, Status.UNREADABLE)
-
-
-def _unreadable(reason: str) -> _Inspection:
-    status = _STATUS.get(Defect(reason.partition(":")[0]), Status.UNREADABLE)
-    return _Inspection(None, None, status, reason)
+def _status(defect: Defect | None) -> str:
+    return Status.OK.value if defect is None else _STATUS.get(defect, Status.UNREADABLE).value
 
 
 def _table(inspections: Sequence[_Inspection], uris: Sequence[str | None], stamps: Sequence[str | None]) -> pa.Table:
-    columns = {
-        "uri": uris,
-        "stamp": stamps,
-        "width": [one.width for one in inspections],
-        "height": [one.height for one in inspections],
-        "sha256": [one.sha256 for one in inspections],
-        "status": [str(one.status) for one in inspections],
-        "status_reason": [one.reason for one in inspections],
-    }
-    return pa.table(columns, schema=INSPECTIONS)
+    facts = {name: [getattr(one, name) for one in inspections] for name in INSPECTIONS.names[2:]}
+    return pa.table({"uri": uris, "stamp": stamps, **facts}, schema=INSPECTIONS)
 
 
 def _in_chunks(pool: ThreadPoolExecutor, work: Callable[[Sequence], _Part], items: Sequence) -> Iterable[_Part]:

@@ -24,20 +24,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class RootListing:
-    """The files of a root without hidden ones, in an order that depends on their names or the archive alone.
-
-    Attributes
-    ----------
-    entries
-        The files.
-    faults
-        Faults that prevent the use of the root as a source.
-    run_folders
-        Runs of ours inside the root, whose files are left out.
-    """
+    """The files of a root without hidden ones, in an order that depends on their names or the archive alone."""
 
     entries: list[Entry] = field(default_factory=list)
+    #: Faults that prevent the use of the root as a source.
     faults: Faults = field(default_factory=Faults)
+    #: Runs of ours inside the root, whose files are left out.
     run_folders: list[str] = field(default_factory=list)
 
 

@@ -9,29 +9,19 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Listing:
-    """Samples of a source, one per row.
+    """Samples of a source, one per row."""
 
-    Attributes
-    ----------
-    sample_ids
-        Unique.
-    labels
-        As given; empty for an image without a label, which has a problem.
-    true_labels
-        None: not known. Empty: belongs to no class.
-    uris
-        None where there is nothing to read.
-    problems
-        The reason for that, beginning with the code of a `Defect`; None for readable files.
-    warnings
-        Sentences for the user: rows that can't be used for a reason that is easily mended.
-    """
-
+    #: Unique.
     sample_ids: Sequence[str]
+    #: As given; empty for an image without a label, which has a problem.
     labels: Sequence[str]
+    #: None: not known. Empty: belongs to no class.
     true_labels: Sequence[str | None]
+    #: None where there is nothing to read.
     uris: Sequence[str | None]
+    #: The reason for that, beginning with the code of a `Defect`; None for readable files.
     problems: Sequence[str | None]
+    #: Sentences for the user: rows that can't be used for a reason that is easily mended.
     warnings: tuple[str, ...] = ()
 
 

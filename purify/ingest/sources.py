@@ -20,10 +20,7 @@ from purify.tables.user_tables import TABLE_READERS, is_table
 def open_source(source: Location, images: Sequence[Location], config: IngestConfig) -> Source:
     """The source at a path or URL; `images` are the roots of a table (none: the table's folder).
 
-    Raises
-    ------
-    InputError
-        If it is missing or of an unknown kind, or a root can't be read.
+    InputError if it is missing or of an unknown kind, or a root can't be read.
     """
     if isinstance(source, Path):
         with readable(source):
@@ -52,7 +49,8 @@ def _is_folder(source: Location) -> bool:
 
 def _is_archive(source: Location) -> bool:
     """Compressed ones too: the error at opening them says what to do."""
-    return ".tar" in (suffix.lower() for suffix in source.suffixes[-2:]) or source.suffix.lower() == ".tgz"
+    suffixes = Path(source.name.lower()).suffixes
+    return ".tar" in suffixes[-2:] or suffixes[-1:] == [".tgz"]
 
 
 #: Test of a path -> maker of its source.

@@ -23,17 +23,11 @@ class TreeSource:
     Images above the label folders are rows without a label. Hidden files, sidecars, runs of ours, and files above the
     label folders that are no images by name (a README, a list) are no samples. Samples are sorted by id, the relative
     path.
-
-    Attributes
-    ----------
-    root
-        The folder or tar.
-    label_depth
-        Level of the label folders, 1 right below the root; folders of equal names are one label. None: the images'
-        own folders, if all lie on one level below a single chain of folders (``lfw/Name/1.jpg``, ``Name/1.jpg``).
     """
 
     root: Root
+    #: Level of the label folders, 1 right below the root; folders of equal names are one label. None: the images' own
+    #: folders, if all lie on one level below a single chain of folders (``lfw/Name/1.jpg``, ``Name/1.jpg``).
     label_depth: int | None = None
 
     def listing(self) -> Listing:

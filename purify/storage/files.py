@@ -32,12 +32,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` (same suffix) that replaces `path` when the block succeeds.
 
     Missing parent folders are created. A reader sees the old file or the new one, never a part; if the block
-    raises, the temporary file is removed and `path` stays unchanged.
-
-    Raises
-    ------
-    PurifyError
-        If the file system refuses (no space, no permission, a folder at `path`).
+    raises, the temporary file is removed and `path` stays unchanged. PurifyError if the file system refuses (no space,
+    no permission, a folder at `path`).
     """
     temporary = path.with_name(f"{PARTIAL_PREFIX}{secrets.token_hex(4)}-{path.name}")
     try:
@@ -75,15 +71,10 @@ def _sync(path: Path) -> None:
 
 
 def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file as `schema`, or only `columns` of it.
+    """Read a Parquet file as `schema`, or only `columns` of it; columns are taken by name and cast, others dropped.
 
-    Columns are taken by name and cast; columns outside the schema are dropped.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, not Parquet, another of the project's tables, or lacks a column or has one that
-        can't be cast.
+    InputError if the file is missing, not Parquet, another of the project's tables, or lacks a column or has one that
+    can't be cast.
     """
     wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
     with open_parquet(path) as file:
@@ -95,21 +86,16 @@ def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | No
 
 @contextmanager
 def open_parquet(path: Location) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file.
+    """Open a Parquet file; InputError if it is missing, unreadable, or not Parquet.
 
     It is opened here and not by the reader, which would take parts of the path for partition columns; and as a native
     file, since Arrow's threads may release a Python one after the end of the interpreter, which aborts the process.
-
-    Raises
-    ------
-    InputError
-        If it is missing, unreadable, or not Parquet.
     """
     with readable(path), pa.OSFile(os.fspath(local_file(path)), "rb") as stream:
         try:
             file = pq.ParquetFile(stream)
         except pa.ArrowException as error:
-            raise InputError(f"{path}: not a Parquet file, or a damaged one: {_one_line(error)}") from error
+            raise InputError(f"{path}: not a Parquet file, or a damaged one: {one_line(error)}") from error
         yield file
 
 
@@ -119,7 +105,7 @@ def read_columns(path: Location, file: pq.ParquetFile, columns: Sequence[str]) -
         table = file.read(columns=list(columns)).select(list(columns))
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: damaged Parquet file: {_one_line(error)}") from error
+        raise InputError(f"{path}: damaged Parquet file: {one_line(error)}") from error
     return table
 
 
@@ -183,10 +169,7 @@ def sha256_file(path: Location) -> str:
 def local_file(place: Location) -> Path:
     """Return `place` itself, or a copy of the file at a URL, which is kept until the file on the store changes.
 
-    Raises
-    ------
-    InputError
-        If the file at the URL is missing or may not be read.
+    InputError if the file at the URL is missing or may not be read.
     """
     if isinstance(place, Path):
         return place
@@ -217,5 +200,6 @@ def table_kind(schema: pa.Schema) -> str | None:
     return kind.decode("utf-8", "replace") if kind else None
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """The text of an error without line breaks."""
     return " ".join(str(error).split())

@@ -7,12 +7,10 @@ import os
 import stat
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 
-from purify.errors import InputError
 from purify.storage.files import readable
-from purify.storage.image_cache import RemoteImageReader
-from purify.storage.locations import Url, as_text, split_uri
+from purify.storage.image_cache import RemoteImageReader, refuse_huge
+from purify.storage.locations import Url, split_uri
 from purify.storage.tar_index import TarIndex, index_tar
 
 #: No photo is larger; to read such a file could exhaust the memory.
@@ -36,9 +34,7 @@ class ImageByteReader:
     def __enter__(self) -> ImageByteReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -52,28 +48,14 @@ class ImageByteReader:
     def read(self, uri: str) -> bytes:
         """Return all bytes behind `uri`.
 
-        Raises
-        ------
-        OSError
-            If the file is missing, unreadable, not a plain file, or larger than `MAX_BYTES`.
-        InputError
-            If `uri` has no known form, its archive is damaged or lacks the member, or a store denies access: none of
-            which is a defect of the image.
-        PurifyError
-            If a store doesn't answer.
+        OSError is a defect of the image: missing, unreadable, not a plain file, or larger than `MAX_BYTES`. InputError
+        is none: `uri` has no known form, its archive is damaged or lacks the member, or a store denies access; nor is
+        PurifyError: a store doesn't answer.
         """
         place, member = split_uri(uri)
         if isinstance(place, Url):
-            return self._read_remote(place, member)
+            return self._remote.read(place, member, most=MAX_BYTES)
         return _read_file(place) if member is None else self._read_member(place, member)
-
-    def _read_remote(self, url: Url, member: str | None) -> bytes:
-        if member is None:
-            content = self._remote.read_file(url, most=MAX_BYTES + 1)
-            _refuse_huge(len(content))
-            return content
-        _refuse_huge(self._remote.position(url, member)[1])
-        return self._remote.read_member(url, member)
 
     def stamp(self, uri: str) -> str | None:
         """Size and modification time of the file behind `uri`, or its version on a store; None if unavailable.
@@ -91,10 +73,8 @@ class ImageByteReader:
 
     def _read_member(self, path: Path, member: str) -> bytes:
         descriptor, index = self._archive(path)
-        if member not in index.members:
-            raise InputError(f"{path}: holds no file {as_text(member)}")
-        offset, size = index.members[member]
-        _refuse_huge(size)
+        offset, size = index.position(path, member)
+        refuse_huge(size, MAX_BYTES)
         return _pread(descriptor, offset, size)
 
     def _archive(self, path: Path) -> tuple[int, TarIndex]:
@@ -114,7 +94,7 @@ def _read_file(path: Path) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a plain file")
-        _refuse_huge(status.st_size)
+        refuse_huge(status.st_size, MAX_BYTES)
         return _pread(descriptor, 0, status.st_size)
     finally:
         os.close(descriptor)
@@ -129,8 +109,3 @@ def _pread(descriptor: int, offset: int, size: int) -> bytes:
         parts.append(part)
         offset, size = offset + len(part), size - len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _refuse_huge(size: int) -> None:
-    if size > MAX_BYTES:
-        raise OSError(errno.EFBIG, f"{size} bytes; images have at most {MAX_BYTES}")

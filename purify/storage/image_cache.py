@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from threading import Lock
 
-from purify.errors import InputError, PurifyError
+from purify.errors import PurifyError
 from purify.storage import remote
 from purify.storage.files import atomic_path
 from purify.storage.hashes import sha256_text
-from purify.storage.locations import Url, as_text
+from purify.storage.locations import Url
 from purify.storage.tar_index import TarIndex, index_tar
 
 #: Environment variable; ``0`` turns the cache off, for a source larger than the disk.
@@ -43,29 +43,20 @@ class RemoteImageReader:
             self._folders[folder] = versions
         return versions.get(url.name)
 
-    def read_file(self, url: Url, *, most: int) -> bytes:
-        """Return the bytes of a file, at most `most`."""
+    def read(self, url: Url, member: str | None, *, most: int) -> bytes:
+        """Return all bytes of a file or of a member of a tar; OSError if they are more than `most`."""
+        if member is not None:
+            return self._read_member(url, member, most)
         stamp = self.stamp(url)
         kept = self._place(str(url), stamp) if stamp else None
-        return _kept(kept) or self._fetch(url, 0, most, kept)
+        content = _kept(kept) or self._fetch(url, 0, most + 1, kept)
+        refuse_huge(len(content), most)
+        return content
 
-    def position(self, url: Url, member: str) -> tuple[int, int]:
-        """Offset and size of a member of a tar.
-
-        Raises
-        ------
-        InputError
-            If the archive is damaged or lacks it.
-        """
-        _, index = self._archive(url)
-        if member not in index.members:
-            raise InputError(f"{url}: holds no file {as_text(member)}")
-        return index.members[member]
-
-    def read_member(self, url: Url, member: str) -> bytes:
-        """Return all bytes of a member of a tar."""
-        version, _ = self._archive(url)
-        offset, size = self.position(url, member)
+    def _read_member(self, url: Url, member: str, most: int) -> bytes:
+        version, index = self._archive(url)
+        offset, size = index.position(url, member)
+        refuse_huge(size, most)
         if not size:
             return b""
         kept = self._place(str(url), version, str(offset))
@@ -95,6 +86,12 @@ class RemoteImageReader:
             return None
         digest = sha256_text(*key)
         return remote.cache_folder() / "images" / digest[:2] / digest[2:]
+
+
+def refuse_huge(size: int, most: int) -> None:
+    """OSError if an image has more than `most` bytes."""
+    if size > most:
+        raise OSError(errno.EFBIG, f"{size} bytes; images have at most {most}")
 
 
 def _kept(path: Path | None) -> bytes | None:

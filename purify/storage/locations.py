@@ -51,11 +51,6 @@ class Url:
         return PurePosixPath(self.path).suffix
 
     @property
-    def suffixes(self) -> list[str]:
-        """All suffixes of the name."""
-        return PurePosixPath(self.path).suffixes
-
-    @property
     def parent(self) -> Url:
         """The folder above."""
         return Url(self.protocol, self.path.rpartition("/")[0])
@@ -74,10 +69,7 @@ def is_url(text: str) -> bool:
 def to_location(text: str) -> Location:
     """Parse a path or the URL of a store; ``file://`` is a local path.
 
-    Raises
-    ------
-    InputError
-        If a URL has no path, is chained by ``::``, or holds credentials, which must not enter tables and logs.
+    InputError if a URL has no path, is chained by ``::``, or holds credentials, which must not enter tables and logs.
     """
     match = _URL.fullmatch(text)
     if match is None:
@@ -116,13 +108,7 @@ def tar_uri(member: str, archive: str | Location) -> str:
 
 
 def split_uri(uri: str) -> tuple[Location, str | None]:
-    """Location of the file and, in a tar, the member's name.
-
-    Raises
-    ------
-    InputError
-        If `uri` has neither form.
-    """
+    """Location of the file and, in a tar, the member's name; InputError if `uri` has neither form."""
     member, separator, file = uri.rpartition(_SEPARATOR)
     in_tar = bool(separator) and member.startswith(_TAR)
     match = _URL.fullmatch(file)
@@ -143,10 +129,7 @@ def _is_file(protocol: str, path: str) -> bool:
 def inner_path(path: str) -> str:
     """Normal form of a path inside a root (no ``.``, no doubled slash).
 
-    Raises
-    ------
-    InputError
-        If it is empty, absolute, has a ``..`` or a NUL character.
+    InputError if it is empty, absolute, has a ``..`` or a NUL character.
     """
     if not path.strip():
         raise InputError("the path is empty")

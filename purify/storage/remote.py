@@ -54,12 +54,8 @@ def cache_path(kind: str, url: Url) -> Path:
 def explained(url: Url) -> Iterator[None]:
     """Turn errors of a store's client about `url` into actionable ones.
 
-    Raises
-    ------
-    InputError
-        If nothing is there, access is denied, or credentials or the store's package are missing.
-    PurifyError
-        If the store can't be reached or fails.
+    InputError if nothing is there, access is denied, or credentials or the store's package are missing; PurifyError if
+    the store can't be reached or fails.
     """
     try:
         yield
@@ -101,10 +97,7 @@ def exists(url: Url) -> bool:
 def list_files(url: Url) -> dict[str, str]:
     """Relative names of all files below a folder -> their versions; empty for a missing folder.
 
-    Raises
-    ------
-    InputError
-        If a name has a part that is impossible in a path (empty, ``.`` or ``..``).
+    InputError if a name has a part that is impossible in a path (empty, ``.`` or ``..``).
     """
     store, path = _open_store(url)
     with explained(url):
@@ -128,24 +121,19 @@ def list_folder(url: Url) -> dict[str, str]:
 def read_range(url: Url, offset: int, size: int) -> bytes:
     """Return `size` bytes from `offset` on, fewer at the end of the file; thread safe.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the file is gone; all other errors are those of `explained`.
+    FileNotFoundError if the file is gone; all other errors are those of `explained`.
     """
     store, path = _open_store(url)
     with explained(url):
         try:
             return cast(bytes, store.cat_file(path, start=offset, end=offset + size))
         except FileNotFoundError:
-            gone = True
+            pass
         except OSError:
             if _info(url)["size"] > offset:
                 raise
-            gone = False  # stores refuse ranges that begin at the end of the file
-    if gone:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(url))
-    return b""
+            return b""  # stores refuse ranges that begin at the end of the file
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(url))
 
 
 @contextmanager

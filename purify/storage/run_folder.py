@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from purify.errors import InputError
 from purify.storage.files import read_json, write_json
@@ -20,18 +20,13 @@ LOCK = ".lock"
 
 
 class _Place:
-    """A path inside a folder dataclass, by its relative name."""
+    """Path of a file or folder, relative to the root of its owner."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, folder: _Folder, _owner: type) -> Path:
+    def __get__(self, folder: RoundFolder | RunFolder, owner: type) -> Path:
         return folder.root / self._name
-
-
-class _Folder(Protocol):
-    @property
-    def root(self) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -53,15 +48,7 @@ class RoundFolder:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run.
-
-    Attributes
-    ----------
-    root
-        The working folder.
-    url
-        Destination of each finished stage, for a run on a store.
-    """
+    """Paths of one run: worked in at `root`, its finished stages published at `url` if it belongs on a store."""
 
     root: Path
     url: Url | None = None
@@ -147,16 +134,8 @@ class RunFolder:
         """Hold the run for this process; the kernel frees it when the process dies.
 
         A run that began in here, and whose input is refused before it has a manifest, leaves no folder behind.
-
-        Parameters
-        ----------
-        when_busy
-            Told that another process holds it, before waiting for that one to end; None: don't wait.
-
-        Raises
-        ------
-        InputError
-            If another process is at work in this folder, and `when_busy` is None.
+        `when_busy` is told that another process holds the run, before waiting for that one to end; without it, that
+        is an InputError.
         """
         with self._held(when_busy):
             fresh = not any(path.name != LOCK for path in self.root.iterdir())
@@ -186,10 +165,7 @@ class RunFolder:
                 return
 
     def _withdraw(self) -> None:
-        """Remove the entry of a run that was refused before it had a manifest, to be called by the lock's holder.
-
-        Only ``run.json`` and the lock file, which the holder itself has written, and the folder if it is empty then.
-        """
+        """Remove the holder's own files of a run that was refused before it had a manifest, and the empty folder."""
         if self.manifest.exists():
             return
         for path in (self.info, self.root / LOCK):
@@ -201,10 +177,8 @@ class RunFolder:
         """Merge `entries` into ``run.json`` (one level deep for mappings)."""
         info = read_json(self.info) if self.info.exists() else {}
         for key, value in entries.items():
-            if isinstance(value, Mapping) and isinstance(info.get(key), dict):
-                info[key] = {**info[key], **value}
-            else:
-                info[key] = value
+            mergeable = isinstance(value, Mapping) and isinstance(info.get(key), dict)
+            info[key] = {**info[key], **value} if mergeable else value
         write_json(self.info, info)
 
 

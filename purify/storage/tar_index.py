@@ -36,42 +36,31 @@ _KINDS = {
 }
 
 #: Schema of the cached index of a remote tar; names are bytes, since not all are UTF-8.
-_KEPT = pa.schema(
-    [
-        pa.field("name", pa.binary(), nullable=False),
-        pa.field("offset", pa.int64()),
-        pa.field("size", pa.int64()),
-        pa.field("refused", pa.string()),
-    ]
-)
+_KEPT = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64(), "refused": pa.string()})
 
 
 @dataclass(frozen=True)
 class TarIndex:
-    """Members of a tar by normalized name, in the order of the archive.
+    """Members of a tar by normalized name, in the order of the archive."""
 
-    Attributes
-    ----------
-    members
-        Name -> (offset, size) in bytes of a plain file.
-    refused
-        Name -> kind, for links, devices and the like, which are never followed.
-    """
-
+    #: Name -> (offset, size) in bytes of a plain file.
     members: Mapping[str, tuple[int, int]]
+    #: Name -> kind, for links, devices and the like, which are never followed.
     refused: Mapping[str, str]
+
+    def position(self, archive: Location, member: str) -> tuple[int, int]:
+        """Offset and size of a member of `archive`; InputError if it lacks it."""
+        if member not in self.members:
+            raise InputError(f"{archive}: holds no file {as_text(member)}")
+        return self.members[member]
 
 
 def index_tar(place: Location) -> TarIndex:
     """Read the headers of a tar; an unchanged archive is not read again.
 
     The index of a tar on a store is also cached: headers between small images lie so close that reading them means
-    reading the whole archive.
-
-    Raises
-    ------
-    InputError
-        If it is unreadable, compressed or damaged, or has names that are there twice or leave the archive.
+    reading the whole archive. InputError if the archive is unreadable, compressed or damaged, or has names that are
+    there twice or leave it.
     """
     if isinstance(place, Url):
         return _remote_index(place, remote.version(place))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -13,30 +12,22 @@ from purify.tables.decisions import check_decisions
 from purify.tables.manifest import ok_rows
 from purify.tables.reviews import override_verdicts
 from purify.tables.schema import CLEANED, LABELS, REMOVED, Decision
-from purify.tables.user_tables import first_row
+from purify.tables.user_tables import first_repeated, first_row
 
 _KEPT = pa.array([Decision.KEEP.value, Decision.RELABEL.value])
 
 
 @dataclass(frozen=True)
 class Purified:
-    """The split of a manifest: each ``ok`` row is in `cleaned` or in `removed`, in the manifest's order.
+    """The split of a manifest: each ``ok`` row is in `cleaned` or in `removed`, in the manifest's order."""
 
-    Attributes
-    ----------
-    cleaned
-        Schema `CLEANED`: ``label`` is the final one, ``given_label`` that of the manifest, ``label_id`` the index of
-        ``label`` among the sorted final labels.
-    removed
-        Schema `REMOVED`: dropped rows and rows for review, with the evidence of their verdicts.
-    labels
-        Schema `LABELS`, sorted: every given or final label with its number of given ok images (``n``) and of final
-        images (``n_kept``). ``new_label`` is the label itself; it and ``label_id`` are null for a label without final
-        images.
-    """
-
+    #: Schema `CLEANED`: ``label`` is the final one, ``given_label`` that of the manifest, ``label_id`` the index of
+    #: ``label`` among the sorted final labels.
     cleaned: pa.Table
+    #: Schema `REMOVED`: dropped rows and rows for review, with the evidence of their verdicts.
     removed: pa.Table
+    #: Schema `LABELS`, sorted: every given or final label with its number of given ok images (``n``) and of final
+    #: images (``n_kept``). ``new_label`` is the label itself; it and ``label_id`` are null without final images.
     labels: pa.Table
 
 
@@ -44,12 +35,8 @@ def apply_verdicts(manifest: pa.Table, verdicts: pa.Table, reviews: pa.Table | N
     """Split `manifest` (schema `MANIFEST`) by `verdicts` (schema `VERDICTS`, one for each ok row, any order).
 
     A review (schema `REVIEWS`) overrides the verdict on its sample; reviews of other samples have no effect.
-
-    Raises
-    ------
-    InputError
-        If a verdict is missing, duplicated, on a row that is not ok, or on another label; or if a verdict or a review
-        is invalid.
+    InputError if a verdict is missing, duplicated, on a row that is not ok, or on another label; or if a verdict or a
+    review is invalid.
     """
     rows = ok_rows(manifest)
     verdicts = _aligned(rows, verdicts)
@@ -65,7 +52,7 @@ def apply_verdicts(manifest: pa.Table, verdicts: pa.Table, reviews: pa.Table | N
     return Purified(
         cleaned=_table(cleaned, {"label": final, "label_id": label_id, "given_label": cleaned["label"]}, CLEANED),
         removed=_removed(rows, verdicts, pc.invert(kept)),
-        labels=_labels(_given_labels(manifest), rows["label"], final, names),
+        labels=_labels(manifest["label"], rows["label"], final, names),
     )
 
 
@@ -85,8 +72,7 @@ def judged_rows(manifest: pa.Table, verdicts: pa.Table) -> pa.Table:
 def _aligned(rows: pa.Table, verdicts: pa.Table) -> pa.Table:
     """The verdicts in the order of the rows."""
     ids, judged = rows["sample_id"].combine_chunks(), verdicts["sample_id"].combine_chunks()
-    if len(judged.unique()) < len(judged):
-        twice = next(sample_id for sample_id, n in Counter(judged.to_pylist()).items() if n > 1)
+    if (twice := first_repeated(judged)) is not None:
         raise InputError(f"verdicts: {twice} is judged twice; leave one of the rows out")
     if row := first_row(pc.invert(pc.is_in(judged, ids))):
         raise InputError(
@@ -112,10 +98,10 @@ def _removed(rows: pa.Table, verdicts: pa.Table, gone: pa.ChunkedArray) -> pa.Ta
     return _table(rows.filter(gone), evidence, REMOVED)
 
 
-def _labels(given: list[str], of_ok: pa.ChunkedArray, final: pa.ChunkedArray, names: list[str]) -> pa.Table:
+def _labels(given: pa.ChunkedArray, of_ok: pa.ChunkedArray, final: pa.ChunkedArray, names: list[str]) -> pa.Table:
     n, n_kept = _counts(of_ok), _counts(final)
     label_id = {name: index for index, name in enumerate(names)}
-    labels = sorted({*given, *names})
+    labels = sorted(filter(None, {*given.unique().to_pylist(), *names}))  # images without a label have an empty one
     return pa.table(
         {
             "label": labels,
@@ -126,11 +112,6 @@ def _labels(given: list[str], of_ok: pa.ChunkedArray, final: pa.ChunkedArray, na
         },
         schema=LABELS,
     )
-
-
-def _given_labels(manifest: pa.Table) -> list[str]:
-    """The labels of a manifest; images without one have the empty label."""
-    return [label for label in manifest["label"].unique().to_pylist() if label]
 
 
 def _counts(labels: pa.ChunkedArray) -> dict[str, int]:

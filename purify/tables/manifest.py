@@ -27,11 +27,8 @@ def is_ok(manifest: pa.Table) -> pa.ChunkedArray:
 def load_manifest(path: Location) -> pa.Table:
     """A manifest file, or a user's table of ``path,label`` as a manifest (all rows ok, no uri).
 
-    Raises
-    ------
-    InputError
-        If the file is missing or damaged, lacks a column, or has an unknown status, an id twice, or an ok row with an
-        empty label; the message names the row.
+    InputError, which names the row, if the file is missing or damaged, lacks a column, or has an unknown status, an id
+    twice, or an ok row with an empty label.
     """
     further = _further_columns(path)
     samples = read_samples(path, optional=("true_label",), empty_labels=bool(further))
@@ -51,12 +48,8 @@ def load_manifest(path: Location) -> pa.Table:
 def load_truth(path: Location) -> pa.Table:
     """``sample_id`` and ``true_label`` (null: not known; empty: belongs to no class) of a table of samples.
 
-    A benchmark's ``kind`` of noise is read too, if there is one.
-
-    Raises
-    ------
-    InputError
-        As `load_manifest`; the column ``true_label`` is required, ``label`` is not.
+    A benchmark's ``kind`` of noise is read too, if there is one. InputError as by `load_manifest`; the column
+    ``true_label`` is required, ``label`` is not.
     """
     return read_samples(path, required=("true_label",), optional=("kind",))
 

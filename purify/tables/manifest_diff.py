@@ -15,21 +15,15 @@ _CONTENT = ("label", "sha256", "status")
 
 @dataclass(frozen=True)
 class Changes:
-    """Numbers of samples of a manifest that differ from an earlier one.
+    """Numbers of samples of a manifest that differ from an earlier one."""
 
-    Attributes
-    ----------
-    new, gone
-        Ids of only the later, or only the earlier one.
-    changed
-        Common ids with other bytes, another label or another status.
-    lost
-        Ids of images that were usable and are gone or unusable.
-    """
-
+    #: Ids of only the later one.
     new: int
+    #: Common ids with other bytes, another label or another status.
     changed: int
+    #: Ids of only the earlier one.
     gone: int
+    #: Ids of images that were usable and are gone or unusable.
     lost: int
 
     @property
@@ -73,17 +67,16 @@ def changed_share(before: pa.Table, after: pa.Table) -> float:
 
 def still_there(rows: pa.Table, manifest: pa.Table) -> bool:
     """Whether the images of all `rows` are unchanged in place and bytes."""
-    places = [pc.binary_join_element_wise(*_texts(table, "uri", "sha256"), "\n") for table in (rows, manifest)]
-    return _count(pc.invert(pc.is_in(places[0], places[1].combine_chunks()))) == 0
+    here, there = (
+        pc.binary_join_element_wise(*(pc.fill_null(table[name], "") for name in ("uri", "sha256")), "\n")
+        for table in (rows, manifest)
+    )
+    return _count(pc.invert(pc.is_in(here, there.combine_chunks()))) == 0
 
 
 def _content_keys(table: pa.Table) -> pa.ChunkedArray:
     content = pc.coalesce(table["sha256"], table["sample_id"])
     return pc.binary_join_element_wise(content, table["label"], "\n").combine_chunks()
-
-
-def _texts(table: pa.Table, *names: str) -> list[pa.ChunkedArray]:
-    return [pc.fill_null(table[name], "") for name in names]
 
 
 def _count(mask: pa.Array | pa.ChunkedArray) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from purify.errors import InputError
 from purify.storage.files import local_file, open_parquet, read_columns, readable, require_columns
 from purify.storage.locations import Location
+from purify.tables.user_tables import csv_rows
 
 _COLUMNS = ("a", "b", "same")
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -50,17 +50,9 @@ def _read_parquet(path: Location) -> list[dict[str, Any]]:
 
 
 def _read_csv(path: Location) -> list[dict[str, Any]]:
-    with readable(path), local_file(path).open(encoding="utf-8-sig", newline="") as stream:
-        try:
-            lines = csv.reader(stream, strict=True)
-            header = next(lines, [])
-            require_columns(path, header, _COLUMNS)
-            rows = [row for row in lines if row]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a CSV file in UTF-8, or a damaged one: {error}") from error
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-            raise InputError(f"{path}: row {number} has {len(row)} values, expected {len(header)}")
+    rows = csv_rows(path)
+    header = next(rows)
+    require_columns(path, header, _COLUMNS)
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 

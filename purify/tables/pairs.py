@@ -18,34 +18,22 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Pairs:
-    """P pairs of images, by their names in the image roots.
+    """P pairs of images `a` and `b`, by their names in the image roots."""
 
-    Attributes
-    ----------
-    file
-        Name of the file that lists them.
-    a, b
-        Names.
-    person_a, person_b
-        Person of each side: the name of the image's folder, None without one.
-    same
-        bool[P]
-    fold
-        int64[P]; each fold is measured at the threshold of the others.
-    given
-        Number of pairs in the file.
-    missing
-        Number of pairs without both images in the roots.
-    """
-
+    #: Name of the file that lists them.
     file: str
     a: tuple[str, ...]
     b: tuple[str, ...]
+    #: Person of each side: the name of the image's folder, None without one.
     person_a: tuple[str | None, ...]
     person_b: tuple[str | None, ...]
+    #: bool[P]
     same: npt.NDArray[np.bool_]
+    #: int64[P]; each fold is measured at the threshold of the others.
     fold: npt.NDArray[np.int64]
+    #: Number of pairs in the file.
     given: int
+    #: Number of pairs without both images in the roots.
     missing: int
 
     def take(self, mask: npt.NDArray[np.bool_]) -> Pairs:
@@ -72,21 +60,10 @@ def read_pairs(path: Location, names: Iterable[str], *, prefix: str | None = Non
     Pairs without folds get ten, each a tenth of the same and of the different pairs, in the file's order; for
     the field's own files (ten blocks, half of each same) these are the blocks.
 
-    Parameters
-    ----------
-    path
-        The file.
-    names
-        All image names in the image roots.
-    prefix
-        LFW's form: the folder of the people's folders in the roots, ``""`` for the roots themselves;
-        None: the folder with the most pairs.
-
-    Raises
-    ------
-    InputError
-        Naming the line or row, if the file is malformed; if its images are in no root, or their folder is ambiguous;
-        if the pairs are all of one kind.
+    `names` are those of all images in the image roots. In LFW's form, `prefix` is the folder of the people's folders
+    in the roots, ``""`` for the roots themselves; None: the folder with the most pairs. InputError, naming the line or
+    row, if the file is malformed; if its images are in no root, or their folder is ambiguous; if the pairs are all of
+    one kind.
     """
     known = set(names)
     listed = read_pair_list(path, known, prefix=prefix)

@@ -31,12 +31,8 @@ def read_reviews(path: Location) -> pa.Table:
     """Read a table of reviews (schema `REVIEWS`), oldest first.
 
     Required are ``sample_id`` and ``decision``, and ``new_label`` for a relabel. Times without a zone are taken as
-    UTC; reviews without a time count as the oldest.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, another of the project's tables, or has an invalid review.
+    UTC; reviews without a time count as the oldest. InputError if the file is missing, damaged, another of the
+    project's tables, or has an invalid review.
     """
     with open_parquet(path) as file:
         require_kind(path, file.schema_arrow, REVIEWS)
@@ -84,12 +80,7 @@ def merge_reviews(*histories: pa.Table) -> pa.Table:
 def override_verdicts(verdicts: pa.Table, reviews: pa.Table) -> pa.Table:
     """`verdicts` (schema `VERDICTS`) with ``decision``, ``new_label`` and ``reason`` of their samples' reviews.
 
-    Reviews of other samples have no effect.
-
-    Raises
-    ------
-    InputError
-        If a review is invalid.
+    Reviews of other samples have no effect. InputError if a review is invalid.
     """
     check_decisions("reviews", reviews)
     latest = latest_reviews(reviews)

@@ -97,6 +97,7 @@ _VERDICT_FIELDS = [
 
 MANIFEST = _schema("manifest", _MANIFEST_FIELDS)
 VERDICTS = _schema("verdicts", _VERDICT_FIELDS)
+_MERGE = pa.struct({"label": pa.string(), "angle": pa.float32(), "evidence_ids": pa.list_(pa.string())})
 CLASS_REPORT = _schema(
     "class_report",
     [
@@ -107,18 +108,7 @@ CLASS_REPORT = _schema(
         pa.field("noise_rate", pa.float32()),
         pa.field("flag", pa.string(), nullable=False),
         pa.field("split", pa.list_(pa.list_(pa.string()))),
-        pa.field(
-            "merge_with",
-            pa.list_(
-                pa.struct(
-                    [
-                        pa.field("label", pa.string()),
-                        pa.field("angle", pa.float32()),
-                        pa.field("evidence_ids", pa.list_(pa.string())),
-                    ]
-                )
-            ),
-        ),
+        pa.field("merge_with", pa.list_(_MERGE)),
     ],
 )
 #: Facts about each file of a source and its stamp at the time (`purify.ingest.inspection`).
@@ -127,8 +117,11 @@ INSPECTIONS = _schema(
     [
         pa.field("uri", pa.string()),
         pa.field("stamp", pa.string()),
-        *(field for field in _MANIFEST_FIELDS if field.name in ("width", "height", "sha256")),
-        *(field for field in _MANIFEST_FIELDS if field.name.startswith("status")),
+        *(
+            field
+            for field in _MANIFEST_FIELDS
+            if field.name in ("width", "height", "sha256", "status", "status_reason")
+        ),
     ],
 )
 CLEANED = _schema(
@@ -139,21 +132,18 @@ CLEANED = _schema(
         pa.field("given_label", pa.string(), nullable=False),
     ],
 )
-_EVIDENCE_FIELDS = [f for f in _VERDICT_FIELDS if f.name not in ("sample_id", "label")]
+_SAMPLE_FIELDS, _EVIDENCE_FIELDS = _VERDICT_FIELDS[:2], _VERDICT_FIELDS[2:]
 REMOVED = _schema("removed", [*_MANIFEST_FIELDS, *_EVIDENCE_FIELDS])
+#: Verdicts of the round before (``decision_before`` and so on) and of this one.
 CHANGES = _schema(
     "changes",
     [
-        pa.field("sample_id", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("decision_before", pa.string(), nullable=False),
-        pa.field("decision", pa.string(), nullable=False),
-        pa.field("new_label_before", pa.string()),
-        pa.field("new_label", pa.string()),
-        pa.field("p_clean_before", pa.float32()),
-        pa.field("p_clean", pa.float32()),
-        pa.field("reason_before", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
+        *_SAMPLE_FIELDS,
+        *(
+            field.with_name(name)
+            for field in map(VERDICTS.field, ("decision", "new_label", "p_clean", "reason"))
+            for name in (f"{field.name}_before", field.name)
+        ),
     ],
 )
 #: Decisions of people, oldest first; the last row of a sample is the one in force.

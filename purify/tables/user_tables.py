@@ -17,28 +17,20 @@ _SAMPLE_TABLES = ("manifest/", "cleaned/")
 
 
 def read_samples(
-    path: Location,
-    *,
-    required: Sequence[str] = ("label",),
-    optional: Sequence[str] = (),
-    empty_labels: bool = False,
+    path: Location, *, required: Sequence[str] = ("label",), optional: Sequence[str] = (), empty_labels: bool = False
 ) -> pa.Table:
     """Read a table of samples: ``sample_id``, the `required` columns, and the present ones of `optional`.
 
     ``sample_id`` is the column of that name, else ``path``. Text stays exactly as in the file, without special words
-    such as NA and without trimming. A Parquet column of integers is read as their digits.
+    such as NA and without trimming. A Parquet column of integers is read as their digits. With `empty_labels`, labels
+    may be empty: a manifest also lists images without one.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, of another kind, empty, lacks a column, has an empty label or id
-        (white space alone counts as empty), or an id twice. Rows are numbered from 1 without the header.
-        With `empty_labels`, labels may be empty: a manifest also lists images without one.
+    InputError if the file is missing, damaged, of another kind, empty, lacks a column, has an empty label or id (white
+    space alone counts as empty), or an id twice. Rows are numbered from 1 without the header.
     """
-    reader = _reader_of(path)
-    if reader is None:
+    if not is_table(path):
         raise InputError(f"{path}: unknown kind of table; expected one of {', '.join(TABLE_READERS)}")
-    table = reader(path, required, optional)
+    table = TABLE_READERS[path.suffix.lower()](path, required, optional)
     if not len(table):
         raise InputError(f"{path}: the table has no rows")
     _check_ids(path, table["sample_id"])
@@ -49,13 +41,20 @@ def read_samples(
 
 def is_table(path: Location) -> bool:
     """Whether a file is a table by its suffix."""
-    return _reader_of(path) is not None
+    return path.suffix.lower() in TABLE_READERS
 
 
 def first_row(mask: pa.ChunkedArray) -> int | None:
     """1-based row of the first true value; nulls are false."""
     index = pc.index(mask, pa.scalar(True)).as_py()
     return None if index < 0 else int(index) + 1
+
+
+def first_repeated(ids: pa.Array | pa.ChunkedArray) -> str | None:
+    """The first value that occurs twice, if any."""
+    counts = ids.value_counts()
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    return repeated[0].as_py() if len(repeated) else None
 
 
 def require_filled(path: Location, column: pa.ChunkedArray, name: str, remedy: str) -> None:
@@ -76,29 +75,31 @@ def _read_parquet(path: Location, required: Sequence[str], optional: Sequence[st
 
 
 def _read_csv(path: Location, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
+    rows = csv_rows(path)
+    header = next(rows)
+    columns = _choose(path, header, required, optional)
+    positions = [header.index(column) for column in columns.values()]
+    values: list[list[str]] = [[] for _ in columns]
+    for row in rows:
+        for position, column in zip(positions, values, strict=True):
+            column.append(row[position])
+    return pa.table([pa.array(column, pa.string()) for column in values], names=list(columns))
+
+
+def csv_rows(path: Location) -> Iterator[list[str]]:
+    """Yield the header of a CSV file in UTF-8, then its rows, as long as the header; empty lines are skipped."""
     with readable(path), local_file(path).open(encoding="utf-8-sig", newline="") as stream:
         try:
-            rows = csv.reader(stream, strict=True)
-            header = next(rows, [])
-            columns = _choose(path, header, required, optional)
-            positions = {name: header.index(column) for name, column in columns.items()}
-            values = _csv_columns(path, rows, positions, width=len(header))
+            lines = csv.reader(stream, strict=True)
+            yield (header := next(lines, []))
+            for number, row in enumerate(filter(None, lines), start=1):
+                if len(row) != len(header):
+                    raise InputError(
+                        f"{path}: row {number} has {len(row)} values, expected {len(header)}; quote values with commas"
+                    )
+                yield row
         except (csv.Error, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a CSV file in UTF-8, or a damaged one: {error}") from error
-    return pa.table({name: pa.chunked_array([pa.array(v, pa.string())]) for name, v in values.items()})
-
-
-def _csv_columns(
-    path: Location, rows: Iterator[list[str]], positions: Mapping[str, int], *, width: int
-) -> dict[str, list[str]]:
-    values: dict[str, list[str]] = {name: [] for name in positions}
-    filled = (row for row in rows if row)
-    for number, row in enumerate(filled, start=1):
-        if len(row) != width:
-            raise InputError(f"{path}: row {number} has {len(row)} values, expected {width}; quote values with commas")
-        for name, position in positions.items():
-            values[name].append(row[position])
-    return values
 
 
 #: Suffix -> reader.
@@ -106,10 +107,6 @@ TABLE_READERS: Mapping[str, Callable[[Location, Sequence[str], Sequence[str]], p
     ".parquet": _read_parquet,
     ".csv": _read_csv,
 }
-
-
-def _reader_of(path: Location) -> Callable[[Location, Sequence[str], Sequence[str]], pa.Table] | None:
-    return TABLE_READERS.get(path.suffix.lower())
 
 
 def _choose(path: Location, present: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
@@ -138,6 +135,5 @@ def _check_ids(path: Location, ids: pa.ChunkedArray) -> None:
         return
     first: dict[str, int] = {}
     for row, sample_id in enumerate(ids.to_pylist(), start=1):
-        if sample_id in first:
-            raise InputError(f"{path}: row {row}: {sample_id} is in row {first[sample_id]} already; leave one out")
-        first[sample_id] = row
+        if (before := first.setdefault(sample_id, row)) != row:
+            raise InputError(f"{path}: row {row}: {sample_id} is in row {before} already; leave one out")
