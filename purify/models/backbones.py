@@ -20,10 +20,7 @@ BACKBONES = (*IRESNETS, "mobilefacenet")
 def build_backbone(name: str, *, embedding_dim: int, input_size: int) -> nn.Module:
     """Module ``images[N, 3, S, S]`` in [-1, 1] -> ``embeddings[N, D]``, with fresh weights.
 
-    Raises
-    ------
-    InputError
-        If there is no backbone of that name.
+    Raises InputError if there is no backbone of that name.
     """
     if name == "mobilefacenet":
         return MobileFaceNet(embedding_dim=embedding_dim, input_size=input_size)
@@ -33,13 +30,7 @@ def build_backbone(name: str, *, embedding_dim: int, input_size: int) -> nn.Modu
 
 
 def backbone_layout(name: str, *, embedding_dim: int, input_size: int) -> dict[str, Tensor]:
-    """State dict of a backbone as meta tensors: names and shapes without memory.
-
-    Raises
-    ------
-    InputError
-        If there is no backbone of that name.
-    """
+    """State dict of `build_backbone` as meta tensors: names and shapes without memory."""
     with torch.device("meta"):
         return build_backbone(name, embedding_dim=embedding_dim, input_size=input_size).state_dict()
 

@@ -22,31 +22,15 @@ from purify.storage.files import atomic_path
 FILE_NAME = "model.safetensors"
 FORMAT = 1
 _KEY = "purify.checkpoint"
+_PREPROCESSING = {"color": "RGB", "mean": 127.5, "std": 127.5, "resize": "bilinear-antialias"}
 _NAMED = 3
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model.
+    """A trained model: arguments and state dict of its backbone, and its head at the end of training.
 
-    Attributes
-    ----------
-    backbone_name, embedding_dim, input_size
-        Arguments of `purify.models.backbones.build_backbone`.
-    labels
-        Class names, in the order of the head's rows.
-    scale, margin
-        Of the head, at the end of training.
-    subcenters
-        K.
-    preprocessing
-        From pixels to input.
-    backbone_state
-        State dict.
-    head_weight
-        [C, K, D], not normalized.
-    extra
-        JSON values.
+    ``head_weight[C, K, D]`` is not normalized; its rows have the order of `labels`. `extra` holds JSON values.
     """
 
     backbone_name: str
@@ -81,7 +65,7 @@ class Checkpoint:
             scale=head.scale,
             margin=head.margin,
             subcenters=head.subcenters,
-            preprocessing=preprocessing(input_size),
+            preprocessing=_PREPROCESSING | {"size": input_size},
             backbone_state={name: _plain(tensor) for name, tensor in backbone.state_dict().items()},
             head_weight=_plain(head.weight),
             extra=extra,
@@ -91,20 +75,8 @@ class Checkpoint:
         """Backbone and head with these weights."""
         backbone = build_backbone(self.backbone_name, embedding_dim=self.embedding_dim, input_size=self.input_size)
         backbone.load_state_dict(self.backbone_state)
-        head = SubcenterHead(
-            len(self.labels),
-            self.embedding_dim,
-            subcenters=self.subcenters,
-            scale=self.scale,
-            margin=self.margin,
-        )
-        head.weight = nn.Parameter(self.head_weight.clone())
-        return backbone, head
-
-
-def preprocessing(input_size: int) -> dict[str, Any]:
-    """Preprocessing that the backbones of this package expect."""
-    return {"color": "RGB", "mean": 127.5, "std": 127.5, "size": input_size, "resize": "bilinear-antialias"}
+        head = SubcenterHead(0, self.embedding_dim, scale=self.scale, margin=self.margin)
+        return backbone, head.with_rows(self.head_weight.clone())
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -142,13 +114,7 @@ def _header(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read a checkpoint folder.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none, or it is damaged, or not written by this package.
-    """
+    """Read a checkpoint folder; CheckpointError if there is none, or it is damaged, or not written by this package."""
     path = folder / FILE_NAME
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; give the folder that training wrote")
@@ -207,10 +173,7 @@ def _check_agreement(checkpoint: Checkpoint) -> None:
 def restrict_labels(checkpoint: Checkpoint, labels: Iterable[str], *, manifest: str) -> Checkpoint:
     """The checkpoint with the centers of these labels only: no sample may be assigned to a label that has left.
 
-    Raises
-    ------
-    CheckpointError
-        If it was not trained on all of them; the message names some.
+    Raises CheckpointError if it was not trained on all of them; the message names some.
     """
     wanted = set(labels)
     missing = sorted(wanted.difference(checkpoint.labels))

@@ -53,26 +53,13 @@ class Margin:
 class SubcenterHead(nn.Module):
     """``embeddings[N, D]``, ``labels[N]`` -> ``logits[N, C]``.
 
-    Parameters
-    ----------
-    classes, dim, subcenters
-        C, D and K; K = 1 is plain ArcFace (or CosFace).
-    scale
-        s, the factor of the cosines.
-    margin
-        On the true class. `scale` and `margin` may be set between steps.
-    negative_filter
-        Other classes with a larger cosine are excluded from the softmax: an image so near to a class may belong to it,
-        under a wrong label. None: all compete.
-    generator
-        Of the initial weights.
+    `classes`, `subcenters` and `dim` are C, K and D, the shape of the parameter `weight`, whose rows are normalized
+    when used; K = 1 is plain ArcFace (or CosFace). A head may hold a shard of the classes
+    (`purify.models.process_group`); labels of other shards are then -1. `scale`, the factor of the cosines, and
+    `margin` may be set between steps.
 
-    A head may hold a shard of the classes (`purify.models.process_group`); labels of other shards are then -1.
-
-    Attributes
-    ----------
-    weight
-        Parameter [C, K, D]; its rows are normalized when used.
+    Other classes with a cosine above `negative_filter` are excluded from the softmax: an image so near to a class may
+    belong to it, under a wrong label. None: all compete.
     """
 
     def __init__(
@@ -118,30 +105,15 @@ class SubcenterHead(nn.Module):
 
     def with_rows(self, rows: Tensor) -> SubcenterHead:
         """A head with the same settings, and ``rows[S, K, D]`` as its weight."""
-        head = SubcenterHead(
-            0,  # draws no weights, which are replaced at once
-            self.weight.shape[2],
-            scale=self.scale,
-            margin=self.margin,
-            negative_filter=self.negative_filter,
-        )
-        head.weight = nn.Parameter(rows)
+        head = SubcenterHead(0, self.weight.shape[2], scale=self.scale, margin=self.margin)
+        head.negative_filter, head.weight = self.negative_filter, nn.Parameter(rows)
         return head
 
     def grow(self, noise: Tensor, *, spread: float) -> None:
         """Grow from one center a class to K: the center itself, and perturbed copies of it.
 
-        Each copy is the unit center plus `spread` times a random unit vector, with the norm of the old row.
-
-        Parameters
-        ----------
-        noise
-            [C, K - 1, D]; its rows are normalized.
-
-        Raises
-        ------
-        ValueError
-            If the head has more than one center a class already.
+        Each copy is the unit center plus `spread` times a row of ``noise[C, K - 1, D]`` at unit length, with the norm
+        of the old row. Raises ValueError if the head has more than one center a class already.
         """
         if self.subcenters != 1:
             raise ValueError(f"a head grows from one center a class, not from {self.subcenters}")

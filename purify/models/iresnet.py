@@ -61,26 +61,14 @@ class IBasicBlock(nn.Module):
 
 
 class IResNet(nn.Module):
-    """``images[N, 3, S, S]`` in [-1, 1] -> ``embeddings[N, D]``, not normalized.
-
-    Parameters
-    ----------
-    spec
-        Channels and blocks.
-    embedding_dim
-        D.
-    input_size
-        S in pixels; 112 is customary.
-    dropout
-        Before the last layer.
-    """
+    """``images[N, 3, S, S]`` in [-1, 1] -> ``embeddings[N, D]``, not normalized; S = 112 is customary."""
 
     layer1: nn.Sequential
     layer2: nn.Sequential
     layer3: nn.Sequential
     layer4: nn.Sequential
 
-    def __init__(self, spec: IResNetSpec, *, embedding_dim: int, input_size: int, dropout: float = 0.0) -> None:
+    def __init__(self, spec: IResNetSpec, *, embedding_dim: int, input_size: int) -> None:
         super().__init__()
         width = spec.channels[0]
         side = -(-input_size // spec.reduction)
@@ -92,10 +80,8 @@ class IResNet(nn.Module):
             self.add_module(f"layer{stage}", _stage(inputs, channels, blocks))
             inputs = channels
         self.bn2 = nn.BatchNorm2d(inputs)
-        self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(inputs * side * side, embedding_dim)
         self.features = nn.BatchNorm1d(embedding_dim)
-        nn.init.ones_(self.features.weight)
         self.features.weight.requires_grad = False
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -105,7 +91,7 @@ class IResNet(nn.Module):
         """Under autocast the trunk runs in low precision, the last layer in float32."""
         x = self.prelu(self.bn1(self.conv1(images)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        x = self.dropout(torch.flatten(self.bn2(x), 1))
+        x = torch.flatten(self.bn2(x), 1)
         with torch.autocast(x.device.type, enabled=False):
             return self.features(self.fc(x.to(self.fc.weight.dtype)))
 

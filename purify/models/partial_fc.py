@@ -22,15 +22,7 @@ _MOMENTUM = "momentum_buffer"
 
 @dataclass(frozen=True)
 class ClassSample:
-    """Classes of a step.
-
-    Attributes
-    ----------
-    classes
-        int64[S], ascending, without repeats.
-    targets
-        int64[N]; index of each label in `classes`, -1 if it is absent.
-    """
+    """Classes of a step, int64[S] ascending, and each label's index among them, int64[N], -1 if it is absent."""
 
     classes: Tensor
     targets: Tensor
@@ -67,18 +59,10 @@ def sampled_head(
     rate: float,
     generator: torch.Generator,
 ) -> Iterator[tuple[SubcenterHead, Tensor]]:
-    """Head and targets of one step: `head` itself at rate 1, else a head of sampled classes.
+    """Head and targets of one step: `head` itself at rate 1, else a head of sampled classes (`sample_classes`).
 
-    Parameters
-    ----------
-    head, optimizer
-        Step the optimizer inside the context.
-    labels
-        int64[N] into all classes.
-    classes
-        The classes of `head`; targets of other labels are -1.
-    rate, generator
-        As in `sample_classes`; the generators of all ranks must be in the same state.
+    ``labels`` int64[N] point into all classes; targets of labels outside the `classes` of `head` are -1. The generators
+    of all ranks must be in the same state. Step the optimizer inside the context.
     """
     if rate == 1:
         yield head, classes.local(labels)
@@ -90,16 +74,9 @@ def sampled_head(
 
 @contextmanager
 def borrowed_rows(head: SubcenterHead, optimizer: torch.optim.SGD, classes: Tensor) -> Iterator[SubcenterHead]:
-    """A head of `classes` alone, which replaces `head` in the optimizer and is written back at the end.
+    """A head of ``classes`` int64[S] alone, which replaces `head` in `optimizer` and is written back at the end.
 
     Rows of other classes get no gradient and no weight decay, and keep their momentum.
-
-    Parameters
-    ----------
-    head, optimizer
-        `head.weight` is a parameter of `optimizer`.
-    classes
-        int64[S], without repeats.
     """
     group = next(group for group in optimizer.param_groups if any(p is head.weight for p in group["params"]))
     part = head.with_rows(head.weight.detach().index_select(0, classes))

@@ -68,8 +68,6 @@ class Ranks:
 
     def gather_rows(self, rows: Tensor, total: int) -> Tensor:
         """The ranks' shards of `total` rows -> all rows, in order, on every rank."""
-        if self.size == 1:
-            return rows
         padded = rows.new_zeros(-(-total // self.size), *rows.shape[1:])
         padded[: len(rows)] = rows
         stacked = self.all_gather(padded)

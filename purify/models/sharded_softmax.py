@@ -25,14 +25,8 @@ def gather_rows(rows: Tensor, total: int, ranks: Ranks) -> Tensor:
 def cross_entropy(logits: Tensor, targets: Tensor, ranks: Ranks = SINGLE_PROCESS) -> Tensor:
     """Mean cross-entropy of a batch, the same number on every rank.
 
-    Parameters
-    ----------
-    logits
-        [N, S] of this rank's S classes, possibly none; ``-inf`` excludes a class.
-    targets
-        int64[N] into this rank's classes; -1 where the true class is another rank's.
-    ranks
-        Holders of the other classes.
+    ``logits[N, S]`` are those of this rank's S classes, possibly none; ``-inf`` excludes a class. ``targets`` int64[N]
+    point into these classes; -1 where the true class is another rank's.
     """
     loss: Tensor = _CrossEntropy.apply(logits, targets, ranks)
     return loss

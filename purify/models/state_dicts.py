@@ -24,10 +24,7 @@ _EXPECTED = "a .safetensors file or a .pth state dict of tensors is expected"
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Names to tensors of a ``.safetensors`` (our checkpoints included) or ``.pth`` file, without wrapper prefixes.
 
-    Raises
-    ------
-    InputError
-        If the file can't be read, or holds more than tensors; no code inside it is ever executed.
+    Raises InputError if the file can't be read, or holds more than tensors; no code inside it is ever executed.
     """
     if not path.is_file():
         raise InputError(f"{path}: no file of that name; {_EXPECTED}")

@@ -65,14 +65,8 @@ class SubcenterArcFace(SubcenterHead):
         margin: float = 0.5,
         easy_margin: bool = False,
     ) -> None:
-        least = 0.0 if easy_margin else None
-        super().__init__(
-            num_classes,
-            embedding_dim,
-            subcenters=subcenters,
-            scale=scale,
-            margin=Margin(m2=margin, only_above=least),
-        )
+        margins = Margin(m2=margin, only_above=0.0 if easy_margin else None)
+        super().__init__(num_classes, embedding_dim, subcenters=subcenters, scale=scale, margin=margins)
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of ``embeddings[N, D]`` and ``labels[N]``."""

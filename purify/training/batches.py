@@ -11,7 +11,7 @@ from torch import Tensor
 
 from purify.config import ModelConfig, TrainConfig
 from purify.faces.augment import Augmentation, random_views
-from purify.images.loading import ImageLoader
+from purify.images.loading import ImageLoader, resolve_workers
 from purify.training.training_set import TrainingSet
 
 _MEGABYTE = 1 << 20
@@ -26,7 +26,6 @@ def view_batches(
     seed: int,
     first: int,
     device: torch.device,
-    workers: int,
 ) -> Generator[Tensor]:
     """``images[N, 3, S, S]`` of each batch of rows in `order`; the first of them is batch number `first`.
 
@@ -41,7 +40,7 @@ def view_batches(
         data.sample_ids,
         data.uris,
         size=model.input_size,
-        workers=workers,
+        workers=max(1, resolve_workers(config.workers) // config.processes),
         cache_bytes=config.cache_mb * _MEGABYTE // config.processes,
     )
     with loader:

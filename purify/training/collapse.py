@@ -36,10 +36,7 @@ def separation(cosines: Tensor, labels: Tensor, ranks: Ranks = SINGLE_PROCESS) -
 def check_not_collapsed(value: float, loss: float, *, epochs: int) -> None:
     """Refuse a training whose last epoch had a `separation` near chance.
 
-    Raises
-    ------
-    TrainingCollapsedError
-        With the measured values and remedies.
+    Raises TrainingCollapsedError with the measured values and remedies.
     """
     if value >= MIN_SEPARATION and loss == loss:  # noqa: PLR0124  (NaN is not equal to itself)
         return

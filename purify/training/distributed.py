@@ -36,13 +36,7 @@ def rank_device() -> torch.device:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[Ranks]:
-    """Join the ranks that the environment names, if any.
-
-    Raises
-    ------
-    RankLostError
-        If another rank ends before this one.
-    """
+    """Join the ranks that the environment names, if any; RankLostError if another rank ends before this one."""
     if not is_rank():
         yield SINGLE_PROCESS
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from purify.models.heads import SubcenterHead
 
@@ -12,40 +12,30 @@ class EmaWeights:
     """Exponential moving average of a backbone's parameters and buffers, and of a head's rows.
 
     In the first steps the decay is at most ``(1 + t) / (10 + t)``, or the mean would remember the random start.
-
-    Attributes
-    ----------
-    backbone
-        State dict.
-    head
-        [C, K, D].
     """
 
     def __init__(self, decay: float, backbone: nn.Module, head: SubcenterHead) -> None:
         self._decay = decay
         self.backbone = {name: tensor.detach().clone() for name, tensor in backbone.state_dict().items()}
-        self.head = head.weight.detach().clone()
+        self.restart_head(head)
 
     def restart_head(self, head: SubcenterHead) -> None:
         """Start the head's mean anew after growth: new rows have none."""
         self.head = head.weight.detach().clone()
 
+    @torch.no_grad()
     def update(self, backbone: nn.Module, head: SubcenterHead, *, step: int) -> None:
         """Move towards the weights after step number `step`, counted from 0."""
         weight = 1 - min(self._decay, (1 + step) / (10 + step))
         for name, tensor in backbone.state_dict().items():
-            _move(self.backbone[name], tensor, weight)
-        _move(self.head, head.weight.detach(), weight)
+            mean = self.backbone[name]
+            if mean.is_floating_point():
+                mean.lerp_(tensor, weight)
+            else:
+                mean.copy_(tensor)
+        self.head.lerp_(head.weight, weight)
 
     def copy_to(self, backbone: nn.Module, head: SubcenterHead) -> None:
         """Replace the weights by their means."""
         backbone.load_state_dict(self.backbone)
         head.weight = nn.Parameter(self.head)
-
-
-def _move(mean: Tensor, tensor: Tensor, weight: float) -> None:
-    with torch.no_grad():
-        if mean.is_floating_point():
-            mean.lerp_(tensor, weight)
-        else:
-            mean.copy_(tensor)

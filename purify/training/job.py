@@ -13,25 +13,11 @@ from purify.images.loading import resolve_workers
 
 @dataclass(frozen=True)
 class TrainJob:
-    """One training: the table to learn from, the folder of its checkpoint, and the recipe.
+    """One training: the `ok` rows of a table to learn from, the folder of its checkpoint, and the recipe.
 
-    Attributes
-    ----------
-    table
-        Parquet with ``sample_id``, ``uri``, ``label`` (and ``status``; only ``ok`` rows are used).
-    folder
-        Gets ``checkpoint/model.safetensors``.
-    model, train
-        Sections of the configuration.
-    subcenters
-        K.
-    seed
-        Of every draw.
-    threads
-        Compute threads of all its processes on this machine together.
-    fingerprint
-        The caller's hash of table, model, recipe, sub-centers and seed. Only a resume point with the same one is
-        continued; None: there is no resuming.
+    `model` and `train` are sections of the configuration, `subcenters` is K, and `threads` the compute threads of all
+    its processes on this machine together. `fingerprint` is the caller's hash of table, model, recipe, sub-centers and
+    seed: only a resume point with the same one is continued; None: there is no resuming.
     """
 
     table: str
@@ -45,13 +31,7 @@ class TrainJob:
 
     @classmethod
     def of(
-        cls,
-        config: PurifyConfig,
-        *,
-        table: Path,
-        folder: Path,
-        subcenters: int,
-        fingerprint: str | None = None,
+        cls, config: PurifyConfig, *, table: Path, folder: Path, subcenters: int, fingerprint: str | None = None
     ) -> Self:
         """The training that a configuration describes, with its share of this machine's cores."""
         return cls(

@@ -65,10 +65,7 @@ def run_job(job: TrainJob, progress: Progress = silent) -> None:
 
     A process that a cluster's launcher (torchrun) started as one of several ranks trains its own share here instead.
 
-    Raises
-    ------
-    PurifyError
-        A child's own error, or the report that it was killed. No child is running then.
+    Raises a child's own PurifyError, or one that reports that it was killed; no child is running then.
     """
     if is_rank():
         from purify.training.rank import train_rank

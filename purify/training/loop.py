@@ -10,13 +10,12 @@ import torch
 
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError
-from purify.images.loading import resolve_workers
 from purify.models.checkpoint import Checkpoint
-from purify.models.precision import default_device
 from purify.models.process_group import SINGLE_PROCESS, Ranks
 from purify.progress import Progress, silent
 from purify.training.batches import view_batches
 from purify.training.collapse import check_not_collapsed
+from purify.training.distributed import rank_device
 from purify.training.resume_file import ResumeFile
 from purify.training.resume_point import ResumeKeeper
 from purify.training.sampler import Sampler
@@ -35,8 +34,9 @@ def train(
     seed: int,
     resume: ResumeFile | None = None,
     progress: Progress = silent,
-) -> Checkpoint:
-    """Train a backbone and a head with `subcenters` centers a class, in this process alone.
+    ranks: Ranks = SINGLE_PROCESS,
+) -> Checkpoint | None:
+    """Train a backbone and a head with `subcenters` centers a class, in this process alone or as one of `ranks`.
 
     Parameters
     ----------
@@ -53,6 +53,8 @@ def train(
         caller removes the file once the checkpoint is saved. None: no resuming.
     progress
         Told the step.
+    ranks
+        Each of them calls this; the first returns the checkpoint, the others None.
 
     Raises
     ------
@@ -61,61 +63,18 @@ def train(
     TrainingCollapsedError
         If the network learned nothing.
     """
-    state = fit(
-        data,
-        model,
-        config,
-        subcenters=subcenters,
-        seed=seed,
-        resume=resume,
-        progress=progress,
-        device=default_device(),
-        ranks=SINGLE_PROCESS,
-    )
-    checkpoint = checkpoint_of(state, data, model)
-    assert checkpoint is not None
-    return checkpoint
-
-
-def fit(
-    data: TrainingSet,
-    model: ModelConfig,
-    config: TrainConfig,
-    *,
-    subcenters: int,
-    seed: int,
-    resume: ResumeFile | None,
-    progress: Progress,
-    device: torch.device,
-    ranks: Ranks,
-) -> TrainState:
-    """Do all steps, as one of `ranks`, each of which calls this; parameters and errors as of `train`."""
-    sampler = _sampler(data, config, subcenters=subcenters, seed=seed, ranks=ranks)
-    schedule = sampler.schedule
+    sampler, device = _sampler(data, config, subcenters=subcenters, seed=seed, ranks=ranks), rank_device()
+    schedule, classes = sampler.schedule, len(data.labels)
+    first_subcenters = schedule.subcenters_at(0)
     state = initial_state(
-        model,
-        config,
-        classes=len(data.labels),
-        subcenters=schedule.subcenters_at(0),
-        seed=seed,
-        device=device,
-        ranks=ranks,
+        model, config, classes=classes, subcenters=first_subcenters, seed=seed, device=device, ranks=ranks
     )
     keeper = ResumeKeeper(resume, state, config.checkpoint_seconds) if resume else None
     if keeper:
         keeper.restore()
     first, began = state.step, time.monotonic()
-    batches = view_batches(
-        data,
-        sampler.own_batches(first, ranks),
-        model,
-        config,
-        seed=seed,
-        first=first * config.accumulate,
-        device=device,
-        workers=max(1, resolve_workers(config.workers) // config.processes),
-    )
-    with closing(batches):
+    order, number = sampler.own_batches(first, ranks), first * config.accumulate
+    with closing(view_batches(data, order, model, config, seed=seed, first=number, device=device)) as batches:
         for rows in sampler.steps(first):
             labels = torch.from_numpy(data.label_index[rows])
             loss = train_step(state, schedule, labels, islice(batches, config.accumulate))
@@ -124,10 +83,10 @@ def fit(
             if keeper:
                 keeper.save_if_due()
     check_not_collapsed(state.separation, state.epoch_losses[-1], epochs=schedule.epochs)
-    return state
+    return _checkpoint(state, data, model)
 
 
-def checkpoint_of(state: TrainState, data: TrainingSet, model: ModelConfig) -> Checkpoint | None:
+def _checkpoint(state: TrainState, data: TrainingSet, model: ModelConfig) -> Checkpoint | None:
     """Checkpoint of the last weights or their moving average, on the first rank; ends the use of `state`."""
     if state.ema is not None:
         state.ema.copy_to(state.backbone, state.head)

@@ -9,8 +9,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -21,7 +19,7 @@ from purify.processes import end_with_parent
 from purify.progress import Progress
 from purify.training.distributed import process_group, rank_device
 from purify.training.job import TrainJob
-from purify.training.loop import checkpoint_of, fit
+from purify.training.loop import train
 from purify.training.resume_file import ResumeFile
 from purify.training.training_set import TrainingSet
 
@@ -34,24 +32,21 @@ def train_rank(job: TrainJob, progress: Progress) -> None:
     An interrupted training continues at its last resume point, ``folder/resume.safetensors``.
     """
     torch.set_num_threads(job.threads_per_rank)
-    data, model = TrainingSet.read(Path(job.table)), job.model_config
-    folder, device = Path(job.folder), rank_device()
+    data, folder = TrainingSet.read(Path(job.table)), Path(job.folder)
     resume = ResumeFile(folder / "resume.safetensors", job.fingerprint) if job.fingerprint else None
-    with process_group(device) as ranks:
+    with process_group(rank_device()) as ranks:
         if ranks.rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
-        state = fit(
+        checkpoint = train(
             data,
-            model,
+            job.model_config,
             job.recipe,
             subcenters=job.subcenters,
             seed=job.seed,
             resume=resume,
             progress=progress,
-            device=device,
             ranks=ranks,
         )
-        checkpoint = checkpoint_of(state, data, model)
         if checkpoint is not None:
             save_checkpoint(folder / "checkpoint", checkpoint)
             if resume is not None:
@@ -71,16 +66,15 @@ class _LineProgress:
             print(json.dumps({"done": done, "total": total, "detail": detail}), flush=True)
 
 
-@contextmanager
-def _errors_to_parent() -> Iterator[None]:
+def main() -> None:
+    """Train the job whose file is named by the command line; errors go to the parent."""
+    end_with_parent()
     try:
-        yield
+        train_rank(TrainJob.read(Path(sys.argv[1])), _LineProgress())
     except PurifyError as error:
         print(json.dumps({"error": {"kind": type(error).__name__, "message": str(error)}}), flush=True)
         os._exit(error.exit_code)  # at once: taking down a process group may wait for a lost rank
 
 
 if __name__ == "__main__":
-    end_with_parent()
-    with _errors_to_parent():
-        train_rank(TrainJob.read(Path(sys.argv[1])), _LineProgress())
+    main()

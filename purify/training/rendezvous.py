@@ -22,10 +22,7 @@ def is_rank(environment: Mapping[str, str] = os.environ) -> bool:
 def rank_environments(recipe: TrainConfig, *, threads: int, folder: str) -> list[dict[str, str]]:
     """Environment of each process on this machine; ranks of one machine meet at a file in `folder`.
 
-    Raises
-    ------
-    InputError
-        If there are several machines, and the number of this one or the address of the first is missing.
+    Raises InputError if there are several machines, and the number of this one or the address of the first is missing.
     """
     shared = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(threads)}
     size = recipe.nodes * recipe.processes

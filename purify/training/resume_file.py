@@ -28,19 +28,7 @@ _TYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64"}
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """State after `step` steps.
-
-    Attributes
-    ----------
-    step
-        Steps done.
-    tensors
-        Equal on every rank.
-    rows
-        Tensors with a row a class, of this rank's classes.
-    extra
-        JSON values.
-    """
+    """State after `step` steps: tensors equal on every rank, `rows` of this rank's classes, and `extra` JSON values."""
 
     step: int
     tensors: Mapping[str, Tensor]
@@ -52,29 +40,14 @@ class ResumePoint:
 class ResumeFile:
     """Where a training's resume point is kept.
 
-    Attributes
-    ----------
-    path
-        Of the file.
-    fingerprint
-        Identifies data, recipe and seed of the training; a point with another fingerprint is not continued.
+    `fingerprint` identifies data, recipe and seed of the training; a point with another one is not continued.
     """
 
     path: Path
     fingerprint: str
 
     def save(self, point: ResumePoint, *, classes: Shard, ranks: Ranks) -> None:
-        """Write atomically; a kill leaves the previous point whole. All ranks call it, the first one writes.
-
-        Parameters
-        ----------
-        point
-            State of this rank.
-        classes
-            Of this rank's `rows`.
-        ranks
-            All of the training.
-        """
+        """Write atomically; a kill leaves the previous point whole. All ranks call it, the first one writes."""
         if ranks.rank > 0:
             for name in sorted(point.rows):
                 ranks.send(point.rows[name])

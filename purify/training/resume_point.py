@@ -22,16 +22,9 @@ _BACKBONE, _MOMENTUM, _EMA = "backbone.", "momentum.backbone.", "ema.backbone."
 
 
 class ResumeKeeper:
-    """Saves the state of a training now and then, and restores the last save.
+    """Saves the state of a training, at least `seconds` after the last save, and restores it.
 
-    Parameters
-    ----------
-    file
-        Of the resume point. Device and dtype become part of its fingerprint: on others the bits would differ.
-    state
-        Of this rank.
-    seconds
-        Least time between two saves.
+    Device and dtype become part of the fingerprint of `file`: on others the bits would differ.
     """
 
     def __init__(self, file: ResumeFile, state: TrainState, seconds: float) -> None:

@@ -16,18 +16,7 @@ from purify.training.schedule import Schedule
 class Sampler:
     """Shuffles the images in each epoch, and drops the remainder that does not fill a step.
 
-    Attributes
-    ----------
-    samples
-        Number of images.
-    batch_size
-        Images of a forward pass, of all ranks together.
-    accumulate
-        Batches a step.
-    schedule
-        Steps and epochs.
-    seed
-        Of the order.
+    A step has `accumulate` batches; `batch_size` counts the images of a forward pass on all ranks together.
     """
 
     samples: int

@@ -16,23 +16,15 @@ from purify.training.collapse import separation
 from purify.training.schedule import Schedule
 from purify.training.train_state import TrainState
 
-#: Purposes of random draws, seeded by (seed, step, purpose).
-_CLASSES, _DROPOUT = 3, 4
+#: Purpose of the draw of classes, seeded by (seed, step, purpose).
+_CLASSES = 3
 
 
 def train_step(state: TrainState, schedule: Schedule, labels: Tensor, batches: Iterable[Tensor]) -> float:
-    """Do the next step; returns the loss.
+    """Do the next step, which changes `state`; returns the loss.
 
-    Parameters
-    ----------
-    state
-        Weights and optimizer, which change.
-    schedule
-        Of the training.
-    labels
-        int64[A, B] of this step's A batches, of all ranks.
-    batches
-        A times views [n, 3, S, S] on the state's device: this rank's share of each batch.
+    ``labels`` int64[A, B] are those of this step's A batches, of all ranks; `batches` are this rank's share of each:
+    A times views [n, 3, S, S] on the state's device.
     """
     _prepare(state, schedule)
     labels = labels.to(state.device)
@@ -64,9 +56,8 @@ def _prepare(state: TrainState, schedule: Schedule) -> None:
     state.head.margin = schedule.margin_at(step)
     for group in state.optimizer.param_groups:
         group["lr"] = schedule.learning_rate_at(step)
-    state.start_step()
-    # dropout draws from the global generator
-    torch.manual_seed(seeded_generator(state.seed, step, _DROPOUT, state.ranks.rank).initial_seed())
+    # batch normalization of a frozen backbone stays in evaluation mode
+    state.backbone.train(any(parameter.requires_grad for parameter in state.backbone.parameters()))
 
 
 def _collect_gradients(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,28 +28,11 @@ _HEAD, _GROWTH = 1, 2
 
 @dataclass
 class TrainState:
-    """Weights, optimizer and counters of one rank.
+    """Weights, optimizer and counters of one rank, after `step` steps.
 
-    Attributes
-    ----------
-    backbone
-        Module with the weights.
-    network
-        `backbone`, or its data-parallel wrapper that sums gradients over the ranks.
-    head
-        Of this rank's classes.
-    classes
-        This rank's shard of the classes.
-    ema
-        Running mean of the weights, if configured.
-    seed
-        Of every draw.
-    step
-        Steps done.
-    epoch_losses
-        Mean loss of each epoch; of the running epoch, its losses so far divided by its number of steps.
-    separation
-        Mean over the last epoch, likewise.
+    `network` is the backbone, or its data-parallel wrapper that sums gradients over the ranks; `head` has this rank's
+    shard of the `classes`. `epoch_losses` has the mean loss of each epoch; of the running epoch, its losses so far
+    divided by its number of steps. `separation` is the mean over the last epoch, likewise.
     """
 
     backbone: nn.Module
@@ -68,24 +50,15 @@ class TrainState:
     epoch_losses: list[float] = field(default_factory=list)
     separation: float = 0.0
 
-    def start_step(self) -> None:
-        """Set training mode; batch normalization of a frozen backbone stays in evaluation mode."""
-        self.backbone.train(any(parameter.requires_grad for parameter in self.backbone.parameters()))
-
     def embed(self, images: Tensor) -> Tensor:
         """``images[N, 3, S, S]`` of this rank -> embeddings [N, D] in the precision of the head."""
         with autocast(self.device, self.dtype):
             embeddings: Tensor = self.network(images.to(self.head.weight.dtype))
         return embeddings.to(self.head.weight.dtype)
 
-    @contextmanager
-    def local_gradients(self, local: bool) -> Iterator[None]:
+    def local_gradients(self, local: bool) -> AbstractContextManager[None]:
         """While `local`, backward passes accumulate on this rank; a later one sums over the ranks."""
-        if local and isinstance(self.network, DistributedDataParallel):
-            with self.network.no_sync():
-                yield
-        else:
-            yield
+        return self.network.no_sync() if local and isinstance(self.network, DistributedDataParallel) else nullcontext()
 
     def replace_rows(self, rows: Tensor) -> None:
         """Replace the head's rows, as after growth; new rows have no momentum."""
@@ -116,10 +89,7 @@ def initial_state(
     torch.manual_seed(seed)
     backbone, own = _first_backbone(model, frozen=config.freeze_backbone), ranks.shard(classes)
     head = SubcenterHead(
-        0,
-        model.embedding_dim,
-        scale=config.scale or default_scale(classes),
-        negative_filter=config.negative_filter,
+        0, model.embedding_dim, scale=config.scale or default_scale(classes), negative_filter=config.negative_filter
     ).with_rows(class_normals(own, (subcenters, model.embedding_dim), seed, _HEAD).mul_(_head_std(model, config)))
     dtype = resolve_precision(config.precision, device, backbone=model.backbone)
     weights = torch.float64 if dtype is torch.float64 else torch.float32

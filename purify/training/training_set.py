@@ -17,17 +17,7 @@ from purify.tables.manifest import load_manifest, ok_rows
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Images and the labels to learn.
-
-    Attributes
-    ----------
-    sample_ids, uris
-        One of each per image.
-    labels
-        Class names, in the order of the head's rows.
-    label_index
-        int64[N] into `labels`.
-    """
+    """Images and the labels to learn: class names in the order of the head's rows, and an int64[N] index into them."""
 
     sample_ids: Sequence[str]
     uris: Sequence[str]
@@ -36,17 +26,14 @@ class TrainingSet:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The ``ok`` rows of a manifest or cleaned table; errors as of `of_table`."""
+        """`of_table` of a manifest or cleaned table."""
         return cls.of_table(load_manifest(path), name=str(path))
 
     @classmethod
     def of_table(cls, table: pa.Table, *, name: str) -> Self:
         """The ``ok`` rows of a manifest or cleaned table, called `name` in messages.
 
-        Raises
-        ------
-        InputError
-            If rows have no ``uri``: a table of paths has to be ingested first.
+        Raises InputError if rows have no ``uri``: a table of paths has to be ingested first.
         """
         rows = ok_rows(table)
         if rows["uri"].null_count:
@@ -59,15 +46,11 @@ class TrainingSet:
 
         So a table that is shuffled, or whose labels are renamed, trains to the same weights.
         """
-        ids = np.asarray(sample_ids, dtype=object)
-        order = np.argsort(ids, kind="stable")
-        names, first, index = np.unique(np.asarray(labels, dtype=object)[order], return_index=True, return_inverse=True)
-        appearance = np.argsort(first)
-        place = np.empty_like(appearance)
-        place[appearance] = np.arange(len(appearance))
+        order = np.argsort(np.asarray(sample_ids, dtype=object), kind="stable")
+        encoded = pa.array(labels, pa.large_string()).take(order).dictionary_encode()
         return cls(
-            ids[order].tolist(),
-            np.asarray(uris, dtype=object)[order].tolist(),
-            tuple(names[appearance].tolist()),
-            place[index].astype(np.int64),
+            [sample_ids[row] for row in order],
+            [uris[row] for row in order],
+            tuple(encoded.dictionary.to_pylist()),
+            encoded.indices.to_numpy().astype(np.int64),
         )

@@ -22,10 +22,9 @@ from purify.config import ModelConfig, PurifyConfig, TrainConfig
 from purify.errors import InputError, PurifyError
 from purify.models.checkpoint import Checkpoint, load_checkpoint
 from purify.models.process_group import Ranks
-from purify.progress import silent
 from purify.training.job import TrainJob
 from purify.training.launcher import run_job
-from purify.training.loop import fit
+from purify.training.loop import train
 from purify.training.training_set import TrainingSet
 
 pytestmark = pytest.mark.slow
@@ -173,14 +172,11 @@ def test_more_processes_than_images_of_a_batch_are_refused(
     pattern_table: Path, model: ModelConfig, recipe: TrainConfig
 ) -> None:
     with pytest.raises(InputError, match="too small for 3 processes"):
-        fit(
+        train(
             TrainingSet.of_table(pq.read_table(pattern_table), name="table"),
             model,
             recipe.model_copy(update={"batch_size": 2}),
             subcenters=3,
             seed=0,
-            resume=None,
-            progress=silent,
-            device=torch.device("cpu"),
             ranks=Ranks(0, 3),
         )
