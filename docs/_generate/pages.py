@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import tomllib
@@ -16,6 +17,8 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 FOLDER = Path(__file__).parent
+#: Public names in the order of their sections; others follow.
+_API_ORDER = ("find_label_errors", "Verdicts", "run", "read_run", "SubcenterArcFace")
 ROOT = FOLDER.parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -45,18 +48,10 @@ def command_line() -> Iterator[str]:
         usage = " ".join([inner.command_path, *command.collect_usage_pieces(inner)])
         example = getattr(command, "example", None)
         lines = [usage, "", "Example:", example] if example else [usage]
-        yield from ("", f"## {name}", "", _help_text(command.help or ""), "", "```text", *lines, "```", "")
+        about = inspect.cleandoc(command.help or "")
+        yield from ("", f"## {name}", "", about, "", "```text", *lines, "```", "")
         rows = [row for row in map(_option_row, command.get_params(inner)) if row]
         yield from _table(("option", "value", "default", "meaning"), rows)
-
-
-def _help_text(text: str) -> str:
-    """Paragraphs of a help text; those that click prints as they are, in a fence."""
-    paragraphs = text.replace("\r\n", "\n").split("\n\n")
-    return "\n\n".join(
-        f"```text\n{part.removeprefix(chr(8)).strip(chr(10))}\n```" if part.startswith("\b") else part
-        for part in paragraphs
-    )
 
 
 def _option_row(parameter: click.Parameter) -> tuple[str, ...] | None:
@@ -126,9 +121,10 @@ def python_api() -> Iterator[str]:
     import purify
 
     yield (FOLDER / "api.md").read_text(encoding="utf-8").strip()
-    for name in purify.__all__:
-        if not name.startswith("_"):
-            yield from ("", f"::: purify.{name}")
+    order = {name: place for place, name in enumerate(_API_ORDER)}
+    for name in sorted(purify.__all__, key=lambda name: order.get(name, len(order))):
+        yield from ("", f"::: purify.{name}")
+    yield from ("", f"::: {purify.read_run.__module__}.Run")  # what `run` and `read_run` return
 
 
 def tables() -> Iterator[str]:
