@@ -34,7 +34,6 @@ class CrossRankBatchNorm(_BatchNorm):
         if input.dim() < 2:
             raise ValueError(f"expected [N, C, ...], got {input.dim()} dimensions")
 
-    @torch.compiler.disable
     def forward(self, input: Tensor) -> Tensor:
         """``input[N, C, ...]`` of this rank -> the same shape."""
         if not self.training:
@@ -52,6 +51,15 @@ class CrossRankBatchNorm(_BatchNorm):
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.to(self.running_mean), momentum)
             self.running_var.lerp_(variance.to(self.running_var), momentum)
+
+
+def compile_around_batchnorm(module: nn.Module) -> None:
+    """Compile `module`, except for batch normalizations over all ranks, whose collectives don't compile."""
+    for child in module.modules():
+        if isinstance(child, CrossRankBatchNorm):
+            # Not by a decorator: its import of torch._dynamo takes 1.5 s in every process.
+            setattr(child, "forward", torch.compiler.disable(child.forward))  # noqa: B010
+    module.compile()
 
 
 def synchronize_batchnorm(module: nn.Module, ranks: Ranks) -> None:

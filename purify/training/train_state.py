@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from purify.config import ModelConfig, TrainConfig
 from purify.models.backbones import build_backbone, load_backbone_weights
+from purify.models.batchnorm import compile_around_batchnorm
 from purify.models.heads import INIT_STD, SubcenterHead
 from purify.models.logit_scale import default_scale
 from purify.models.precision import autocast, resolve_precision
@@ -97,7 +98,7 @@ def initial_state(
     head = head.to(device, weights)
     network = data_parallel(backbone, ranks, sync_batchnorm=config.sync_batchnorm)
     if config.compile:
-        backbone.compile()
+        compile_around_batchnorm(backbone)
     return TrainState(
         backbone=backbone,
         network=network,
