@@ -47,7 +47,8 @@ class SyncedFolder:
                     with atomic_path(path) as temporary:
                         remote.download(self.url / name, temporary)
                     state[name] = _seen(path, version)
-            self._keep(state)
+            if state:  # otherwise a run that is refused would leave a folder
+                self._keep(state)
 
     def publish(self) -> None:
         """Upload the finished files that have changed since the last pull or publication."""
