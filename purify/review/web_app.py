@@ -53,14 +53,8 @@ class _Guard:
                 message["headers"] = headers
             await send(message)
 
-        why = refusal(
-            self._access,
-            request.method,
-            request.url.path,
-            request.headers,
-            request.query_params,
-            request.cookies,
-        )
+        sent = (request.headers, request.query_params, request.cookies)
+        why = refusal(self._access, request.method, request.url.path, *sent)
         app = self._app if why is None else JSONResponse({"error": why}, status_code=403)
         await app(scope, receive, send_guarded)
 
