@@ -70,9 +70,10 @@ def rounds(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     summaries = info.get("rounds", [])
     if len(summaries) < 2 and not any(summary["stopped_because"] == Stop.NO_IMAGES for summary in summaries):
         return []
+    shares = [None if s["changed"] is None else s["changed"] / (s["kept"] + s["removed"]) for s in summaries]
     return [
-        {**summary, "changed_share": _changed_share(summary), "why_last": STOP_MEANINGS.get(summary["stopped_because"])}
-        for summary in summaries
+        {**summary, "changed_share": share, "why_last": STOP_MEANINGS.get(summary["stopped_because"])}
+        for summary, share in zip(summaries, shares, strict=True)
     ]
 
 
@@ -105,7 +106,3 @@ def noise_of(verdicts: pa.Table, *, calibrated: bool) -> NoiseEstimate | None:
         )
         p_clean = np.where(as_mask(decided), kept, verdicts["p_clean"].to_numpy().astype(np.float64))
     return estimate_noise(p_clean, label_numbers(verdicts))
-
-
-def _changed_share(summary: Mapping[str, Any]) -> float | None:
-    return None if summary["changed"] is None else summary["changed"] / (summary["kept"] + summary["removed"])

@@ -48,8 +48,7 @@ class Samples:
 
     def verdict(self, row: int) -> Mapping[str, Any]:
         """The verdict on a row."""
-        values: Mapping[str, Any] = self.verdicts.slice(row, 1).to_pylist()[0]
-        return values
+        return dict(self.verdicts.slice(row, 1).to_pylist()[0])
 
 
 def build_samples(manifest: pa.Table, verdicts: pa.Table) -> Samples:

@@ -24,7 +24,6 @@ _MOST_LABELS = 200
 _LONGEST_LABEL = 10_000
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
 
-
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
