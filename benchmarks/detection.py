@@ -23,7 +23,7 @@ from benchmarks.scenarios import Scenario, read_scenario, scenario_files
 from purify import __version__
 from purify.errors import InputError, PurifyError
 from purify.progress import Progress, progress_board, silent
-from purify.report.figures import png_bytes
+from purify.report.canvas import png_bytes
 from purify.storage.files import atomic_path, sha256_file, write_json
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "faces"

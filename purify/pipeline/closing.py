@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from purify.evaluation.gain import gap_sentence
-from purify.images.defects import Defect
 from purify.pipeline.judging_rule import JudgingRule
+from purify.report import run_overview
+from purify.report.notices import FALLBACK_CAUSES
 from purify.report.run_overview import counts, noise_of
 from purify.report.run_tables import RunTables, read_run
 from purify.storage.run_folder import RunFolder
@@ -34,8 +34,9 @@ def closing_lines(run: RunFolder) -> list[str]:
     """
     tables = read_run(run.root)
     rule = _rule(tables)
-    warnings = [missing_images(tables.manifest), _fallback(rule, tables)]
+    warnings = [missing_images(tables.manifest, tables.source_warnings), _fallback(rule, tables)]
     return [
+        *(f"Warning: {warning}." for warning in tables.source_warnings),
         *filter(None, warnings),
         f"Found:  {_found(tables)}",
         f"Trust:  {_trust(tables, rule)}",
@@ -45,10 +46,9 @@ def closing_lines(run: RunFolder) -> list[str]:
     ]
 
 
-def missing_images(manifest: pa.Table) -> str | None:
-    """Warning about images that were not found under their paths; None without any."""
-    reasons = pc.fill_null(manifest["status_reason"].cast(pa.string()), "")
-    missing = manifest.filter(pc.starts_with(reasons, Defect.MISSING.value))
+def missing_images(manifest: pa.Table, source_warnings: Sequence[str] = ()) -> str | None:
+    """Warning about images that were not found under their paths; None without any, or if the source warned of them."""
+    missing = run_overview.missing_images(manifest, source_warnings)
     if not len(missing):
         return None
     return (
@@ -65,7 +65,8 @@ def _rule(tables: RunTables) -> JudgingRule:
         return JudgingRule(**known)
     asked = tables.info.get("config", {}).get("analyze", {}).get("rule", "")
     fallback = tables.rule.partition("/")[0] != asked
-    return JudgingRule(asked, tables.rule, tables.calibrated, fallback, "see the report")
+    why = FALLBACK_CAUSES if fallback else "the rule asked for"
+    return JudgingRule(asked, tables.rule, tables.calibrated, fallback, why)
 
 
 def _fallback(rule: JudgingRule, tables: RunTables) -> str | None:

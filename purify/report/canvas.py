@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -46,10 +45,12 @@ def style() -> Iterator[None]:
         yield
 
 
-def canvas(*, width: float = 5.8, height: float) -> tuple[Figure, Axes]:
-    """A figure of one plot, in inches; narrow enough to stay readable on a phone."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
+@contextmanager
+def canvas(*, width: float = 5.8, height: float) -> Iterator[tuple[Figure, Axes]]:
+    """A styled figure of one plot, in inches; narrow enough to stay readable on a phone."""
+    with style():
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.add_subplot()
 
 
 def grid(count: int, *, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
@@ -58,10 +59,9 @@ def grid(count: int, *, columns: int, width: float, height: float) -> tuple[Figu
     rows = max(1, -(-count // columns))
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes: Any = figure.subplots(rows, columns, squeeze=False)
-    plots = list(np.ravel(axes))
-    for unused in plots[count:]:
+    for unused in axes.flat[count:]:
         unused.remove()
-    return figure, plots[:count]
+    return figure, list(axes.flat[:count])
 
 
 def legend(axes: Axes) -> None:
@@ -107,10 +107,7 @@ def _any_script() -> Iterator[None]:
 
 
 def horizontal_axis(figure: Figure) -> dict[str, float]:
-    """Position of the first plot's axis, for marking a value on the image.
-
-    ``left`` and ``right`` are its ends as shares of the figure's width, ``low`` and ``high`` the values there.
-    """
+    """Ends of the first plot's axis: ``left``, ``right`` as shares of the width, ``low``, ``high`` as values."""
     with style():
         figure.draw_without_rendering()
     axes = figure.axes[0]

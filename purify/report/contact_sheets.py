@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from purify.report import face_selection
 from purify.report.label_findings import by_label
 from purify.report.run_tables import RunTables
 from purify.report.thumbnails import Face, face_sheets
 from purify.tables.schema import Decision
+
+Findings = Sequence[Mapping[str, Any]]
+Values = dict[str, Any]
 
 _FACES = 36
 _OF_AN_ANGLE = 8
@@ -22,32 +25,23 @@ _OF_A_GROUP = 10
 _OF_A_LABEL = 5
 _OF_A_PAIR = 5
 _PAIRS = 8
-_TEXT_SHEETS = ("removed", "review", "relabeled", "borderline", "hard", "mixed ", "label ", "into ")
+
+#: Sheets with a section of their own, by id: the selection, a short and a full title.
+_SHEETS = {
+    "removed": (face_selection.surest_removed, "Removed", "Removed, surest first"),
+    "review": (face_selection.least_sure_review, "Left to a person", "Left to a person, least sure first"),
+    "relabeled": (face_selection.least_sure_relabeled, "Relabeled", "Relabeled, least sure first"),
+    "borderline": (face_selection.borderline, "Borderline", "Borderline: as probably right as wrong"),
+    "hard": (face_selection.hardest_kept, "Kept, but hard", "Kept, but hard: farthest from their label's center"),
+}
+_TOLD_AS_TEXT = (*_SHEETS, "mixed ", "label ", "into ")
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A contact sheet with a section of its own, which an empty one has only with `always`."""
-
-    id: str
-    short: str
-    title: str
-    faces: Sequence[Face]
-    always: bool = False
-
-
-def contact_sheets(
-    run: RunTables,
-    *,
-    cards: Sequence[Mapping[str, Any]],
-    mixed: Sequence[Mapping[str, Any]],
-    merges: Sequence[Mapping[str, Any]],
-    confused: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
+def contact_sheets(run: RunTables, *, cards: Findings, mixed: Findings, merges: Findings, confused: Findings) -> Values:
     """The ``sheets``, the ``strips`` of faces by angle, the four arguments with faces, and whether any is shown."""
     edges = _angle_edges(run.verdicts)
     chosen = {
-        **_chosen_by_decision(run.verdicts),
+        **{name: select(run.verdicts, most=_FACES) for name, (select, _, _) in _SHEETS.items()},
         **_chosen_at_angles(run.verdicts, edges),
         **_chosen_of_labels(run.verdicts, cards, merges),
         **_chosen_of_groups(run.verdicts, mixed, confused),
@@ -55,10 +49,13 @@ def contact_sheets(
     faces = face_sheets(run.manifest, chosen, or_text=True)
     shown = any(face.picture for sheet in faces.values() for face in sheet)
     if not shown:  # as text, only what the page says of no other face
-        faces |= {name: [] for name in faces if not name.startswith(_TEXT_SHEETS)}
+        faces |= {name: [] for name in faces if not name.startswith(_TOLD_AS_TEXT)}
     return {
         "faces_shown": shown or not any(map(len, chosen.values())),
-        "sheets": _sheets(faces),
+        "sheets": [
+            {"id": name, "short": short, "title": title, "faces": faces[name]}
+            for name, (_, short, title) in _SHEETS.items()
+        ],
         "strips": _strips(run.verdicts, edges, faces),
         "cards": [
             {**row, "typical": faces[f"typical {i}"], "removed": faces[f"lost {i}"]} for i, row in enumerate(cards)
@@ -69,29 +66,17 @@ def contact_sheets(
     }
 
 
-def _chosen_by_decision(verdicts: pa.Table) -> dict[str, pa.Table]:
-    return {
-        "removed": face_selection.surest_removed(verdicts, most=_FACES),
-        "review": face_selection.least_sure_review(verdicts, most=_FACES),
-        "relabeled": face_selection.least_sure_relabeled(verdicts, most=_FACES),
-        "borderline": face_selection.borderline(verdicts, most=_FACES),
-        "hard": face_selection.hardest_kept(verdicts, most=_FACES),
-    }
-
-
 def _chosen_at_angles(verdicts: pa.Table, edges: np.ndarray) -> dict[str, pa.Table]:
     tables = face_selection.at_angles(verdicts, edges, most=_OF_AN_ANGLE)
     return {f"angle {i}": table for i, table in enumerate(tables)}
 
 
-def _chosen_of_labels(
-    verdicts: pa.Table, cards: Sequence[Mapping[str, Any]], merges: Sequence[Mapping[str, Any]]
-) -> dict[str, pa.Table]:
+def _chosen_of_labels(verdicts: pa.Table, cards: Findings, merges: Findings) -> dict[str, pa.Table]:
     chosen = {}
     rows = by_label(verdicts, [row["label"] for row in (*cards, *merges)] + [row["into"] for row in merges])
     own = {label: verdicts.take(pa.array(places)) for label, places in rows.items()}
     for i, row in enumerate(cards):
-        chosen[f"typical {i}"] = _typical(own[row["label"]], _OF_A_LABEL)
+        chosen[f"typical {i}"] = _typical(own[row["label"]])
         chosen[f"lost {i}"] = _not_kept(own[row["label"]])
     for i, row in enumerate(merges):
         evidence = face_selection.by_ids(verdicts, row["evidence_ids"])
@@ -100,9 +85,7 @@ def _chosen_of_labels(
     return chosen
 
 
-def _chosen_of_groups(
-    verdicts: pa.Table, mixed: Sequence[Mapping[str, Any]], confused: Sequence[Mapping[str, Any]]
-) -> dict[str, pa.Table]:
+def _chosen_of_groups(verdicts: pa.Table, mixed: Findings, confused: Findings) -> dict[str, pa.Table]:
     chosen = {}
     for i, row in enumerate(mixed):
         for k, group in enumerate(row["groups"]):
@@ -112,20 +95,10 @@ def _chosen_of_groups(
     return chosen
 
 
-def _groups(row: Mapping[str, Any], i: int, faces: Mapping[str, Sequence[Face]]) -> list[dict[str, Any]]:
+def _groups(row: Mapping[str, Any], i: int, faces: Mapping[str, Sequence[Face]]) -> list[Values]:
     pairs = zip(row["groups"], row["people"], strict=True)
     return [
         {"n": len(group), "people": people, "faces": faces[f"mixed {i} {k}"]} for k, (group, people) in enumerate(pairs)
-    ]
-
-
-def _sheets(faces: Mapping[str, Sequence[Face]]) -> list[Sheet]:
-    return [
-        Sheet("removed", "Removed", "Removed, surest first", faces["removed"], always=True),
-        Sheet("review", "Left to a person", "Left to a person, least sure first", faces["review"]),
-        Sheet("relabeled", "Relabeled", "Relabeled, least sure first", faces["relabeled"]),
-        Sheet("borderline", "Borderline", "Borderline: as probably right as wrong", faces["borderline"]),
-        Sheet("hard", "Kept, but hard", "Kept, but hard: farthest from their label's center", faces["hard"]),
     ]
 
 
@@ -139,7 +112,7 @@ def _angle_edges(verdicts: pa.Table) -> np.ndarray:
     return np.arange(low, high + 1) * _ANGLE_STEP
 
 
-def _strips(verdicts: pa.Table, edges: np.ndarray, faces: Mapping[str, Sequence[Face]]) -> list[dict[str, Any]]:
+def _strips(verdicts: pa.Table, edges: np.ndarray, faces: Mapping[str, Sequence[Face]]) -> list[Values]:
     angle = verdicts["angle_dominant"].to_numpy()
     counts = np.histogram(angle[np.isfinite(angle)], edges)[0].tolist() if len(edges) else []
     return [
@@ -149,25 +122,22 @@ def _strips(verdicts: pa.Table, edges: np.ndarray, faces: Mapping[str, Sequence[
     ]
 
 
-def _typical(own: pa.Table, most: int) -> pa.Table:
-    kept = own.filter(pa.array(own["decision"].to_numpy() == Decision.KEEP.value))
-    return kept.sort_by([("angle_dominant", "ascending"), ("sample_id", "ascending")]).slice(0, most)
+def _typical(own: pa.Table) -> pa.Table:
+    kept = own.filter(pc.equal(own["decision"], Decision.KEEP.value))
+    return face_selection.ordered(kept, "angle_dominant").slice(0, _OF_A_LABEL)
 
 
 def _not_kept(own: pa.Table) -> pa.Table:
-    lost = own.filter(pa.array(own["decision"].to_numpy() != Decision.KEEP.value))
-    return lost.sort_by([("p_clean", "ascending"), ("sample_id", "ascending")]).slice(0, _OF_A_LABEL)
+    lost = own.filter(pc.not_equal(own["decision"], Decision.KEEP.value))
+    return face_selection.ordered(lost, "p_clean").slice(0, _OF_A_LABEL)
 
 
 def _with_typical(shown: pa.Table, own: pa.Table) -> pa.Table:
     """Those of the `shown` that are of a label's `own`, and others of it, nearest to the dominant sub-center first."""
-    names = set(own["sample_id"].to_pylist())
-    first = [name for name in shown["sample_id"].to_pylist() if name in names]
-    order = own.sort_by([("angle_dominant", "ascending"), ("sample_id", "ascending")])["sample_id"].to_pylist()
-    return face_selection.by_ids(own, list(dict.fromkeys([*first, *order]))[:_OF_A_LABEL])
+    names = face_selection.ordered(own, "angle_dominant")["sample_id"].to_pylist()
+    first = [name for name in shown["sample_id"].to_pylist() if name in set(names)]
+    return face_selection.by_ids(own, list(dict.fromkeys([*first, *names]))[:_OF_A_LABEL])
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:
-    if len(names) <= most:
-        return list(names)
-    return [names[i] for i in np.linspace(0, len(names) - 1, most).round().astype(int)]
+    return [names[i] for i in face_selection.evenly_spaced(len(names), most)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -11,8 +12,6 @@ import pyarrow.compute as pc
 
 from purify.report.label_angles import label_numbers
 from purify.tables.schema import Decision
-
-Rows = npt.NDArray[np.int64]
 
 #: Images of one label on a sheet while other labels have images to show.
 _MOST_OF_A_LABEL = 3
@@ -53,19 +52,25 @@ def at_angles(verdicts: pa.Table, edges: npt.NDArray[np.float64], *, most: int) 
     start = np.searchsorted(angle[order], edges)
     tables = []
     for low, high in pairwise(start.tolist()):
-        inside = order[low:high]
-        if len(inside) > most:
-            inside = inside[np.linspace(0, len(inside) - 1, most).round().astype(int)]
-        tables.append(verdicts.take(pa.array(inside)))
+        tables.append(verdicts.take(pa.array(order[low:high][evenly_spaced(high - low, most)])))
     return tables
+
+
+def evenly_spaced(count: int, most: int) -> npt.NDArray[np.int64]:
+    """Up to `most` places among `count`, both ends included."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
+
+
+def ordered(verdicts: pa.Table, column: str) -> pa.Table:
+    """The verdicts by rising values of a column; ties by sample id."""
+    return verdicts.sort_by([(column, "ascending"), ("sample_id", "ascending")])
 
 
 def of_pair(verdicts: pa.Table, label: str, other: str, *, most: int) -> pa.Table:
     """Verdicts that see `other` in an image of `label`, the most probable first."""
     mask = pc.and_(pc.equal(verdicts["label"], label), pc.fill_null(pc.equal(verdicts["other_label"], other), False))
     mask = pc.and_(mask, pc.not_equal(verdicts["decision"], Decision.KEEP.value))
-    order = [("p_clean", "ascending"), ("sample_id", "ascending")]
-    return verdicts.filter(mask).sort_by(order).slice(0, most)
+    return ordered(verdicts.filter(mask), "p_clean").slice(0, most)
 
 
 def by_ids(verdicts: pa.Table, sample_ids: list[str]) -> pa.Table:
@@ -82,17 +87,14 @@ def _chosen(verdicts: pa.Table, mask: npt.NDArray[np.bool_], key: npt.NDArray[np
         enough = min(len(rows) - 1, most * 20)
         rows = rows[rank <= np.partition(np.nan_to_num(rank, nan=np.inf), enough)[enough]]
     ids = verdicts["sample_id"].take(pa.array(rows)).to_pylist()
-    order = np.array(sorted(range(len(rows)), key=lambda i: (key[rows[i]], ids[i])), np.int64)
-    rows = rows[order] if len(order) else rows
-    labels = label_numbers(verdicts)[rows]
-    seen: dict[int, int] = {}
+    labels = label_numbers(verdicts)
+    seen: Counter[int] = Counter()
     early: list[int] = []
     late: list[int] = []
-    for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
-        seen[label] = seen.get(label, 0) + 1
-        (early if seen[label] <= _MOST_OF_A_LABEL else late).append(row)
-    chosen = (early + late)[:most]
-    return verdicts.take(pa.array(chosen, pa.int64()))
+    for _, _, row in sorted(zip(key[rows].tolist(), ids, rows.tolist(), strict=True)):
+        seen[labels[row]] += 1
+        (early if seen[labels[row]] <= _MOST_OF_A_LABEL else late).append(row)
+    return verdicts.take(pa.array((early + late)[:most], pa.int64()))
 
 
 def _is(verdicts: pa.Table, decision: Decision) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """The figures of a run, as matplotlib figures: numbers in, picture out.
 
 The report, the notebooks and whoever looks with code draw with the same functions. Angles are in degrees, shares in
-[0, 1]. Nothing here reads a file; `purify.report.tables` makes the arguments from a run's tables.
+[0, 1]. Nothing here reads a file.
 """
 
 from __future__ import annotations
@@ -15,41 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from purify.report.canvas import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    PALE,
-    YELLOW,
-    canvas,
-    data_url,
-    grid,
-    legend,
-    plain_text,
-    png_bytes,
-    style,
-    svg_bytes,
-)
+from purify.report.canvas import BLUE, GREEN, INK, ORANGE, PALE, YELLOW, canvas, grid, legend, plain_text, style
+from purify.report.face_selection import evenly_spaced
 from purify.report.sweeps import Sweep
-
-__all__ = [
-    "angle_histogram",
-    "class_histogram",
-    "class_histograms",
-    "contact_sheet",
-    "data_url",
-    "k_sweep",
-    "label_shares",
-    "noise_by_label",
-    "png_bytes",
-    "precision_sweep",
-    "roc",
-    "svg_bytes",
-    "tar_at_far",
-    "threshold_sweep",
-    "transitions",
-]
+from purify.report.verification_rows import measured_fars
 
 Points = Sequence[Sequence[float]]
 Degrees = npt.NDArray[np.floating]
@@ -65,14 +34,8 @@ _GROUP_COLORS = {
     "another sub-center": ORANGE,
     "truth not known": PALE,
 }
-_ONE_GROUP = BLUE
 #: Model -> color and dashes; the dashes tell the lines apart in print.
-_MODEL_LINES = {
-    "raw": (ORANGE, "--"),
-    "random": (YELLOW, ":"),
-    "purified": (BLUE, "-"),
-    "oracle": (GREEN, "-."),
-}
+_MODEL_LINES = {"raw": (ORANGE, "--"), "random": (YELLOW, ":"), "purified": (BLUE, "-"), "oracle": (GREEN, "-.")}
 _SHARE_COLORS = (BLUE, YELLOW, ORANGE, GREEN, PALE)
 #: The faces are small, so are the pictures of them.
 _FACE_DPI = 80
@@ -84,8 +47,7 @@ _MOST_BARS = 400
 
 def angle_histogram(groups: Groups, *, threshold: float) -> Figure:
     """Stacked histogram of each group's angles to the dominant sub-center, with the threshold."""
-    with style():
-        figure, axes = canvas(height=2.9)
+    with canvas(height=2.9) as (figure, axes):
         largest = _draw_angles(axes, groups, threshold, _BIN_DEGREES)
         axes.set(xlabel="angle to the dominant sub-center (degrees)", ylabel="images", xlim=(0, largest))
         legend(axes)
@@ -94,8 +56,7 @@ def angle_histogram(groups: Groups, *, threshold: float) -> Figure:
 
 def class_histogram(groups: Groups, *, threshold: float, largest: float) -> Figure:
     """`angle_histogram` of one label, small and without words; `largest` is where the axis ends."""
-    with style():
-        figure, axes = canvas(width=2.6, height=0.95)
+    with canvas(width=2.6, height=0.95) as (figure, axes):
         _draw_class(axes, groups, threshold, largest)
     return figure
 
@@ -113,8 +74,7 @@ def class_histograms(labels: Mapping[str, Groups], *, threshold: float) -> Figur
 
 def noise_by_label(noise_rates: npt.NDArray[np.floating]) -> Figure:
     """How many labels have which estimated share of wrong images."""
-    with style():
-        figure, axes = canvas(height=2.4)
+    with canvas(height=2.4) as (figure, axes):
         axes.hist(_finite(noise_rates), bins=np.linspace(0, 1, 21).tolist(), color=ORANGE)
         axes.set(xlabel="estimated share of wrong images", ylabel="labels", xlim=(0, 1))
         axes.xaxis.set_major_formatter(PercentFormatter(1))
@@ -122,19 +82,14 @@ def noise_by_label(noise_rates: npt.NDArray[np.floating]) -> Figure:
 
 
 def label_shares(shares: npt.NDArray[np.floating]) -> Figure:
-    """Shares of each label's images that are nearest to its sub-centers, as bars by falling share of the largest.
+    """``shares[C, K]`` of each label's images at its sub-centers, as bars by falling share of the largest.
 
-    Parameters
-    ----------
-    shares
-        ``[C, K]``, rows that add up to 1; each row's largest share is the dominant sub-center's.
+    Rows add up to 1; each row's largest share is the dominant sub-center's.
     """
     ranked = -np.sort(-shares, axis=1)
     ranked = ranked[np.argsort(-ranked[:, 0], kind="stable")]
-    if len(ranked) > _MOST_BARS:
-        ranked = ranked[np.linspace(0, len(ranked) - 1, _MOST_BARS).round().astype(int)]
-    with style():
-        figure, axes = canvas(height=2.6)
+    ranked = ranked[evenly_spaced(len(ranked), _MOST_BARS)]
+    with canvas(height=2.6) as (figure, axes):
         below = np.zeros(len(ranked))
         for k in range(ranked.shape[1]):
             name = "dominant" if k == 0 else f"no. {k + 1}"
@@ -151,8 +106,7 @@ def label_shares(shares: npt.NDArray[np.floating]) -> Figure:
 
 def threshold_sweep(sweeps: Mapping[str, Sweep], *, images: int, threshold: float) -> Figure:
     """Share of `images` that each rule removes at every angle, and how much of it is expected to be wrong."""
-    with style():
-        figure, axes = canvas(height=2.9)
+    with canvas(height=2.9) as (figure, axes):
         for (name, sweep), color in zip(sweeps.items(), (BLUE, YELLOW, GREEN), strict=False):
             axes.plot(sweep.at, sweep.removed / max(images, 1), color=color, label=name)
             if sweep.expected_wrong is not None:
@@ -168,8 +122,7 @@ def threshold_sweep(sweeps: Mapping[str, Sweep], *, images: int, threshold: floa
 
 def precision_sweep(sweep: Sweep, *, images: int) -> Figure:
     """Share of `images` that is removed where at least the share on the axis of it must be wrong."""
-    with style():
-        figure, axes = canvas(height=2.6)
+    with canvas(height=2.6) as (figure, axes):
         axes.plot(sweep.at, sweep.removed / max(images, 1), color=BLUE, marker=".", label="removed")
         if sweep.precision is not None:
             twin = axes.twinx()
@@ -188,15 +141,10 @@ def precision_sweep(sweep: Sweep, *, images: int) -> Figure:
 def k_sweep(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """What becomes of the images with other numbers K of sub-centers.
 
-    Parameters
-    ----------
-    rows
-        For each K: ``subcenters``, ``dominant_share`` (of the images), ``removed_official`` and ``removed_paper``
-        (shares of all images), and ``average_precision`` of the ranking by angle, None without truth.
+    The `rows`, one for each K, have the fields of `purify.report.subcenter_sweep.SubcenterCount`.
     """
     ks = [row["subcenters"] for row in rows]
-    with style():
-        figure, axes = canvas(height=2.8)
+    with canvas(height=2.8) as (figure, axes):
         lines = (
             ("dominant_share", "at the dominant sub-center", BLUE, "-"),
             ("removed_official", "removed by official", ORANGE, "--"),
@@ -215,8 +163,7 @@ def k_sweep(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 def roc(models: Mapping[str, Points]) -> Figure:
     """True accept rate over false accept rate (log axis) of each model's points (FAR, TAR)."""
-    with style():
-        figure, axes = canvas(height=3.2)
+    with canvas(height=3.2) as (figure, axes):
         for name, points in models.items():
             far, tar = np.asarray(points, dtype=float).reshape(-1, 2).T
             color, dashes = _MODEL_LINES.get(name, (PALE, "-"))
@@ -228,16 +175,9 @@ def roc(models: Mapping[str, Points]) -> Figure:
 
 
 def tar_at_far(models: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """True accept rate of each model at each false accept rate, with its interval.
-
-    Parameters
-    ----------
-    models
-        Model -> ``tar_at_far``: false accept rate -> ``value``, ``interval``; as in ``evaluation.json``.
-    """
-    fars = sorted({far for model in models.values() for far in model["tar_at_far"]}, key=float, reverse=True)
-    with style():
-        figure, axes = canvas(height=2.8)
+    """True accept rate of the ``models`` of ``evaluation.json`` at each false accept rate, with intervals."""
+    fars = measured_fars(models)
+    with canvas(height=2.8) as (figure, axes):
         for k, (name, model) in enumerate(models.items()):
             found = [(i, model["tar_at_far"][far]) for i, far in enumerate(fars) if far in model["tar_at_far"]]
             values = np.array([entry["value"] for _, entry in found])
@@ -255,8 +195,7 @@ def tar_at_far(models: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 def transitions(before: Sequence[str], after: Sequence[str], counts: npt.NDArray[np.integer]) -> Figure:
     """How many images went from which decision (rows) to which (columns): ``counts[before, after]``."""
-    with style():
-        figure, axes = canvas(width=4.6, height=3.0)
+    with canvas(width=4.6, height=3.0) as (figure, axes):
         shade = np.log1p(np.where(np.eye(*counts.shape) > 0, 0, counts))
         axes.imshow(shade, cmap="Oranges", vmin=0, vmax=2 * max(1.0, shade.max()))
         for (i, j), count in np.ndenumerate(counts):
@@ -289,7 +228,7 @@ def _draw_angles(axes: Axes, groups: Groups, threshold: float, width: float, lar
     known = {name: _finite(degrees) for name, degrees in groups.items()}
     largest = max([largest, threshold, *(float(degrees.max(initial=0)) for degrees in known.values())])
     bins = np.arange(0, largest + 2 * width, width)
-    colors = [_GROUP_COLORS.get(name, _ONE_GROUP) for name in known]
+    colors = [_GROUP_COLORS.get(name, BLUE) for name in known]
     names = [f"{name} ({len(degrees):,})" for name, degrees in known.items()]
     if known:
         axes.hist(list(known.values()), bins=bins.tolist(), stacked=True, color=colors, label=names)

@@ -8,12 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from matplotlib.figure import Figure
-
-from purify.report import known_truth, label_angles, label_findings, run_overview, template, verification_rows
+from purify.report import known_truth, label_findings, run_overview, template, verification_rows
 from purify.report.contact_sheets import contact_sheets
-from purify.report.figures import angle_histogram
 from purify.report.notices import notices
 from purify.report.page_figures import label_pictures, run_pictures, verification_pictures
 from purify.report.rule_settings import script_data, setting_values
@@ -27,22 +23,14 @@ from purify.tables.schema import Flag
 
 _WORST = 25
 _CARDS = 12
-_MIXED = 20
-_MERGES = 20
-_CONFUSED = 20
+_FINDINGS = 20
 
 
 def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
     """Write ``report.html`` of a run and return its path.
 
-    Verification is shown if the run has measured it, figures against truth if the manifest knows it.
-
-    Parameters
-    ----------
-    folder
-        Of the run, such as ``purify analyze --out`` or ``purify run-flow`` writes.
-    images
-        Folders or tars in which the samples' images are looked up, for a run that doesn't know them.
+    Verification is shown if the run has measured it, figures against truth if the manifest knows it. `images` are
+    folders or tars in which the samples' images are looked up, for a run that doesn't know them.
 
     Raises
     ------
@@ -58,12 +46,6 @@ def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
     return path
 
 
-def run_histogram(manifest: pa.Table, verdicts: pa.Table, info: Mapping[str, Any]) -> Figure:
-    """Histogram of the angles to the dominant sub-center, with the threshold and, if known, the truth."""
-    threshold = info.get("config", {}).get("analyze", {}).get("threshold", 75.0)
-    return angle_histogram(label_angles.angle_groups(manifest, verdicts), threshold=threshold)
-
-
 def report_values(run: RunTables) -> dict[str, Any]:
     """All values that the page shows of a run."""
     truth = known_truth.truth_figures(run.manifest, run.verdicts)
@@ -72,9 +54,9 @@ def report_values(run: RunTables) -> dict[str, Any]:
     merges = merges_with_truth(label_findings.merge_proposals(run.class_report), run.verdicts, people)
     merges.sort(key=lambda merge: not merge["applied"])
     structure = {
-        "mixed": mixed[:_MIXED],
-        "merges": merges[:_MERGES],
-        "confused": label_findings.confused_pairs(run.verdicts, most=_CONFUSED),
+        "mixed": mixed[:_FINDINGS],
+        "merges": merges[:_FINDINGS],
+        "confused": label_findings.confused_pairs(run.verdicts, most=_FINDINGS),
     }
     classes = label_findings.worst_labels(run.class_report, most=_WORST)
     cards = [row for row in classes if row["flag"] != Flag.MIXED][:_CARDS]

@@ -11,9 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.evaluation.detection import score_verdicts
-from purify.report.sweeps import (
-    Truth,
-)
+from purify.report.sweeps import Truth
 from purify.tables.apply import judged_rows
 
 #: Figures of `score_verdicts` to show: key -> name, meaning.

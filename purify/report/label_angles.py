@@ -9,23 +9,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from purify.report.known_truth import at_dominant, label_truth
-from purify.report.sweeps import (
-    Sweep,
-    angle_settings,
-    sweep_official,
-    sweep_paper,
-    sweep_precision,
-)
+from purify.report.sweeps import Sweep, angle_settings, sweep_official, sweep_paper, sweep_precision
 from purify.tables.schema import Decision, Reason
 
 Degrees = npt.NDArray[np.float32]
 
 
 def angle_groups(manifest: pa.Table, verdicts: pa.Table) -> dict[str, Degrees]:
-    """Angles in degrees to the dominant sub-center, by group.
-
-    Groups are right and wrong labels if the truth is known, else kept and not kept ones.
-    """
+    """Angles in degrees to the dominant sub-center of right and wrong labels; kept and not kept ones without truth."""
     degrees = _degrees(verdicts)
     return {name: degrees[mask] for name, mask in group_masks(manifest, verdicts).items()}
 

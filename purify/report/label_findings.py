@@ -28,15 +28,7 @@ _LIKELY = 0.5
 
 @dataclass(frozen=True)
 class SubcenterShares:
-    """Images of every label at each sub-center.
-
-    Attributes
-    ----------
-    labels
-        The C labels, in the order of the class report.
-    counts
-        int64 [C, K].
-    """
+    """Images of every label at each sub-center: int64 ``counts[C, K]`` of the C `labels` of the class report."""
 
     labels: Sequence[str]
     counts: npt.NDArray[np.int64]
@@ -50,8 +42,8 @@ class SubcenterShares:
 
     def of(self, label: str) -> list[float]:
         """Shares of one label's images, the largest first; empty for a label without images."""
-        counts = -np.sort(-self.counts[self.labels.index(label)])
-        return [] if not counts.sum() else (counts / counts.sum()).tolist()
+        counts = np.sort(self.counts[self.labels.index(label)])[::-1]
+        return (counts / counts.sum()).tolist() if counts.any() else []
 
 
 def subcenter_shares(verdicts: pa.Table, report: pa.Table) -> SubcenterShares | None:
@@ -130,33 +122,20 @@ def confused_pairs(verdicts: pa.Table, *, most: int) -> list[dict[str, Any]]:
         ``label`` as given, the likelier ``other``, the number ``n`` of such images, how many of them were
         ``relabeled``, and ``back``: the number in the opposite direction.
     """
-    taken = pc.and_(
-        pc.not_equal(verdicts["decision"], Decision.KEEP.value),
-        pc.or_(
-            pc.equal(verdicts["reason"], Reason.CLOSER_TO_OTHER_LABEL.value),
-            pc.fill_null(pc.greater_equal(verdicts["p_other"], _LIKELY), False),
-        ),
-    )
+    reason, decision, other = pc.field("reason"), pc.field("decision"), pc.field("other_label")
+    mistaken = (reason == Reason.CLOSER_TO_OTHER_LABEL.value) | (pc.field("p_other") >= _LIKELY)
     # A duplicate label is a merge, not a confusion.
-    taken = pc.and_(taken, pc.not_equal(verdicts["reason"], Reason.DUPLICATE_OF.value))
-    rows = verdicts.filter(pc.and_(taken, verdicts["other_label"].is_valid()))
+    wrong = (decision != Decision.KEEP.value) & (reason != Reason.DUPLICATE_OF.value) & other.is_valid()
+    rows = verdicts.filter(wrong & mistaken)
     relabeled = pc.cast(pc.equal(rows["decision"], Decision.RELABEL.value), pa.int64())
-    grouped = rows.select(["label", "other_label"]).append_column("relabeled", relabeled)
-    counted = grouped.group_by(["label", "other_label"]).aggregate([([], "count_all"), ("relabeled", "sum")])
-    pairs = counted.sort_by([("count_all", "descending"), ("label", "ascending"), ("other_label", "ascending")])
-    pairs = pairs.to_pylist()
-    number = {(pair["label"], pair["other_label"]): pair["count_all"] for pair in pairs}
-    several = [pair for pair in pairs if pair["count_all"] > 1] or pairs
-    return [
-        {
-            "label": pair["label"],
-            "other": pair["other_label"],
-            "n": pair["count_all"],
-            "relabeled": pair["relabeled_sum"],
-            "back": number.get((pair["other_label"], pair["label"]), 0),
-        }
-        for pair in several[:most]
-    ]
+    grouped = rows.append_column("relabeled", relabeled).group_by(["label", "other_label"])
+    counted = grouped.aggregate([([], "count_all"), ("relabeled", "sum")])
+    counted = counted.select(["label", "other_label", "count_all", "relabeled_sum"])
+    counted = counted.rename_columns(["label", "other", "n", "relabeled"])
+    pairs = counted.sort_by([("n", "descending"), ("label", "ascending"), ("other", "ascending")]).to_pylist()
+    number = {(pair["label"], pair["other"]): pair["n"] for pair in pairs}
+    several = [pair for pair in pairs if pair["n"] > 1] or pairs
+    return [{**pair, "back": number.get((pair["other"], pair["label"]), 0)} for pair in several[:most]]
 
 
 def by_label(verdicts: pa.Table, labels: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
@@ -166,10 +145,8 @@ def by_label(verdicts: pa.Table, labels: Sequence[str]) -> dict[str, npt.NDArray
     order = np.argsort(numbers, kind="stable")
     start = np.searchsorted(numbers[order], np.arange(len(names) + 1))
     place = {name: i for i, name in enumerate(names)}
-    return {
-        label: order[start[place[label]] : start[place[label] + 1]] if label in place else np.empty(0, np.int64)
-        for label in labels
-    }
+    own = np.split(order, start[1:])  # the last one, of no label, is empty
+    return {label: own[place.get(label, -1)] for label in labels}
 
 
 def _small_first(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str]:

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.analysis.search import cosines_to, unit
+from purify.arrays import Vectors
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
-from purify.report.face_selection import by_ids
+from purify.report.face_selection import by_ids, ordered
 from purify.report.known_truth import label_truth
 from purify.report.label_angles import label_numbers
 from purify.report.run_tables import RunTables, run_embeddings
@@ -41,8 +42,7 @@ def label_row(run: RunTables, label: str) -> dict[str, object]:
 
 def verdicts_of(run: RunTables, label: str) -> pa.Table:
     """Verdicts of the label's images, the nearest to the dominant sub-center first."""
-    own = run.verdicts.filter(pc.equal(run.verdicts["label"], label))
-    return own.sort_by([("angle_dominant", "ascending"), ("sample_id", "ascending")])
+    return ordered(run.verdicts.filter(pc.equal(run.verdicts["label"], label)), "angle_dominant")
 
 
 def at_subcenter(verdicts: pa.Table, subcenter: int) -> pa.Table:
@@ -61,7 +61,8 @@ def nearest_images(folder: Path | str, run: RunTables, sample_id: str, *, most: 
     ids = run.verdicts["sample_id"].to_pylist()
     if sample_id not in ids:
         raise InputError(f"{run.name}: has no verdict on {sample_id}; give a sample_id of its verdicts.parquet")
-    vectors = _centered(folder, run)
+    vectors = unit(_vectors(folder, run))
+    vectors = unit(vectors - vectors.mean(axis=0))
     row = ids.index(sample_id)
     cosines = cosines_to(vectors[row : row + 1], vectors, np.arange(len(ids))[None])[0]
     cosines[row] = -np.inf
@@ -73,7 +74,7 @@ def nearest_images(folder: Path | str, run: RunTables, sample_id: str, *, most: 
 
 def subcenter_counts(folder: Path | str, run: RunTables, counts: tuple[int, ...]) -> list[SubcenterCount]:
     """`sweep_subcenters` of the run's embeddings, or of a random sample of labels in a large run."""
-    vectors = read_embeddings(run_embeddings(folder, run), run.verdicts["sample_id"].to_pylist())
+    vectors = _vectors(folder, run)
     numbers, truth = label_numbers(run.verdicts), label_truth(run.manifest, run.verdicts)
     rows = np.flatnonzero(_sampled(numbers))
     _, labels = np.unique(numbers[rows], return_inverse=True)
@@ -89,6 +90,5 @@ def _sampled(numbers: np.ndarray) -> np.ndarray:
     return np.isin(numbers, chosen)
 
 
-def _centered(folder: Path | str, run: RunTables) -> np.ndarray:
-    vectors = read_embeddings(run_embeddings(folder, run), run.verdicts["sample_id"].to_pylist())
-    return unit(unit(vectors) - unit(vectors).mean(axis=0))
+def _vectors(folder: Path | str, run: RunTables) -> Vectors:
+    return read_embeddings(run_embeddings(folder, run), run.verdicts["sample_id"].to_pylist())

@@ -1,4 +1,4 @@
-"""What a reader of the report must know first: missing images, a rule that gave way, a weak extractor."""
+"""What a reader of the report must know first: warnings of the source, a rule that gave way, a weak extractor."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from purify.report.run_overview import missing_images
 from purify.report.run_tables import RunTables
 from purify.tables.schema import Flag, Status
 
-_MISSING = "missing"
+#: Why the rule calibrated gives way, for runs of former versions, which do not record it.
+FALLBACK_CAUSES = "the embeddings hardly tell people apart, or fewer than three labels have two images"
 #: Above this share of expected errors the extractor is called weak; strong ones stay below half a percent.
 _WEAK = 0.02
 _STRONGER = "purify run-flow SOURCE --embeddings FILE"
@@ -24,14 +26,15 @@ class Notice:
 
     title: str
     text: str
-    remedy: str
-    commands: Sequence[str]
+    remedy: str = ""
+    commands: Sequence[str] = ()
 
 
 def notices(run: RunTables, *, faces_shown: bool) -> list[Notice]:
     """The notices of a run, the gravest first."""
-    found = [_missing(run.manifest), _fallback(run), _weak_extractor(run), None if faces_shown else _no_faces(run)]
-    return [notice for notice in found if notice is not None]
+    told = [Notice("Warning of the source", f"{warning[:1].upper()}{warning[1:]}.") for warning in run.source_warnings]
+    found = [_missing(run), _fallback(run), _weak_extractor(run), None if faces_shown else _no_faces(run)]
+    return [*told, *filter(None, found)]
 
 
 def expected_errors(run: RunTables) -> float | None:
@@ -49,13 +52,12 @@ def expected_errors(run: RunTables) -> float | None:
     return float(np.nanmean(doubt)) if np.isfinite(doubt).any() else None
 
 
-def _missing(manifest: pa.Table) -> Notice | None:
-    reasons = pc.fill_null(manifest["status_reason"], "")
-    gone = pc.sum(pc.or_(pc.equal(reasons, _MISSING), pc.starts_with(reasons, f"{_MISSING}:"))).as_py() or 0
-    if not gone:
+def _missing(run: RunTables) -> Notice | None:
+    missing = missing_images(run.manifest, run.source_warnings)
+    if not len(missing):
         return None
     return Notice(
-        f"{gone:,} of {len(manifest):,} images were not found",
+        f"{len(missing):,} of {len(run.manifest):,} images were not found",
         "They were neither judged nor kept, and are missing from every number below.",
         "Run it again with the folder or tar that the paths of the table are relative to:",
         ["purify run-flow SOURCE --images FOLDER"],
@@ -63,13 +65,14 @@ def _missing(manifest: pa.Table) -> Notice | None:
 
 
 def _fallback(run: RunTables) -> Notice | None:
-    asked = run.info.get("config", {}).get("analyze", {}).get("rule")
+    judged = run.info.get("judged_by") or {}
+    asked = judged.get("asked") or run.info.get("config", {}).get("analyze", {}).get("rule")
     if asked != "calibrated" or run.calibrated or not run.rule:
         return None
+    why = judged.get("why", FALLBACK_CAUSES)
     return Notice(
         f"The rule calibrated gave way to {run.rule}",
-        "The embeddings hardly tell people apart, or fewer than three labels have two images, so no probability can "
-        "be estimated: images were judged by a fixed angle.",
+        f"No probability can be estimated, since {why}: images were judged by a fixed angle.",
         "Train longer, or give the embeddings of a stronger extractor:",
         [_STRONGER],
     )

@@ -28,16 +28,14 @@ def run_pictures(run: RunTables, shares: SubcenterShares | None) -> dict[str, An
     """Figures of the whole run, and the position of the histogram's axis."""
     groups = label_angles.angle_groups(run.manifest, run.verdicts)
     histogram = figures.angle_histogram(groups, threshold=run.threshold)
-    by_subcenter = label_angles.subcenter_groups(run.verdicts)
+    by_center = label_angles.subcenter_groups(run.verdicts)
+    subcenters = figures.angle_histogram(by_center, threshold=run.threshold)
     rates = run.class_report["noise_rate"].to_numpy().astype(np.float64)
     sweeps = label_angles.angle_sweeps(run.manifest, run.verdicts, calibrated=run.calibrated)
     return {
         "histogram": _picture(histogram, _angles_in_words(groups, run.threshold)),
         "axis": horizontal_axis(histogram),
-        "subcenter_figure": _picture(
-            figures.angle_histogram(by_subcenter, threshold=run.threshold),
-            _angles_in_words(by_subcenter, run.threshold),
-        ),
+        "subcenter_figure": _picture(subcenters, _angles_in_words(by_center, run.threshold)),
         "threshold_figure": _picture(
             figures.threshold_sweep(sweeps, images=len(run.verdicts), threshold=run.threshold),
             "Share of the images that the rules official and paper remove at every angle; the table above has figures.",
@@ -52,30 +50,26 @@ def label_pictures(run: RunTables, cards: Sequence[Mapping[str, Any]]) -> list[d
     names = [card["label"] for card in cards]
     groups = label_angles.label_angle_groups(run.manifest, run.verdicts, label_findings.by_label(run.verdicts, names))
     largest = max((float(np.nanmax(d)) for g in groups.values() for d in g.values() if np.isfinite(d).any()), default=0)
-    return [
-        {
-            **card,
-            "histogram": _picture(
-                figures.class_histogram(groups[card["label"]], threshold=run.threshold, largest=largest),
-                _angles_in_words(groups[card["label"]], run.threshold),
-            ),
-        }
-        for card in cards
+    pictures = [
+        _picture(
+            figures.class_histogram(groups[name], threshold=run.threshold, largest=largest),
+            _angles_in_words(groups[name], run.threshold),
+        )
+        for name in names
     ]
+    return [{**card, "histogram": picture} for card, picture in zip(cards, pictures, strict=True)]
 
 
 def verification_pictures(models: Mapping[str, Mapping[str, Any]]) -> dict[str, PageFigure | None]:
     """Curves of the models, if the evaluation has any."""
     curves = {name: model["roc"] for name, model in models.items() if model.get("roc")}
-    measured = any(model["tar_at_far"] for model in models.values())
-    return {
-        "roc": _picture(figures.roc(curves), "True accept rate over false accept rate of each model.")
-        if curves
-        else None,
-        "tar": _picture(figures.tar_at_far(models), "True accept rate of each model at each false accept rate.")
-        if measured
-        else None,
-    }
+    pictures: dict[str, PageFigure | None] = {"roc": None, "tar": None}
+    if curves:
+        pictures["roc"] = _picture(figures.roc(curves), "True accept rate over false accept rate of each model.")
+    if any(model["tar_at_far"] for model in models.values()):
+        rates = figures.tar_at_far(models)
+        pictures["tar"] = _picture(rates, "True accept rate of each model at each false accept rate.")
+    return pictures
 
 
 def _picture(figure: Figure, alt: str) -> PageFigure:

@@ -52,16 +52,13 @@ def _rows(sweep: Sweep, wanted: tuple[float, ...], images: int, words: str) -> l
 
 def _row(sweep: Sweep, i: int, images: int, setting: str) -> dict[str, Any]:
     removed = int(sweep.removed[i])
-    wrong = None if sweep.expected_wrong is None else float(sweep.expected_wrong[i])
-    return {
-        "setting": setting,
-        "removed": removed,
-        "share": removed / images if images else None,
-        "wrong": wrong,
-        "lost": None if wrong is None else removed - wrong,
-        "precision": None if sweep.precision is None else _defined(sweep.precision[i]),
-        "recall": None if sweep.recall is None else _defined(sweep.recall[i]),
-    }
+    row: dict[str, Any] = {"setting": setting, "removed": removed, "share": removed / images if images else None}
+    if sweep.expected_wrong is not None:
+        wrong = float(sweep.expected_wrong[i])
+        row |= {"wrong": wrong, "lost": removed - wrong}
+    if sweep.precision is not None and sweep.recall is not None:
+        row |= {"precision": _defined(sweep.precision[i]), "recall": _defined(sweep.recall[i])}
+    return row
 
 
 def _plain(sweep: Sweep) -> dict[str, Any]:

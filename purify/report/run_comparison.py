@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,16 +28,8 @@ _TRUTH = ("precision", "recall", "f1", "clean_kept", "residual_noise")
 class RunComparison:
     """Changes from one run to another on their common images.
 
-    Attributes
-    ----------
-    decisions
-        Names of the rows and columns of `moved`.
-    moved
-        int64 [before, after]: number of images.
-    changes
-        Schema `CHANGES`: images with another final label or outcome.
-    figures
-        Rows ``figure``, ``before``, ``after``; None for a missing figure.
+    `moved` is int64 [before, after], the number of images by the `decisions`; `changes` (schema `CHANGES`) are the
+    images with another final label or outcome; `figures` are rows ``figure``, ``before``, ``after`` (None: missing).
     """
 
     decisions: Sequence[str]
@@ -59,10 +52,8 @@ def compare_runs(before: RunTables, after: RunTables) -> RunComparison:
         raise InputError(f"{before.name} and {after.name} judged no image in common; compare runs on the same set")
     place = pc.index_in(new["sample_id"].combine_chunks(), before.verdicts["sample_id"].combine_chunks())
     old = before.verdicts.take(place)
-    numbers = {name: i for i, name in enumerate(_DECISIONS)}
-    moved = np.zeros((len(_DECISIONS),) * 2, np.int64)
-    pairs = zip(old["decision"].to_pylist(), new["decision"].to_pylist(), strict=True)
-    np.add.at(moved, tuple(np.array([(numbers[a], numbers[b]) for a, b in pairs]).T), 1)
+    pairs = Counter(zip(old["decision"].to_pylist(), new["decision"].to_pylist(), strict=True))
+    moved = np.array([[pairs[was, now] for now in _DECISIONS] for was in _DECISIONS], np.int64)
     changes = compare_rounds(2, old, new, RoundsConfig(most=2)).changes
     return RunComparison(_DECISIONS, moved, changes, _figures(before, after))
 

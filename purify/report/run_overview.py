@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 
 from purify.analysis.round_changes import STOP_MEANINGS, Stop
 from purify.evaluation.noise_rate import NoiseEstimate, estimate_noise
+from purify.images.defects import Defect
 from purify.report.known_truth import as_mask
 from purify.report.label_angles import label_numbers
 from purify.tables.schema import Decision, Reason, Status
 
 _UNUSABLE = 50
 _KEPT = pa.array([Decision.KEEP.value, Decision.RELABEL.value])
-#: Meaning of each reason.
-REASON_MEANINGS = {
+REASON_MEANINGS: Mapping[str, str] = {
     Reason.NEAR_DOMINANT: "like the other images of its label",
     Reason.FAR_FROM_DOMINANT: "far from the label's dominant sub-center, and near no other label",
     Reason.NON_DOMINANT_SUBCENTER: "near enough, but at another sub-center than most of its label",
@@ -55,17 +55,10 @@ def counts(manifest: pa.Table, verdicts: pa.Table) -> dict[str, int]:
 def reasons(verdicts: pa.Table) -> list[dict[str, Any]]:
     """``decision``, ``reason``, ``meaning``, number ``n`` and ``share`` of the samples, most frequent first."""
     groups = verdicts.group_by(["decision", "reason"]).aggregate([([], "count_all")]).to_pylist()
-    meanings: dict[str, str] = {reason.value: meaning for reason, meaning in REASON_MEANINGS.items()}
-    rows = [
-        {
-            "decision": group["decision"],
-            "reason": group["reason"],
-            "meaning": meanings.get(group["reason"], ""),
-            "n": group["count_all"],
-            "share": group["count_all"] / len(verdicts),
-        }
-        for group in groups
-    ]
+    rows = []
+    for group in groups:
+        n, meaning = group.pop("count_all"), REASON_MEANINGS.get(group["reason"], "")
+        rows.append({**group, "meaning": meaning, "n": n, "share": n / len(verdicts)})
     return sorted(rows, key=lambda row: (-row["n"], row["decision"], row["reason"]))
 
 
@@ -77,9 +70,10 @@ def rounds(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     summaries = info.get("rounds", [])
     if len(summaries) < 2 and not any(summary["stopped_because"] == Stop.NO_IMAGES for summary in summaries):
         return []
+    shares = [None if s["changed"] is None else s["changed"] / (s["kept"] + s["removed"]) for s in summaries]
     return [
-        {**summary, "changed_share": _changed_share(summary), "why_last": STOP_MEANINGS.get(summary["stopped_because"])}
-        for summary in summaries
+        {**summary, "changed_share": share, "why_last": STOP_MEANINGS.get(summary["stopped_because"])}
+        for summary, share in zip(summaries, shares, strict=True)
     ]
 
 
@@ -89,6 +83,13 @@ def unusable(manifest: pa.Table) -> dict[str, Any]:
     by_status = {entry["values"]: entry["counts"] for entry in rows["status"].value_counts().to_pylist()}
     first = rows.select(["sample_id", "label", "status", "status_reason"]).slice(0, _UNUSABLE)
     return {"n": len(rows), "by_status": dict(sorted(by_status.items())), "rows": first.to_pylist()}
+
+
+def missing_images(manifest: pa.Table, source_warnings: Sequence[str] = ()) -> pa.Table:
+    """Rows of the images that were not found; none where a warning of the source tells of them."""
+    if any("images are missing from the image roots" in warning for warning in source_warnings):
+        return manifest.slice(0, 0)
+    return manifest.filter(pc.starts_with(manifest["status_reason"].cast(pa.string()), Defect.MISSING.value))
 
 
 def noise_of(verdicts: pa.Table, *, calibrated: bool) -> NoiseEstimate | None:
@@ -105,7 +106,3 @@ def noise_of(verdicts: pa.Table, *, calibrated: bool) -> NoiseEstimate | None:
         )
         p_clean = np.where(as_mask(decided), kept, verdicts["p_clean"].to_numpy().astype(np.float64))
     return estimate_noise(p_clean, label_numbers(verdicts))
-
-
-def _changed_share(summary: Mapping[str, Any]) -> float | None:
-    return None if summary["changed"] is None else summary["changed"] / (summary["kept"] + summary["removed"])

@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-import pyarrow as pa
-
 from purify.report import verification_rows
+from purify.report.canvas import data_url, png_bytes
 from purify.report.face_selection import surest_removed
-from purify.report.figures import data_url, png_bytes
-from purify.report.html import run_histogram
+from purify.report.figures import angle_histogram
+from purify.report.label_angles import angle_groups
 from purify.report.label_findings import worst_labels
 from purify.report.markdown import markdown_records, markdown_table, markdown_text, picture
+from purify.report.run_tables import RunTables, read_run
 from purify.report.thumbnails import Face, face_sheets
-from purify.storage.files import read_json, read_table
+from purify.storage.files import read_table
 from purify.storage.run_folder import RunFolder
-from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
+from purify.tables.schema import CLASS_REPORT
 
 REPORTS_URL = "PURIFY_REPORTS_URL"
 """Environment variable: where a web server shows the folder that holds the runs. A browser opens no ``file://``
@@ -42,24 +42,17 @@ def report_link(run: RunFolder) -> str:
 
 def worst_classes(run: RunFolder) -> list[dict[str, Any]]:
     """The labels with the largest estimated share of wrong images."""
-    return [
-        {
-            "label": row["label"],
-            "images": row["n"],
-            "kept": row["n_kept"],
-            "estimated wrong": _percent(row["noise_rate"]),
-            "flag": row["flag"],
-        }
-        for row in worst_labels(read_table(run.class_report, CLASS_REPORT), most=_WORST)
-    ]
+    rows = worst_labels(read_table(run.class_report, CLASS_REPORT), most=_WORST)
+    shown = {"label": "label", "images": "n", "kept": "n_kept", "estimated wrong": "noise_rate", "flag": "flag"}
+    rows = [{**row, "noise_rate": _percent(row["noise_rate"])} for row in rows]
+    return [{name: row[column] for name, column in shown.items()} for row in rows]
 
 
 def run_page(run: RunFolder, figures: Sequence[Mapping[str, Any]], *, with_faces: bool) -> str:
     """The page in Markdown; `figures` are the rows of the summary, `with_faces` shows what was removed."""
-    info = read_json(run.info)
-    manifest, verdicts = read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)
-    evaluation = read_json(run.evaluation) if run.evaluation.exists() else None
-    histogram = data_url(png_bytes(run_histogram(manifest, verdicts, info)), "png")
+    tables = read_run(run.root)
+    info, evaluation, groups = tables.info, tables.evaluation, angle_groups(tables.manifest, tables.verdicts)
+    histogram = data_url(png_bytes(angle_histogram(groups, threshold=tables.threshold)), "png")
     parts = [
         f"# {markdown_text(run.root.name)}",
         _outcome(info["counts"], noise_estimate(info), evaluation),
@@ -70,7 +63,7 @@ def run_page(run: RunFolder, figures: Sequence[Mapping[str, Any]], *, with_faces
         "## Angles to the dominant sub-center",
         picture("Angles to the dominant sub-center", histogram),
         "## Surest of the removed images",
-        _removed(manifest, verdicts) if with_faces else "Not shown: `show.faces` keeps pictures off this server.",
+        _removed(tables) if with_faces else "Not shown: `show.faces` keeps pictures off this server.",
         "## All figures",
         markdown_records(figures),
         "## Seconds a stage",
@@ -91,10 +84,8 @@ def _outcome(counts: Mapping[str, int], noise: float | None, evaluation: Mapping
         sentences.append(f"{counts['not_ok']:,} more were not usable.")
     if noise is not None:
         sentences.append(f"About {_percent(noise)} of the given labels are wrong.")
-    if evaluation and evaluation.get("gap_closed"):
-        gap = evaluation["gap_closed"]["auc"]
-        low, high = gap["interval"]
-        sentences.append(f"Gap to the truly clean set closed: {gap['value']:.2f} ({low:.2f} to {high:.2f}).")
+    if evaluation and (gap := verification_rows.gap_closed(evaluation)):
+        sentences.append(gap.sentences[0])
     return " ".join(sentences)
 
 
@@ -113,8 +104,8 @@ def _verification(evaluation: Mapping[str, Any] | None) -> list[str]:
     return [f"## Verification on {evaluation['pairs']['used']:,} pairs of unseen people", markdown_records(rows)]
 
 
-def _removed(manifest: pa.Table, verdicts: pa.Table) -> str:
-    shown = face_sheets(manifest, {"removed": surest_removed(verdicts, most=_FACES)})["removed"]
+def _removed(tables: RunTables) -> str:
+    shown = face_sheets(tables.manifest, {"removed": surest_removed(tables.verdicts, most=_FACES)})["removed"]
     return contact_sheet(shown) if shown else "None, or their images are not at hand."
 
 

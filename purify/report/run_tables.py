@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,12 @@ from purify.storage.run_folder import RunFolder
 from purify.tables.reviews import override_verdicts, read_reviews
 from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
 
-_THRESHOLD = 75.0
-
 
 @dataclass(frozen=True)
 class RunTables:
-    """The tables of a run.
+    """The tables of a run's last round, verdicts with the run's reviews applied.
 
-    Attributes
-    ----------
-    name
-        Of its folder.
-    manifest, verdicts, class_report
-        Of the run's last round; verdicts with the run's reviews applied.
-    info
-        ``run.json``; empty without one.
-    evaluation
-        ``evaluation.json``; None without one.
+    `name` is that of the folder, `info` is ``run.json`` (empty without one), `evaluation` is ``evaluation.json``.
     """
 
     name: str
@@ -44,7 +33,7 @@ class RunTables:
     @property
     def threshold(self) -> float:
         """The fixed angle of the rules `official` and `paper`, in degrees."""
-        return float(self.info.get("config", {}).get("analyze", {}).get("threshold", _THRESHOLD))
+        return float(self.info.get("config", {}).get("analyze", {}).get("threshold", 75.0))
 
     @property
     def rule(self) -> str:
@@ -56,6 +45,11 @@ class RunTables:
         """Whether ``p_clean`` is a probability; under the fixed angles it is a score."""
         judged = self.info.get("judged_by", {})
         return bool(judged["probabilities"]) if judged.get("rule") == self.rule else gives_probabilities(self.rule)
+
+    @property
+    def source_warnings(self) -> Sequence[str]:
+        """What the source was warned of when it was read, in sentences without a full stop."""
+        return self.info.get("source_warnings") or ()
 
 
 def run_embeddings(folder: Path | str, run: RunTables) -> Path:

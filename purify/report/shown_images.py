@@ -12,16 +12,10 @@ from purify.storage.locations import Location
 
 
 def with_images(manifest: pa.Table, images: Sequence[Location]) -> pa.Table:
-    """The manifest with the ``uri`` of every sample that is found in the image roots; others keep theirs.
+    """The manifest (schema `MANIFEST`) with the ``uri`` of every sample found in `images`; others keep theirs.
 
-    Nothing on disk changes: the result is for the report and the review page.
-
-    Parameters
-    ----------
-    manifest
-        Schema `MANIFEST`.
-    images
-        Folders or uncompressed tars; a ``sample_id`` is a path relative to one of them. None: nothing to do.
+    Nothing on disk changes: the result is for the report and the review page. `images` are folders or uncompressed
+    tars; a ``sample_id`` is a path relative to one of them.
 
     Raises
     ------

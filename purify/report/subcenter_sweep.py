@@ -6,31 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from purify.analysis.projection import fit_subcenters
 from purify.analysis.rules.official import OFFICIAL
 from purify.analysis.rules.paper import PAPER
 from purify.analysis.rules.rule import AngleEvidence
 from purify.analysis.subcenters import SubcenterSpace
-from purify.arrays import Ids, Vectors
+from purify.arrays import Ids, Mask, Vectors
 from purify.evaluation.detection import average_precision
 
 
 @dataclass(frozen=True)
 class SubcenterCount:
-    """A data set seen with K sub-centers.
+    """A data set seen with K sub-centers, in shares of its images.
 
-    Attributes
-    ----------
-    subcenters
-        K.
-    dominant_share
-        Share of images nearest to their label's dominant sub-center.
-    removed_official, removed_paper
-        Shares of images removed by the rules.
-    average_precision
-        Of the ranking by the angle to the dominant sub-center, in finding wrong labels; None without truth.
+    `dominant_share` is at the labels' dominant sub-centers; `average_precision` is that of the ranking by the angle
+    to them, in finding wrong labels; None without truth.
     """
 
     subcenters: int
@@ -41,39 +32,19 @@ class SubcenterCount:
 
 
 def sweep_subcenters(
-    embeddings: Vectors,
-    label_index: Ids,
-    counts: Sequence[int],
-    *,
-    threshold: float = 75.0,
-    wrong: npt.NDArray[np.bool_] | None = None,
-    seed: int = 0,
+    embeddings: Vectors, label_index: Ids, counts: Sequence[int], *, threshold: float, wrong: Mask | None
 ) -> list[SubcenterCount]:
-    """Fit a head for each number of sub-centers and judge the images by it.
+    """Fit a head for each number K of sub-centers and judge the images by it.
 
-    Parameters
-    ----------
-    embeddings
-        Finite ``[N, D]`` of any extractor.
-    label_index
-        [N]: label of each, from 0 on without gaps.
-    counts
-        Numbers K.
-    threshold
-        Of the rules, in degrees.
-    wrong
-        [N]: whether the label is wrong in truth.
-    seed
-        Of the fits.
+    `embeddings` are finite ``[N, D]`` of any extractor, ``label_index[N]`` counts from 0 without gaps, `threshold` is
+    in degrees, ``wrong[N]`` are the labels wrong in truth.
     """
-    return [_judge(embeddings, label_index, k, threshold, wrong, seed) for k in counts]
+    return [_judge(embeddings, label_index, k, threshold, wrong) for k in counts]
 
 
-def _judge(
-    embeddings: Vectors, label_index: Ids, k: int, threshold: float, wrong: npt.NDArray[np.bool_] | None, seed: int
-) -> SubcenterCount:
+def _judge(embeddings: Vectors, label_index: Ids, k: int, threshold: float, wrong: Mask | None) -> SubcenterCount:
     classes = int(label_index.max()) + 1
-    vectors, centers = fit_subcenters(embeddings, label_index, classes=classes, subcenters=k, seed=seed)
+    vectors, centers = fit_subcenters(embeddings, label_index, classes=classes, subcenters=k, seed=0)
     evidence = AngleEvidence.of(SubcenterSpace.of(vectors, centers), label_index)
     removed = {rule.name: 1 - float(rule.decide(evidence, threshold).keep.mean()) for rule in (OFFICIAL, PAPER)}
     ranked = None if wrong is None else average_precision(-evidence.cos_dominant.astype(np.float64), wrong)

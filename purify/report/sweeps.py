@@ -8,12 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from purify.analysis.rules.removal import LEAST_REMOVED, expected_precision
-from purify.arrays import Floats, Mask
-
-Counts = npt.NDArray[np.int64]
+from purify.arrays import Floats, Ids, Mask
 
 _ANGLE_STEP = 0.5
 #: Wanted precisions: coarse where removal is generous, fine where each step costs.
@@ -32,23 +29,15 @@ class Truth:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Removals of a rule at T settings.
+    """Removals of a rule at T settings `at` (degrees, or wanted precisions); all arrays are [T].
 
-    Attributes
-    ----------
-    at
-        The settings [T]: degrees, or wanted precisions.
-    removed
-        int64 [T]: images that would lose their label.
-    expected_wrong
-        float64 [T]: the expected number of wrong ones among them; None without probabilities.
-    precision, recall
-        float64 [T]: share of the removed that is wrong in truth, and share of the wrong that is removed; NaN where
-        nothing is removed or nothing wrong; None where the truth is not known.
+    `removed` are the images that would lose their label, `expected_wrong` the expected number of wrong ones among them
+    (None without probabilities), `precision` the share of the removed that is wrong in truth and `recall` the share of
+    the wrong that is removed: NaN where nothing is removed or nothing wrong, None where the truth is not known.
     """
 
     at: Floats
-    removed: Counts
+    removed: Ids
     expected_wrong: Floats | None
     precision: Floats | None
     recall: Floats | None
@@ -77,14 +66,7 @@ def sweep_paper(
 def sweep_precision(p_clean: Floats, always: Mask, *, truth: Truth | None) -> Sweep:
     """Rule `calibrated` at the `PRECISIONS` that the data can support.
 
-    Parameters
-    ----------
-    p_clean
-        [N] in [0, 1].
-    always
-        [N]: images removed at any precision, as a second person of a mixed label.
-    truth
-        Of the labels.
+    Images in the mask ``always[N]`` are removed at any precision, as the second person of a mixed label.
     """
     ordered = np.sort(p_clean)
     expected = expected_precision(ordered)
@@ -110,7 +92,7 @@ def _sweep(values: Floats, cutoffs: Floats, at: Floats, p_clean: Floats | None, 
     return Sweep(at, removed, expected, _ratio(caught, known), _ratio(caught, np.full_like(caught, wrong)))
 
 
-def _from(first: npt.NDArray[np.int64], weights: Floats) -> Floats:
+def _from(first: Ids, weights: Floats) -> Floats:
     """Sums [T] of ``weights[first:]``."""
     return np.r_[np.cumsum(weights[::-1])[::-1], 0.0][first]
 

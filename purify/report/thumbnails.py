@@ -23,28 +23,15 @@ from purify.tables.apply import judged_rows
 
 _SIDE = 96
 _QUALITY = 78
+_AS_JUDGED = ("sample_id", "label", "p_clean", "decision", "reason", "new_label", "other_label", "angle_other")
 
 
 @dataclass(frozen=True)
 class Face:
-    """A thumbnail and its verdict.
+    """A thumbnail (a data URL; empty: not at hand) and its verdict.
 
-    Attributes
-    ----------
-    picture
-        A data URL; empty: not at hand.
-    sample_id, label
-        The image, and the label as given.
-    angle
-        Degrees to the label's dominant sub-center; None: not known.
-    p_clean
-        Probability, or score, that the label is right; None: not judged.
-    decision, reason, new_label
-        As in the verdicts.
-    other_label, angle_other
-        The other label that fits best, and the angle to it.
-    truth
-        True label, ``""`` for nobody in the set; None: not known, or equal to the given one.
+    `angle` is in degrees, to the label's dominant sub-center; `truth` is the true label, ``""`` for nobody in the set,
+    None: not known, or equal to the given one. The other fields are as in the verdicts.
     """
 
     picture: str
@@ -93,16 +80,9 @@ def _faces(manifest: pa.Table, verdicts: pa.Table, pictures: Mapping[str, str]) 
     return [
         Face(
             picture=pictures[verdict["sample_id"]],
-            sample_id=verdict["sample_id"],
-            label=verdict["label"],
             angle=verdict["angle_dominant"],
-            p_clean=verdict["p_clean"],
-            decision=verdict["decision"],
-            reason=verdict["reason"],
-            new_label=verdict["new_label"],
-            other_label=verdict["other_label"],
-            angle_other=verdict["angle_other"],
             truth=truth if truth != verdict["label"] else None,
+            **{name: verdict[name] for name in _AS_JUDGED},
         )
         for verdict, truth in zip(verdicts.to_pylist(), truths, strict=True)
         if verdict["sample_id"] in pictures

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from purify.evaluation.gain import gap_sentence
+
 #: Models from the raw to the truly clean training set.
 _MODELS = ("raw", "random", "purified", "oracle")
 _DIFFERENCES = ("purified-raw", "purified-random", "purified-oracle", "oracle-raw")
 _GAP_FIGURES = {"auc": "AUC", "accuracy": "accuracy"}
+_GAP = "In {figure}, from the raw to the truly clean set, purification closed {gap}."
 _ABOVE_ONE = (
-    "A share above 1 does not mean cleaner than clean: it divides by a gap of only {gap:.4f} in AUC, another training "
-    "seed would move every model, and the purified set keeps relabeled images that the truly clean one leaves out."
+    "A share above 100 % does not mean cleaner than clean: it divides by a gap of only {gap:.4f} in AUC, another "
+    "training seed would move every model, and the purified set keeps relabeled images that the clean one leaves out."
 )
 
 
@@ -59,27 +62,14 @@ def gap_closed(evaluation: Mapping[str, Any]) -> GapClosed | None:
     shares = {name: closed[name] for name in _GAP_FIGURES if closed.get(name)}
     if not shares:
         return None
-    sentences = [_gap_sentence(_GAP_FIGURES[name], share) for name, share in shares.items()]
+    sentences = [_GAP.format(figure=_GAP_FIGURES[name], gap=gap_sentence(share)) for name, share in shares.items()]
     if any(share["value"] > 1 for share in shares.values()):
         gap = evaluation["differences"]["oracle-raw"]["auc"]
         sentences.append(_ABOVE_ONE.format(gap=gap))
-    return GapClosed(_short(shares["auc"]["value"]), sentences)
+    return GapClosed(_short(shares["auc"]), sentences)
 
 
-def _gap_sentence(figure: str, share: Mapping[str, Any]) -> str:
-    value, (low, high) = share["value"], share["interval"]
-    if value > 1:
-        return (
-            f"All of the gap in {figure} from the raw to the truly clean set is closed "
-            f"(share {value:.2f}, 95 % interval {low:.2f} to {high:.2f})."
-        )
-    if value <= 0:
-        return f"None of the gap in {figure} from the raw to the truly clean set is closed (share {value:.2f})."
-    return (
-        f"{100 * value:.0f} % of the gap in {figure} from the raw to the truly clean set is closed "
-        f"(share {value:.2f}, 95 % interval {low:.2f} to {high:.2f})."
-    )
-
-
-def _short(value: float) -> str:
-    return "all" if value > 1 else "none" if value <= 0 else f"{100 * value:.0f}\u00a0%"
+def _short(share: Mapping[str, Any]) -> str:
+    if share["interval"][0] <= 0:
+        return "none for sure"
+    return "all" if share["value"] >= 1 else f"{100 * share['value']:.0f}\u00a0%"

@@ -32,13 +32,8 @@ HEADERS = {
 class AccessPolicy:
     """Addresses of the page, and the token that opens it.
 
-    Attributes
-    ----------
-    hosts
-        Accepted values of ``Host``, such as ``127.0.0.1:8642``; empty: any, for a server at every address of the
-        machine.
-    cookie
-        Name of the cookie, different for each port, since ports share cookies.
+    `hosts` are the accepted values of ``Host``, such as ``127.0.0.1:8642``; empty: any, for a server at every address
+    of the machine. `cookie` is the name of the cookie, different for each port, since ports share cookies.
     """
 
     hosts: frozenset[str]

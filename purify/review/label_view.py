@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from purify.review.samples import Rows, Samples, column
+from purify.arrays import Ids
+from purify.review.samples import Samples, column
 from purify.tables.schema import Flag
+
+#: Flags of labels that the search offers without words.
+_PROPOSALS = (Flag.MIXED, Flag.DUPLICATE_OF, Flag.WEAK_MAJORITY)
 
 
 @dataclass(frozen=True)
@@ -20,43 +24,20 @@ class Group:
 
     kind: str
     number: int
-    rows: Rows
-
-
-@dataclass(frozen=True)
-class MergeProposal:
-    """Another label that may be the same person: its place, the angle between the two, and the evidence."""
-
-    label: int
-    angle: float
-    evidence: Rows
-
-
-@dataclass(frozen=True)
-class LabelPage:
-    """A label's row of the class report (schema `CLASS_REPORT`; empty without one), its groups and merges."""
-
-    label: int
-    facts: Mapping[str, Any]
-    groups: Sequence[Group]
-    merges: Sequence[MergeProposal]
+    rows: Ids
 
 
 class LabelIndex:
-    """The labels of a run."""
+    """The labels of a run; `place` is the number of each."""
 
     def __init__(self, samples: Samples, class_report: pa.Table) -> None:
         self._samples = samples
-        self._place = {label: place for place, label in enumerate(samples.labels)}
+        self.place = {label: place for place, label in enumerate(samples.labels)}
         self._report = class_report.combine_chunks()
         self._report_row = {label: row for row, label in enumerate(class_report["label"].to_pylist())}
         self._folded = [fold(label) for label in samples.labels]
-        flags = class_report["flag"].to_pylist()
-        self._flagged = [
-            self._place[label]
-            for label, flag in zip(self._report_row, flags, strict=True)
-            if flag in (Flag.MIXED, Flag.DUPLICATE_OF, Flag.WEAK_MAJORITY) and label in self._place
-        ]
+        flags = zip(self._report_row, class_report["flag"].to_pylist(), strict=True)
+        self._flagged = [self.place[label] for label, flag in flags if flag in _PROPOSALS and label in self.place]
         self._subcenter = column(samples.verdicts["subcenter"], -1).astype(np.int64)
 
     def facts(self, label: int) -> dict[str, Any]:
@@ -76,21 +57,16 @@ class LabelIndex:
         found.sort(key=lambda place: (self._folded[place] != wanted, not self._folded[place].startswith(wanted)))
         return found[:most]
 
-    def page(self, label: int) -> LabelPage:
-        """The page of one label."""
-        facts = self.facts(label)
+    def groups(self, label: int) -> list[Group]:
+        """The proposed split of a label, else its rows by sub-center."""
         rows = self._samples.rows_of(label)
-        groups = self._split(rows, facts.pop("split", None) or []) or self._subcenters(rows)
-        merges = [
-            MergeProposal(
-                self._place[merge["label"]], merge["angle"], self._samples.rows_named(merge["evidence_ids"] or [])
-            )
-            for merge in facts.pop("merge_with", None) or []
-            if merge["label"] in self._place
-        ]
-        return LabelPage(label, facts, groups, merges)
+        return self._split(rows, self.facts(label).get("split") or []) or self._subcenters(rows)
 
-    def _split(self, rows: Rows, proposal: Sequence[Sequence[str]]) -> list[Group]:
+    def merges(self, label: int) -> list[dict[str, Any]]:
+        """Labels that may be the same person, as in the class report."""
+        return [merge for merge in self.facts(label).get("merge_with") or [] if merge["label"] in self.place]
+
+    def _split(self, rows: Ids, proposal: Sequence[Sequence[str]]) -> list[Group]:
         groups, left = [], rows
         for number, sample_ids in enumerate(proposal, start=1):
             named = self._samples.rows_named(sample_ids)
@@ -100,7 +76,7 @@ class LabelIndex:
             groups.append(Group("rest", len(groups) + 1, left))
         return groups
 
-    def _subcenters(self, rows: Rows) -> list[Group]:
+    def _subcenters(self, rows: Ids) -> list[Group]:
         subcenters = self._subcenter[rows]
         return [Group("subcenter", int(k), rows[subcenters == k]) for k in np.unique(subcenters)]
 

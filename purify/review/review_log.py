@@ -11,14 +11,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.review.samples import Rows
+from purify.arrays import Ids, Mask
 from purify.tables.reviews import latest_reviews, read_reviews, update_reviews
 from purify.tables.schema import REVIEWS, Decision
 
@@ -45,16 +43,9 @@ class StandingReview:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Outcome of an action.
+    """Outcome of an action: an id for undoing it (None: nothing was recorded) and the number of rows decided.
 
-    Attributes
-    ----------
-    action_id
-        Id for undoing it; None: nothing was recorded.
-    applied
-        Number of rows decided.
-    conflicts
-        Rows that someone else decided otherwise in the meantime, left unchanged.
+    `conflicts` are rows that someone else decided otherwise in the meantime, left unchanged.
     """
 
     action_id: int | None
@@ -65,14 +56,8 @@ class Recorded:
 class ReviewLog:
     """The reviews of a run, in memory and in its file; thread safe.
 
-    Parameters
-    ----------
-    path
-        ``reviews.parquet``; created by the first review.
-    sample_ids
-        Names of the rows. Reviews of other samples stay in the file unchanged.
-    reviewer
-        Name in the reviews.
+    The first review creates the file at `path`. `sample_ids` are the names of the rows; reviews of other samples stay
+    in the file unchanged. `version` is the number of changes so far, ``reviewed[N]`` a mask of the rows with a review.
     """
 
     def __init__(self, path: Path, sample_ids: pa.Array, reviewer: str) -> None:
@@ -80,30 +65,20 @@ class ReviewLog:
         self._ids = sample_ids
         self._reviewer = reviewer
         self._lock = threading.RLock()
-        self._version = 0
+        self.version = 0
         self._changed = np.zeros(len(sample_ids), np.int64)
         self._changed_by: dict[int, str | None] = {}
-        self._reviewed = np.zeros(len(sample_ids), bool)
+        self.reviewed: Mask = np.zeros(len(sample_ids), bool)
         self._standing: dict[int, StandingReview] = {}
         self._reviews = REVIEWS.empty_table()
         self._seen: tuple[int, ...] | None = None
         self.refresh()
 
-    @property
-    def version(self) -> int:
-        """Number of changes so far."""
-        return self._version
-
-    @property
-    def reviewed(self) -> npt.NDArray[np.bool_]:
-        """Bool [N]: rows with a review."""
-        return self._reviewed
-
     def standing(self, row: int) -> StandingReview | None:
         """The review in force for a row; None without one."""
         return self._standing.get(row)
 
-    def changed_since(self, version: int) -> Rows:
+    def changed_since(self, version: int) -> Ids:
         """Rows with a review added, changed or removed after `version`."""
         return np.flatnonzero(self._changed > version)
 
@@ -199,24 +174,22 @@ class ReviewLog:
         latest = latest_reviews(self._reviews.filter(pc.is_in(self._reviews["sample_id"], names)))
         places = pc.index_in(latest["sample_id"].combine_chunks(), names).to_pylist()
         found = {rows[place]: standing for place, standing in zip(places, _standings(latest), strict=True)}
-        version = self._version + 1
+        version = self.version + 1
         for row in rows:
             standing = found.get(row)
             if standing == self._standing.get(row):
                 continue
             self._changed[row] = version
             self._changed_by[row] = tab
-            self._reviewed[row] = standing is not None
+            self.reviewed[row] = standing is not None
             if standing is None:
                 del self._standing[row]
             else:
                 self._standing[row] = standing
-        self._version = version  # last: a concurrent reader hears of these rows twice rather than never
+        self.version = version  # last: a concurrent reader hears of these rows twice rather than never
 
     def _rows(self, sample_ids: pa.ChunkedArray) -> list[int]:
-        position = pc.index_in(sample_ids.combine_chunks(), self._ids).drop_null()
-        rows: list[int] = position.to_pylist()
-        return rows
+        return list(pc.index_in(sample_ids.combine_chunks(), self._ids).drop_null().to_pylist())
 
     def _signature(self) -> tuple[int, ...] | None:
         try:
@@ -233,8 +206,5 @@ def _time_after(reviews: pa.Table) -> int:
 
 
 def _standings(latest: pa.Table) -> list[StandingReview]:
-    columns: dict[str, list[Any]] = latest.set_column(4, "at", latest["at"].cast(pa.int64())).to_pydict()
-    return [
-        StandingReview(*values)
-        for values in zip(*(columns[name] for name in ("decision", "new_label", "reviewer", "at")), strict=True)
-    ]
+    rows = latest.drop_columns("sample_id").set_column(3, "at", latest["at"].cast(pa.int64())).to_pylist()
+    return [StandingReview(**row) for row in rows]

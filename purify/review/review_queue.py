@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.review.samples import Rows, Samples, column
+from purify.arrays import Ids, Mask
+from purify.review.samples import Samples, column
 from purify.tables.schema import Decision
 
 #: A sample is borderline if its probability is nearer to one half than this.
@@ -25,16 +24,8 @@ class ReviewQueue:
     `borderline` is bool [N]: samples that the rule left to a person or is unsure of.
     """
 
-    views: Mapping[str, Rows]
-    borderline: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class QueuePage:
-    """Some rows of a view, and the place to continue at."""
-
-    rows: Rows
-    next_place: int
+    views: Mapping[str, Ids]
+    borderline: Mask
 
 
 def build_queue(samples: Samples) -> ReviewQueue:
@@ -52,18 +43,14 @@ def build_queue(samples: Samples) -> ReviewQueue:
     chosen = {
         "informative": np.ones(len(samples), bool),
         "borderline": borderline,
-        "removed": column(pc.is_in(decisions, value_set=_values(Decision.DROP, Decision.REVIEW)), False),
+        "removed": left | column(pc.equal(decisions, Decision.DROP.value), False),
         "relabeled": column(pc.equal(decisions, Decision.RELABEL.value), False),
         "kept": column(pc.equal(decisions, Decision.KEEP.value), False),
     }
     return ReviewQueue({name: order[mask[order]] for name, mask in chosen.items()}, borderline)
 
 
-def page_of(order: Rows, passed_over: npt.NDArray[np.bool_], *, start: int, most: int) -> QueuePage:
-    """Up to `most` rows of `order` from the place `start` on, without the rows in the mask ``passed_over[N]``."""
+def page_of(order: Ids, passed_over: Mask, *, start: int, most: int) -> tuple[Ids, int]:
+    """Up to `most` rows of `order` from `start` on, not in ``passed_over[N]``, and the place to continue at."""
     ahead = np.flatnonzero(~passed_over[order[start:]])[:most] + start
-    return QueuePage(order[ahead], int(ahead[-1]) + 1 if len(ahead) == most and most else len(order))
-
-
-def _values(*decisions: Decision) -> pa.Array:
-    return pa.array([decision.value for decision in decisions])
+    return order[ahead], int(ahead[-1]) + 1 if len(ahead) == most and most else len(order)

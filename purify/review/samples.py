@@ -11,35 +11,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from purify.arrays import Ids
 from purify.tables.apply import judged_rows
 from purify.tables.schema import Decision
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The N judged samples of a run. A row is a place among them, in the order of the verdicts.
+    """The N judged samples of a run. A row is a place among them, in the order of the `verdicts`.
 
-    Attributes
-    ----------
-    verdicts
-        Schema `VERDICTS`.
-    ids
-        ``sample_id`` of each row.
-    uris
-        Uri of each row's image; None: not known.
-    sides
-        int32 [N]: the shorter side of the image in pixels; 0: not known.
-    labels
-        The distinct given labels, sorted.
-    label_index
-        int64 [N]: place of the given label in `labels`.
-    by_label
-        int64 [N]: rows sorted by label, the most typical first: kept ones at the dominant sub-center before others,
-        then by the angle to it.
-    bounds
-        int64 [labels + 1]: start of each label in `by_label`.
+    ``sides[N]`` are the shorter sides of the images in pixels (0: not known), `labels` the distinct given labels,
+    sorted, and ``label_index[N]`` places in them. ``by_label[N]`` are the rows sorted by label, the most typical first:
+    kept ones at the dominant sub-center before others, then by the angle to it; ``bounds[labels + 1]`` where each
+    label starts in it.
     """
 
     verdicts: pa.Table
@@ -47,26 +31,24 @@ class Samples:
     uris: Sequence[str | None]
     sides: npt.NDArray[np.int32]
     labels: Sequence[str]
-    label_index: Rows
-    by_label: Rows
-    bounds: Rows
+    label_index: Ids
+    by_label: Ids
+    bounds: Ids
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def rows_of(self, label: int) -> Rows:
+    def rows_of(self, label: int) -> Ids:
         """Rows given the label at this place, the most typical first."""
         return self.by_label[self.bounds[label] : self.bounds[label + 1]]
 
-    def rows_named(self, sample_ids: Sequence[str]) -> Rows:
+    def rows_named(self, sample_ids: Sequence[str]) -> Ids:
         """Rows of samples by name, without samples that were not judged."""
-        position = pc.index_in(pa.array(sample_ids, pa.string()), self.ids)
-        return position.drop_null().to_numpy().astype(np.int64)
+        return pc.index_in(pa.array(sample_ids, pa.string()), self.ids).drop_null().to_numpy().astype(np.int64)
 
     def verdict(self, row: int) -> Mapping[str, Any]:
         """The verdict on a row."""
-        values: Mapping[str, Any] = self.verdicts.slice(row, 1).to_pylist()[0]
-        return values
+        return dict(self.verdicts.slice(row, 1).to_pylist()[0])
 
 
 def build_samples(manifest: pa.Table, verdicts: pa.Table) -> Samples:

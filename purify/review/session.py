@@ -10,47 +10,28 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from purify.arrays import Ids
 from purify.errors import InputError
 from purify.report.shown_images import with_images
 from purify.review.face_images import FaceImages
-from purify.review.label_view import Group, LabelIndex
+from purify.review.label_view import LabelIndex
 from purify.review.review_log import ReviewLog
 from purify.review.review_queue import build_queue, page_of
-from purify.review.samples import Rows, build_samples
+from purify.review.samples import build_samples
 from purify.review.shown_evidence import EvidenceIndex
 from purify.storage.files import read_table
 from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
 
-_FACTS = (
-    "angle",
-    "angle_dominant",
-    "angle_other",
-    "decision",
-    "dominant_share",
-    "label",
-    "neighbor_agreement",
-    "new_label",
-    "other_label",
-    "p_clean",
-    "p_other",
-    "reason",
-    "rule",
-    "sample_id",
-    "subcenter",
-)
+#: Columns of the verdicts that the page does not show of a face.
+_HIDDEN = ("dominant", "evidence_ids")
 
 
 class ReviewSession:
-    """A run with its queue, its evidence and its reviews.
+    """A run with its queue, its evidence and its reviews; new ones carry the name of the `reviewer`.
 
-    Parameters
-    ----------
-    run, reviewer
-        The run, and the name that its new reviews carry.
-    images
-        Folders or tars in which the samples' images are looked up, for a run that doesn't know them.
+    `images` are folders or tars in which the samples' images are looked up, for a run that doesn't know them.
 
     Raises
     ------
@@ -75,7 +56,6 @@ class ReviewSession:
         self._queue = build_queue(self.samples)
         self._evidence = EvidenceIndex(self.samples)
         self._labels = LabelIndex(self.samples, report)
-        self._place = {label: place for place, label in enumerate(self.samples.labels)}
         self.images = FaceImages(self.samples)
         self.log = ReviewLog(run.reviews, self.samples.ids, reviewer)
 
@@ -90,12 +70,11 @@ class ReviewSession:
 
     def warm_up(self) -> None:
         """Read the images of the first face: indexing a tar at its first use may take seconds."""
-        rows = page_of(self._queue.views["informative"], self.log.reviewed, start=0, most=1).rows.tolist()
-        for row in rows:
-            evidence = self._evidence.of(row)
+        rows, _ = page_of(self._queue.views["informative"], self.log.reviewed, start=0, most=1)
+        for row in rows.tolist():
             self.images.jpeg(row, "large")
-            for shown in (*evidence.own, *evidence.other, *evidence.neighbors):
-                self.images.jpeg(int(shown), "small")
+            for shown in np.concatenate(list(self._evidence.of(row).values())).tolist():
+                self.images.jpeg(shown, "small")
 
     def state(self, *, most: int) -> dict[str, Any]:
         """Initial state of a tab, with its first items, up to `most`."""
@@ -124,10 +103,10 @@ class ReviewSession:
         order = self._queue.views[view]
         if label is not None:
             order = order[self.samples.label_index[order] == label]
-        page = page_of(order, self.log.reviewed, start=start, most=most)
+        rows, next_place = page_of(order, self.log.reviewed, start=start, most=most)
         return {
-            "items": [self.item(row) for row in page.rows.tolist()],
-            "next": page.next_place,
+            "items": [self.item(row) for row in rows.tolist()],
+            "next": next_place,
             "total": len(order),
             "reviewed": int(np.count_nonzero(self.log.reviewed[order])),
         }
@@ -135,18 +114,14 @@ class ReviewSession:
     def item(self, row: int) -> dict[str, Any]:
         """A face with its verdict and evidence."""
         verdict = self.samples.verdict(row)
-        evidence = self._evidence.of(row)
         label = int(self.samples.label_index[row])
-        other = self._place.get(verdict["other_label"])
         return {
             "row": row,
-            **{name: _plain(verdict[name]) for name in _FACTS},
+            **{name: _plain(value) for name, value in verdict.items() if name not in _HIDDEN},
             "label_place": label,
-            "other_place": other,
+            "other_place": self._labels.place.get(verdict["other_label"]),
             "class": self._class_facts(label),
-            "own": self._faces(evidence.own),
-            "other": self._faces(evidence.other),
-            "neighbors": self._faces(evidence.neighbors),
+            **{name: self._faces(rows) for name, rows in self._evidence.of(row).items()},
             "review": self._review(row),
         }
 
@@ -159,33 +134,31 @@ class ReviewSession:
 
     def label(self, label: int) -> dict[str, Any]:
         """A label with its groups and merges."""
-        page = self._labels.page(label)
+        groups = self._labels.groups(label)
         return {
             "place": label,
             "label": self.samples.labels[label],
             **self._class_facts(label),
-            "groups": [self._group(group) for group in page.groups],
-            "merges": [
-                {
-                    "place": merge.label,
-                    "label": self.samples.labels[merge.label],
-                    "n": len(self.samples.rows_of(merge.label)),
-                    "angle": merge.angle,
-                    "faces": self._faces(merge.evidence),
-                    "theirs": self._faces(self.samples.rows_of(merge.label)[:8]),
-                }
-                for merge in page.merges
-            ],
+            "groups": [{"kind": g.kind, "number": g.number, "faces": self._faces(g.rows)} for g in groups],
+            "merges": [self._merge(merge) for merge in self._labels.merges(label)],
         }
 
-    def _group(self, group: Group) -> dict[str, Any]:
-        return {"kind": group.kind, "number": group.number, "faces": self._faces(group.rows)}
+    def _merge(self, merge: Mapping[str, Any]) -> dict[str, Any]:
+        place = self._labels.place[merge["label"]]
+        theirs = self.samples.rows_of(place)
+        return {
+            "place": place,
+            "label": merge["label"],
+            "n": len(theirs),
+            "angle": merge["angle"],
+            "faces": self._faces(self.samples.rows_named(merge["evidence_ids"] or [])),
+            "theirs": self._faces(theirs[:8]),
+        }
 
     def _class_facts(self, label: int) -> dict[str, Any]:
-        rows = self.samples.rows_of(label)
-        facts: Mapping[str, Any] = self._labels.facts(label)
+        facts = self._labels.facts(label)
         return {
-            "n": len(rows),
+            "n": len(self.samples.rows_of(label)),
             "flag": facts.get("flag"),
             "noise_rate": _plain(facts.get("noise_rate")),
             "version": self.log.version,
@@ -195,7 +168,7 @@ class ReviewSession:
     def _reviewed(self, label: int) -> int:
         return int(np.count_nonzero(self.log.reviewed[self.samples.rows_of(label)]))
 
-    def _faces(self, rows: Rows) -> list[dict[str, Any]]:
+    def _faces(self, rows: Ids) -> list[dict[str, Any]]:
         chosen = self.samples.verdicts.select(["label", "decision", "new_label", "angle_dominant", "sample_id"])
         verdicts = chosen.take(pa.array(rows)).to_pylist()
         return [

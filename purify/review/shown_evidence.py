@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.review.samples import Rows, Samples
+from purify.arrays import Ids
+from purify.review.samples import Samples
 
 _MOST = 8
-
-
-@dataclass(frozen=True)
-class ShownEvidence:
-    """Rows to show, most telling first: of the given label, of the other label, and the neighbors."""
-
-    own: Rows
-    other: Rows
-    neighbors: Rows
 
 
 class EvidenceIndex:
@@ -34,21 +24,21 @@ class EvidenceIndex:
         self._bounds = np.concatenate([[0], np.cumsum(pc.list_value_length(named).to_numpy())]).astype(np.int64)
         self._neighbors = _positions(pc.list_flatten(named), samples.ids)
 
-    def of(self, row: int) -> ShownEvidence:
-        """Evidence of a row, without the face itself."""
+    def of(self, row: int) -> dict[str, Ids]:
+        """Rows to show beside a row, most telling first: of its ``own`` label, of the ``other``, and ``neighbors``."""
         other = int(self._other[row])
         neighbors = self._neighbors[self._bounds[row] : self._bounds[row + 1]]
-        return ShownEvidence(
-            own=self._typical(int(self._samples.label_index[row]), row),
-            other=self._typical(other, row) if other >= 0 else neighbors[:0],
-            neighbors=neighbors[(neighbors >= 0) & (neighbors != row)][:_MOST],
-        )
+        return {
+            "own": self._typical(int(self._samples.label_index[row]), row),
+            "other": self._typical(other, row) if other >= 0 else neighbors[:0],
+            "neighbors": neighbors[(neighbors >= 0) & (neighbors != row)][:_MOST],
+        }
 
-    def _typical(self, label: int, row: int) -> Rows:
+    def _typical(self, label: int, row: int) -> Ids:
         rows = self._samples.rows_of(label)[: _MOST + 1]
         return rows[rows != row][:_MOST]
 
 
-def _positions(values: pa.Array, among: pa.Array) -> Rows:
+def _positions(values: pa.Array, among: pa.Array) -> Ids:
     """Place of each value; -1 for a missing one."""
     return pc.fill_null(pc.index_in(values, among), -1).to_numpy(zero_copy_only=False).astype(np.int64)

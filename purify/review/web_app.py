@@ -24,7 +24,6 @@ _MOST_LABELS = 200
 _LONGEST_LABEL = 10_000
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
 
-
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -53,14 +52,8 @@ class _Guard:
                 message["headers"] = headers
             await send(message)
 
-        why = refusal(
-            self._access,
-            request.method,
-            request.url.path,
-            request.headers,
-            request.query_params,
-            request.cookies,
-        )
+        sent = (request.headers, request.query_params, request.cookies)
+        why = refusal(self._access, request.method, request.url.path, *sent)
         app = self._app if why is None else JSONResponse({"error": why}, status_code=403)
         await app(scope, receive, send_guarded)
 

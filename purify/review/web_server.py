@@ -24,26 +24,12 @@ _LAST_WORDS_SECONDS = 2
 
 
 def serve_review(
-    run: Path,
-    *,
-    host: str,
-    port: int,
-    reviewer: str,
-    ready: Callable[[str], None],
-    images: Sequence[Location] = (),
+    run: Path, *, host: str, port: int, reviewer: str, ready: Callable[[str], None], images: Sequence[Location] = ()
 ) -> int:
     """Serve the page of `run` until Ctrl-C, and return the number of reviewed samples.
 
-    Parameters
-    ----------
-    host, port
-        Numeric address of this machine, and port; 0: any free one.
-    reviewer
-        Name in the reviews.
-    ready
-        Called with the page's address, token included, once it answers.
-    images
-        Folders or tars in which the samples' images are looked up, for a run that doesn't know them.
+    `host` is a numeric address of this machine; port 0: any free one. `ready` is called with the page's address, token
+    included, once it answers. For `reviewer` and `images` see `ReviewSession`.
 
     Raises
     ------

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pytest
 
 from purify.cli import main
-from purify.pipeline.closing import closing_lines, gap_sentence
+from purify.evaluation.gain import gap_sentence
+from purify.pipeline.closing import closing_lines
+from purify.report.notices import FALLBACK_CAUSES
 from purify.storage.files import write_json, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
@@ -94,12 +96,23 @@ def test_images_that_were_not_found_come_first(tmp_path: Path) -> None:
     assert "14 more were unusable" in _line(lines, "Found:")
 
 
+def test_warnings_of_the_source_come_before_all_and_tell_of_missing_images_once(tmp_path: Path) -> None:
+    stray = "1 image lies in no label folder (x.png) and can't be used: status no_label"
+    lines = closing_lines(_write(tmp_path / "stray", missing=1, source_warnings=[stray]))
+    assert lines[0] == f"Warning: {stray}."
+    assert lines[1].startswith("Warning: 1 of 21 images were not found")
+    lost = "1 of 21 images are missing from the image roots (x): a/lost0.png; give them with --images"
+    lines = closing_lines(_write(tmp_path / "lost", missing=1, source_warnings=[lost]))
+    assert [line for line in lines if line.startswith("Warning")] == [f"Warning: {lost}."]
+
+
 @pytest.mark.parametrize(
-    ("labels", "why"), [("abcd", "the embeddings hardly tell people apart"), ("ab", "fewer than 3 labels")]
+    "why", ["the embeddings hardly tell people apart", "fewer than 3 labels have two images", None]
 )
-def test_a_rule_that_gave_way_is_said_before_the_figures(tmp_path: Path, labels: str, why: str) -> None:
-    lines = closing_lines(_write(tmp_path, rule="official/1", labels=labels))
-    assert lines[0].startswith(f"Warning: {why}")
+def test_a_rule_that_gave_way_is_said_before_the_figures(tmp_path: Path, why: str | None) -> None:
+    judged = {"asked": "calibrated", "rule": "official/1", "probabilities": False, "fallback": True, "why": why}
+    lines = closing_lines(_write(tmp_path, rule="official/1", **({"judged_by": judged} if why else {})))
+    assert lines[0].startswith(f"Warning: {why or FALLBACK_CAUSES}, so that rule calibrated could not judge")
     assert "rule calibrated could not judge; rule official/1 did, by a fixed angle of 75 degrees" in lines[0]
     assert "it estimates no share of wrong labels" in _line(lines, "Trust:")
 
@@ -113,12 +126,13 @@ def test_the_gain_has_its_interval(tmp_path: Path) -> None:
     }
     gain = _line(closing_lines(_write(tmp_path, evaluation=evaluation)), "Gain:")
     assert "AUC 0.9064 before cleaning, 0.9391 after (+0.0327, 95% interval +0.0240 to +0.0418)" in gain
-    assert "131% of the gain from perfect labels (95% interval 100% to 177%). More than 100% is possible" in gain
+    share = "131 % of the gap, 95 % interval 100 to 177 %: not distinguishable from 100 %"
+    assert gain.endswith(f" Purification closed the whole gap, as far as these pairs can tell ({share}).")
 
 
 def test_less_than_all_needs_no_explanation() -> None:
-    sentence = gap_sentence({"value": 0.8, "interval": [0.5, 1.1]})
-    assert sentence == "That is 80% of the gain from perfect labels (95% interval 50% to 110%)."
+    sentence = gap_sentence({"value": 0.8, "interval": [0.5, 0.9]})
+    assert sentence == "80 % of the gap (95 % interval 50 to 90 %)"
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from purify.config import ShowConfig
+from purify.evaluation.gain import gap_sentence
 from purify.orchestration.publication import _faces_may_be_shown
 from purify.report.run_page import REPORTS_URL, contact_sheet, report_link, run_page, worst_classes
 from purify.report.thumbnails import Face
-from purify.storage.files import write_json
+from purify.storage.files import read_json, write_json
 from purify.storage.run_folder import RunFolder
 from tests.report.sample_run import HOSTILE, build_run, evaluation
 
@@ -30,7 +31,8 @@ def test_the_page_tells_the_runs_story(run: RunFolder) -> None:
     assert page.startswith("# run\\_1\n\n**3 of 6 images kept**, 3 removed. 1 more were not usable. About 31.0 %")
     for heading in ("Labels with the most wrong", "Verification on", "Angles", "Surest of the removed", "All figures"):
         assert f"\n## {heading}" in page
-    assert "Gap to the truly clean set closed: " in page
+    gap = read_json(run.evaluation)["gap_closed"]["auc"]
+    assert f"In AUC, from the raw to the truly clean set, purification closed {gap_sentence(gap)}." in page
     assert "](data:image/png;base64," in page
     assert "](data:image/jpeg;base64," in page
     assert HOSTILE in {row["label"] for row in worst_classes(run)}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from purify.report.canvas import png_bytes, svg_bytes
 from purify.report.figures import (
     angle_histogram,
     class_histograms,
@@ -14,10 +15,8 @@ from purify.report.figures import (
     k_sweep,
     label_shares,
     noise_by_label,
-    png_bytes,
     precision_sweep,
     roc,
-    svg_bytes,
     tar_at_far,
     threshold_sweep,
     transitions,

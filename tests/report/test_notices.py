@@ -12,7 +12,7 @@ from purify.report.run_tables import read_run
 from purify.storage.files import read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import MANIFEST
-from tests.report.sample_run import SAMPLES, Page, Sample, build_run, parse
+from tests.report.sample_run import HOSTILE, SAMPLES, Page, Sample, build_run, parse
 
 
 def _titles(run: RunFolder) -> list[str]:
@@ -43,6 +43,34 @@ def test_missing_images_are_the_first_thing_said(run: RunFolder) -> None:
     source = write_report(run.root).read_text(encoding="utf-8")
     assert source.index("1 of 7 images were not found") < source.index('id="counts"')
     assert "<code>purify run-flow SOURCE --images FOLDER</code>" in source
+
+
+def test_the_reason_of_the_fallback_is_the_one_recorded(run: RunFolder) -> None:
+    judged = {"asked": "calibrated", "rule": "official/1", "probabilities": False, "fallback": True}
+    run.update_info(judged_by={**judged, "why": "fewer than 3 labels have two images or more"})
+    (notice,) = notices(read_run(run.root), faces_shown=True)
+    assert notice.title == "The rule calibrated gave way to official/1"
+    assert "since fewer than 3 labels have two images or more: images were judged by a fixed angle" in notice.text
+    assert "hardly tell people apart" not in notice.text
+
+
+def test_warnings_of_the_source_come_first_as_text(run: RunFolder) -> None:
+    warnings = [f"1 image lies in no label folder ({HOSTILE}) and can't be used: status no_label", "paths are twice"]
+    run.update_info(source_warnings=warnings, config={"analyze": {"rule": "calibrated"}})
+    assert _titles(run) == ["Warning of the source"] * 2 + ["The rule calibrated gave way to official/1"]
+    page = parse(write_report(run.root))
+    assert page.text("notices").startswith(f"Warning of the source. 1 image lies in no label folder ({HOSTILE}) and")
+    assert "Paths are twice." in page.text("notices")
+    assert sum(tag == "script" for tag, _ in page.tags) == 1
+
+
+def test_missing_images_are_told_once(run: RunFolder) -> None:
+    reasons = [None] * (len(SAMPLES) - 1) + ["missing: not found in any image root"]
+    _set(run, status_reason=pa.array(reasons, pa.string()))
+    run.update_info(source_warnings=["2 images lie in no label folder (x.png) and can't be used: status no_label"])
+    assert _titles(run) == ["Warning of the source", "1 of 7 images were not found"]
+    run.update_info(source_warnings=["1 of 7 images are missing from the image roots (x): b/broken.png; give them"])
+    assert _titles(run) == ["Warning of the source"]
 
 
 def test_a_weak_extractor_is_told_and_a_strong_one_is_not(tmp_path: Path) -> None:

@@ -13,15 +13,7 @@ import jinja2
 
 @dataclass(frozen=True)
 class Inline:
-    """A style sheet or script inside the page.
-
-    Attributes
-    ----------
-    text
-        As it stands in the page.
-    hash
-        Its source expression in the content security policy, which blocks any other text.
-    """
+    """A style sheet or script inside the page, and its hash for the security policy, which blocks any other text."""
 
     text: str
     hash: str
@@ -48,17 +40,10 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.ChainableUndefined,
     )
-    environment.filters |= {
-        "count": _count,
-        "counted": _counted,
-        "decimal": _decimal,
-        "degrees": _degrees,
-        "percent": _percent,
-        "range": _range,
-        "duration": _duration,
-        "whole": _whole,
-        "words": _words,
-    }
+    environment.filters.update(
+        count=_count, counted=_counted, decimal=_decimal, degrees=_degrees, duration=_duration, percent=_percent
+    )
+    environment.filters.update(range=_range, whole=_whole, words=_words)
     return environment
 
 
