@@ -47,7 +47,8 @@ class Mirror:
                     with atomic_path(path) as temporary:
                         remote.download(self.url / name, temporary)
                     state[name] = _seen(path, version)
-            self._keep(state)
+            if state:  # a run that is refused now must find nothing here but its own entry
+                self._keep(state)
 
     def publish(self) -> None:
         """Upload the finished files that have changed since they were last published or fetched."""
