@@ -32,7 +32,8 @@ from purify.pipeline.update_log import finish_update
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLEANED, MANIFEST, REVIEWS, VERDICTS
-from purify.training.stage import train_table
+from purify.training.job import TrainJob
+from purify.training.rank import train_rank
 
 GOLDEN = Path(__file__).with_name("golden.json")
 COMMAND = "python -m tests.pipeline.stage_results"
@@ -92,7 +93,7 @@ def train(folder: Path) -> Results:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        train_table(file, folder / "model", CONFIG.model, CONFIG.train, subcenters=2, seed=CONFIG.seed)
+        train_rank(TrainJob.of(CONFIG, table=file, folder=folder / "model", subcenters=2))
     finally:
         torch.set_num_threads(threads)
     checkpoint = load_checkpoint(folder / "model" / "checkpoint")
