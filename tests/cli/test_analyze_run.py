@@ -15,13 +15,13 @@ from click.testing import CliRunner, Result
 import purify
 from purify.cli import main
 from purify.config import PurifyConfig
-from purify.ingest.ingest import load_manifest
 from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.pipeline.request import resumed_request
 from purify.pipeline.run import run as run_pipeline
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.apply import apply_verdicts
+from purify.tables.manifest import load_manifest
 from purify.tables.schema import CLASS_REPORT, CLEANED, LABELS, REMOVED, REVIEWS, VERDICTS
 
 PEOPLE, EACH = 6, 12

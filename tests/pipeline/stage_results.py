@@ -29,6 +29,7 @@ from purify.pipeline.fingerprint import stage_version
 from purify.pipeline.run import run as purify_run
 from purify.pipeline.training_tables import settle_first_table, settle_table
 from purify.pipeline.update_log import finish_update
+from purify.progress import silent
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLEANED, MANIFEST, REVIEWS, VERDICTS
@@ -93,7 +94,7 @@ def train(folder: Path) -> Results:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        train_rank(TrainJob.of(CONFIG, table=file, folder=folder / "model", subcenters=2))
+        train_rank(TrainJob.of(CONFIG, table=file, folder=folder / "model", subcenters=2), silent)
     finally:
         torch.set_num_threads(threads)
     checkpoint = load_checkpoint(folder / "model" / "checkpoint")

@@ -13,12 +13,12 @@ from purify import Verdicts, find_label_errors
 from purify.analysis.rules.rule import RuleContext
 from purify.config import load_config
 from purify.errors import InputError
-from purify.ingest.ingest import load_manifest
-from purify.pipeline.stages import analyze_manifest
+from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.report.run_tables import read_run, run_embeddings
 from purify.storage.files import read_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.apply import apply_verdicts
+from purify.tables.manifest import load_manifest
 from purify.tables.schema import CLASS_REPORT, CLEANED, MANIFEST, VERDICTS, Decision
 
 CLASSES, IMAGES = 25, 12

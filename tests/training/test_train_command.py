@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from purify.cli.commands import main
+from purify.cli import main
 from purify.training import launcher
 from purify.training.job import TrainJob
 
