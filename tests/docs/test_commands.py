@@ -5,7 +5,7 @@ A shell or Python block without ``<!-- not run: REASON -->`` before it is run. C
 - commands that train get the settings of `stand_ins.SHORT_TRAINING` and, without pairs, compare no models; the demo
   set is a smaller one;
 - ``make TARGET`` is a dry run: it would install, or run these tests;
-- ``purify review`` is stopped as soon as its page answers.
+- ``purify review`` is stopped as soon as its page answers; a decision of its user is then written for it.
 
 Of the blocks that are not run, and of code within the text, all options and settings must exist.
 """
@@ -24,6 +24,8 @@ import urllib.request
 from pathlib import Path
 
 import click
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -150,6 +152,13 @@ def _review(arguments: list[str]) -> None:
             assert server.wait(60) == 0
         finally:
             server.kill()
+    _decide(Path(arguments[0]))
+
+
+def _decide(run: Path) -> None:
+    """A decision, as a person would have left one."""
+    sample = pq.read_table(run / "manifest.parquet")["sample_id"][0].as_py()
+    pq.write_table(pa.table({"sample_id": [sample], "decision": ["keep"]}), run / "reviews.parquet")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
