@@ -17,6 +17,7 @@ from purify.report.figures import angle_histogram
 from purify.report.label_angles import angle_groups
 from purify.report.label_findings import worst_labels
 from purify.report.markdown import markdown_records, markdown_table, markdown_text, picture
+from purify.report.notices import notices
 from purify.report.run_tables import RunTables, read_run
 from purify.report.thumbnails import Face, face_sheets
 from purify.storage.files import read_table
@@ -52,10 +53,12 @@ def run_page(run: RunFolder, figures: Sequence[Mapping[str, Any]], *, with_faces
     """The page in Markdown; `figures` are the rows of the summary, `with_faces` shows what was removed."""
     tables = read_run(run.root)
     info, evaluation, groups = tables.info, tables.evaluation, angle_groups(tables.manifest, tables.verdicts)
+    found = notices(tables, faces_shown=True)
     histogram = data_url(png_bytes(angle_histogram(groups, threshold=tables.threshold)), "png")
     parts = [
         f"# {markdown_text(run.root.name)}",
         _outcome(info["counts"], noise_estimate(info), evaluation),
+        *(f"**{markdown_text(notice.title)}.** {markdown_text(notice.text)}" for notice in found),
         f"The whole report: [{markdown_text(str(run.report))}]({report_link(run)})",
         "## Labels with the most wrong images",
         _table(worst_classes(run)) or "None lost an image.",

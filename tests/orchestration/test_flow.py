@@ -24,7 +24,7 @@ from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLEANED, LABELS, MANIFEST, REMOVED, VERDICTS
 from tests.noisy_set import NoisySet, result_bytes
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
 
 
 def _request(noisy_set: NoisySet, folder: Path, **train: object) -> RunRequest:

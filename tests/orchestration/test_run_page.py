@@ -39,6 +39,12 @@ def test_the_page_tells_the_runs_story(run: RunFolder) -> None:
     assert "<" not in page
 
 
+def test_the_page_begins_with_what_limits_its_figures(run: RunFolder) -> None:
+    run.update_info(source_warnings=["2 of 7 images were not found; give --images"])
+    page = run_page(run, ROWS, with_faces=False)
+    assert 0 < page.index("2 of 7 images were not found") < page.index("## Labels")
+
+
 def test_without_faces_no_photo_is_in_the_page(run: RunFolder) -> None:
     page = run_page(run, ROWS, with_faces=False)
     assert "data:image/jpeg" not in page
