@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.projection import fit_subcenters
-from purify.analysis.rules.official import OFFICIAL
-from purify.analysis.rules.paper import PAPER
+from purify.analysis.rules.angle_rules import OFFICIAL, PAPER
 from purify.analysis.rules.rule import AngleEvidence
 from purify.analysis.subcenters import SubcenterSpace
 from purify.arrays import Ids, Vectors
