@@ -1,1 +1,1 @@
-"""Evidence for every sample, and a decision by a rule that has a name: embeddings + sub-centers -> verdicts."""
+"""Evidence for every sample, and a decision by a named rule: embeddings + sub-centers -> verdicts."""

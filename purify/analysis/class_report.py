@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from purify.analysis.identities.merge import LabelMerge
@@ -15,7 +14,7 @@ from purify.analysis.identities.structure import Structure
 from purify.analysis.rules.rule import Outcome
 from purify.analysis.scores import degrees
 from purify.analysis.subcenters import Assignment
-from purify.analysis.verdict_table import SortedSamples
+from purify.analysis.verdict_table import SortedSamples, nullable_float32
 from purify.tables.schema import CLASS_REPORT, Decision, Flag
 
 
@@ -24,11 +23,11 @@ def class_report(
 ) -> pa.Table:
     """Schema `CLASS_REPORT`, in the order of the class labels.
 
-    ``noise_rate`` is the mean probability that a label is wrong, or without probabilities the share of the class
-    that the rule did not keep. ``flag``: ``too_few`` with fewer than `min_images` images; else ``mixed`` for two
-    or more people under the label, with ``split`` proposing who is who; else ``duplicate_of`` for the person of a
-    larger label, which ``merge_with`` of both names; else ``weak_majority`` when less than that share of the class
-    is probably right (without probabilities: votes for the dominant sub-center); else ``ok``.
+    ``noise_rate`` is the mean probability of a wrong label, or without probabilities the share of the class not kept.
+    ``flag``: ``too_few`` with fewer than `min_images` images; else ``mixed`` for two or more people under the label,
+    told apart in ``split``; else ``duplicate_of`` for the person of a larger label, named in ``merge_with`` of both;
+    else ``weak_majority`` if less than that share of the class is probably right (without probabilities: votes for the
+    dominant sub-center); else ``ok``.
     """
     label_index, class_labels, structure = samples.label_index, samples.class_labels, outcome.structure
     keep = outcome.decision == Decision.KEEP.value
@@ -49,19 +48,19 @@ def class_report(
         Flag.OK.value,
     )
     columns = {
-        "label": pa.array(class_labels, pa.string()),
-        "n": pa.array(n, pa.int32()),
-        "n_kept": pa.array(n_kept, pa.int32()),
-        "dominant_share": _nullable(assignment.dominant_share),
-        "noise_rate": _nullable(noise_rate),
-        "flag": pa.array(flag.tolist(), pa.string()),
+        "label": class_labels,
+        "n": n,
+        "n_kept": n_kept,
+        "dominant_share": nullable_float32(assignment.dominant_share),
+        "noise_rate": nullable_float32(noise_rate),
+        "flag": flag.tolist(),
         **_proposals(samples, structure),
     }
-    return pa.table({name: columns[name] for name in CLASS_REPORT.names}, schema=CLASS_REPORT)
+    return pa.table(columns, schema=CLASS_REPORT)
 
 
-def _proposals(samples: SortedSamples, structure: Structure | None) -> dict[str, pa.Array]:
-    """``split`` and ``merge_with`` of each class; null where there is none."""
+def _proposals(samples: SortedSamples, structure: Structure | None) -> dict[str, list[Any]]:
+    """``split`` and ``merge_with`` of each class, or null."""
     class_labels = samples.class_labels
     split: list[list[list[str]] | None] = [None] * len(class_labels)
     partners: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -71,12 +70,7 @@ def _proposals(samples: SortedSamples, structure: Structure | None) -> dict[str,
         for merge in structure.merges:
             partners[merge.label].append(_partner(merge, merge.into, class_labels, samples.ids))
             partners[merge.into].append(_partner(merge, merge.label, class_labels, samples.ids))
-    return {
-        "split": pa.array(split, CLASS_REPORT.field("split").type),
-        "merge_with": pa.array(
-            [partners.get(label) for label in range(len(class_labels))], CLASS_REPORT.field("merge_with").type
-        ),
-    }
+    return {"split": split, "merge_with": [partners.get(label) for label in range(len(class_labels))]}
 
 
 def _groups(samples: SortedSamples, structure: Structure) -> dict[int, dict[int, list[str]]]:
@@ -95,7 +89,3 @@ def _partner(merge: LabelMerge, label: int, class_labels: Sequence[str], ids: pa
         "angle": float(degrees(np.array([merge.cosine]))[0]),
         "evidence_ids": ids.take(pa.array(merge.evidence)).to_pylist(),
     }
-
-
-def _nullable(values: npt.NDArray[np.float64]) -> pa.Array:
-    return pa.array(values.astype(np.float32), pa.float32(), from_pandas=True)

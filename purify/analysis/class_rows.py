@@ -1,17 +1,18 @@
-"""Rows sorted by class, and a sample of different pictures of each class."""
+"""Rows sorted by class, and different pictures of each class."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from purify.analysis.label_noise.mode_seeking import CosineScale, densest, distinct
 from purify.arrays import Floats, Ids, Vectors
 
-#: Images of a class to compare with each other; the others join the groups found.
+#: Images of a class to compare with each other; the others join the found groups.
 _MOST_ROWS = 400
-#: Columns that define the order of work; rows equal in these keep their order.
+#: Columns that define the order of work; ties keep their order.
 ORDER_COLUMNS = 8
 
 
@@ -23,27 +24,17 @@ def canonical_order(vectors: Vectors, label_index: Ids) -> Ids:
 
 @dataclass(frozen=True)
 class ClassRows:
-    """Rows sorted by class; class c has the rows from ``start[c]`` to ``start[c + 1]``."""
+    """Rows sorted by class."""
 
     vectors: Vectors
     label: Ids
-    start: Ids
+    classes: int
     p_clean: Floats
 
-    @classmethod
-    def of(cls, vectors: Vectors, label: Ids, classes: int, p_clean: Floats) -> ClassRows:
-        """Of sorted rows."""
-        return cls(vectors, label, np.searchsorted(label, np.arange(classes + 1)), p_clean)
-
-    @property
-    def classes(self) -> int:
-        """Number of classes, C."""
-        return len(self.start) - 1
-
-    @property
-    def sizes(self) -> Ids:
-        """Number of rows of each class, [C]."""
-        return np.diff(self.start)
+    @cached_property
+    def start(self) -> Ids:
+        """First row of each class, and the number of rows, [C + 1]."""
+        return np.searchsorted(self.label, np.arange(self.classes + 1))
 
     def members(self, label: int) -> Ids:
         """Numbers of the rows of a class."""
@@ -60,7 +51,7 @@ class DistinctPictures:
 
 
 def distinct_pictures(rows: ClassRows, label: int, pairs: CosineScale, near_duplicate: float) -> DistinctPictures:
-    """Some rows of the class, evenly spread over their order, without near duplicates."""
+    """Up to 400 rows of the class, evenly spaced, without near duplicates."""
     members = rows.members(label)
     if len(members) > _MOST_ROWS:
         members = members[np.linspace(0, len(members) - 1, _MOST_ROWS).astype(np.int64)]
@@ -71,6 +62,6 @@ def distinct_pictures(rows: ClassRows, label: int, pairs: CosineScale, near_dupl
 
 
 def nearest_center(vectors: Vectors, centers: Vectors, scale: CosineScale) -> Ids:
-    """The nearest of the ``centers[g, D]`` for each of the ``vectors[n, D]``, or -1 where none is near."""
+    """The nearest of the ``centers[g, D]`` for each of the ``vectors[n, D]``, or -1 far from all."""
     cosines = vectors @ centers.T
     return np.where(cosines.max(axis=1) > scale.low, cosines.argmax(axis=1), -1)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from purify.analysis.search import EXACT_ROWS, cosine_index, one_thread
 from purify.arrays import Ids, Mask, Vectors
 
-#: Rows of a block of queries. It is part of the result: a product of matrices may differ in its last digit with
-#: their sizes, so blocks are the same whoever searches them.
+#: Rows of a block of queries. It is part of the result: the last digit of a product of matrices may depend on their
+#: sizes.
 BLOCK_ROWS = 4096
 #: Neighbors searched beyond k at first; rows with more near duplicates are searched again, wider each time.
 _SLACK = 12
@@ -22,16 +22,10 @@ _WIDEN = 4
 
 @dataclass(frozen=True)
 class Neighbors:
-    """The nearest images that are no near duplicates.
+    """Numbers of the nearest rows without near duplicates, nearest first, then -1, [N, k].
 
-    Attributes
-    ----------
-    rows
-        int32 [N, k]: row numbers, nearest first; -1 where there are no more.
-    agreement
-        float32 [N]: share of the nearest m neighbors that have the same label, where m is the lesser of k and
-        of the images with the same label that are neither the image nor a near duplicate of it. So a right
-        image of a small class can reach 1. NaN where m is 0: nothing could agree.
+    ``agreement[N]`` is the share of the same label among the nearest m of them, where m is the lesser of k and of the
+    other images of that label without near duplicates. So a right image of a small class can reach 1. NaN for m = 0.
     """
 
     rows: npt.NDArray[np.int32]
@@ -43,9 +37,8 @@ def find_neighbors(
 ) -> Neighbors:
     """Search the k nearest of the unit ``embeddings[N, D]`` for each of them.
 
-    A neighbor with a cosine above `near_duplicate` is the same picture again: it says nothing about the label,
-    so it is left out and a farther one takes its place. Exhaustive up to `exact_rows` rows. Blocks are searched in as
-    many threads as FAISS would use for one of them.
+    A neighbor with a cosine above `near_duplicate` is the same picture, and no evidence of the label: a farther one
+    takes its place. Exhaustive up to `exact_rows` rows. Blocks are searched in as many threads as FAISS has.
     """
     query = _Query(cosine_index(embeddings, exact_rows=exact_rows), embeddings, label_index, k, near_duplicate)
     total = len(embeddings)
@@ -59,13 +52,7 @@ def find_neighbors(
 
 
 def nearest_of(neighbors: Neighbors, wanted: Mask, *, most: int) -> tuple[Ids, Ids]:
-    """The `most` nearest neighbors of each row among the ``wanted[N, k]``.
-
-    Returns
-    -------
-    tuple
-        Row numbers of the chosen neighbors, row after row, and offsets [N + 1] into them.
-    """
+    """Numbers of each row's `most` nearest neighbors among the ``wanted[N, k]``, and offsets [N + 1] of the rows."""
     wanted = wanted & (neighbors.rows >= 0)
     chosen = wanted & (np.cumsum(wanted, axis=1) <= most)
     offsets = np.zeros(len(chosen) + 1, np.int64)
@@ -86,7 +73,7 @@ class _Query:
     def search(self, block: slice) -> tuple[npt.NDArray[np.int32], Ids]:
         """The k neighbors of the rows of a block, and the numbers of their near duplicates with the same label.
 
-        It takes one thread: with more of them FAISS's products, and so near ties, depend on how many there are.
+        It takes one thread: FAISS's products, and so near ties, depend on the number of threads.
         """
         neighbors = np.full((block.stop - block.start, self.k), -1, np.int32)
         own_duplicates = np.zeros(len(neighbors), np.int64)
@@ -99,7 +86,7 @@ class _Query:
         return neighbors, own_duplicates
 
     def _search(self, rows: Ids, width: int) -> tuple[npt.NDArray[np.int32], Ids, Mask]:
-        """The k nearest that count, their near duplicates' numbers, and whether a wider search could find no more."""
+        """The k nearest valid neighbors, the numbers of near duplicates, and whether a wider search is futile."""
         total, k = self.index.ntotal, self.k
         width = min(width, total)
         cosines, found = self.index.search(self.embeddings[rows], width)

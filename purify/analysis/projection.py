@@ -6,11 +6,11 @@ whitened, and a square matrix and a sub-center head are trained on them.
 The fit judges the rows it is trained on. Three things keep it from memorizing their noise:
 
 * its capacity: one linear map on at most 128 principal axes, a few epochs, a smaller step for the map;
-* its order: one center a class without margin first; then K sub-centers, and a margin that grows;
-* its loss: one minus the probability of the label, which tolerates label noise (Ghosh, Kumar and Sastry,
-  AAAI 2017). Its gradient is that of the cross-entropy times that probability, so rows that don't fit
-  their label soon stop pulling their class's sub-centers, whereas they dominate the gradient of the cross-entropy.
-  Alone it is slow to start, hence centers that start at the means of their classes.
+* its order: one center a class without margin first; then K sub-centers, and a growing margin;
+* its loss: one minus the probability of the label, robust to label noise (Ghosh, Kumar and Sastry, AAAI 2017). Its
+  gradient is that of the cross-entropy times that probability, so rows with an unlikely label soon stop pulling its
+  sub-centers, whereas they dominate the gradient of the cross-entropy. Alone it is slow to start; hence the start at
+  the means of the classes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from purify.arrays import Vectors
+from purify.analysis.class_rows import canonical_order
+from purify.analysis.search import row_chunks
+from purify.arrays import Floats, Ids, Vectors
 from purify.errors import InputError
 from purify.models.heads import Margin, SubcenterHead
 from purify.models.logit_scale import default_scale
@@ -38,15 +39,14 @@ _WHITENING = 0.75
 #: Floor of the whitened variances, as a share of their mean, lest empty axes be blown up.
 _VARIANCE_FLOOR = 0.1
 _COVARIANCE_ROWS = 50_000
-_CHUNK = 16_384
 
 _EPOCHS = 14
 _STEPS_PER_EPOCH = 32
 _BATCH = (32, 1024)
 _STEPS = (300, 2000)
-#: Classes that compete in a step; with more there are, a random part of them does.
+#: Classes in competition in a step: the batch's own, and a random part of the others.
 _MAX_COMPETING = 2048
-#: Lower than where a backbone is trained: with few classes the loss must not be content with large angles.
+#: Lower than for a backbone: with few classes the loss must not be content with large angles.
 _MIN_SCALE = 4.0
 _LEARNING_RATE = 2e-3
 _PROJECTION_RATE = 0.3
@@ -58,61 +58,42 @@ _SPREAD = 1.0
 
 
 def fit_subcenters(
-    embeddings: Vectors,
-    label_index: npt.NDArray[np.int64],
-    *,
-    classes: int,
-    subcenters: int = 3,
-    seed: int = 0,
+    embeddings: Vectors, label_index: Ids, *, classes: int, subcenters: int = 3, seed: int = 0
 ) -> tuple[Vectors, Vectors]:
-    """Fit sub-centers to ``embeddings[N, D]`` of any scale; no row's verdict depends on the order of the rows.
+    """Fit K sub-centers to each of C classes of finite ``embeddings[N, D]`` of any scale, in any order of the rows.
 
-    Parameters
-    ----------
-    embeddings
-        Finite vectors of any extractor.
-    label_index
-        Class of each row, in [0, `classes`).
-    classes, subcenters
-        C and K. A class without rows gets sub-centers that mean nothing.
-    seed
-        Of the batches and of the perturbed copies of the centers.
+    A class without rows gets random sub-centers. The seed draws the batches and the perturbed copies of the centers.
 
     Returns
     -------
     tuple
-        Unit vectors ``projected[N, d]`` and ``subcenters[C, K, d]``, where d is at most D and 128, and
-        an eighth of the rows (but 32).
+        Unit vectors ``projected[N, d]`` and ``subcenters[C, K, d]``, where d is at most D and 128, and an eighth of the
+        rows (but 32).
 
     Raises
     ------
     InputError
-        If there are no samples, or all embeddings point the same way, so that no angle means anything.
+        If there are no samples, or all embeddings point the same way.
     """
     if not len(embeddings):
         raise InputError("there are no samples to analyze")
-    order = _canonical_order(embeddings, label_index)
+    order = canonical_order(embeddings, label_index)
     coordinates, start = _principal_coordinates(embeddings, order)
-    generator = torch.Generator().manual_seed(seed)
+    generator = Generator().manual_seed(seed)
     labels = torch.from_numpy(label_index[order].astype(np.int64))
     projection = nn.Linear(len(start), len(start), bias=False)
     projection.weight = nn.Parameter(torch.from_numpy(np.diag(start)))
     head = _train(projection, torch.from_numpy(coordinates), labels, classes, subcenters, generator)
     projected = np.empty_like(coordinates)
     with torch.no_grad():
-        for rows in _chunks(len(order)):
+        for rows in row_chunks(len(order)):
             projected[order[rows]] = F.normalize(projection(torch.from_numpy(coordinates[rows])), dim=1).numpy()
         centers = F.normalize(head.weight, dim=2).numpy()
     return projected, centers
 
 
-def _canonical_order(embeddings: Vectors, label_index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Rows by label, then by their first coordinates: the same for every shuffle of the same rows."""
-    return np.lexsort((*embeddings[:, :4].T[::-1], label_index))
-
-
-def _principal_coordinates(embeddings: Vectors, order: npt.NDArray[np.int64]) -> tuple[Vectors, Vectors]:
-    """Centered rows of unit length, in `order`, on their first axes [N, d]; and factors [d] that shorten long axes."""
+def _principal_coordinates(embeddings: Vectors, order: Ids) -> tuple[Vectors, Vectors]:
+    """Centered rows of unit length, in `order`, on their first axes [N, d]; and factors [d] to shorten long axes."""
     rows = len(order)
     sample = embeddings[order[:: math.ceil(rows / _COVARIANCE_ROWS)]].astype(np.float64)
     first_mean = sample.mean(axis=0)
@@ -130,37 +111,27 @@ def _principal_coordinates(embeddings: Vectors, order: npt.NDArray[np.int64]) ->
     axes = axes[:, longest]
 
     coordinates = np.empty((rows, len(factors)), np.float32)
-    for part in _chunks(rows):
+    for part in row_chunks(rows):
         coordinates[part] = (_unit(embeddings[order[part]] - first_mean) - second_mean) @ axes
     return coordinates, factors.astype(np.float32)
 
 
-def _chunks(rows: int) -> Iterator[slice]:
-    return (slice(start, start + _CHUNK) for start in range(0, rows, _CHUNK))
-
-
-def _unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _unit(vectors: Floats) -> Floats:
     """Rows of length 1; a row of zeros stays one."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
 
 
 def _train(
-    projection: nn.Linear,
-    coordinates: Tensor,
-    labels: Tensor,
-    classes: int,
-    subcenters: int,
-    generator: torch.Generator,
+    projection: nn.Linear, coordinates: Tensor, labels: Tensor, classes: int, subcenters: int, generator: Generator
 ) -> SubcenterHead:
     """Train `projection`, in place, and a head: one center a class first, then `subcenters` and the margin."""
     batch = min(max(len(labels) // _STEPS_PER_EPOCH, _BATCH[0]), _BATCH[1], len(labels))
     steps = min(max(_EPOCHS * len(labels) // batch, _STEPS[0]), _STEPS[1])
     grow_step = round(_SINGLE_CENTER_SHARE * steps)
 
-    head = SubcenterHead(
-        classes, projection.out_features, scale=default_scale(classes, least=_MIN_SCALE), generator=generator
-    )
+    scale = default_scale(classes, least=_MIN_SCALE)
+    head = SubcenterHead(classes, projection.out_features, scale=scale, generator=generator)
     _start_at_means(head, projection, coordinates, labels)
     optimizer = _optimizer(projection, head)
     for step, rows in enumerate(_batches(len(labels), batch, steps, generator)):
@@ -179,10 +150,10 @@ def _train(
 
 
 def _start_at_means(head: SubcenterHead, projection: nn.Linear, coordinates: Tensor, labels: Tensor) -> None:
-    """Centers that start at the means of their classes; the random start remains where there are no rows."""
+    """Start the centers at the means of their classes, or at random for a class without rows."""
     with torch.no_grad():
         means = torch.zeros_like(head.weight[:, 0])
-        for rows in _chunks(len(labels)):
+        for rows in row_chunks(len(labels)):
             means.index_add_(0, labels[rows], F.normalize(projection(coordinates[rows]), dim=1))
         found = means.norm(dim=1) > 0
         head.weight[found, 0] = F.normalize(means[found], dim=1)
@@ -202,7 +173,7 @@ def _set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int) -> None:
         group["lr"] = rate * group["share"]
 
 
-def _batches(rows: int, batch: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
+def _batches(rows: int, batch: int, steps: int, generator: Generator) -> Iterator[Tensor]:
     """`steps` index tensors of length `batch`, epoch after epoch in new orders."""
     order, used = torch.randperm(rows, generator=generator), 0
     for _ in range(steps):
@@ -212,9 +183,7 @@ def _batches(rows: int, batch: int, steps: int, generator: torch.Generator) -> I
         used += batch
 
 
-def _compete(
-    head: SubcenterHead, embeddings: Tensor, labels: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _compete(head: SubcenterHead, embeddings: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Logits and targets over all classes, or over the batch's own and a random part of the others."""
     classes = head.weight.shape[0]
     if classes <= _MAX_COMPETING:

@@ -1,7 +1,4 @@
-"""Changes of the verdicts from one round of a run to the next, and the stop rule.
-
-Pure functions: tables in, dataclasses out.
-"""
+"""Changes of the verdicts from one round of a run to the next, and the stop rule."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ _COMPARED = ("decision", "new_label", "p_clean", "reason")
 
 
 class Stop(enum.StrEnum):
-    """Why a round was the last one; the closed list of ``stopped_because``."""
+    """Reasons of a last round, the values of ``stopped_because``."""
 
     MOST_ROUNDS = "most_rounds"
     NOTHING_CHANGED = "nothing_changed"
@@ -39,20 +36,10 @@ STOP_MEANINGS = {
 
 @dataclass(frozen=True)
 class RoundSummary:
-    """A round in ``run.json``.
+    """A round in ``run.json``: its number, from 1, the noise by `noise_estimate`, and the number of kept samples.
 
-    Attributes
-    ----------
-    round
-        Number, from 1.
-    noise_estimate
-        Mean of 1 - ``p_clean`` over the verdicts that have one, in [0, 1]; None where none has.
-    kept, removed
-        Samples that keep a final label, and the rest.
-    changed
-        Samples whose final label, or whose being kept, is another than in the round before; None in round 1.
-    stopped_because
-        One of `Stop` in the last round, else None.
+    ``changed`` counts the samples with another final label than in the round before; None in round 1.
+    ``stopped_because`` is None in all but the last round.
     """
 
     round: int
@@ -72,40 +59,17 @@ class Comparison:
 
 
 def first_round(verdicts: pa.Table, limits: RoundsConfig, *, trainable: bool) -> RoundSummary:
-    """Summary of round 1, which is the last one if no other is asked for or can be trained.
-
-    Parameters
-    ----------
-    verdicts
-        Schema `VERDICTS`.
-    limits
-        How many rounds are asked for.
-    trainable
-        Whether there are images to train another round on.
-    """
-    stop = None
-    if limits.most == 1:
-        stop = Stop.MOST_ROUNDS
-    elif not trainable:
-        stop = Stop.NO_IMAGES
+    """Summary of round 1, which is the last one if it is the only one wanted, or without images to train on."""
+    stop = Stop.MOST_ROUNDS if limits.most == 1 else None if trainable else Stop.NO_IMAGES
     return _summary(1, verdicts, changed=None, stop=stop)
 
 
 def compare_rounds(number: int, before: pa.Table, verdicts: pa.Table, limits: RoundsConfig) -> Comparison:
     """Compare round `number` (2 or later) with the one before it, and decide whether it is the last.
 
-    It is the last at ``limits.most``, when nothing changed, or when the share of changed samples and the change
-    of the estimated noise are both below their limits. Drop and review both remove a sample, so going from one to
-    the other is no change.
-
-    Parameters
-    ----------
-    number
-        Of the later round.
-    before, verdicts
-        Schema `VERDICTS`: the earlier and the later round's, of the same samples in any order.
-    limits
-        The stop rule.
+    It is the last at ``limits.most``, without changes, or with the share of changed samples and the change of the
+    estimated noise both below their limits. Drop and review both remove a sample: from one to the other is no change.
+    `before` and `verdicts` (schema `VERDICTS`) judge the same samples in any order.
 
     Raises
     ------
@@ -114,9 +78,11 @@ def compare_rounds(number: int, before: pa.Table, verdicts: pa.Table, limits: Ro
     """
     before = _aligned(before, verdicts)
     old, new = final_labels(before), final_labels(verdicts)
-    changed = _differs(old, new)
+    # A null is a value of its own.
+    changed = pc.or_(pc.xor(old.is_null(), new.is_null()), pc.fill_null(pc.not_equal(old, new), False))
     changes = _changes(before.filter(changed), verdicts.filter(changed))
-    noise_change = _noise_change(noise_estimate(before), noise_estimate(verdicts))
+    noise = noise_estimate(before), noise_estimate(verdicts)
+    noise_change = 0.0 if noise[0] is None or noise[1] is None else abs(noise[1] - noise[0])
     stop = None
     if len(changes) == 0:
         stop = Stop.NOTHING_CHANGED
@@ -128,7 +94,7 @@ def compare_rounds(number: int, before: pa.Table, verdicts: pa.Table, limits: Ro
 
 
 def noise_estimate(verdicts: pa.Table) -> float | None:
-    """Mean of 1 - ``p_clean``, in [0, 1]; verdicts without one don't count, and None where all are."""
+    """Mean of 1 - ``p_clean`` over the verdicts with one, in [0, 1]; None without any."""
     mean = pc.mean(verdicts["p_clean"].cast(pa.float64())).as_py()
     return None if mean is None else 1.0 - mean
 
@@ -150,18 +116,7 @@ def _aligned(before: pa.Table, verdicts: pa.Table) -> pa.Table:
     return before.take(position)
 
 
-def _differs(old: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Where two columns differ; a null is a value of its own."""
-    one_is_null = pc.xor(old.is_null(), new.is_null())
-    return pc.or_(one_is_null, pc.fill_null(pc.not_equal(old, new), False))
-
-
 def _changes(before: pa.Table, verdicts: pa.Table) -> pa.Table:
     columns = {name: verdicts[name] for name in ("sample_id", "label", *_COMPARED)}
     columns |= {f"{name}_before": before[name] for name in _COMPARED}
-    return pa.table([columns[name] for name in CHANGES.names], schema=CHANGES)
-
-
-def _noise_change(before: float | None, after: float | None) -> float:
-    """Absolute change of the estimate; without estimates there is none to wait for."""
-    return 0.0 if before is None or after is None else abs(after - before)
+    return pa.table(columns, schema=CHANGES)

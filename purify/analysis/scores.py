@@ -8,26 +8,23 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Degrees = npt.NDArray[np.float64]
+from purify.analysis.label_noise.logistic import sigmoid
+from purify.arrays import Floats
 
-#: Degrees by which the odds of a score change by a factor e.
+#: Change of the angle, in degrees, for a factor e in the odds of a score.
 _WIDTH = 5.0
 
 
-def degrees(cosines: npt.NDArray[np.floating]) -> Degrees:
+def degrees(cosines: npt.NDArray[np.floating]) -> Floats:
     """Cosines -> angles in degrees; NaN stays NaN."""
     return np.degrees(np.arccos(np.clip(cosines.astype(np.float64), -1.0, 1.0)))
 
 
-def clean_score(angle_dominant: Degrees, threshold: float) -> Degrees:
-    """Score that the label is right: falls with the angle to the dominant sub-center, 0.5 at `threshold`."""
-    return _logistic((threshold - angle_dominant) / _WIDTH)
+def clean_score(angle_dominant: Floats, threshold: float) -> Floats:
+    """Score of the given label: falls with the angle to the dominant sub-center, 0.5 at `threshold`."""
+    return sigmoid((threshold - angle_dominant) / _WIDTH)
 
 
-def other_score(clean: Degrees, angle_other: Degrees, threshold: float) -> Degrees:
-    """Score that the nearest other label is right: the rest of `clean`, by the nearness of the other class."""
-    return (1 - clean) * _logistic((threshold - angle_other) / _WIDTH)
-
-
-def _logistic(x: Degrees) -> Degrees:
-    return 1 / (1 + np.exp(-x))
+def other_score(clean: Floats, angle_other: Floats, threshold: float) -> Floats:
+    """Score of the nearest other label: the rest of `clean`, by the nearness of the other class."""
+    return (1 - clean) * sigmoid((threshold - angle_other) / _WIDTH)

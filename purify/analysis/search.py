@@ -1,7 +1,7 @@
 """FAISS indexes by cosine: exact up to a size, approximate and reproducible above it.
 
-FAISS takes its threads from ``OMP_NUM_THREADS`` (all cores without it) and deals the queries out to them. The last
-digit of an exhaustive search's cosines depends on their number; `one_thread` avoids that.
+FAISS deals the queries out to ``OMP_NUM_THREADS`` threads (all cores without it). The last digit of an exhaustive
+search's cosines depends on their number; `one_thread` avoids that.
 """
 
 from __future__ import annotations
@@ -29,13 +29,12 @@ def cosine_index(vectors: Vectors, *, exact_rows: int = EXACT_ROWS) -> faiss.Ind
     """Index of the unit ``vectors[N, D]`` by inner product: flat, or inverted lists above `exact_rows`."""
     rows, dim = vectors.shape
     if rows <= exact_rows:
-        index: Any = faiss.IndexFlatIP(dim)
-    else:
-        lists = round(4 * math.sqrt(rows))
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
-        index.cp.seed = _CLUSTERING_SEED
-        index.nprobe = _PROBES
-        index.train(vectors)
+        return flat_index(vectors)
+    lists = round(4 * math.sqrt(rows))
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+    index.cp.seed = _CLUSTERING_SEED
+    index.nprobe = _PROBES
+    index.train(vectors)
     index.add(vectors)
     return index
 
@@ -66,7 +65,7 @@ def pair_cosines(index: Any, queries: Vectors, chosen: Ids) -> Vectors:
 
 
 def unit(vectors: npt.NDArray[np.floating]) -> Vectors:
-    """Along the last axis: vectors of length 1, whatever their scale, contiguous; zeros stay zeros."""
+    """Vectors of any scale to length 1 along the last axis, contiguous; zeros stay zeros."""
     scaled = vectors / np.maximum(np.abs(vectors).max(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
     norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
     return np.ascontiguousarray(scaled / np.where(norms > 0, norms, 1), np.float32)
@@ -74,7 +73,7 @@ def unit(vectors: npt.NDArray[np.floating]) -> Vectors:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let FAISS compute with the calling thread alone; other threads keep their number."""
+    """Restrict FAISS to the calling thread; other threads keep their number."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
@@ -84,5 +83,5 @@ def one_thread() -> Iterator[None]:
 
 
 def row_chunks(rows: int) -> Iterator[slice]:
-    """Slices of at most `QUERY_ROWS` rows that cover `rows`."""
+    """Consecutive slices of at most `QUERY_ROWS` of `rows`."""
     return (slice(start, min(start + QUERY_ROWS, rows)) for start in range(0, rows, QUERY_ROWS))

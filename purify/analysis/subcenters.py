@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from purify.analysis.label_noise.centering import centered
+from purify.analysis.label_noise.initial_trust import DISTRUSTED
+from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.search import cosine_index, cosines_to, row_chunks, unit
-from purify.arrays import Ids, Vectors
+from purify.arrays import Floats, Ids, Vectors
 
 #: Nearest dominant sub-centers searched for one of another class; more than 2 for the sake of ties.
 _CANDIDATES = 4
@@ -33,27 +36,17 @@ class SubcenterSpace:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Images and their own class's sub-centers.
+    """Images [N] and their own class's sub-centers: the nearest one, and the cosines to it and to the dominant one.
 
-    Attributes
-    ----------
-    subcenter, cos
-        [N]: the nearest own sub-center, and the cosine to it.
-    votes
-        [C, K]: images of the class that are nearest to the sub-center.
-    dominant
-        [C]: the sub-center with most votes; 0 for a class without images.
-    dominant_share
-        [C]: its share of the class's votes; NaN for a class without images.
-    cos_dominant
-        [N]: cosine to the dominant sub-center of the own class.
+    ``votes[C, K]`` counts the class's images nearest to each sub-center, ``dominant[C]`` has most of them, and
+    ``dominant_share[C]`` is its share; 0 and NaN for a class without images.
     """
 
     subcenter: npt.NDArray[np.int32]
     cos: Vectors
-    votes: npt.NDArray[np.int64]
+    votes: Ids
     dominant: npt.NDArray[np.int32]
-    dominant_share: npt.NDArray[np.float64]
+    dominant_share: Floats
     cos_dominant: Vectors
 
 
@@ -65,8 +58,7 @@ def assign(embeddings: Vectors, label_index: Ids, subcenters: Vectors) -> Assign
     nearest = cosines.argmax(axis=1)
     ballots = np.bincount(label_index * per_class + nearest, minlength=classes * per_class)
     votes = ballots.reshape(classes, per_class)
-    dominant = votes.argmax(axis=1)
-    total = votes.sum(axis=1)
+    dominant, total = votes.argmax(axis=1), votes.sum(axis=1)
     share = np.full(classes, np.nan)
     np.divide(votes.max(axis=1), total, out=share, where=total > 0)
     rows = np.arange(len(cosines))
@@ -83,10 +75,9 @@ def assign(embeddings: Vectors, label_index: Ids, subcenters: Vectors) -> Assign
 def nearest_other_class(
     embeddings: Vectors, label_index: Ids, subcenters: Vectors, assignment: Assignment
 ) -> tuple[Ids, Vectors]:
-    """The other class whose dominant sub-center is nearest: its index [N] and the cosine [N].
+    """The other class with the nearest dominant sub-center: its index [N] and the cosine [N]; -1 and NaN for none.
 
-    Classes without images have no dominant sub-center and don't take part. Where there is no other class, the
-    index is -1 and the cosine NaN.
+    Classes without images have no dominant sub-center and don't take part.
     """
     present = np.flatnonzero(assignment.votes.any(axis=1))
     other = np.full(len(embeddings), -1, np.int64)
@@ -114,3 +105,10 @@ def cosine_to_dominant(space: SubcenterSpace, labels: Ids, assignment: Assignmen
     dominant = np.ascontiguousarray(space.subcenters[np.arange(len(space.subcenters)), assignment.dominant])
     cosines = cosines_to(space.embeddings, dominant, np.maximum(labels, 0)[:, None])[:, 0]
     return np.where(labels >= 0, cosines, np.float32(np.nan))
+
+
+def trusted_centers(embeddings: Vectors, label_index: Ids, p_clean: Floats, classes: int) -> SubcenterSpace:
+    """Centered embeddings, and for each class the mean of its images, weighted by the probability of their label."""
+    vectors = centered(embeddings).vectors
+    sums = class_sums(vectors, label_index, np.maximum(p_clean, DISTRUSTED), classes)
+    return SubcenterSpace(vectors, unit(sums.total)[:, None])

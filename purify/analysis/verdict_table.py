@@ -21,7 +21,7 @@ _MOST_EVIDENCE = 5
 
 @dataclass(frozen=True)
 class SortedSamples:
-    """Samples by id: ids, given labels, and the numbers of these among the class labels."""
+    """Samples in the order of their ids, with given labels and their numbers among the class labels."""
 
     ids: pa.Array
     given: pa.Array
@@ -33,38 +33,27 @@ def verdict_table(
     samples: SortedSamples, space: SubcenterSpace, assignment: Assignment, outcome: Outcome, neighbors: Neighbors
 ) -> pa.Table:
     """Schema `VERDICTS`, in the order of the samples."""
-    columns = _evidence_columns(samples, space, assignment, outcome, neighbors)
-    columns |= _decision_columns(outcome, samples.class_labels)
-    columns["evidence_ids"] = _evidence_ids(samples.ids, outcome, neighbors, samples.label_index, assignment)
-    columns |= {"sample_id": samples.ids, "label": samples.given}
-    return pa.table({name: columns[name] for name in VERDICTS.names}, schema=VERDICTS)
-
-
-def _evidence_columns(
-    samples: SortedSamples, space: SubcenterSpace, assignment: Assignment, outcome: Outcome, neighbors: Neighbors
-) -> dict[str, pa.Array]:
-    label_index = samples.label_index
-    return {
+    label_index, class_labels = samples.label_index, samples.class_labels
+    columns = {
+        "sample_id": samples.ids,
+        "label": samples.given,
         "subcenter": pa.array(assignment.subcenter),
-        "angle": _float32(degrees(assignment.cos)),
+        "angle": nullable_float32(degrees(assignment.cos)),
         "dominant": pa.array(assignment.dominant[label_index]),
-        "angle_dominant": _float32(degrees(assignment.cos_dominant)),
-        "dominant_share": _float32(assignment.dominant_share[label_index]),
-        "other_label": _names(samples.class_labels, outcome.other),
-        "angle_other": _float32(degrees(cosine_to_dominant(space, outcome.other, assignment))),
-        "neighbor_agreement": _float32(neighbors.agreement),
-        "p_clean": _float32(outcome.p_clean),
-        "p_other": _float32(outcome.p_other),
-    }
-
-
-def _decision_columns(outcome: Outcome, class_labels: Sequence[str]) -> dict[str, pa.Array]:
-    return {
-        "decision": pa.array(outcome.decision.tolist(), pa.string()),
+        "angle_dominant": nullable_float32(degrees(assignment.cos_dominant)),
+        "dominant_share": nullable_float32(assignment.dominant_share[label_index]),
+        "other_label": _names(class_labels, outcome.other),
+        "angle_other": nullable_float32(degrees(cosine_to_dominant(space, outcome.other, assignment))),
+        "neighbor_agreement": nullable_float32(neighbors.agreement),
+        "p_clean": nullable_float32(outcome.p_clean),
+        "p_other": nullable_float32(outcome.p_other),
+        "decision": outcome.decision.tolist(),
         "new_label": _names(class_labels, outcome.new_label),
-        "reason": pa.array(outcome.reason.tolist(), pa.string()),
+        "reason": outcome.reason.tolist(),
         "rule": pa.repeat(outcome.rule, len(outcome.decision)),
+        "evidence_ids": _evidence_ids(samples, outcome, neighbors, assignment),
     }
+    return pa.table(columns, schema=VERDICTS)
 
 
 def _names(class_labels: Sequence[str], labels: Ids) -> pa.Array:
@@ -72,16 +61,14 @@ def _names(class_labels: Sequence[str], labels: Ids) -> pa.Array:
     return pa.array(class_labels, pa.string()).take(pa.array(labels, mask=labels < 0))
 
 
-def _evidence_ids(
-    ids: pa.Array, outcome: Outcome, neighbors: Neighbors, label_index: Ids, assignment: Assignment
-) -> pa.Array:
-    """The nearest neighbors that show the decision; an empty list where none of the k does.
+def _evidence_ids(samples: SortedSamples, outcome: Outcome, neighbors: Neighbors, assignment: Assignment) -> pa.Array:
+    """The nearest neighbors in support of the decision; an empty list if none of the k is.
 
     Kept, of a second identity, or too few to judge: neighbors with the same label. Closer to another label, or its
     duplicate: neighbors with that label. Of an open set, or far from the dominant sub-center: neighbors with any other
     label. At a non-dominant sub-center: neighbors of the same class and sub-center. Uncertain: all.
     """
-    rows = neighbors.rows
+    rows, label_index = neighbors.rows, samples.label_index
     same = label_index[rows] == label_index[:, None]
     of_other = label_index[rows] == outcome.other[:, None]
     wanted = {
@@ -99,9 +86,9 @@ def _evidence_ids(
     for reason, mask in wanted.items():
         showing |= mask & (outcome.reason == reason.value)[:, None]
     chosen, offsets = nearest_of(neighbors, showing, most=_MOST_EVIDENCE)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), ids.take(pa.array(chosen)))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), samples.ids.take(pa.array(chosen)))
 
 
-def _float32(values: npt.NDArray[np.floating]) -> pa.Array:
-    """NaN becomes null."""
+def nullable_float32(values: npt.NDArray[np.floating]) -> pa.Array:
+    """float32, with null for NaN."""
     return pa.array(values.astype(np.float32), pa.float32(), from_pandas=True)

@@ -22,18 +22,9 @@ from purify.errors import InputError
 
 @dataclass(frozen=True)
 class Analysis:
-    """Verdicts on samples and their classes.
+    """Tables of the schemas `VERDICTS`, in the order of the samples, and `CLASS_REPORT`, and the rule behind them.
 
-    Attributes
-    ----------
-    verdicts
-        Schema `VERDICTS`, in the order of the samples.
-    class_report
-        Schema `CLASS_REPORT`.
-    rule
-        Name and version of the rule that judged.
-    probabilities
-        Whether ``p_clean`` is a probability; else it is a score that ranks.
+    Without `probabilities` the column ``p_clean`` is a mere ranking score.
     """
 
     verdicts: pa.Table
@@ -53,12 +44,11 @@ def analyze(
     rule: Rule | None = None,
     seed: int = 0,
 ) -> Analysis:
-    """Judge every sample by `rule`, or by the rule that `config` names.
+    """Judge every sample by `rule`, or by the rule named in `config`.
 
-    Work is done in the order of the sample ids, so a sample's verdict doesn't depend on the place of its row.
-    With fewer than three labels of two images or more there is nothing to measure wrong labels on, and embeddings
-    that hardly tell people apart yield no probabilities: `calibrated` then gives way to `official`, and the ``rule``
-    column says so.
+    Verdicts don't depend on the order of the rows. With fewer than three labels of two images or more there is nothing
+    to measure wrong labels on, and embeddings that hardly tell people apart yield no probabilities: `calibrated` then
+    gives way to `official`, and the ``rule`` column says so.
 
     Parameters
     ----------
@@ -70,9 +60,8 @@ def analyze(
     class_labels
         The C labels of the sub-centers; some may have no samples.
     space
-        Sub-centers of any scale, and the embeddings (or a projection of them) to compare with these. None: a rule
-        that asks for sub-centers has them fitted, which takes PyTorch; otherwise the columns of angles come from one
-        trusted center a class.
+        Sub-centers of any scale, and the embeddings (or a projection of them) to compare with these. None: they are
+        fitted for rules by sub-centers (with PyTorch); otherwise the angles are to one trusted center a class.
     seed
         Of every random draw.
 
@@ -80,27 +69,19 @@ def analyze(
     ------
     InputError
         If there are no samples, a label has no sub-centers, the shapes don't fit, or the data can't support the
-        precision that `config` asks for.
+        wanted precision.
     """
     _check_shapes(sample_ids, labels, embeddings, class_labels)
     _check_space(space, len(embeddings), len(class_labels))
     _check_finite(sample_ids, embeddings)
     order = pc.sort_indices(pa.array(sample_ids, pa.string())).to_numpy().astype(np.int64)
     samples = _sorted_samples(sample_ids, labels, class_labels, order)
-    context = RuleContext(
-        samples.ids,
-        embeddings[order],
-        samples.label_index,
-        class_labels,
-        config,
-        seed,
-        None if space is None else SubcenterSpace.of(space.embeddings[order], space.subcenters),
-    )
+    given = None if space is None else SubcenterSpace.of(space.embeddings[order], space.subcenters)
+    context = RuleContext(samples.ids, embeddings[order], samples.label_index, class_labels, config, seed, given)
     outcome = (rule or get_rule(config.rule)).judge(context)
     verdicts, report = _tables(samples, context, outcome)
-    back = np.empty_like(order)
-    back[order] = np.arange(len(order))
-    return Analysis(verdicts.take(pa.array(back)).combine_chunks(), report, outcome.rule, outcome.probabilities)
+    verdicts = verdicts.take(pa.array(np.argsort(order))).combine_chunks()
+    return Analysis(verdicts, report, outcome.rule, outcome.probabilities)
 
 
 def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome) -> tuple[pa.Table, pa.Table]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from purify.analysis.rules.angle_rule import AngleRule
+from purify.analysis.rules.angle_rules import AngleRule
 from purify.analysis.rules.function_rule import as_rule
 from purify.analysis.rules.registry import get_rule
 from purify.analysis.rules.rule import Rule, RuleContext
@@ -36,14 +36,14 @@ _CALIBRATED_ONLY = ("precision", "review_budget", "keep_hard")
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """A decision with its evidence for every sample, and what they say of the set.
+    """A decision with its evidence for every sample, and a report of the set.
 
     Attributes
     ----------
     analysis
         The tables: ``verdicts`` and ``class_report``.
     data
-        The rows that were judged, with their embeddings.
+        The judged rows, with their embeddings.
     config
         Settings of the analysis.
 
@@ -83,7 +83,7 @@ class Verdicts:
 
     @property
     def rule(self) -> str:
-        """Name and version of the rule that judged: ``official/1`` where `calibrated` gave way to it."""
+        """Name and version of the applied rule: ``official/1`` where `calibrated` gave way to it."""
         return self.analysis.rule
 
     @cached_property
@@ -123,7 +123,7 @@ class Verdicts:
 
     @property
     def is_error(self) -> Mask:
-        """Mask of the samples whose label is found wrong: dropped or relabeled."""
+        """Mask of the samples with a wrong label: dropped or relabeled."""
         return np.isin(self.decision.astype(str), _WRONG)
 
     @property
@@ -135,7 +135,7 @@ class Verdicts:
     def noise_rate(self) -> NoiseEstimate:
         """Share of wrong labels: ``value``, and ``low`` to ``high``, a 95 % interval.
 
-        Without probabilities (rules `official` and `paper`) it is the share of what was not kept.
+        Without probabilities (rules `official` and `paper`) it is the share of samples not kept.
         """
         p_clean = (self.p_clean if self.analysis.probabilities else self.keep).astype(np.float64)
         numbers = np.unique(self.labels.astype(str), return_inverse=True)[1].astype(np.int64)
@@ -149,14 +149,8 @@ class Verdicts:
 
     def save(self, folder: str | Path) -> Path:
         """Write a run folder, which `purify report`, `purify review` and `purify apply` accept; returns its path."""
-        run = write_judged_run(
-            Path(folder),
-            self.data.manifest,
-            self.data.embeddings,
-            self.analysis,
-            config=self.config,
-            source="purify.find_label_errors",
-        )
+        manifest, embeddings, source = self.data.manifest, self.data.embeddings, "purify.find_label_errors"
+        run = write_judged_run(Path(folder), manifest, embeddings, self.analysis, config=self.config, source=source)
         return run.root
 
     def report(self, folder: str | Path | None = None) -> Path:
@@ -197,12 +191,12 @@ def find_label_errors(
     ids
         Of the samples, where `labels` has none. Without any ids the rows of both must correspond.
     rule
-        ``calibrated`` measures the noise of this very set; ``official`` and ``paper`` know a fixed angle. Or the name
-        of a rule that an installed package registers (entry points ``purify.rules``), or a function of a `RuleContext`
-        that returns a mask of the samples to keep, or a score in [0, 1] for each.
+        ``calibrated`` measures the noise of this very set; ``official`` and ``paper`` apply a fixed angle. Or the name
+        of an installed package's rule (entry points ``purify.rules``), or a function of a `RuleContext` that returns a
+        mask of the samples to keep, or a score in [0, 1] for each.
     precision
-        Share of the removed labels that must be wrong, such as 0.98. None: remove what is more probably wrong than
-        right. Rule ``calibrated`` only, like the next two.
+        Share of the removed labels that must be wrong, such as 0.98. None: remove labels more probably wrong
+        than right. Rule ``calibrated`` only, like the next two.
     images
         Folders or tars in which the ids are looked up as paths, to show faces in the report.
     review_budget

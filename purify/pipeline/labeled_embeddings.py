@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from purify.arrays import Vectors
 from purify.embedding.store import read_embeddings, select_embeddings
 from purify.errors import InputError
 from purify.report.shown_images import with_images
-from purify.storage.files import open_parquet
+from purify.storage.files import open_parquet, read_columns
 from purify.storage.locations import to_location
 from purify.tables.manifest import load_manifest, ok_rows
 from purify.tables.schema import MANIFEST, Status
@@ -47,12 +46,12 @@ def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any
 
 
 def _opened(embeddings: Any) -> Any:
-    """A path as a path of its own type; tables and frames as tables; the rest as it is."""
+    """A local path as `Path`, a DataFrame as a table; the rest as it is."""
     return Path(embeddings) if isinstance(embeddings, str) and "://" not in embeddings else _table_or_self(embeddings)
 
 
 def _table_or_self(value: Any) -> Any:
-    """A DataFrame as a table."""
+    """A DataFrame as a table; the rest as it is."""
     if type(value).__module__.split(".")[0] == "pandas" and hasattr(value, "columns"):
         return pa.Table.from_pandas(value, preserve_index=False)
     return value
@@ -73,25 +72,22 @@ def _manifest_of(labels: Any, ids: Sequence[str] | None, embeddings: Any) -> pa.
     texts = _texts("labels", values)
     names = _texts("ids", _ids_beside(embeddings, len(texts)) if ids is None else ids)
     _check_rows(texts, names)
-    columns: dict[str, list[Any]] = {"sample_id": names, "label": texts, "status": [Status.OK.value] * len(texts)}
-    columns["true_label"] = [None] * len(texts) if truth is None else truth.to_pylist()
-    return pa.table(
-        {name: pa.array(columns.get(name, [None] * len(texts)), MANIFEST.field(name).type) for name in MANIFEST.names},
-        schema=MANIFEST,
-    )
+    empty = [None] * len(texts)
+    columns: dict[str, Any] = dict.fromkeys(MANIFEST.names, empty) | {"sample_id": names, "label": texts}
+    columns |= {"status": [Status.OK.value] * len(texts), "true_label": empty if truth is None else truth.to_pylist()}
+    return pa.table(columns, schema=MANIFEST)
 
 
 def _ids_beside(embeddings: Any, rows: int) -> list[Any]:
-    """Ids of the embeddings' own, or row numbers, which sort as they stand."""
-    width = len(str(max(rows - 1, 0)))
+    """The embeddings' ids, or row numbers, padded to sort as they stand."""
     if isinstance(embeddings, Path):
         with open_parquet(embeddings) as file:
             column = _id_column(file.schema_arrow.empty_table())
-        found = pq.read_table(embeddings, columns=[column])[column].to_pylist() if column else None
-    else:
-        column = _id_column(embeddings)
-        found = embeddings[column].to_pylist() if column else None
-    return [f"{row:0{width}}" for row in range(rows)] if found is None else found
+            embeddings = read_columns(embeddings, file, [column]) if column else None
+    if column := _id_column(embeddings):
+        return list(embeddings[column].to_pylist())
+    width = len(str(max(rows - 1, 0)))
+    return [f"{row:0{width}}" for row in range(rows)]
 
 
 def _id_column(table: Any) -> str | None:
@@ -102,10 +98,8 @@ def _id_column(table: Any) -> str | None:
 
 def _texts(name: str, values: Any) -> list[str]:
     """Values of any sequence as text; whole numbers as their digits."""
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        items = values.to_pylist()
-    else:
-        items = np.asarray(values, dtype=object).tolist()
+    arrow = isinstance(values, pa.Array | pa.ChunkedArray)
+    items = values.to_pylist() if arrow else np.asarray(values, dtype=object).tolist()
     for row, item in enumerate(items, start=1):
         if item is None or item != item or not str(item).strip():  # noqa: PLR0124 - NaN is not itself
             raise InputError(f"{name}: row {row} is empty; fill it or leave the row out")

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.projection import fit_subcenters
-from purify.analysis.rules.official import OFFICIAL
-from purify.analysis.rules.paper import PAPER
+from purify.analysis.rules.angle_rules import OFFICIAL, PAPER
 from purify.analysis.rules.rule import AngleEvidence
 from purify.analysis.subcenters import SubcenterSpace
 from purify.arrays import Ids, Mask, Vectors

@@ -228,16 +228,12 @@ def test_an_image_never_counts_among_what_it_is_compared_with() -> None:
     def measured(weight: float, label: np.ndarray):
         weights = np.ones(len(data.label))
         weights[row] = weight
-        gallery = Gallery.build(
-            coordinates, data.label, weights, 30, near_duplicate=0.98, generator=np.random.default_rng(0)
-        )
-        fixed = Gallery(
-            **{**vars(gallery), "model": model, "model_coordinates": model.coordinates(coordinates.vectors)}
-        )
-        return fixed.measure(Hypotheses.of(row, label)).features[:, :3]
+        gallery = Gallery(coordinates, data.label, weights, 30, near_duplicate=0.98, rng=np.random.default_rng(0))
+        gallery.model, gallery.model_coordinates = model, model.coordinates(coordinates.vectors)
+        return gallery.measure(Hypotheses.of(row, label)).features[:, :3]
 
-    model = Gallery.build(
-        coordinates, data.label, np.ones(len(data.label)), 30, near_duplicate=0.98, generator=np.random.default_rng(0)
+    model = Gallery(
+        coordinates, data.label, np.ones(len(data.label)), 30, near_duplicate=0.98, rng=np.random.default_rng(0)
     ).model
     np.testing.assert_allclose(measured(1.0, own), measured(0.001, own), atol=1e-3)
     np.testing.assert_allclose(measured(1.0, other), measured(0.001, other), atol=1e-3)
@@ -245,8 +241,8 @@ def test_an_image_never_counts_among_what_it_is_compared_with() -> None:
 
 def test_log_ratio_is_that_of_the_two_gaussians() -> None:
     data = people(classes=30, images=8, dim=16)
-    gallery = Gallery.build(
-        centered(data.embeddings), data.label, np.ones(240), 30, near_duplicate=0.98, generator=np.random.default_rng(0)
+    gallery = Gallery(
+        centered(data.embeddings), data.label, np.ones(240), 30, near_duplicate=0.98, rng=np.random.default_rng(0)
     )
     model, n = gallery.model, 8
     x, mean = gallery.model_coordinates[0].astype(float), gallery.model_sums.means()[3].astype(float)

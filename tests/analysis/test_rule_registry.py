@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from purify.analysis.rules.angle_rules import OFFICIAL
 from purify.analysis.rules.function_rule import FunctionRule, as_rule
-from purify.analysis.rules.official import OFFICIAL
 from purify.analysis.rules.registry import get_rule, gives_probabilities, rule_names
 from purify.analysis.rules.rule import RuleContext
 from purify.analysis.subcenters import SubcenterSpace
@@ -159,7 +160,7 @@ def test_an_answer_that_is_none_is_refused(noisy_set, answer: object, message: s
 
 def test_the_run_says_what_a_rule_meant(tmp_path: Path, noisy_set) -> None:
     """A rule that was passed as a function is not installed when the report is written."""
-    from purify.pipeline.judged_run import judged_by
+    from purify.pipeline.judging_rule import judging_rule
     from purify.report.run_tables import RunTables
 
     def scores(context: RuleContext) -> np.ndarray:
@@ -167,7 +168,7 @@ def test_the_run_says_what_a_rule_meant(tmp_path: Path, noisy_set) -> None:
 
     scores.probabilities = True
     analysis = judged(noisy_set, scores)
-    info = json.loads(json.dumps({"judged_by": judged_by(analysis, asked="scores")}))
+    info = json.loads(json.dumps({"judged_by": asdict(judging_rule(analysis, "scores"))}))
     run = RunTables("r", analysis.verdicts, analysis.verdicts, analysis.class_report, info, None)
     assert run.calibrated
     assert not RunTables("r", analysis.verdicts, analysis.verdicts, analysis.class_report, {}, None).calibrated

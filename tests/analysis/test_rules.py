@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import SubCenterArcFaceLoss
 
-from purify.analysis.rules.angle_rule import AngleRule
+from purify.analysis.rules.angle_rules import AngleRule
 from purify.analysis.rules.registry import get_rule, rule_names
 from purify.analysis.rules.rule import AngleEvidence, identifier
 from purify.analysis.subcenters import SubcenterSpace

@@ -154,7 +154,7 @@ def test_settings_reach_the_rule(people: People) -> None:
         ({"ids": ["x"] * 300}, "ids: row 2: x is in row 1 already"),
         ({"embeddings": np.zeros((300, 2, 2))}, r"expected numbers \[N, D\], got float64 of shape"),
         ({"embeddings": np.full((300, 4), np.nan)}, "row 1: the embedding of 000 is not finite"),
-        ({"images": Path(__file__).parent}, "images: .* has none of the 300 images, such as 000"),
+        ({"images": Path(__file__).parent}, "images .*: no image of this run is there; sample ids, such as '000'"),
         ({"rule": "calibrate"}, "there is no rule 'calibrate'; did you mean calibrated"),
         ({"rule": "official", "precision": 0.9}, "precision: rule official knows no probabilities"),
         ({"neighbours": 3}, "analyze.neighbours"),
@@ -179,7 +179,8 @@ def test_a_saved_run_is_one_that_the_other_commands_read(people: People, verdict
         assert read_table(folder / f"{name}.parquet", schema).equals(read_table(getattr(run, name), schema))
     cleaned = apply_verdicts(read_table(run.manifest, MANIFEST), verdicts.analysis.verdicts).cleaned
     assert read_table(run.cleaned, CLEANED).equals(cleaned)
-    assert tables.info["judged_by"] == {"rule": "calibrated/1", "asked": "calibrated", "probabilities": True}
+    judged_by = {"rule": "calibrated/1", "asked": "calibrated", "probabilities": True, "fallback": False}
+    assert tables.info["judged_by"] == judged_by | {"why": "the rule asked for"}
     counts = tables.info["counts"]
     assert counts["rows"] == counts["cleaned"] + counts["removed"] + counts["not_ok"] == len(people.ids)
     again = find_label_errors(folder / "round-1" / "embeddings.parquet", folder / "manifest.parquet")

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purify.analysis.rules.official import OFFICIAL
-from purify.analysis.rules.paper import PAPER
+from purify.analysis.rules.angle_rules import OFFICIAL, PAPER
 from purify.analysis.rules.rule import AngleEvidence
 from purify.report.sweeps import PRECISIONS, Truth, angle_settings, sweep_official, sweep_paper, sweep_precision
 

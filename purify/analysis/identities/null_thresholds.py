@@ -1,7 +1,6 @@
 """Thresholds of the class structure from null distributions on the data set itself.
 
-The cohesion of its identities, the similarity of two identities, and that of two parts of one: so a strong and a weak
-extractor are judged alike.
+They concern the cohesion of an identity, and the similarity of two identities or of two parts of one.
 """
 
 from __future__ import annotations
@@ -22,14 +21,13 @@ _DRAWS = 20_000
 _DRAWN_CLASSES = 2_000
 _POOLS = 200
 _MOST_STRANGERS = 256
-#: Share of the classes that cohere less than a person must, and of random pairs of classes that are more alike
-#: than two people may be, and of pairs of parts of one class that are less alike than one person must be.
+#: Tail probability behind the three thresholds.
 _RARE = 0.01
-#: How much farther from the middle the 99 % point of a normal distribution is than the 95 % point.
+#: Distance of a normal distribution's 99 % point from the middle, in units of the 95 % point's.
 _RARE_TO_SELDOM = 2.326 / 1.645
-#: Share of a group's images that show its person; the square of it is the share of the pairs.
+#: Least share of the images of a group's person; its square is the share of the pairs.
 _LEAST_PURITY = 0.9
-#: How much more the similarity of a group that was looked for varies than that of a random part.
+#: Variation of the similarity of a group found by search, in units of that of a random part.
 _SOUGHT = 2.0
 
 
@@ -37,16 +35,9 @@ _SOUGHT = 2.0
 class NullThresholds:
     """Thresholds from this data set.
 
-    Attributes
-    ----------
-    pairs, centers
-        Cosines of images of different classes, and of images and the centers of other classes.
-    cohesion
-        The least of a person.
-    strangers, chance_cohesion
-        Logarithms of sizes of sets of strangers, and the cohesion of the densest place that was seen in such sets.
-    different, same
-        Similarity up to which two groups are two people, and from which they are one.
+    ``pairs`` and ``centers`` are scales of cosines of images of different classes, and of images and the centers of
+    other classes; ``cohesion`` is the least of a person; ``chance_cohesion`` the largest in sets of ``exp(strangers)``
+    strangers; ``different`` the similarity up to which two groups are two people, ``same`` from which they are one.
     """
 
     pairs: CosineScale
@@ -60,13 +51,12 @@ class NullThresholds:
     def surely_different(self, images: int) -> float:
         """Similarity up to which a group of so many images shows another person.
 
-        Small groups vary: parts of `LEAST_IMAGES` images of one class fall short of 1 by up to ``1 - same``. A
-        group that was looked for varies more than a random part does.
+        Small groups vary: parts of `LEAST_IMAGES` images of one class fall short of 1 by up to ``1 - same``.
         """
         return self.different - _SOUGHT * (1 - self.same) * math.sqrt(LEAST_IMAGES / images)
 
     def is_person(self, cohesion: float, strangers: int) -> bool:
-        """Whether a group of that cohesion, found among so many rows that don't belong, is no coincidence."""
+        """Whether a group of that cohesion, found among so many strangers, is no coincidence."""
         chance = np.interp(math.log(max(strangers, 1)), self.strangers, self.chance_cohesion)
         return cohesion >= max(self.cohesion, float(chance))
 
@@ -78,19 +68,13 @@ def null_thresholds(
     groups = stack(usual)
     strangers, chance = _chance_cohesion(usual, pairs, centers, rng)
     same = _similarity_of_parts(usual, rng)
-    return NullThresholds(
-        pairs=pairs,
-        centers=centers,
-        cohesion=_LEAST_PURITY**2 * float(np.quantile(groups.cohesion, _RARE)),
-        strangers=strangers,
-        chance_cohesion=chance,
-        different=min(_similarity_of_classes(groups, rng), same),
-        same=same,
-    )
+    different = min(_similarity_of_classes(groups, rng), same)
+    cohesion = _LEAST_PURITY**2 * float(np.quantile(groups.cohesion, _RARE))
+    return NullThresholds(pairs, centers, cohesion, strangers, chance, different, same)
 
 
 def scale_of_pairs(rows: ClassRows, rng: np.random.Generator) -> CosineScale | None:
-    """CosineScale of the cosines of two images of different classes; None with images of one class only."""
+    """Scale of the cosines of two images of different classes; None with images of one class only."""
     a, b = rng.integers(0, len(rows.label), (2, _DRAWS)) if len(rows.label) else np.empty((2, 0), np.int64)
     apart = rows.label[a] != rows.label[b]
     if not apart.any():
@@ -99,7 +83,7 @@ def scale_of_pairs(rows: ClassRows, rng: np.random.Generator) -> CosineScale | N
 
 
 def scale_of_centers(rows: ClassRows, samples: list[DistinctPictures], rng: np.random.Generator) -> CosineScale:
-    """CosineScale of the cosines of an image and the center of another class."""
+    """Scale of the cosines of an image and the center of another class."""
     chosen = rng.integers(0, len(rows.label), _DRAWS)
     others = rng.integers(0, len(samples), _DRAWS)
     labels = np.array([sample.label for sample in samples])
@@ -112,14 +96,12 @@ def _chance_cohesion(
     usual: list[Vectors], pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Logarithms of sizes of sets of strangers, and the largest cohesion of the densest place in such sets."""
-    sizes = [0]
-    reached = [0.0]
+    sizes, reached = [0], [0.0]
     size = 2 * LEAST_IMAGES
     while size <= min(len(usual) // 2, _MOST_STRANGERS):
+        seen = [_cohesion_of_strangers(usual, size, pairs, centers, rng) for _ in range(_POOLS)]
         sizes.append(size)
-        reached.append(
-            max(reached[-1], *(_cohesion_of_strangers(usual, size, pairs, centers, rng) for _ in range(_POOLS)))
-        )
+        reached.append(max(reached[-1], *seen))
         size *= 2
     return np.log(np.maximum(sizes, 1)), np.array(reached)
 
@@ -138,9 +120,9 @@ def _cohesion_of_strangers(
 
 
 def _similarity_of_parts(usual: list[Vectors], rng: np.random.Generator) -> float:
-    """Similarity that two random parts of one class rarely fall short of; one part is of the least size."""
+    """Low quantile of the similarity of two random parts of one class, one of them of the least size."""
     parts: tuple[list[Vectors], list[Vectors]] = ([], [])
-    for i in rng.permutation(np.resize(np.arange(len(usual)), max(_DRAWN_CLASSES, 1))).tolist():
+    for i in rng.permutation(np.resize(np.arange(len(usual)), _DRAWN_CLASSES)).tolist():
         rows = usual[i][rng.permutation(len(usual[i]))]
         cut = min(LEAST_IMAGES, len(rows) // 2)
         parts[0].append(rows[:cut])
@@ -151,10 +133,10 @@ def _similarity_of_parts(usual: list[Vectors], rng: np.random.Generator) -> floa
 
 
 def _similarity_of_classes(groups: Groups, rng: np.random.Generator) -> float:
-    """Similarity that two random classes rarely exceed.
+    """High quantile of the similarity of two random classes.
 
-    It is extrapolated from where 19 of 20 pairs are, as for a normal distribution: with few classes one duplicate
-    label would otherwise be the rare case that is measured.
+    It is extrapolated from the 95 % quantile, as for a normal distribution: with few classes one duplicate label
+    would otherwise be the rare case.
     """
     a, b = rng.integers(0, len(groups.size), (2, _DRAWS))
     similarity = groups.similarity(a[a != b], groups, b[a != b])

@@ -1,9 +1,9 @@
 """Likelihood ratio of an image belonging to a class or to a stranger: two-covariance PLDA.
 
 The two-covariance form of probabilistic linear discriminant analysis (Ioffe, ECCV 2006; Brummer and de Villiers,
-Odyssey 2010): an image is its person plus variation, both Gaussian. In coordinates where the variation is white
-and the persons' variances psi stand alone, the ratio of the two likelihoods has a closed form. It knows what a
-cosine doesn't: which directions tell people apart, and that a mean of two images is less sure than one of twenty.
+Odyssey 2010): an image is its person plus variation, both Gaussian. In coordinates with white variation and
+independent persons' variances psi, the ratio of the two likelihoods has a closed form. Beyond a cosine it knows the
+directions that tell people apart, and that a mean of two images is less sure than one of twenty.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from purify.analysis.label_noise.leave_one_out import class_sums
-from purify.arrays import Floats, Ids, Vectors
+from purify.arrays import Floats, Ids, Mask, Vectors
 
-#: Least share of a round variation that is mixed in; more where the rows are few for the dimensions. Without it the
-#: variation fits the trusted images by heart, and no other image.
+#: Least share of round variation mixed in; more with few rows for the dimensions. It prevents overfitting of the
+#: trusted images.
 _LEAST_SHRINKAGE = 0.05
 #: A class counts for the variation with at most this many images, lest a few large ones stand for all.
 _MOST_IMAGES = 30
 #: Images beyond this many say nothing more of a person: pictures of one occasion are not independent.
 _MOST_EVIDENCE = 20
-#: Axes along which people differ less than this share of the widest one are left out.
+#: Least variance of an axis, as a share of the widest one.
 _LEAST_SPREAD = 1e-3
 _LEAST_COUNT = 1.0
 
@@ -40,42 +39,39 @@ class IdentityModel:
         return vectors @ self.axes.T
 
     def log_ratio(self, coordinates: Vectors, means: Vectors, counts: Floats) -> Vectors:
-        """Logarithm of p(image | same person as the mean of `counts` images) / p(image | a stranger).
+        """Logarithm of p(image | same person as the mean of ``counts[...]`` images) / p(image | a stranger).
 
-        Parameters
-        ----------
-        coordinates, means
-            ``[..., d]``, of shapes that broadcast.
-        counts
-            ``[...]``: the images in each mean, at least 1.
+        ``coordinates[..., d]`` and ``means[..., d]`` broadcast; counts below 1 are taken as 1.
         """
-        n = np.clip(counts, _LEAST_COUNT, _MOST_EVIDENCE)[..., None].astype(np.float32)
-        gain = self.psi / (1 + self.psi * n)
-        expected = gain * n * means
-        variance, alone = 1 + gain, 1 + self.psi
+        expected, variance = self._predicted(means, counts)
+        alone = 1 + self.psi
         exponent = coordinates**2 / alone - (coordinates - expected) ** 2 / variance
         ratio: Vectors = 0.5 * (exponent - np.log(variance / alone)).sum(axis=-1)
         return ratio
 
     def quadratic(self, coordinates: Vectors) -> Vectors:
-        """``coordinates[N, d]`` -> [N, 2d + 1], whose products with the rows of `class_forms` are log ratios."""
+        """``coordinates[N, d]`` -> [N, 2d + 1]; products with rows of `class_forms` are log ratios."""
         alone = 0.5 * (coordinates**2 / (1 + self.psi) + np.log1p(self.psi)).sum(axis=1, keepdims=True)
         return np.hstack([coordinates**2, coordinates, alone])
 
     def class_forms(self, means: Vectors, counts: Floats) -> Vectors:
         """`log_ratio` with the means [C, d] of `counts` [C] images as a form [C, 2d + 2] in `quadratic`.
 
-        The last column is the constant, which stands beside the product.
+        The last column is the constant, to be added to the product.
         """
-        n = np.clip(counts, _LEAST_COUNT, _MOST_EVIDENCE)[:, None].astype(np.float32)
-        gain = self.psi / (1 + self.psi * n)
-        expected, variance = gain * n * means, 1 + gain
+        expected, variance = self._predicted(means, counts)
         constant = -0.5 * (expected**2 / variance + np.log(variance)).sum(axis=1, keepdims=True)
         return np.hstack([-0.5 / variance, expected / variance, np.ones_like(constant), constant])
 
+    def _predicted(self, means: Vectors, counts: Floats) -> tuple[Vectors, Vectors]:
+        """Mean and variance [..., d] of a further image of the person of each mean of `counts` images."""
+        n = np.clip(counts, _LEAST_COUNT, _MOST_EVIDENCE)[..., None].astype(np.float32)
+        gain = self.psi / (1 + self.psi * n)
+        return gain * n * means, 1 + gain
+
 
 def fit_identities(vectors: Vectors, label_index: Ids, weights: Floats, classes: int) -> IdentityModel:
-    """Fit to centered unit ``vectors[N, D]``, each of which counts for its class as far as its weight."""
+    """Fit to centered unit ``vectors[N, D]``, which count for their classes by their weights."""
     sums = class_sums(vectors, label_index, weights, classes)
     means = sums.means()
     share = weights * np.minimum(1, _MOST_IMAGES / np.maximum(sums.count, 1))[label_index]
@@ -85,7 +81,7 @@ def fit_identities(vectors: Vectors, label_index: Ids, weights: Floats, classes:
     variation = (residuals.T @ residuals).astype(np.float64) / share.sum()
     dim = len(variation)
     shrinkage = max(_LEAST_SHRINKAGE, dim / (dim + float(share.sum())))
-    # One image a class, or equal embeddings: nothing varies, and any round variation will do.
+    # One image a class, or equal embeddings: without variation any round one will do.
     mean_variance = float(np.trace(variation)) / dim or 1.0
     variation = (1 - shrinkage) * variation + shrinkage * mean_variance * np.eye(dim)
     several = sums.count >= 2
@@ -100,7 +96,7 @@ def fit_identities(vectors: Vectors, label_index: Ids, weights: Floats, classes:
     return IdentityModel((turn.T @ whitening)[used].astype(np.float32), psi[used].astype(np.float32))
 
 
-def _between(means: Vectors, counts: Floats, used: npt.NDArray[np.bool_], variation: Floats) -> Floats:
-    """Covariance of the persons: that of the class means, less what variation adds to them."""
+def _between(means: Vectors, counts: Floats, used: Mask, variation: Floats) -> Floats:
+    """Covariance of the persons: that of the class means, less the share of the variation."""
     chosen = means[used].astype(np.float64)
     return chosen.T @ chosen / len(chosen) - variation * float(np.mean(1 / counts[used]))

@@ -1,4 +1,4 @@
-"""Searchable prototypes of the classes, and a test of whether chance explains a similar group.
+"""Searchable prototypes of the classes, and a test for coincidental similar groups.
 
 Wrong labels cluster: several images of one frequent person may land in a class by chance. So a group similar to
 another class must be larger than chance explains (Poisson, corrected for the number of comparisons).
@@ -16,16 +16,16 @@ from purify.analysis.label_noise.mode_seeking import Groups
 from purify.analysis.search import cosine_index, row_chunks, unit
 from purify.arrays import Floats, Ids
 
-#: Chance groups and chance merges that are tolerated in a whole data set.
+#: Tolerated number of chance groups and chance merges in a data set.
 _FALSE_GROUPS = 0.01
 _CANDIDATES = 6
 
 
 @dataclass(frozen=True)
 class Prototypes:
-    """The dominant groups ``groups[i]`` of the classes ``labels[i]`` that have one, to be searched.
+    """An index of the dominant ``groups[i]`` of the classes ``labels[i]``.
 
-    ``share[i]`` is the class's share of all rows, ``larger[i]`` the number of classes that are at least as large.
+    ``share[i]`` is the class's share of all rows, ``larger[i]`` the number of classes of at least its size.
     """
 
     labels: Ids
@@ -42,10 +42,7 @@ class Prototypes:
         return cls(labels, groups, own / sizes.sum(), larger, cosine_index(unit(groups.mean)))
 
     def alike(self, groups: Groups) -> tuple[Ids, Floats]:
-        """The nearest classes, as positions in `labels`, and their similarity; both [G, `_CANDIDATES`].
-
-        Where there are no more the position is -1 and the similarity NaN.
-        """
+        """Positions of the nearest classes, then -1, and their similarity, then NaN; both [G, `_CANDIDATES`]."""
         found = np.full((len(groups.size), _CANDIDATES), -1, np.int64)
         for chunk in row_chunks(len(found)):
             width = min(_CANDIDATES, len(self.labels))
@@ -54,10 +51,10 @@ class Prototypes:
         return found, np.where(found >= 0, similarity.reshape(found.shape), np.nan)
 
     def by_chance(self, images: int, wrong: int, alike: Ids) -> bool:
-        """Whether wrong labels explain that `images` of `wrong` rows of a class show the people `alike`.
+        """Whether `images` of the people `alike` are a coincidence among `wrong` rows of a class.
 
-        Wrong labels bring each person as often as the data set has images of it. Every class and every person
-        who is at least as frequent could have been the coincidence.
+        Wrong labels bring each person in proportion to its images in the data set. Every class and every person of at
+        least that frequency could have been the coincidence.
         """
         if not len(alike):
             return False
@@ -66,7 +63,7 @@ class Prototypes:
 
 
 def poisson_tail(count: int, rate: float) -> float:
-    """Upper bound of the probability of at least `count` where `rate` are expected."""
+    """Upper bound of the probability of at least `count` events at an expectation of `rate`."""
     if count <= rate:
         return 1.0
     log_term = count * math.log(rate) - rate - math.lgamma(count + 1) if rate > 0 else -math.inf

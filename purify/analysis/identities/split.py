@@ -10,7 +10,7 @@ from purify.analysis.identities.prototypes import Prototypes
 from purify.analysis.label_noise.mode_seeking import Groups, bisect, densest, stack
 from purify.arrays import Vectors
 
-#: A further person has at least this share of the images that belong to a group of the class.
+#: Least share of a further person among the grouped images of the class.
 _LEAST_SHARE = 0.04
 _MOST_GROUPS = 4
 #: Images with less weight for a center than this may form a further group.
@@ -20,7 +20,7 @@ _AWAY = 0.5
 def identities_of(sample: DistinctPictures, thresholds: NullThresholds, prototypes: Prototypes) -> Vectors:
     """Centers [g, D] of the identities of a class: one, or more if it is mixed.
 
-    A dense place may lie between two people who are somewhat alike, so each is tried in halves as well.
+    A dense place may lie between two similar people, so each is tried in halves as well.
     """
     people = _accepted(sample, _dense_places(sample, thresholds), thresholds, prototypes)
     for k in range(len(people)):
@@ -33,7 +33,7 @@ def identities_of(sample: DistinctPictures, thresholds: NullThresholds, prototyp
 def _accepted(
     sample: DistinctPictures, centers: Vectors, thresholds: NullThresholds, prototypes: Prototypes
 ) -> Vectors:
-    """The ``centers[g, D]`` of identities that wrong labels don't explain; at least the first one."""
+    """Those of the ``centers[g, D]`` of distinct identities, unlikely to arise by chance; at least the first one."""
     near = nearest_center(sample.rows, centers, thresholds.centers)
     groups = stack([sample.rows[near == k] for k in range(len(centers))])
     people = [0]
@@ -68,7 +68,7 @@ def _in_halves(sample: DistinctPictures, centers: Vectors, k: int, thresholds: N
 
 
 def _is_further_person(groups: Groups, k: int, people: list[int], thresholds: NullThresholds) -> bool:
-    """Whether group `k` is large and coherent enough, and none of the `people` that were found before."""
+    """Whether group `k` is large and coherent enough, and none of the `people` found before."""
     size = int(groups.size[k])
     if size < max(LEAST_IMAGES, _LEAST_SHARE * groups.size.sum()):
         return False
@@ -82,7 +82,7 @@ def _is_further_person(groups: Groups, k: int, people: list[int], thresholds: Nu
 def _is_by_chance(
     sample: DistinctPictures, groups: Groups, k: int, thresholds: NullThresholds, prototypes: Prototypes
 ) -> bool:
-    """Whether group `k` may be wrong labels of one person that happened to fall into this class."""
+    """Whether group `k` may be images of one person put into this class by chance."""
     found, similarity = prototypes.alike(groups.only(k))
     alike = found[(similarity > thresholds.different) & (prototypes.labels[found] != sample.label)]
     largest_other = int(np.delete(groups.size, k).max())

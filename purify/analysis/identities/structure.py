@@ -3,10 +3,10 @@
 Every threshold comes from the data at hand, so that a strong and a weak extractor are judged alike:
 
 * the densest place of a class is its first group, the densest place of the rest the next one (`mode_seeking`);
-* a group is a person if it coheres like the classes of this set do, and more than strangers do by chance;
-* two groups are two people if they are no more alike than two random classes are, and one person if they are
-  as alike as two random parts of one class are (`null_thresholds`);
-* groups that chance explains are left alone (`prototypes`).
+* a group is a person if it coheres like the classes of this set, and more than strangers by chance;
+* two groups are two people if no more alike than two random classes, and one person if as alike as two random parts
+  of one class (`null_thresholds`);
+* groups explained by chance are left alone (`prototypes`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from purify.analysis.identities.split import identities_of
 from purify.analysis.label_noise.mode_seeking import stack
 from purify.arrays import Floats, Ids, Mask, Vectors
 
-#: Least number of classes with an identity of some size to measure thresholds on.
+#: Least number of classes with an identity of some size, to measure thresholds on.
 _LEAST_CLASSES = 3
 _SEED = 1234
 
@@ -33,15 +33,9 @@ _SEED = 1234
 class Structure:
     """The people under the labels.
 
-    Attributes
-    ----------
-    group
-        int32 [N]: 0 for the class's dominant identity, 1, 2, ... for a further identity of a mixed class by
-        falling size, -1 for an image of no group.
-    mixed
-        bool [C]: classes with a further identity.
-    merges
-        Hypotheses of labels of one person, by `label`; a label is merged into one other at most.
+    ``group[N]`` is 0 for the class's dominant identity, 1, 2, ... for the further ones of a mixed class by falling
+    size, -1 without a group. ``mixed[C]`` marks classes with a further identity. ``merges`` are in the order of their
+    labels, each of which is merged into one other at most.
     """
 
     group: npt.NDArray[np.int32]
@@ -54,42 +48,39 @@ def find_structure(
 ) -> Structure:
     """Find mixed classes and duplicate labels.
 
-    Work is done in an order that the vectors give, so the result does not depend on where a row stands, except
-    among rows of one class that agree in their first `ORDER_COLUMNS` columns.
+    The result does not depend on the order of the rows, except among rows of one class with equal first
+    `ORDER_COLUMNS` columns.
 
     Parameters
     ----------
-    vectors
-        float [N, D]: centered unit vectors.
-    label_index
-        int [N]: class of each row, in [0, `classes`).
+    vectors, label_index
+        [N, D]: centered unit vectors; [N]: the class of each, in [0, `classes`).
     classes
         C; some may have no rows.
     p_clean
-        float [N]: probability that the row shows the dominant person of its class. It only weighs which of two
-        groups is the larger one: where two labels share a person it may be low for both.
+        [N]: probability that the row shows the dominant person of its class. It only weighs which of two groups is
+        the larger one: for two labels of one person it may be low in both.
     near_duplicate
         Rows of a class with a larger cosine are one picture.
     """
     order = canonical_order(vectors, label_index)
     sorted_vectors = np.ascontiguousarray(vectors[order], np.float32)
-    found = _find(ClassRows.of(sorted_vectors, label_index[order], classes, p_clean[order]), near_duplicate)
+    found = _find(ClassRows(sorted_vectors, label_index[order], classes, p_clean[order]), near_duplicate)
     group = np.zeros(len(order), np.int32)
     if found is None:
         return Structure(group, np.zeros(classes, np.bool_), ())
     group[order] = found.group
-    return Structure(
-        group, found.mixed, tuple(replace(merge, evidence=order[merge.evidence]) for merge in found.merges)
-    )
+    merges = tuple(replace(merge, evidence=order[merge.evidence]) for merge in found.merges)
+    return Structure(group, found.mixed, merges)
 
 
 def _find(rows: ClassRows, near_duplicate: float) -> Structure | None:
-    """The structure of sorted rows; None with too few classes, or too small ones, to measure thresholds on."""
+    """The structure of sorted rows; None with too few or too small classes to measure thresholds on."""
     rng = np.random.default_rng(_SEED)
     pairs = scale_of_pairs(rows, rng)
     if pairs is None:
         return None
-    samples = [distinct_pictures(rows, label, pairs, near_duplicate) for label in np.flatnonzero(rows.sizes).tolist()]
+    samples = [distinct_pictures(rows, label, pairs, near_duplicate) for label in np.unique(rows.label).tolist()]
     centers = scale_of_centers(rows, samples, rng)
     dominant = [sample.rows[nearest_center(sample.rows, sample.center[None], centers) == 0] for sample in samples]
     known = [i for i, near in enumerate(dominant) if len(near) >= LEAST_IMAGES]
@@ -98,16 +89,16 @@ def _find(rows: ClassRows, near_duplicate: float) -> Structure | None:
     usual = [dominant[i] for i in known]
     thresholds = null_thresholds(usual, pairs, centers, rng)
     labels = np.array([samples[i].label for i in known], np.int64)
-    prototypes = Prototypes.of(labels, stack(usual), rows.sizes)
-    people = [identities_of(sample, thresholds, prototypes) for sample in samples]
+    prototypes = Prototypes.of(labels, stack(usual), np.diff(rows.start))
     found = np.full(len(rows.label), -1, np.int32)
     mixed = np.zeros(rows.classes, np.bool_)
-    for sample, own in zip(samples, people, strict=True):
+    for sample in samples:
+        own = identities_of(sample, thresholds, prototypes)
         members = rows.members(sample.label)
         found[members] = _by_size(nearest_center(rows.vectors[members], own, centers), rows.p_clean[members], len(own))
         mixed[sample.label] = len(own) > 1
     pictures = np.array([len(samples[i].rows) for i in known])
-    return Structure(found, mixed, find_merges(rows, found, mixed, prototypes, pictures, thresholds))
+    return Structure(found, mixed, find_merges(rows, found, mixed, prototypes, pictures, thresholds.same))
 
 
 def _by_size(nearest: Ids, p_clean: Floats, groups: int) -> npt.NDArray[np.int32]:

@@ -1,14 +1,14 @@
-"""The probability that a label is right, measured on the data set itself: no truth, no noise rate, no threshold.
+"""Probabilities of labels, measured on the data set itself: no truth, no noise rate, no threshold.
 
 Wrong labels are simulated: images of this very set get surely wrong labels, and are measured like all images
 (`gallery`), once with their own label among the competitors, like a flipped label, and once without, like a
-stranger. The measures of the given labels are a mixture of
-these and of right ones. A logistic regression tells the two apart; its log odds are the logarithm of the ratio of
-their densities. The share of wrong labels follows from the part of the mixture that only wrong labels reach.
+stranger. The measures of the given labels are a mixture of these and of right ones. A logistic regression tells the
+two apart; its log odds are the logarithm of the ratio of their densities. The share of wrong labels follows from the
+part of the mixture reached by wrong labels only.
 
 Three rounds: the first trusts the densest place of each class, so that companions (several wrong images of one
-person, who vouch for each other) don't spoil the gallery; each later round trusts the labels that the one before
-found right.
+person, vouching for each other) don't spoil the gallery; each later round trusts the labels found right by the one
+before.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from purify.analysis.label_noise.simulated_labels import SIMULATED, SimulatedLab
 from purify.arrays import Floats, Ids, Mask
 
 _ROUNDS = 3
-#: Less trusted weight than this is that of a single image.
+#: Least trusted weight of several images.
 _SEVERAL = 1.5
-#: Labels whose images are no nearer to each other than this share of wrong labels is to theirs stand for nobody.
+#: A label stands for nobody if its images are no nearer to its center than this quantile of wrong labels is ...
 _NOBODY = 0.95
-#: ... if they have at least so many: of fewer that differ, one may well be right.
+#: ... and has at least so many images: of fewer, one may well be right.
 _SEVERAL_IMAGES = 4
 #: No other label is sought for images with a smaller probability of a wrong label.
 _SUSPECT = 0.01
@@ -42,21 +42,10 @@ _SHARE_ITERATIONS = 200
 
 @dataclass(frozen=True)
 class Calibration:
-    """Probabilities of N images.
+    """Probabilities of N images: ``p_clean`` of the given label, ``p_target`` of the best other one (-1: none).
 
-    Attributes
-    ----------
-    p_clean
-        float64 [N]: probability that the given label is right.
-    target, p_target
-        int64 [N], float64 [N]: the other label that fits best (-1: there is none), and the probability that it is
-        the right one.
-    noise_share
-        Estimated share of wrong labels.
-    trusted
-        float64 [N]: weight of the trusted images of the label, this one left out.
-    recognized
-        Share of the images found right that lie nearer to their own label than to any other.
+    ``noise_share`` estimates the share of wrong labels, ``trusted[N]`` is the weight of the label's other trusted
+    images, ``recognized`` the share of the right images nearer to their own label than to any other.
     """
 
     p_clean: Floats
@@ -76,8 +65,6 @@ def calibrate(
     ----------
     embeddings
         Of the N images, in a canonical order.
-    label_index
-        In [0, `classes`).
     near_duplicate
         Images with a larger cosine don't vouch for each other.
     seed
@@ -86,24 +73,21 @@ def calibrate(
     Raises
     ------
     ValueError
-        With fewer than 3 classes that have images.
+        With images of fewer than 3 classes.
     """
     sizes = np.bincount(label_index, minlength=classes)
     if (sizes > 0).sum() < LEAST_CLASSES:
         raise ValueError(f"{(sizes > 0).sum()} classes: there is no third one to compare with")
-    generator = np.random.default_rng(seed)
-    core = densest_places(embeddings, label_index, classes, near_duplicate, generator)
-    belief = core
+    rng = np.random.default_rng(seed)
+    core = belief = densest_places(embeddings.vectors, label_index, classes, near_duplicate, rng)
     flip_share = 0.5
     for _ in range(_ROUNDS):
         weights = trust_weights(core, label_index, classes)
-        gallery = Gallery.build(
-            embeddings, label_index, weights, classes, near_duplicate=near_duplicate, generator=generator
-        )
+        gallery = Gallery(embeddings, label_index, weights, classes, near_duplicate=near_duplicate, rng=rng)
         given = gallery.measure(Hypotheses.of(np.arange(len(label_index)), label_index))
-        simulated = simulate(gallery, given, generator)
+        simulated = simulate(gallery, given, rng)
         belief, noise_share = _probabilities(given, simulated, label_index, belief, flip_share, classes)
-        p_target, flip_share = _target_probabilities(gallery, given, 1 - belief, generator)
+        p_target, flip_share = _target_probabilities(gallery, given, 1 - belief, rng)
         core = np.clip((belief - TRUSTED) / (1 - TRUSTED), 0, 1)
     recognized = float(np.average(given.features[:, COSINE_MARGIN] > 0, weights=belief))
     return Calibration(belief, given.best, (1 - belief) * p_target, noise_share, given.trusted, recognized)
@@ -112,25 +96,21 @@ def calibrate(
 def _probabilities(
     given: Measures, simulated: SimulatedLabels, label_index: Ids, belief: Floats, flip_share: float, classes: int
 ) -> tuple[Floats, float]:
-    """Probability that each label is right, and the share of wrong labels."""
-    flips, strangers = simulated.flips.features, simulated.strangers.features
-    by_class = np.bincount(label_index, weights=1 - belief, minlength=classes).astype(np.float64)
-    wrong_weights = np.concatenate(
-        [np.full(len(flips), flip_share / len(flips)), np.full(len(strangers), (1 - flip_share) / len(strangers))]
-    )
-    wrong = np.concatenate([flips, strangers])
+    """Probability of each label, and the share of wrong labels."""
+    wrong, wrong_weights = simulated.features, simulated.weights(flip_share)
     model = fit_logistic(given.features, belief, wrong, wrong_weights)
     score, wrong_score = model.log_odds(given.features), model.log_odds(wrong)
     nobody = _stands_for_nobody(given, score, wrong, wrong_weights, label_index, classes)[label_index]
     if nobody.any():
         score = np.where(nobody, _absolute_log_odds(given, belief, wrong, wrong_weights), score)
-    bound = _weighted_quantile(wrong_score, simulated.weights(flip_share, by_class), ANCHOR)
+    noise_by_class = np.bincount(label_index, weights=1 - belief, minlength=classes).astype(np.float64)
+    bound = _weighted_quantile(wrong_score, wrong_weights * simulated.noise_factor(noise_by_class), ANCHOR)
     rates, noise_share = class_rates(score < bound, label_index, classes)
     rate = rates[label_index]
     ratio = np.exp(np.clip(score, -LARGEST_LOGIT, LARGEST_LOGIT))
     # One trusted image may itself be the wrong one; then the other's measures are those of a wrong label anyway.
     ratio = np.where(given.trusted < _SEVERAL, (1 - rate) * ratio + rate, ratio)
-    # Nothing to compare with: the label is as probable as labels of the class are.
+    # Without other trusted images: the prior of the class.
     ratio = np.where(given.trusted < TRUSTED, 1.0, ratio)
     return sigmoid(np.log((1 - rate) / rate) + np.log(ratio)), noise_share
 
@@ -138,10 +118,10 @@ def _probabilities(
 def _stands_for_nobody(
     given: Measures, score: Floats, wrong: Floats, wrong_weights: Floats, label_index: Ids, classes: int
 ) -> Mask:
-    """Mask [C] of labels that no person stands behind: of an empty search, say, which found anybody.
+    """Mask [C] of labels without a person, such as those of an empty image search.
 
-    Their mean is the average face. Everybody is nearer to it than to the person of another label, so that the
-    measures against competitors take all of their images for right ones. That they are not near each other tells.
+    Their mean is the average face. Everybody is nearer to it than to the person of another label, so the measures
+    against competitors take all of their images for right ones; the distance of the images from it gives them away.
     """
     likely = sigmoid(score)
     images = np.maximum(np.bincount(label_index, weights=likely, minlength=classes), np.finfo(np.float32).tiny)
@@ -151,26 +131,26 @@ def _stands_for_nobody(
 
 
 def _absolute_log_odds(given: Measures, belief: Floats, wrong: Floats, wrong_weights: Floats) -> Floats:
-    """Log odds [N] of the measures that know no competitor."""
+    """Log odds [N] by the measures without competitors."""
     columns = [COSINE, NEAREST]
     model = fit_logistic(given.features[:, columns], belief, wrong[:, columns], wrong_weights)
     return model.log_odds(given.features[:, columns])
 
 
 def _weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
-    """The value that `share` of the weight is not above."""
+    """Quantile `share` of the weighted values."""
     order = np.argsort(values, kind="stable")
     below = np.cumsum(weights[order])
     return float(values[order[np.searchsorted(below, share * below[-1])]])
 
 
 def _target_probabilities(
-    gallery: Gallery, given: Measures, p_wrong: Floats, generator: np.random.Generator
+    gallery: Gallery, given: Measures, p_wrong: Floats, rng: np.random.Generator
 ) -> tuple[Floats, float]:
-    """Probability that the best other label is right if the given one is wrong, and the share of flips in the noise.
+    """Probability of the best other label if the given one is wrong, and the share of flips in the noise.
 
-    What a right label looks like is known: as those of the trusted images do. What the best of many wrong labels
-    looks like is measured on trusted images whose own label does not compete.
+    Right labels look like those of the trusted images. The look of the best of many wrong labels is measured on
+    trusted images without their own label in competition.
     """
     rows = np.arange(len(p_wrong))
     right = p_wrong < 1 - TRUSTED
@@ -179,7 +159,7 @@ def _target_probabilities(
     suspects = rows[(p_wrong > _SUSPECT) & (given.best >= 0)]
     if not len(candidates) or not len(suspects):
         return answer, 0.5
-    drawn = generator.choice(candidates, min(SIMULATED, len(candidates)), replace=False)
+    drawn = rng.choice(candidates, min(SIMULATED, len(candidates)), replace=False)
     labels = gallery.label_index
     best_wrong = gallery.measure(Hypotheses.of(drawn, given.best[drawn], labels[drawn]))
     asked = gallery.measure(Hypotheses.of(suspects, given.best[suspects], labels[suspects]))

@@ -5,31 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from purify.analysis.search import row_chunks, unit
-from purify.arrays import Vectors
+from purify.arrays import Floats, Vectors
 
-#: Lengths farther from the median than this many standard deviations count as that far.
+#: Logarithms of lengths are clipped at this many standard deviations from their median.
 _FARTHEST = 5.0
 _TINY = 1e-6
 
 
 @dataclass(frozen=True)
 class CenteredEmbeddings:
-    """Embeddings as the calibration uses them.
+    """Unit ``vectors[N, D]`` around the mean of all, and ``quality``, float64 [N, 2].
 
-    Attributes
-    ----------
-    vectors
-        float32 [N, D]: unit vectors around the mean of all.
-    quality
-        float64 [N, 2]: standardized logarithms of the embedding's length, and of the distance of its direction
-        from the mean direction. Faces that are blurred, turned away or covered are short and near the mean.
+    Quality: standardized logarithms of the embedding's length, and of the distance of its direction from the mean
+    direction. Embeddings of blurred, averted or covered faces are short and near the mean.
     """
 
     vectors: Vectors
-    quality: npt.NDArray[np.float64]
+    quality: Floats
 
 
 def centered(embeddings: Vectors) -> CenteredEmbeddings:
@@ -45,8 +39,8 @@ def centered(embeddings: Vectors) -> CenteredEmbeddings:
     return CenteredEmbeddings(directions, np.stack([_standardized(length), _standardized(distance)], axis=1))
 
 
-def _standardized(lengths: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Logarithms around their median; all 0 where the lengths are equal, as those of unit vectors are."""
+def _standardized(lengths: Floats) -> Floats:
+    """Logarithms around their median; all 0 for equal lengths, such as those of unit vectors."""
     usual = np.median(lengths)
     logarithms = np.log(np.maximum(lengths / (usual if usual > 0 else 1), _TINY))
     spread = logarithms.std()

@@ -8,11 +8,11 @@ import numpy as np
 
 from purify.arrays import Floats, Ids, Mask
 
-#: Fewer labels than this leave no third one to compare with.
+#: Least number of labels: two to confuse and a third to compare with.
 LEAST_CLASSES = 3
-#: The noise share is read off below the score that this share of the wrong labels stays under.
+#: Quantile of the scores of wrong labels below which the noise share is read off.
 ANCHOR = 0.9
-#: Concentrations of the classes' noise rates around the mean that are tried, in images.
+#: Candidate concentrations of the classes' noise rates around the mean, in images.
 _CONCENTRATIONS = (1, 2, 3, 5, 8, 12, 20, 40, 80, 200, 1000)
 _EPSILON = 1e-6
 #: From here on Stirling's series is exact to the last digits; smaller arguments are shifted up.

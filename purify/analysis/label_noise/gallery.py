@@ -7,25 +7,21 @@ the images it is compared with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import faiss
 import numpy as np
-import numpy.typing as npt
 
-from purify.analysis.identities.plda import IdentityModel, fit_identities
+from purify.analysis.identities.plda import fit_identities
 from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.hypotheses import Hypotheses, Measures
-from purify.analysis.label_noise.leave_one_out import ClassSums, class_sums
+from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
-from purify.arrays import Floats, Ids, Vectors
+from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Competing labels of an image: those with the nearest centers.
 _CANDIDATES = 64
-#: Competitors that form the background of an image, and competitors compared image by image.
+#: Competitors in the background of an image, and competitors compared image by image.
 _BACKGROUND = 20
 _CLOSEST = 4
-#: Trusted images of a label to compare an image with one by one, and the number of the nearest that count.
+#: Trusted images of a label compared with an image one by one, and the number of the nearest in the mean.
 _EXAMPLES = 64
 _NEAREST = 3
 #: Rows whose candidates are measured at a time; bounds the memory.
@@ -37,91 +33,47 @@ TRUSTED = 0.5
 #: Columns of `Measures.features`: cosine to the label's center, by itself and less that of the nearest competitor,
 #: and cosine to the nearest of the label's trusted images.
 COSINE, COSINE_MARGIN, NEAREST = 0, 1, 6
+#: Stands in for a missing cosine.
 _WORTHLESS = -2.0
 
 
-@dataclass(frozen=True)
 class Gallery:
     """The trusted images of C labels, indexed for comparison.
 
-    Attributes
-    ----------
-    embeddings, label_index, weights
-        The images, their labels, and the trust in each, [N].
-    near_duplicate
-        Images with a larger cosine are the same picture, and no evidence.
-    sums, model, model_coordinates, model_sums
-        Class sums of the vectors; the identity model, and the images and class sums in its coordinates.
-    centers, present
-        Unit centers of the labels that have images, and their numbers.
-    examples
-        int64 [C, R]: trusted rows of each label; -1 where there are no more.
-    center_index, image_index, form_index, form_constants
-        FAISS indexes of the centers, of the vectors, and of the labels' forms of the log ratio with their constants.
+    Images ``[N]`` count by their weights; those with a cosine above `near_duplicate` are the same picture, and no
+    evidence. The examples of large classes are drawn by `rng`.
     """
 
-    embeddings: CenteredEmbeddings
-    label_index: Ids
-    weights: Floats
-    near_duplicate: float
-    sums: ClassSums
-    model: IdentityModel
-    model_coordinates: Vectors
-    model_sums: ClassSums
-    centers: Vectors
-    present: Ids
-    examples: Ids
-    center_index: faiss.Index
-    image_index: faiss.Index
-    form_index: faiss.Index
-    form_constants: Vectors
-
-    @classmethod
-    def build(
-        cls,
+    def __init__(
+        self,
         embeddings: CenteredEmbeddings,
         label_index: Ids,
         weights: Floats,
         classes: int,
         *,
         near_duplicate: float,
-        generator: np.random.Generator,
-    ) -> Gallery:
-        """Gallery of all images by their weights; the generator draws the examples of large classes."""
-        vectors = embeddings.vectors
-        sums = class_sums(vectors, label_index, weights, classes)
-        model = fit_identities(vectors, label_index, weights, classes)
-        model_coordinates = model.coordinates(vectors)
-        model_sums = class_sums(model_coordinates, label_index, weights, classes)
-        forms = model.class_forms(model_sums.means(), model_sums.count)
-        present = np.flatnonzero(sums.count > 0)
-        centers = unit(sums.total[present])
-        return cls(
-            embeddings,
-            label_index,
-            weights,
-            near_duplicate,
-            sums,
-            model,
-            model_coordinates,
-            model_sums,
-            centers,
-            present,
-            _draw_examples(label_index, weights, classes, generator),
-            cosine_index(centers),
-            flat_index(vectors),
-            flat_index(np.ascontiguousarray(forms[:, :-1])),
-            forms[:, -1],
-        )
+        rng: np.random.Generator,
+    ) -> None:
+        self.embeddings, self.label_index, self.weights = embeddings, label_index, weights
+        self.near_duplicate = near_duplicate
+        self.sums = class_sums(embeddings.vectors, label_index, weights, classes)
+        self.model = fit_identities(embeddings.vectors, label_index, weights, classes)
+        self.model_coordinates = self.model.coordinates(embeddings.vectors)
+        self.model_sums = class_sums(self.model_coordinates, label_index, weights, classes)
+        #: Numbers of the labels with images, in the order of the centers in `center_index`.
+        self.present = np.flatnonzero(self.sums.count > 0)
+        #: int64 [C, R]: trusted rows of each label, then -1.
+        self.examples = _draw_examples(label_index, weights, classes, rng)
+        forms = self.model.class_forms(self.model_sums.means(), self.model_sums.count)
+        self.form_constants = forms[:, -1]
+        self.form_index = flat_index(np.ascontiguousarray(forms[:, :-1]))
+        self.center_index = cosine_index(unit(self.sums.total[self.present]))
+        self.image_index = flat_index(embeddings.vectors)
 
     def measure(self, pairs: Hypotheses) -> Measures:
         """Measures of each of the pairs."""
         parts = [self._measure(pairs.part(slice(start, start + _CHUNK))) for start in range(0, len(pairs.rows), _CHUNK)]
-        return Measures(
-            np.concatenate([part.features for part in parts]),
-            np.concatenate([part.trusted for part in parts]),
-            np.concatenate([part.best for part in parts]),
-        )
+        return Measures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def _measure(self, pairs: Hypotheses) -> Measures:
         cosine, trusted = self._cosines_without(pairs.rows, pairs.labels)
@@ -131,20 +83,17 @@ class Gallery:
         near = np.where(near > _WORTHLESS, near, cosine)
         closest = [self._nearest_examples(pairs.rows, rivals[:, k]) for k in range(min(_CLOSEST, rivals.shape[1]))]
         rival_near = np.max(closest, axis=0, initial=_WORTHLESS)
-        competes = rivals >= 0
+        rival_near = np.where(rival_near > _WORTHLESS, rival_near, rival_cosine[:, 0])
         rival_ratio = self._rival_log_ratios(pairs.rows, rivals)
-        order = np.argsort(np.where(competes, -rival_ratio, np.inf), axis=1, kind="stable")
+        order = np.argsort(np.where(rivals >= 0, -rival_ratio, np.inf), axis=1, kind="stable")
+        likeliest = np.take_along_axis(rivals, order, axis=1)
         columns = [
-            *_against(cosine, rival_cosine, competes),
-            *_against(
-                ratio, np.take_along_axis(rival_ratio, order, axis=1), np.take_along_axis(competes, order, axis=1)
-            ),
-            near,
-            near - np.where(rival_near > _WORTHLESS, rival_near, rival_cosine[:, 0]),
+            *_against(cosine, rival_cosine, rivals >= 0),
+            *_against(ratio, np.take_along_axis(rival_ratio, order, axis=1), likeliest >= 0),
+            *(near, near - rival_near),
         ]
         features = np.column_stack([*columns, self.embeddings.quality[pairs.rows]]).astype(np.float64)
-        best = np.take_along_axis(rivals, order[:, :1], axis=1)[:, 0]
-        return Measures(features, trusted, best)
+        return Measures(features, trusted, likeliest[:, 0])
 
     def _own_weights(self, rows: Ids, labels: Ids) -> Floats:
         """Weights of the images in the sums of ``labels[n]``: zero for images of another label."""
@@ -164,11 +113,10 @@ class Gallery:
         return self.model.log_ratio(coordinates, means, count) / _RATIO_UNIT
 
     def _rivals(self, pairs: Hypotheses) -> tuple[Ids, Vectors]:
-        """The competing labels with the nearest centers, and their cosines, nearest first; -1 and -2 beyond them."""
+        """Competing labels with the nearest centers, and their cosines, nearest first; -1 and -2 beyond them."""
         width = max(1, min(_CANDIDATES, len(self.present) - 1))
-        cosines, found = self.center_index.search(
-            self.embeddings.vectors[pairs.rows], min(width + 2, len(self.present))
-        )
+        vectors = self.embeddings.vectors[pairs.rows]
+        cosines, found = self.center_index.search(vectors, min(width + 2, len(self.present)))
         labels = np.where(found >= 0, self.present[found], -1)
         out = (labels < 0) | (labels == pairs.labels[:, None]) | (labels == pairs.excluded[:, None])
         labels, cosines = np.where(out, -1, labels), np.where(out, _WORTHLESS, cosines)
@@ -187,7 +135,7 @@ class Gallery:
         return ratios
 
     def _nearest_examples(self, rows: Ids, labels: Ids) -> Vectors:
-        """Mean cosine to the 3 nearest examples of ``labels[n]``, itself and near duplicates left out; or -2."""
+        """Mean cosine to the 3 nearest examples of ``labels[n]`` without near duplicates; -2 for none."""
         examples = np.where(labels[:, None] >= 0, self.examples[labels], -1)
         usable = (examples >= 0) & (examples != rows[:, None])
         cosines = pair_cosines(self.image_index, self.embeddings.vectors[rows], np.maximum(examples, 0))
@@ -200,17 +148,17 @@ class Gallery:
         return np.where(found > 0, means, _WORTHLESS).astype(np.float32)
 
 
-def _against(value: Vectors, rivals: Vectors, competes: npt.NDArray[np.bool_]) -> list[Vectors]:
-    """A measure [n] by itself, less the best rival's, and less the mean of the 20 best; rivals [n, R] best first."""
+def _against(value: Vectors, rivals: Vectors, competes: Mask) -> list[Vectors]:
+    """A measure [n] by itself, less the best rival's, and less the mean of the 20 best; ``rivals[n, R]`` best first."""
     there = competes[:, :_BACKGROUND]
     mean = np.where(there, rivals[:, :_BACKGROUND], 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
     return [value, value - np.where(there[:, 0], rivals[:, 0], 0), value - mean]
 
 
-def _draw_examples(label_index: Ids, weights: Floats, classes: int, generator: np.random.Generator) -> Ids:
-    """Up to 64 trusted rows of each class [C, R], drawn without looking."""
+def _draw_examples(label_index: Ids, weights: Floats, classes: int, rng: np.random.Generator) -> Ids:
+    """Up to 64 random trusted rows of each class, [C, R]."""
     trusted = np.flatnonzero(weights >= TRUSTED)
-    shuffled = trusted[np.lexsort((generator.random(len(trusted)), label_index[trusted]))]
+    shuffled = trusted[np.lexsort((rng.random(len(trusted)), label_index[trusted]))]
     labels = label_index[shuffled]
     starts = np.searchsorted(labels, np.arange(classes))
     place = np.arange(len(shuffled)) - starts[labels]

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from purify.arrays import Floats, Ids
 
 
-@dataclass(frozen=True)
-class Hypotheses:
-    """Hypotheses "image i shows label c": given labels, or simulated ones.
-
-    Attributes
-    ----------
-    rows, labels
-        int64 [n].
-    excluded
-        int64 [n]: a label without a part in the competition; -1 for none.
-    """
+class Hypotheses(NamedTuple):
+    """Hypotheses "image i shows label c", int64 [n]; the label `excluded` (-1: none) does not compete."""
 
     rows: Ids
     labels: Ids
@@ -35,20 +26,13 @@ class Hypotheses:
         return Hypotheses(self.rows[chunk], self.labels[chunk], self.excluded[chunk])
 
 
-@dataclass(frozen=True)
-class Measures:
+class Measures(NamedTuple):
     """Result of `Gallery.measure` for n hypotheses.
 
-    Attributes
-    ----------
-    features
-        float64 [n, 10]: cosine to the label's center, by itself, less that of the nearest competitor, and less the
-        mean of the 20 nearest; the same three of the log ratio of `IdentityModel`; mean cosine to the 3 nearest
-        trusted images of the label, by itself and less that of the best competitor; the image's quality, twice.
-    trusted
-        float64 [n]: weight of the label's images other than this one.
-    best
-        int64 [n]: the competing label that fits best; -1 where there is none.
+    ``features``, float64 [n, 10]: cosine to the label's center, by itself, less that of the nearest competitor, and
+    less the mean of the 20 nearest; the same three of the log ratio of `IdentityModel`; mean cosine to the 3 nearest
+    trusted images of the label, by itself and less that of the best competitor; the image's two measures of quality.
+    ``trusted``, float64 [n]: weight of the label's other images. ``best``, int64 [n]: the best competing label, or -1.
     """
 
     features: Floats

@@ -3,57 +3,43 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 
-from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.label_noise.mode_seeking import CosineScale, cosine_scale, densest, distinct
 from purify.analysis.search import unit
-from purify.arrays import Floats, Ids, Vectors
+from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: The densest place of a class holds the images with at least this weight (of `CosineScale`).
 _CORE = 0.5
 _MOST_ROWS = 400
 _SCALE_PAIRS = 40_000
 _LEAVE_OUT_STEPS = 2
-#: Weight of images that are not trusted; a class of such images alone still has a center.
-_DISTRUSTED = 1e-3
+#: Least weight of an image; a class of distrusted images alone still has a center.
+DISTRUSTED = 1e-3
 
 
-def densest_places(
-    embeddings: CenteredEmbeddings,
-    label_index: Ids,
-    classes: int,
-    near_duplicate: float,
-    generator: np.random.Generator,
-) -> Floats:
-    """1 for the images in the densest place of their class, else 0; at least one of each class."""
-    vectors, rows = embeddings.vectors, len(label_index)
-    left, right = generator.integers(0, rows, (2, _SCALE_PAIRS))
+def densest_places(vectors: Vectors, label_index: Ids, classes: int, near_duplicate: float, rng: Generator) -> Floats:
+    """1 for the centered unit ``vectors[N, D]`` in the densest place of their class, else 0; one per class or more."""
+    left, right = rng.integers(0, len(label_index), (2, _SCALE_PAIRS))
     apart = label_index[left] != label_index[right]
     scale = cosine_scale(np.einsum("nd,nd->n", vectors[left[apart]], vectors[right[apart]]))
-    centers = _modes(vectors, label_index, classes, scale, near_duplicate, generator)
+    centers = _modes(vectors, label_index, classes, scale, near_duplicate, rng)
     own = np.einsum("nd,nd->n", vectors, centers[label_index])
-    other = _another_label(label_index, generator)
+    other = _another_label(label_index, rng)
     for _ in range(_LEAVE_OUT_STEPS):
         scale = cosine_scale(np.einsum("nd,nd->n", vectors, centers[other]))
         weight = scale.weight(own).astype(np.float64)
         sums = class_sums(vectors, label_index, weight, classes)
-        # Without itself: an image that helped to make its center is near it, whoever it shows.
+        # Leave one out: an image is near a center it helped to make, whoever it shows.
         total, _ = sums.without(label_index, vectors, weight)
         centers, own = unit(sums.total), np.einsum("nd,nd->n", vectors, unit(total))
     weight = cosine_scale(np.einsum("nd,nd->n", vectors, centers[other])).weight(own).astype(np.float64)
-    best = np.full(classes, -np.inf)
-    np.maximum.at(best, label_index, own)
-    return ((weight > _CORE) | (own >= best[label_index])).astype(np.float64)
+    return ((weight > _CORE) | _is_best(own, label_index, classes)).astype(np.float64)
 
 
 def _modes(
-    vectors: Vectors,
-    label_index: Ids,
-    classes: int,
-    scale: CosineScale,
-    near_duplicate: float,
-    generator: np.random.Generator,
+    vectors: Vectors, label_index: Ids, classes: int, scale: CosineScale, near_duplicate: float, rng: Generator
 ) -> Vectors:
     """Center [C, D] of the densest place of each class; zeros for a class without images."""
     order = np.argsort(label_index, kind="stable")
@@ -62,7 +48,7 @@ def _modes(
     for label in range(classes):
         members = order[bounds[label] : bounds[label + 1]]
         if len(members) > _MOST_ROWS:
-            members = np.sort(generator.choice(members, _MOST_ROWS, replace=False))
+            members = np.sort(rng.choice(members, _MOST_ROWS, replace=False))
         if len(members):
             found = vectors[members]
             center = densest(found[distinct(found, near_duplicate)], scale)
@@ -70,15 +56,20 @@ def _modes(
     return centers
 
 
-def _another_label(label_index: Ids, generator: np.random.Generator) -> Ids:
-    """For each image a random label that has images and is not its own."""
+def _another_label(label_index: Ids, rng: Generator) -> Ids:
+    """A random other label, with images, for each image."""
     present = np.unique(label_index)
     place = np.searchsorted(present, label_index)
-    return present[(place + generator.integers(1, len(present), len(label_index))) % len(present)]
+    return present[(place + rng.integers(1, len(present), len(label_index))) % len(present)]
 
 
 def trust_weights(core: Floats, label_index: Ids, classes: int) -> Floats:
-    """Weights of the images in the gallery: the best of each class counts in full, none for nothing."""
-    best = np.zeros(classes)
-    np.maximum.at(best, label_index, core)
-    return np.where(core >= best[label_index], 1.0, np.maximum(core, _DISTRUSTED))
+    """Weights of the images in the gallery: each class's best image gets 1, none gets 0."""
+    return np.where(_is_best(core, label_index, classes), 1.0, np.maximum(core, DISTRUSTED))
+
+
+def _is_best(values: Floats | Vectors, label_index: Ids, classes: int) -> Mask:
+    """Mask [N] of the images with the largest value of their class."""
+    best = np.full(classes, -np.inf)
+    np.maximum.at(best, label_index, values)
+    return values >= best[label_index]

@@ -12,7 +12,7 @@ _RIDGE = 1.0
 _LARGEST_STEP = 20.0
 #: Log odds beyond this are as good as certain.
 LARGEST_LOGIT = 60.0
-#: Features farther from their mean than this many standard deviations count as that far.
+#: Features are clipped at this many standard deviations from their mean.
 _FARTHEST = 6.0
 _MOST_ITERATIONS = 60
 _CONVERGED = 1e-6
@@ -34,9 +34,9 @@ class Logistic:
 def fit_logistic(
     positive: Floats, weights: Floats, negative: Floats, negative_weights: Floats | None = None
 ) -> Logistic:
-    """Tell ``positive[P, F]`` of these weights from ``negative[M, F]``, which are made to weigh as much in sum.
+    """Tell ``positive[P, F]`` of these weights from ``negative[M, F]``, scaled to the same total weight.
 
-    So the log odds are the logarithm of the ratio of the two densities, as well as it is linear in the features.
+    So the log odds are a linear fit to the logarithm of the ratio of the two densities.
     """
     features = np.concatenate([positive, negative])
     shares = np.ones(len(negative)) if negative_weights is None else negative_weights

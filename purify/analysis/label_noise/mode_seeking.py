@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.search import unit
-from purify.arrays import Vectors
+from purify.arrays import Floats, Ids, Mask, Vectors
 
 _ITERATIONS = 6
 _TINY = 1e-12
@@ -22,12 +22,7 @@ _TINY = 1e-12
 class CosineScale:
     """Map cosines to weights, calibrated on cosines between different classes.
 
-    Attributes
-    ----------
-    low
-        95 % of these cosines are lower.
-    width
-        From their median to `low`. A cosine of ``low + width`` has the full weight.
+    `low` is the 95 % quantile of these, `width` its distance from their median.
     """
 
     low: float
@@ -45,10 +40,7 @@ def cosine_scale(cosines: npt.NDArray[np.floating]) -> CosineScale:
 
 
 def densest(rows: Vectors, scale: CosineScale) -> Vectors | None:
-    """Unit mode [D] of the unit ``rows[n, D]``; None if no two rows are similar.
-
-    Mean shift from the row with the largest sum of weights.
-    """
+    """Unit mode [D] of the unit ``rows[n, D]``, by mean shift from the densest row; None if no two are similar."""
     similar = scale.weight(rows @ rows.T)
     np.fill_diagonal(similar, 0)
     density = similar.sum(axis=1)
@@ -69,7 +61,7 @@ def densest(rows: Vectors, scale: CosineScale) -> Vectors | None:
 def bisect(rows: Vectors) -> Vectors:
     """Unit centers [2, D] of two halves of the unit ``rows[n, D]``, by 2-means; that of the larger half first.
 
-    The halves start on the two sides of the longest axis. There is but one center if nothing is left of a half.
+    The halves start on the two sides of the longest axis. There is but one center if a half ends up empty.
     """
     spread = rows - rows.mean(axis=0)
     _, axes = np.linalg.eigh(spread @ spread.T)
@@ -85,40 +77,33 @@ def bisect(rows: Vectors) -> Vectors:
     return centers[::-1] if second.sum() > len(rows) / 2 else centers
 
 
-def distinct(rows: Vectors, near_duplicate: float) -> npt.NDArray[np.bool_]:
-    """Mask [n] of the unit ``rows[n, D]`` that are no near duplicate of a row before them."""
+def distinct(rows: Vectors, near_duplicate: float) -> Mask:
+    """Mask [n] of the unit ``rows[n, D]`` without near duplicates of earlier rows."""
     repeats = np.tril(rows @ rows.T > near_duplicate, -1)
     return np.logical_not(np.logical_or.reduce(repeats, axis=1))
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Groups of images: the statistics that their similarity needs.
+    """G groups of images: the mean [G, D] of their unit vectors, and their sizes.
 
-    Attributes
-    ----------
-    mean
-        float32 [G, D]: mean of the unit vectors.
-    size
-        int64 [G]: images.
-    cohesion
-        float64 [G]: mean cosine of two different images of the group; NaN with fewer than two.
+    ``cohesion[G]`` is the mean cosine of two different images of the group; NaN with fewer than two.
     """
 
     mean: Vectors
-    size: npt.NDArray[np.int64]
-    cohesion: npt.NDArray[np.float64]
+    size: Ids
+    cohesion: Floats
 
     def only(self, k: int) -> Groups:
         """Group `k` alone."""
         return Groups(self.mean[[k]], self.size[[k]], self.cohesion[[k]])
 
-    def similarity(self, a: npt.NDArray[np.int64], b: Groups, at: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def similarity(self, a: Ids, b: Groups, at: Ids) -> Floats:
         """Similarity of the groups `a` to the groups `at` of `b`, pair by pair.
 
-        The mean cosine of an image of one and an image of the other, as a share of what it is within them: 1 in
-        expectation for two random sets of one person's images, whatever their sizes and the strength of the
-        extractor. It is the cosine of the two centers, corrected for attenuation (Spearman, 1904).
+        The mean cosine of an image of one and an image of the other, as a share of the mean cosine within them: 1 in
+        expectation for two random sets of one person's images of any size, by any extractor. It is the cosine of the
+        two centers, corrected for attenuation (Spearman, 1904).
         """
         across = np.einsum("nd,nd->n", self.mean[a], b.mean[at], dtype=np.float64)
         within = self.cohesion[a] * b.cohesion[at]

@@ -1,8 +1,8 @@
 """Rule `calibrated`: probabilities measured on the data set itself, and the class structure.
 
-An image is removed when its label is more probably wrong than right, or as far as a wanted precision allows. A removed
-image is relabeled where another label is recognized; where a label stands for two people, the smaller group is never
-dropped without review.
+Images are removed if their label is more probably wrong than right, or as far as a wanted precision allows. A removed
+image is relabeled if another label is recognized; of a label of two people, the smaller group is never dropped without
+review.
 """
 
 from __future__ import annotations
@@ -16,30 +16,24 @@ from purify.analysis.identities.structure import Structure, find_structure
 from purify.analysis.label_noise.calibration import Calibration, calibrate
 from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
 from purify.analysis.label_noise.class_rates import LEAST_CLASSES
-from purify.analysis.rules.official import OFFICIAL
-from purify.analysis.rules.removal import (
-    RECOGNIZED,
-    WRONG,
-    ask_a_person,
-    decide,
-    explain_structure,
-    spare_small_classes,
-)
+from purify.analysis.rules import removal
+from purify.analysis.rules.angle_rules import OFFICIAL
+from purify.analysis.rules.removal import RECOGNIZED, WRONG
 from purify.analysis.rules.rule import Outcome, RuleContext, identifier
 from purify.arrays import Floats, Ids, Mask, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
 
-#: Probability that the labels of a merge show one person, and that the larger group of a mixed label is the one that
-#: the label means. Images can't tell the second: it is a guess on the side of caution, and why a person is asked.
+#: Probability that the labels of a merge show one person, and that a mixed label means its larger group. Images can't
+#: tell the second: it is a guess on the side of caution, and the reason to ask a person.
 _MERGE_CONFIDENCE = 0.98
 _MAJORITY_CONFIDENCE = 0.65
-#: Merges are carried out where at most this share of the verdicts is expected to be wrong; else they are proposals
-#: in the class report alone. An extractor that takes people for each other takes labels for each other, too.
+#: Largest expected share of wrong verdicts to carry out merges; above it they are proposals in the class report alone.
+#: An extractor that confuses people confuses labels, too.
 _SURE_ENOUGH = 0.01
-#: With a smaller share of the right images recognized, the embeddings are hardly more than chance: of barely trained
-#: networks 0.2 to 0.7 are, where the calibrated ranking is worse than the angle's; of the default recipe's 0.85, of
-#: strong extractors 0.93 (classes of three images) to 0.98, where it is better.
+#: Least share of recognized right images; below it the embeddings are hardly above chance. Barely trained networks
+#: reach 0.2 to 0.7, where the calibrated ranking is worse than the angle's; the default recipe 0.85, strong extractors
+#: 0.93 (classes of three images) to 0.98, where it is better.
 _LEAST_RECOGNIZED = 0.75
 
 
@@ -50,15 +44,10 @@ class Judged:
     outcome: Outcome
     recognized: float
 
-    @property
-    def tells_people_apart(self) -> bool:
-        """Whether the embeddings do; if not, no probability can be drawn from them."""
-        return self.recognized >= _LEAST_RECOGNIZED
-
 
 @dataclass(frozen=True)
 class CalibratedRule:
-    """Rule `calibrated`, which gives way to `official` where it has nothing to measure."""
+    """Rule `calibrated`; it gives way to `official` if it has nothing to measure."""
 
     name: ClassVar[str] = "calibrated"
     version: ClassVar[int] = 1
@@ -69,10 +58,9 @@ class CalibratedRule:
         if not can_judge(context.label_index):
             return OFFICIAL.judge(context)
         config = context.config
-        judged = judge(
-            context.embeddings, context.label_index, classes=context.classes, config=config, seed=context.seed
-        )
-        if judged.tells_people_apart:
+        labels, classes = context.label_index, context.classes
+        judged = judge(context.embeddings, labels, classes=classes, config=config, seed=context.seed)
+        if judged.recognized >= _LEAST_RECOGNIZED:
             return judged.outcome
         if config.precision is not None:
             raise InputError(
@@ -94,7 +82,7 @@ def judge(embeddings: Vectors, label_index: Ids, *, classes: int, config: Analyz
     InputError
         If the data can't support the wanted precision.
     ValueError
-        With fewer than `LEAST_CLASSES` classes that have images.
+        With images of fewer than `LEAST_CLASSES` classes.
     """
     structure, calibration = _understand(centered(embeddings), label_index, classes, config.near_duplicate, seed)
     merged = _merged_into(structure, classes)[label_index]
@@ -103,21 +91,21 @@ def judge(embeddings: Vectors, label_index: Ids, *, classes: int, config: Analyz
     mixed = structure.mixed[label_index]
     further = mixed & (structure.group > 0)
     renamed = away & (calibration.p_clean >= WRONG)
-    outcome = decide(
+    outcome = removal.decide(
         identifier(CALIBRATED),
         _p_clean(calibration, away=away, majority=mixed & (structure.group == 0), further=further),
         np.where(renamed, calibration.p_clean * _MERGE_CONFIDENCE, calibration.p_target),
         np.where(renamed, merged, calibration.target),
         config,
     )
-    outcome = explain_structure(outcome, renamed=renamed, further=further)
-    outcome = spare_small_classes(outcome, np.bincount(label_index, minlength=classes)[label_index], config)
-    outcome = ask_a_person(outcome, config.review_budget)
+    outcome = removal.explain_structure(outcome, renamed=renamed, further=further)
+    outcome = removal.spare_small_classes(outcome, np.bincount(label_index, minlength=classes)[label_index], config)
+    outcome = removal.ask_a_person(outcome, config.review_budget)
     return Judged(replace(outcome, probabilities=True, structure=structure), calibration.recognized)
 
 
 def can_judge(label_index: Ids) -> bool:
-    """Whether there are classes enough, of two images or more, to measure right and wrong labels."""
+    """Whether there are enough classes of two images or more to measure right and wrong labels."""
     return int((np.bincount(label_index) > 1).sum()) >= LEAST_CLASSES
 
 
@@ -131,7 +119,7 @@ def _p_clean(calibration: Calibration, *, away: Mask, majority: Mask, further: M
 def _understand(
     embeddings: CenteredEmbeddings, label_index: Ids, classes: int, near_duplicate: float, seed: int
 ) -> tuple[Structure, Calibration]:
-    """Class structure, and probabilities that know it: labels of one person don't compete with each other."""
+    """Class structure, and probabilities without competition between labels of one person."""
     first = calibrate(embeddings, label_index, classes=classes, near_duplicate=near_duplicate, seed=seed)
     structure = find_structure(embeddings.vectors, label_index, classes, first.p_clean, near_duplicate=near_duplicate)
     people = _merged_into(structure, classes)[label_index]
@@ -141,12 +129,10 @@ def _understand(
 
 
 def _merged_into(structure: Structure, classes: int) -> Ids:
-    """The label [C] that each label ends as, by following the merges."""
+    """The final label [C] of each label, by following the merges."""
     into = np.arange(classes)
     for merge in structure.merges:
         into[merge.label] = merge.into
-    while True:
-        farther = into[into]
-        if (farther == into).all():
-            return into
-        into = farther
+    while not np.array_equal(into, into[into]):
+        into = into[into]
+    return into

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from purify.analysis.rules.angle_rules import Judgment, keep_or_drop
 from purify.analysis.rules.rule import AngleEvidence, Outcome, Rule, RuleContext, identifier
-from purify.analysis.scores import clean_score, degrees, other_score
+from purify.analysis.scores import clean_score, degrees
 from purify.arrays import Floats, Mask
 from purify.errors import InputError
-from purify.tables.schema import Decision, Reason
+from purify.tables.schema import Reason
 
 RuleFunction = Callable[[RuleContext], object]
 """Returns a bool array [N]: keep; a float array [N] in [0, 1]: score that the label is right; or an `Outcome`."""
@@ -23,8 +24,8 @@ _KEPT_FROM = 0.5
 class FunctionRule:
     """A rule whose decisions come from `function`; see `RuleFunction` for what it may return.
 
-    The function's attributes ``version`` (1 without it) and ``probabilities`` (False without it: its scores only rank)
-    hold for the rule.
+    The rule takes ``version`` and ``probabilities`` from attributes of the function; without the latter its scores only
+    rank.
     """
 
     name: str
@@ -62,21 +63,9 @@ class FunctionRule:
         angles = AngleEvidence.of(context.space_after(values), context.label_index)
         by_angle = clean_score(degrees(angles.cos_dominant), context.config.threshold)
         p_clean = by_angle if (values == keep).all() else values
-        nearer = angles.cos_other > angles.cos_dominant
-        return Outcome(
-            rule=identifier(self),
-            decision=np.where(keep, Decision.KEEP.value, Decision.DROP.value).astype(object),
-            reason=np.select(
-                [keep, nearer],
-                [Reason.NEAR_DOMINANT.value, Reason.CLOSER_TO_OTHER_LABEL.value],
-                Reason.FAR_FROM_DOMINANT.value,
-            ).astype(object),
-            new_label=np.full(len(keep), -1, np.int64),
-            other=angles.other,
-            p_clean=p_clean,
-            p_other=other_score(p_clean, degrees(angles.cos_other), context.config.threshold),
-            probabilities=self.probabilities,
-        )
+        reasons = [Reason.NEAR_DOMINANT.value, Reason.CLOSER_TO_OTHER_LABEL.value]
+        reason = np.select([keep, angles.cos_other > angles.cos_dominant], reasons, Reason.FAR_FROM_DOMINANT.value)
+        return keep_or_drop(self, Judgment(keep, reason), angles, p_clean, context.config.threshold)
 
 
 def as_rule(value: object, name: str | None = None) -> Rule:

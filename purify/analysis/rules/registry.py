@@ -1,14 +1,13 @@
-"""Rules by name: built-in ones, and those that installed packages register as entry points ``purify.rules``."""
+"""Rules by name: built-in ones, and those of installed packages, by entry points ``purify.rules``."""
 
 from __future__ import annotations
 
 import difflib
 from importlib.metadata import EntryPoint, entry_points
 
+from purify.analysis.rules.angle_rules import OFFICIAL, PAPER
 from purify.analysis.rules.calibrated import CALIBRATED
 from purify.analysis.rules.function_rule import as_rule
-from purify.analysis.rules.official import OFFICIAL
-from purify.analysis.rules.paper import PAPER
 from purify.analysis.rules.rule import Rule
 from purify.config import RULE_ENTRY_POINTS
 from purify.errors import InputError

@@ -12,13 +12,13 @@ from purify.config import AnalyzeConfig
 from purify.errors import InputError
 from purify.tables.schema import Decision, Reason
 
-#: Labels less probable than this are wrong, if no precision is asked for.
+#: Labels less probable than this are wrong, without a wanted precision ...
 WRONG = 0.5
-#: ... and hard faces are kept unless they are less probable than this.
+#: ... but hard faces are kept down to this probability.
 _ALL_BUT_SURELY_WRONG = 0.05
 #: Another label with a larger probability replaces the given one.
 RECOGNIZED = 0.8
-#: Fewer removed images can't show whether a precision is met: one of them is a step of a whole percent.
+#: Fewer removed images can't show a precision: each is a step of a whole percent.
 LEAST_REMOVED = 100
 
 
@@ -30,10 +30,9 @@ def decide(rule: str, p_clean: Floats, p_other: Floats, other: Ids, config: Anal
         wrong &= recognized | (p_clean < _ALL_BUT_SURELY_WRONG)
     relabel = wrong & recognized
     decision = np.select([relabel, wrong], [Decision.RELABEL.value, Decision.DROP.value], Decision.KEEP.value)
-    # Wrong, and more probably of the other label than of none.
-    nearer = p_other >= (1 - p_clean) / 2
+    of_other = p_other >= (1 - p_clean) / 2  # more probably of the other label than of none
     reason = np.select(
-        [relabel | (wrong & nearer), wrong, p_clean < WRONG],
+        [relabel | (wrong & of_other), wrong, p_clean < WRONG],
         [Reason.CLOSER_TO_OTHER_LABEL.value, Reason.OPEN_SET.value, Reason.UNCERTAIN.value],
         Reason.NEAR_DOMINANT.value,
     )
@@ -42,7 +41,7 @@ def decide(rule: str, p_clean: Floats, p_other: Floats, other: Ids, config: Anal
 
 
 def _removed(p_clean: Floats, config: AnalyzeConfig) -> Mask:
-    """Mask of the removed images: the most probably wrong, as many as the wanted precision allows."""
+    """Mask of the removed images: as many of the most probably wrong as the wanted precision allows."""
     if config.precision is None:
         return p_clean < WRONG
     order = np.argsort(p_clean, kind="stable")
@@ -65,31 +64,27 @@ def expected_precision(ascending: Floats) -> Floats:
 def explain_structure(outcome: Outcome, *, renamed: Mask, further: Mask) -> Outcome:
     """Reasons for images of duplicate labels, and for the smaller groups of mixed ones.
 
-    The smaller groups are left to a person, except where another label is recognized.
+    The smaller groups are left to a person, except for images with another recognized label.
     """
-    decision, reason = outcome.decision.copy(), outcome.reason.copy()
-    relabel = decision == Decision.RELABEL.value
-    reason[renamed & relabel] = Reason.DUPLICATE_OF.value
+    relabel = outcome.decision == Decision.RELABEL.value
     unsettled = further & ~relabel
-    decision[unsettled] = Decision.REVIEW.value
-    reason[unsettled] = Reason.SECOND_IDENTITY.value
-    return replace(outcome, decision=decision, reason=reason)
+    decision = np.where(unsettled, Decision.REVIEW.value, outcome.decision)
+    reason = np.where(renamed & relabel, Reason.DUPLICATE_OF.value, outcome.reason)
+    return replace(outcome, decision=decision, reason=np.where(unsettled, Reason.SECOND_IDENTITY.value, reason))
 
 
 def spare_small_classes(outcome: Outcome, sizes: Ids, config: AnalyzeConfig) -> Outcome:
-    """In classes with fewer images than `min_images` nothing is dropped without review."""
+    """Review instead of dropping in classes with fewer images than `min_images`."""
     small = (sizes < config.min_images) & (outcome.decision != Decision.RELABEL.value)
-    decision, reason = outcome.decision.copy(), outcome.reason.copy()
-    decision[small & (decision == Decision.DROP.value)] = Decision.REVIEW.value
-    reason[small] = Reason.TOO_FEW_TO_JUDGE.value
-    return replace(outcome, decision=decision, reason=reason)
+    dropped = small & (outcome.decision == Decision.DROP.value)
+    decision = np.where(dropped, Decision.REVIEW.value, outcome.decision)
+    return replace(outcome, decision=decision, reason=np.where(small, Reason.TOO_FEW_TO_JUDGE.value, outcome.reason))
 
 
 def ask_a_person(outcome: Outcome, budget: int) -> Outcome:
     """Leave the `budget` least certain of the kept and dropped images to a person."""
-    open_ = outcome.decision != Decision.REVIEW.value
     doubt = np.minimum(outcome.p_clean, 1 - outcome.p_clean)
-    candidates = np.flatnonzero(open_)
+    candidates = np.flatnonzero(outcome.decision != Decision.REVIEW.value)
     asked = candidates[np.argsort(-doubt[candidates], kind="stable")[:budget]]
     decision, reason, new_label = outcome.decision.copy(), outcome.reason.copy(), outcome.new_label.copy()
     decision[asked] = Decision.REVIEW.value

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.identities.structure import Structure
-from purify.analysis.subcenters import Assignment, SubcenterSpace, assign, nearest_other_class
-from purify.analysis.trusted_centers import trusted_centers
+from purify.analysis.subcenters import SubcenterSpace, assign, nearest_other_class, trusted_centers
 from purify.arrays import Floats, Ids, Vectors
 from purify.config import AnalyzeConfig
 
 Words = npt.NDArray[np.object_]
 
-#: Sub-centers of a class, where a rule asks for some and none are given.
+#: Sub-centers of a class without given ones.
 DEFAULT_SUBCENTERS = 3
 
 
@@ -41,7 +40,7 @@ class RuleContext:
     seed
         Of every random draw.
     given_space
-        The sub-centers of a trained head; None where there is no such head.
+        The sub-centers of a trained head, if any.
     """
 
     sample_ids: Sequence[str]
@@ -59,7 +58,7 @@ class RuleContext:
 
     @cached_property
     def space(self) -> SubcenterSpace:
-        """The given sub-centers; without any, 3 a class are fitted at the first use, which takes PyTorch."""
+        """The given sub-centers, or 3 a class, fitted at the first use (with PyTorch)."""
         if self.given_space is not None:
             return self.given_space
         from purify.analysis.projection import fit_subcenters
@@ -75,7 +74,7 @@ class RuleContext:
         return AngleEvidence.of(self.space, self.label_index)
 
     def space_after(self, p_clean: Floats) -> SubcenterSpace:
-        """`space` if it is given or was fitted; else one center a class, the mean of its images by their `p_clean`."""
+        """`space` if given or fitted; else one center a class, the mean of its images weighted by `p_clean`."""
         if self.given_space is not None or "space" in vars(self):
             return self.space
         return trusted_centers(self.embeddings, self.label_index, p_clean, self.classes)
@@ -83,16 +82,9 @@ class RuleContext:
 
 @dataclass(frozen=True)
 class AngleEvidence:
-    """Angles of N images to sub-centers.
+    """Of N images the nearest own sub-center, the class's dominant one, and the cosine to it.
 
-    Attributes
-    ----------
-    subcenter, dominant
-        int32 [N]: the nearest own sub-center, and the own class's dominant one.
-    cos_dominant
-        Cosine to the dominant sub-center.
-    other, cos_other
-        The other class whose dominant sub-center is nearest, and the cosine to it; -1 and NaN where there is none.
+    `other` is the other class with the nearest dominant sub-center, `cos_other` the cosine to it; or -1 and NaN.
     """
 
     subcenter: npt.NDArray[np.int32]
@@ -104,7 +96,7 @@ class AngleEvidence:
     @classmethod
     def of(cls, space: SubcenterSpace, label_index: Ids) -> AngleEvidence:
         """Of the images of a space, with their given labels."""
-        found: Assignment = assign(space.embeddings, label_index, space.subcenters)
+        found = assign(space.embeddings, label_index, space.subcenters)
         other, cos_other = nearest_other_class(space.embeddings, label_index, space.subcenters, found)
         return cls(found.subcenter, found.dominant[label_index], found.cos_dominant, other, cos_other)
 
@@ -116,17 +108,17 @@ class Outcome:
     Attributes
     ----------
     rule
-        Name and version of the rule that judged, such as ``official/1``: another one where the rule gave way to it.
+        Name and version, such as ``official/1``: of the other rule where one gave way to it.
     decision, reason
         Values of `Decision` and `Reason`, [N].
     new_label, other
-        int64 [N]: the label that replaces the given one, and the other label that fits best; -1 for none.
+        int64 [N]: the new label, and the best other one; -1 for none.
     p_clean, p_other
-        float64 [N]: probability that the given label, and the other one, is right; or a score that ranks like one.
+        float64 [N]: probability of the given label, and of the other one; or a ranking score.
     probabilities
         Whether they are probabilities.
     structure
-        Mixed classes and duplicate labels, where the rule looks for them.
+        Mixed classes and duplicate labels; None if the rule looks for none.
     """
 
     rule: str
@@ -142,7 +134,7 @@ class Outcome:
 
 @runtime_checkable
 class Rule(Protocol):
-    """A decision rule; `probabilities` says whether its ``p_clean`` is meant as a probability."""
+    """A decision rule."""
 
     @property
     def name(self) -> str:

@@ -26,9 +26,7 @@ def draw(*, images=6, dim=24, spread=1.0, seed=0) -> tuple[CenteredEmbeddings, n
 
 def build(coordinates: CenteredEmbeddings, label, weights=None, *, near_duplicate=0.98) -> Gallery:
     weights = np.ones(len(label)) if weights is None else weights
-    return Gallery.build(
-        coordinates, label, weights, CLASSES, near_duplicate=near_duplicate, generator=np.random.default_rng(0)
-    )
+    return Gallery(coordinates, label, weights, CLASSES, near_duplicate=near_duplicate, rng=np.random.default_rng(0))
 
 
 def all_pairs(excluded: int | None = None) -> Hypotheses:
