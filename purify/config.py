@@ -327,7 +327,7 @@ class ScaleConfig(Section):
     """Workers for the blocks of embedding; results don't depend on it."""
 
     runner: Literal["threads", "processes", "dask", "ray"] = Field(
-        "threads", description="Kind of workers; dask and ray need the extra of that name (docs/scale-out.md)."
+        "threads", description="Kind of workers; dask and ray need the extra of that name (docs/how-to/scale-out.md)."
     )
     workers: int = Field(
         0,
