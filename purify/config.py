@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from purify.credentials import CREDENTIALS_PATTERN, without_credentials
 from purify.errors import InputError, did_you_mean
@@ -193,10 +193,14 @@ class EmbedConfig(Section):
     shard_size: int = Field(1024, ge=1, description="Rows per block: the unit of resuming and of scale.workers.")
 
 
+def _rules() -> list[str]:
+    """Names of the built-in rules and of those of installed packages."""
+    return list(dict.fromkeys([*_RULES, *sorted(entry.name for entry in entry_points(group=RULE_ENTRY_POINTS))]))
+
+
 def _rule_choice(schema: dict[str, Any]) -> None:
-    """List the rules that are installed here, so that a form offers them."""
-    own = sorted(entry.name for entry in entry_points(group=RULE_ENTRY_POINTS))
-    schema["enum"] = list(dict.fromkeys([*_RULES, *own]))
+    """List the rules in a form."""
+    schema["enum"] = _rules()
 
 
 class AnalyzeConfig(Section):
@@ -241,6 +245,13 @@ class AnalyzeConfig(Section):
     weak_majority: float = Field(
         0.5, ge=0, le=1, description="Share of right images below which a class is flagged weak_majority."
     )
+
+    @field_validator("rule")
+    @classmethod
+    def _rule_is_installed(cls, rule: str) -> str:
+        if rule not in _RULES and rule not in _rules():
+            raise ValueError(f"{rule!r} is none of {', '.join(_rules())}{did_you_mean(rule, _rules())}")
+        return rule
 
 
 class RoundsConfig(Section):

@@ -268,7 +268,9 @@ def _config(rule: Rule, given: dict[str, Any], seed: int) -> PurifyConfig:
     if isinstance(rule, AngleRule) and (useless := [name for name in _CALIBRATED_ONLY if given[name]]):
         raise InputError(f"{useless[0]}: rule {rule.name} knows no probabilities; use rule calibrated, or leave it out")
     settings = [f"analyze.{name}={json.dumps(value)}" for name, value in given.items()]
-    return load_config(None, [f"seed={seed}", f"analyze.rule={json.dumps(rule.name)}", *settings])
+    config = load_config(None, [f"seed={seed}", *settings])
+    # Unvalidated: a function's name is not that of an installed rule.
+    return config.model_copy(update={"analyze": config.analyze.model_copy(update={"rule": rule.name})})
 
 
 def _warn_of_another_rule(rule: Rule, analysis: Analysis) -> None:

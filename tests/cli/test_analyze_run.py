@@ -86,8 +86,13 @@ def test_it_is_a_whole_run(run: RunFolder, table: Path, embeddings: Path) -> Non
     assert info["counts"] == {"rows": 72, "ok": 72, "not_ok": 0, "cleaned": 72, "removed": 0}
     assert info["config"]["retrain"]["enabled"] is False
     assert info["versions"]["purify"] == purify.__version__
-    judged_by = {"asked": "calibrated", "judged": "calibrated/1", "fallback": False, "why": "the rule asked for"}
-    assert info["judged_by"] == judged_by
+    assert info["judged_by"] == {
+        "asked": "calibrated",
+        "rule": "calibrated/1",
+        "probabilities": True,
+        "fallback": False,
+        "why": "the rule asked for",
+    }
     assert info["rounds"][0]["noise_estimate"] == pytest.approx(2 / 72, abs=0.01)
     assert {path.stem for path in (run.root / "stages").iterdir()} == {"ingest", "analyze", "apply", "update"}
     applied = apply_verdicts(load_manifest(table), expected.verdicts)
@@ -163,7 +168,7 @@ def test_images_can_be_given(table: Path, embeddings: Path, tmp_path: Path, draw
             draw_stripes(tmp_path / "images" / f"{i}.png", 0.5, rng)
     out = tmp_path / "run"
     text = _done("analyze", table, "--embeddings", embeddings, "--images", tmp_path / "images", "--out", out)
-    assert text.startswith("Warning: 1 of 72 images were not found (the first: 7.png)")
+    assert text.startswith("Warning: 1 of 72 images are missing from the image roots")
     assert read_json(out / "run.json")["counts"]["not_ok"] == 1
     assert "--images FOLDER" not in text.partition("Next:")[2]
 

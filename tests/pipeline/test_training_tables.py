@@ -146,7 +146,7 @@ def _settle(run: RunFolder, names: Sequence[str], config: PurifyConfig = CONFIG,
     rows = _manifest(names).append_column("label_id", pa.array([0] * len(names), pa.int32()))
     rows = rows.append_column("given_label", rows["label"]).cast(CLEANED)
     table = run.training_table("purified")
-    settle_table(run, "purified", table, rows, config, trained=trained)
+    settle_table(run, "purified", rows, config, trained=trained)
     settled: list[str] = read_table(table, CLEANED)["sample_id"].to_pylist()
     return settled
 

@@ -45,7 +45,7 @@ def test_a_frozen_backbone_stays_and_its_head_learns(
 
 def test_only_given_weights_are_frozen(tmp_path: Path) -> None:
     torch.save(build_backbone("iresnet_small", embedding_dim=8, input_size=32).state_dict(), tmp_path / "w.pth")
-    with pytest.raises(InputError, match=r"train\.freeze_backbone: without model\.weights"):
+    with pytest.raises(InputError, match=r"train\.freeze_backbone needs model\.weights"):
         load_config(None, ["train.freeze_backbone=true"])
     load_config(None, ["train.freeze_backbone=true", f"model.weights={tmp_path / 'w.pth'}"])
 
