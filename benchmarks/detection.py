@@ -20,11 +20,11 @@ from rich.console import Console
 from benchmarks.figures import Results, console_table, markdown, method_figures, picture
 from benchmarks.methods import Method, all_methods
 from benchmarks.scenarios import Scenario, read_scenario, scenario_files
-from purify import __version__
 from purify.errors import InputError, PurifyError
 from purify.progress import Progress, progress_board, silent
 from purify.report.canvas import png_bytes
 from purify.storage.files import atomic_path, sha256_file, write_json
+from purify.version import __version__
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "faces"
 _FACES = Path(os.environ.get("PURIFY_FACES", _BESIDE))

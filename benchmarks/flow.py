@@ -26,10 +26,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from purify import __version__
 from purify.config import PurifyConfig, load_config
 from purify.errors import PurifyError
 from purify.storage.files import write_json
+from purify.version import __version__
 from purify_demo import DemoSet, write_demo
 from purify_demo.request import DEMO_SETTINGS
 

@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify import __version__
 from purify.config import PurifyConfig, load_config
 from purify.errors import InputError, PurifyError, TrainingCollapsedError
 from purify.evaluation.detection import average_precision, score_verdicts
@@ -37,6 +36,7 @@ from purify.storage.files import atomic_path, read_json, read_table, sha256_file
 from purify.tables.manifest import load_truth, ok_rows
 from purify.tables.schema import MANIFEST
 from purify.training.launcher import run_job
+from purify.version import __version__
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "faces"
 _FACES = Path(os.environ.get("PURIFY_FACES", _BESIDE))

@@ -23,12 +23,12 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from purify import __version__
 from purify.errors import PurifyError
 from purify.storage.files import write_json, write_table
 from purify.storage.locations import file_uri
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLASS_REPORT, MANIFEST, REVIEWS, VERDICTS
+from purify.version import __version__
 
 _PICTURES = 500
 _SIDE = 112

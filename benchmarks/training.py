@@ -23,9 +23,9 @@ from rich.table import Table
 from benchmarks.head import HEADS, HeadCase
 from benchmarks.input import InputCase, input_table, run_input
 from benchmarks.ranks import ranks_table, run_ranks
-from purify import __version__
 from purify.errors import PurifyError
 from purify.storage.files import write_json
+from purify.version import __version__
 
 _RIVAL, _RIVAL_MODULE = "pytorch-metric-learning", "pytorch_metric_learning"
 _MEASURES = ("gradient_seconds", "gradient_peak_bytes", "update_seconds", "update_peak_bytes")

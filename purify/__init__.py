@@ -7,13 +7,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from purify.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from purify.models.subcenter_arcface import SubcenterArcFace
     from purify.pipeline.label_errors import Verdicts, find_label_errors
     from purify.pipeline.results import read_run
     from purify.pipeline.run import run
 
-__version__ = "0.2.0"
 __all__ = ["SubcenterArcFace", "Verdicts", "find_label_errors", "read_run", "run"]
 
 _HOMES = {

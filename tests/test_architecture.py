@@ -23,7 +23,7 @@ NUMERICAL = ("models", "training", "embedding", "analysis", "evaluation")
 
 #: Rooms from the ground up. A room imports from lower tiers and, without a cycle, from its own.
 TIERS = (
-    ("errors", "arrays", "progress", "credentials", "processes"),
+    ("errors", "arrays", "progress", "credentials", "processes", "version"),
     ("config", "storage"),
     ("tables", "images", "models", "faces"),
     ("ingest", "training", "embedding", "analysis", "evaluation"),
@@ -62,9 +62,9 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def imported_room(module: str, name: str) -> str | None:
-    """The room that an import reaches; None outside the project, and for the version, which is a constant."""
+    """The room that an import reaches; None outside the project."""
     top, *inner = module.split(".")
-    if top not in PACKAGES or (module, name) == ("purify", "__version__"):
+    if top not in PACKAGES:
         return None
     if top != "purify":
         return top

@@ -11,11 +11,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import click
 
-from purify import __version__
 from purify.cli import data_commands, result_commands, run_commands, schedule_commands, stage_commands
 from purify.cli.command import write_lines
 from purify.cli.review_command import review_command
 from purify.errors import PurifyError, did_you_mean
+from purify.version import __version__
 
 SECTIONS: dict[str, list[click.Command]] = {
     "The whole job": [run_commands.run_flow_command],

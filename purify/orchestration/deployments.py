@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from purify import __version__
 from purify.errors import InputError, PurifyError
 from purify.orchestration.entrypoints import renew_entrypoints
 from purify.orchestration.lost_runs import close_silent_runs
 from purify.pipeline.request import RunRequest
+from purify.version import __version__
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment

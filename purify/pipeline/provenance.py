@@ -7,12 +7,12 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from purify import __version__
 from purify.pipeline.request import RunRequest
 from purify.storage import remote
 from purify.storage.files import sha256_file
 from purify.storage.locations import Location, Url, to_location
 from purify.storage.run_folder import RunFolder
+from purify.version import __version__
 
 _PACKAGES = ("torch", "numpy", "pyarrow", "prefect", "Pillow")
 
