@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from purify.analysis.rules.registry import get_rule
@@ -14,6 +15,7 @@ from purify.ingest.image_roots import ImageRoots
 from purify.pipeline.cleaned_tables import has_truth
 from purify.pipeline.embedding_stage import own_extractor
 from purify.pipeline.model_comparison import usable_pairs
+from purify.pipeline.training_stage import round_model
 from purify.storage.files import read_json, read_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
@@ -51,14 +53,45 @@ def require_known_images(run: RunFolder, config: PurifyConfig) -> None:
         )
 
 
-def models_to_compare(run: RunFolder, config: PurifyConfig, images: Sequence[str]) -> list[str]:
-    """The K = 1 models to train: the purified one, and with pairs to measure on, the baselines."""
-    if not config.retrain.enabled or not images:
-        return []
-    if config.evaluate.pairs is None:
-        return ["purified"]
-    truth = has_truth(read_table(run.manifest, MANIFEST))
-    return ["purified", *(name for name in config.evaluate.baselines if name != "oracle" or truth)]
+@dataclass(frozen=True)
+class ModelPlan:
+    """The models of a run by name.
+
+    Attributes
+    ----------
+    learns
+        Whether round 1 trains a sub-center model; else its embeddings are given, or made by the user's extractor.
+    compared
+        The K = 1 models: the purified one, and with pairs to measure on, the baselines.
+    early
+        Those of them that are trained beside round 1: they don't depend on its verdicts.
+    """
+
+    learns: bool
+    compared: Sequence[str]
+    early: Sequence[str]
+
+    @property
+    def late(self) -> list[str]:
+        """The other K = 1 models."""
+        return [name for name in self.compared if name not in self.early]
+
+    @property
+    def first(self) -> list[str]:
+        """All models that are trained on the manifest's images."""
+        return [*([round_model(1)] if self.learns else []), *(name for name in self.compared if name != "purified")]
+
+
+def plan_models(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: Sequence[str]) -> ModelPlan:
+    """Which models a run trains, and when."""
+    compared = []
+    if config.retrain.enabled and images:
+        truth = has_truth(read_table(run.manifest, MANIFEST))
+        baselines = config.evaluate.baselines if config.evaluate.pairs else []
+        compared = ["purified", *(name for name in baselines if name != "oracle" or truth)]
+    early = [] if embeddings else [name for name in compared if name in ("raw", "oracle")]
+    learns = embeddings is None and own_extractor(1, config) is None
+    return ModelPlan(learns, compared, early)
 
 
 def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: Sequence[str]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from purify.config import PurifyConfig
 from purify.errors import InputError
-from purify.pipeline.checks import check_inputs, image_roots, models_to_compare, require_known_images
+from purify.pipeline.checks import check_inputs, image_roots, plan_models, require_known_images
 from purify.pipeline.cleaned_tables import adopt_reviews
-from purify.pipeline.embedding_stage import own_extractor
 from purify.pipeline.fingerprint import fingerprint, is_done, mark_done
 from purify.pipeline.judged_run import link_verdicts
 from purify.pipeline.provenance import note_start
@@ -17,11 +16,10 @@ from purify.pipeline.request import RunRequest
 from purify.pipeline.results import Run, read_run
 from purify.pipeline.rounds import purify_again
 from purify.pipeline.steps import Future, Steps, Submit, threads
-from purify.pipeline.training_stage import round_model
 from purify.pipeline.update_log import begin_update, finish_update, note_changes, note_nothing_new
 from purify.progress import QUIET, ProgressBoard, progress_board
 from purify.storage.files import PARTIAL_PREFIX, local_file
-from purify.storage.locations import Location, to_location
+from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
 from purify.training.launcher import stop_running_jobs
 
@@ -121,85 +119,63 @@ def bring_up_to_date(
     board
         Shows the progress of each stage.
     """
-    steps, config, given = steps or Steps(), request.config, request.embeddings_at
-    images = image_roots(request.source, config, given_embeddings=given is not None)
-    require_known_images(run, config)
-    _remove_partial_files(run)
-    finished = is_done(run, _UPDATE, _made_from(run, request))
-    if not finished:
-        note_start(run, request)
-    changed = steps.ingest(run, request.source, config, board, decode=bool(images))
-    if finished and not changed:
-        note_nothing_new(run)
+    steps, config, embeddings = steps or Steps(), request.config, request.embeddings_at
+    images = image_roots(request.source, config, given_embeddings=embeddings is not None)
+    if not _take_in(run, request, steps, board, decode=bool(images)):
         return
-    if finished:
-        note_start(run, request)
-    if config.apply.reviews is not None:
-        adopt_reviews(to_location(config.apply.reviews), run.reviews)
     made_from = _made_from(run, request)  # reviews that come later are for the next update
+    begin_update(run)
+    check_inputs(run, config, embeddings, images)
+    plan = plan_models(run, config, embeddings, images)
     try:
-        _purify(run, config, given, images, steps, submit, board)
+        decision = steps.decide(run, plan.first, config)
+        for settled in (decision.train, True):  # the second time for new images that no longer fit the model
+            first = submit(steps.train_round, run, 1, config, board) if plan.learns else None
+            trainings = [submit(steps.train_model, run, name, config, board) for name in plan.early]
+            if first is not None:
+                first.result()
+            if embeddings is None:
+                steps.embed(run, 1, config, board)
+            steps.analyze(run, 1, config, embeddings=embeddings)
+            if settled or not plan.learns or not steps.drift(run, config):
+                break
+            _wait(trainings)
+        purify_again(run, config, steps, board, images=images)
+        steps.apply(run)
+        steps.report(run)
+        if "purified" in plan.compared:
+            steps.choose_purified(run, config)
+        trainings += [submit(steps.train_model, run, name, config, board) for name in plan.late]
+        _wait(trainings)
     finally:
         stop_running_jobs()  # before the places of `submit` are closed, which waits for their work
+    if plan.compared and config.evaluate.pairs:
+        steps.evaluate(run, plan.compared, config, board, images=images)
+    note_changes(run)
+    steps.report(run)
     if (run.root / run.verdicts.name).exists():  # copies that `purify analyze` put there
         link_verdicts(run)
     finish_update(run)
     mark_done(run, _UPDATE, made_from, _results(run))
 
 
-def _purify(
-    run: RunFolder,
-    config: PurifyConfig,
-    embeddings: Location | None,
-    images: Sequence[str],
-    steps: Steps,
-    submit: Submit,
-    board: ProgressBoard,
-) -> None:
-    """Train, judge, clean, retrain, evaluate: the stages after ingest."""
-    begin_update(run)
-    check_inputs(run, config, embeddings, images)
-    models = models_to_compare(run, config, images)
-    early = [] if embeddings else [name for name in models if name in ("raw", "oracle")]
-    learns = embeddings is None and own_extractor(1, config) is None
-    first_models = [*([round_model(1)] if learns else []), *(name for name in models if name != "purified")]
-    decision = steps.decide(run, first_models, config)
-    trainings = _first_round(run, early, config, embeddings, steps, submit, board)
-    if learns and not decision.train and steps.drift(run, config):
-        _wait(trainings)
-        trainings = _first_round(run, early, config, embeddings, steps, submit, board)
-    purify_again(run, config, steps, board, images=images)
-    steps.apply(run)
-    steps.report(run)
-    if "purified" in models:
-        steps.choose_purified(run, config)
-    trainings += [submit(steps.train_model, run, name, config, board) for name in models if name not in early]
-    _wait(trainings)
-    if models and config.evaluate.pairs:
-        steps.evaluate(run, models, config, board, images=images)
-    note_changes(run)
-    steps.report(run)
-
-
-def _first_round(
-    run: RunFolder,
-    early: Sequence[str],
-    config: PurifyConfig,
-    embeddings: Location | None,
-    steps: Steps,
-    submit: Submit,
-    board: ProgressBoard,
-) -> list[Future]:
-    """Verdicts of round 1, and the trainings beside its own."""
-    trainings: list[Future] = []
-    if embeddings is None:
-        first = None if own_extractor(1, config) else submit(steps.train_round, run, 1, config, board)
-        trainings = [submit(steps.train_model, run, name, config, board) for name in early]
-        if first is not None:
-            first.result()
-        steps.embed(run, 1, config, board)
-    steps.analyze(run, 1, config, embeddings=embeddings)
-    return trainings
+def _take_in(run: RunFolder, request: RunRequest, steps: Steps, board: ProgressBoard, *, decode: bool) -> bool:
+    """Ingest the source and the given reviews; whether anything is to be done about them."""
+    config = request.config
+    require_known_images(run, config)
+    _remove_partial_files(run)
+    finished = is_done(run, _UPDATE, _made_from(run, request))
+    if not finished:
+        note_start(run, request)
+    changed = steps.ingest(run, request.source, config, board, decode=decode)
+    if finished and not changed:
+        note_nothing_new(run)
+        return False
+    if finished:
+        note_start(run, request)
+    if config.apply.reviews is not None:
+        adopt_reviews(to_location(config.apply.reviews), run.reviews)
+    return True
 
 
 def _wait(trainings: Iterable[Future]) -> None:

@@ -66,15 +66,10 @@ class _LineProgress:
             print(json.dumps({"done": done, "total": total, "detail": detail}), flush=True)
 
 
-def main() -> None:
-    """Train the job whose file is named by the command line; errors go to the parent."""
+if __name__ == "__main__":
     end_with_parent()
     try:
         train_rank(TrainJob.read(Path(sys.argv[1])), _LineProgress())
     except PurifyError as error:
         print(json.dumps({"error": {"kind": type(error).__name__, "message": str(error)}}), flush=True)
         os._exit(error.exit_code)  # at once: taking down a process group may wait for a lost rank
-
-
-if __name__ == "__main__":
-    main()
