@@ -45,7 +45,8 @@ class Faults:
 
     def refuse(self, place: Location) -> None:
         """Raise an InputError that names every kind of fault, if there is any."""
-        lines = [*(_describe(fault, examples) for fault, examples in self._examples.items()), *self._texts]
+        # Questions first: their answer may settle the rest.
+        lines = [*self._texts, *(_describe(fault, examples) for fault, examples in self._examples.items())]
         if len(lines) == 1:
             raise InputError(f"{place}: {lines[0]}")
         if lines:
