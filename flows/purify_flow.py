@@ -1,4 +1,4 @@
-"""The entry point that ``prefect.yaml`` names; the flow itself is `purify.orchestration.flow`."""
+"""Entry point for ``prefect.yaml``; the flow itself is in `purify.orchestration.flow`."""
 
 from purify.orchestration.flow import purify_flow
 

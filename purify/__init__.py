@@ -1,7 +1,7 @@
-"""Sub-center ArcFace dataset purification: from a noisy set of faces to a cleaned one, with proof.
+"""Sub-center ArcFace dataset purification: from a noisy set of faces to a cleaned one, with the measured gain.
 
-`find_label_errors` judges embeddings and labels; `run` does the whole job, and `read_run` reads what it left.
-`SubcenterArcFace` is the head for training loops of your own. Importing this module imports nothing heavy.
+`find_label_errors` judges embeddings and labels; `run` is the whole pipeline, and `read_run` reads its results.
+`SubcenterArcFace` is the head for your own training loops. Importing this module imports nothing heavy.
 """
 
 from importlib import import_module

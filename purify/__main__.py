@@ -1,4 +1,4 @@
-"""``python -m purify``, which is what a cluster's launcher starts."""
+"""Entry point of ``python -m purify``, as started by cluster launchers."""
 
 from purify.cli import main
 

@@ -1,4 +1,4 @@
-"""Types of the arrays that modules pass to each other."""
+"""Array types shared by the modules."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
-"""float32, most often [N, D]: embeddings and centers."""
+"""float32, usually [N, D]: embeddings and centers."""
 Floats = npt.NDArray[np.float64]
-"""float64, most often [N]: probabilities, weights, log odds."""
+"""float64, usually [N]: probabilities, weights, log odds."""
 Ids = npt.NDArray[np.int64]
-"""int64, most often [N]: numbers of rows or classes."""
+"""int64, usually [N]: row or class numbers."""
 Mask = npt.NDArray[np.bool_]
-"""bool, most often [N]."""
+"""bool, usually [N]."""

@@ -19,20 +19,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from purify.credentials import CREDENTIALS_PATTERN, without_credentials
 from purify.errors import InputError, did_you_mean
 
-#: Entry points by which an installed package adds decision rules.
+#: Entry-point group for decision rules of installed packages.
 RULE_ENTRY_POINTS = "purify.rules"
 _RULES = ("calibrated", "official", "paper")
 
 BackboneName = Literal["iresnet_small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet"]
 
-#: A path or URL. The pattern has the Prefect server refuse credentials too, before a run exists.
+#: A path or URL. The pattern makes the Prefect server refuse credentials too, before a run exists.
 Place = Annotated[
     str, AfterValidator(without_credentials), Field(json_schema_extra={"pattern": f"^(?!{CREDENTIALS_PATTERN[1:]})"})
 ]
 
 
 class Section(BaseModel):
-    """A section of the configuration: frozen, and without unknown keys."""
+    """A frozen section of the configuration; unknown keys are refused."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -164,7 +164,7 @@ class TrainConfig(Section):
     checkpoint_seconds: float = Field(20.0, ge=0, description="Least seconds between two resume points.")
 
     def recipe(self) -> dict[str, Any]:
-        """The settings that decide the weights: all but those of speed and place."""
+        """Settings that affect the weights: all but those of speed and location."""
         where = {"workers", "cache_mb", "parallel", "checkpoint_seconds", "processes", "nodes", "address"}
         return self.model_dump(exclude=where)
 
@@ -199,7 +199,7 @@ def _rules() -> list[str]:
 
 
 def _rule_choice(schema: dict[str, Any]) -> None:
-    """List the rules in a form."""
+    """Add the installed rules to the schema, as the choices of a form."""
     schema["enum"] = _rules()
 
 
@@ -284,7 +284,7 @@ class RetrainConfig(Section):
 
 
 class ShowConfig(Section):
-    """What a run shows in the Prefect UI; results don't depend on it."""
+    """Display in the Prefect UI; results don't depend on it."""
 
     faces: Literal["loopback", "always", "never"] = Field(
         "loopback",
@@ -401,7 +401,7 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Puri
 
 
 def config_from_json(values: Any, overrides: Iterable[str] = (), *, origin: str) -> PurifyConfig:
-    """The configuration in a file of ours, such as ``run.json``; InputError names `origin` and the key."""
+    """Validate a configuration saved by purify, as in ``run.json``; InputError names `origin` and the key."""
     if not isinstance(values, dict):
         raise InputError(f"{origin}: holds no configuration")
     return _validated(values, overrides, origin=origin)
@@ -432,7 +432,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: can't read the configuration: {error.strerror}") from error
     except RecursionError as error:
         raise InputError(f"{path}: values are nested too deeply for a configuration") from error
-    except ValueError as error:  # TOML or UTF-8, and integers of thousands of digits
+    except ValueError as error:  # invalid TOML or UTF-8, or integers of thousands of digits
         raise InputError(f"{path}: not a TOML file: {error}") from error
 
 
@@ -446,7 +446,7 @@ def _validated(data: dict[str, Any], overrides: Iterable[str], *, origin: str) -
 
 
 def _override(data: dict[str, Any], text: str) -> str:
-    """Set the value in `data`; returns its key."""
+    """Set the value in `data` and return its key."""
     key, equals, raw = text.partition("=")
     key = key.strip()
     if not equals or not key:
@@ -472,7 +472,7 @@ def _literal(raw: str) -> Any:
 
 
 def _explain(problem: Mapping[str, Any], overridden: Collection[str], origin: str) -> str:
-    """One problem with its key, where that was given, and the setting that was probably meant."""
+    """Describe a problem: its key, the origin of the value, and the nearest setting or choice."""
     key = ".".join(str(part) for part in problem["loc"])
     given_here = any(key == given or given.startswith(f"{key}.") for given in overridden)
     where = f"--set {key}" if given_here else ": ".join(filter(None, [origin, key]))

@@ -14,7 +14,7 @@ def without_credentials(place: str) -> str:
     Raises
     ------
     ValueError
-        If it does: parameters are kept in ``run.json`` and on the Prefect server, for anyone to read there.
+        If it does: parameters are stored in ``run.json`` and on the Prefect server, readable by others.
     """
     if re.match(CREDENTIALS_PATTERN, place):
         scheme = place.partition("://")[0]

@@ -1,7 +1,7 @@
-"""The errors that a user may see.
+"""Errors shown to users.
 
 Each carries the exit code of the command line: 2 for bad input or usage, 1 for work that failed.
-A message names the file (and the row where there is one), says what was expected, and what to do.
+A message names the file (and the row, if any), the expectation, and the remedy.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from collections.abc import Iterable
 
 
 class PurifyError(Exception):
-    """Work that could not be done; the command line prints the message and exits with 1."""
+    """Failed work; the command line prints the message and exits with 1."""
 
     exit_code = 1
 
 
 class InputError(PurifyError):
-    """Input or usage that the user has to mend; the command line exits with 2."""
+    """Bad input or usage, to be corrected by the user; the command line exits with 2."""
 
     exit_code = 2
 
 
 class CheckpointError(InputError):
-    """A checkpoint that is damaged, or does not belong to the manifest or model that it is used with."""
+    """A damaged checkpoint, or one that does not match the manifest or model."""
 
 
 class TrainingCollapsedError(PurifyError):
-    """Training ended in a state from which no verdict may be drawn."""
+    """Collapsed training: its model supports no verdicts."""
 
 
 class RankLostError(PurifyError):
-    """One of the processes of a training ended, so the others can't go on."""
+    """Loss of a training process, without which the others can't continue."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'epochs'?"``, to end a message about an unknown `word`; empty where nothing is like it.
+    """Suggest a known word for an unknown `word`: ``"; did you mean 'epochs'?"``, or empty without a similar one.
 
     A name without its section counts too: ``epochs`` means ``train.epochs``.
     """

@@ -1,4 +1,4 @@
-"""Child processes that end with their parent, however that ends."""
+"""Child processes that end with their parent, even after SIGKILL."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _STDIN = 0
 
 
 def end_with_parent(*, shutdown_seconds: float = 0.0) -> None:
-    """Watch the parent in a thread, and end this process when the parent is gone.
+    """Watch the parent in a thread, and end this process when the parent has ended.
 
-    A child of `multiprocessing` watches its parent's sentinel. Any other child watches its standard input: a pipe that
-    the parent holds open and never writes to, and that the kernel closes even after SIGKILL.
+    A child of `multiprocessing` watches its parent's sentinel. Any other child watches its standard input: a pipe
+    held open by the parent, never written to, and closed by the kernel even after SIGKILL.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def _watch(shutdown_seconds: float) -> None:
     if parent is not None:
         parent.join()
     else:
-        # Not through sys.stdin: its lock, held here, would make the interpreter abort on any other way to end.
+        # Not through sys.stdin: holding its lock here would make the interpreter abort at a normal exit.
         os.read(_STDIN, 1)
     if shutdown_seconds:
         os.kill(os.getpid(), signal.SIGTERM)

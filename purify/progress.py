@@ -1,4 +1,4 @@
-"""How long work reports where it is, without knowing who looks; and bars for a terminal."""
+"""Progress of long work, independent of its display, and bars for a terminal."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-#: Least time between two lines of a stage in a log.
+#: Least time between two log lines of a stage.
 LINE_SECONDS = 15.0
 
 
 class Progress(Protocol):
-    """Called now and then with how much of a piece of work is done."""
+    """Callback that receives the progress of a piece of work."""
 
     def __call__(self, done: int, total: int, detail: str = "") -> None:
         """`done` of `total` units; `detail` is a short text such as the loss."""
 
 
 def silent(done: int, total: int, detail: str = "") -> None:
-    """The progress of those who don't look."""
+    """Ignore the progress."""
 
 
 class ProgressBoard(Protocol):
-    """Where the progress of several stages is shown, some of them at work at once."""
+    """Display of the progress of several, possibly concurrent stages."""
 
     def stage(self, name: str) -> Progress:
-        """The progress of the stage called `name`."""
+        """Progress callback of the stage `name`."""
 
 
 class _Bars:
-    """A bar a stage, for a terminal."""
+    """One bar per stage, for a terminal."""
 
     def __init__(self, bars: RichProgress) -> None:
         self._bars = bars
@@ -50,7 +50,7 @@ class _Bars:
 
 
 class _Lines:
-    """A line a stage now and then, for a log."""
+    """Periodic lines per stage, for a log."""
 
     def stage(self, name: str) -> Progress:
         began = shown = time.monotonic()
@@ -73,12 +73,12 @@ class _Nothing:
 
 
 QUIET: ProgressBoard = _Nothing()
-"""Shows nothing."""
+"""A board that shows nothing."""
 
 
 @contextmanager
 def progress_board(*, quiet: bool = False) -> Iterator[ProgressBoard]:
-    """Progress on stderr while the context is open: bars on a terminal, lines in a log, nothing when `quiet`."""
+    """Show progress on stderr while the context is open: bars on a terminal, lines in a log, nothing when `quiet`."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield QUIET if quiet else _Lines()

@@ -1,4 +1,4 @@
-"""A run on the demo set, with a recipe short enough for a first look."""
+"""Request of a run on the demo set, with a short recipe for a first look."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEMO_SETTINGS = ("train.epochs=20", "train.min_steps=0")
 
 
 def demo_request(folder: Location, config: PurifyConfig, *, quiet: bool) -> RunRequest:
-    """A run in `folder` on the built-in demo set, drawn to ``demo-data-SEED`` beside it if it is not there."""
+    """A run in `folder` on the built-in demo set, drawn to ``demo-data-SEED`` beside it if missing."""
     with progress_board(quiet=quiet) as board:
         beside = SyncedFolder.of(folder.parent).folder if isinstance(folder, Url) else folder.parent
         demo = write_demo(Path(beside) / f"demo-data-{config.seed}", seed=config.seed, progress=board.stage("draw"))

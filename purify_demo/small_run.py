@@ -20,10 +20,10 @@ from purify.tables.manifest import load_manifest
 from purify_demo import DemoSpec, write_demo
 from purify_demo.plan import Kind, Picture, plan_set
 
-#: Twenty people, some 500 pictures: drawn in ten seconds or so.
+#: Twenty people, some 500 pictures, drawn in about ten seconds.
 SMALL = DemoSpec(identities=20, mean_images=24, most_images=40, broken=4, held_out=4, held_out_images=3, pairs=20)
 _DIM = 64
-#: Length of what is an image's own, beside the 1 of its person; with it angles are those of a good extractor.
+#: Length of an image's own component, next to 1 for its person; the angles resemble those of a good extractor.
 _OWN = 0.75
 _SAVED_AGAIN = 0.03
 _PLACES = (Path("runs"), Path("../runs"))
@@ -56,8 +56,8 @@ def small_demo_run(folder: Path, *, seed: int = 0) -> RunFolder:
     """Make a run in `folder`, unless it holds one already.
 
     The images are a small demo set. The embeddings are random: one direction for each person plus a component of
-    each image's own, like those of a good extractor. The run shows what runs look like and says nothing about the
-    quality of any extractor; ``make run`` trains one.
+    each image's own, like those of a good extractor. The run illustrates the form of runs, not the quality of any
+    extractor; ``make run`` trains one.
     """
     run = RunFolder(folder)
     if run.cleaned.exists():
@@ -80,7 +80,7 @@ def small_demo_run(folder: Path, *, seed: int = 0) -> RunFolder:
 
 
 def _drawn(pictures: Sequence[Picture], seed: int) -> npt.NDArray[np.float32]:
-    """Vectors ``[N, 64]`` of length about 1, alike as far as they show one person."""
+    """Random vectors ``[N, 64]``, similar for images of one person."""
     return np.stack(list(_vectors(pictures, seed))).astype(np.float32)
 
 

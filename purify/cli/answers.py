@@ -1,4 +1,4 @@
-"""What a command prints: lines for people, JSON for programs."""
+"""Output of commands: lines for people, JSON for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ``purify`` command: its map in sections, and one message for every error."""
+"""The ``purify`` command: help in sections, and one message for every error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-# Before torch or FAISS load: OpenMP threads that spin slow everything else down.
+# Before torch or FAISS load: spinning OpenMP threads slow everything else down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import click
@@ -62,20 +62,20 @@ class _Sections(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command of that name, or the one that was probably meant in the error."""
+        """Find the command by its name; the error for an unknown one suggests a similar name."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             ctx.fail(f"there is no command {args[0]!r}{did_you_mean(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Headings, and a line for each command."""
+        """Write the headings, with a line per command."""
         room = formatter.width - 6 - max(map(len, self.commands))
         for heading, commands in SECTIONS.items():
             with formatter.section(heading):
                 formatter.write_dl([(str(command.name), command.get_short_help_str(room)) for command in commands])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The examples, as they are."""
+        """Write the examples, unwrapped."""
         write_lines(formatter, "Examples", _EXAMPLES)
 
 

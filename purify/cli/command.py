@@ -9,24 +9,24 @@ import click
 
 
 class ExampleCommand(click.Command):
-    """A command with a line of `example`."""
+    """A command with the line `example` at the end of its help."""
 
     def __init__(self, *args: Any, example: str, **values: Any) -> None:
         super().__init__(*args, **values)
         self.example = example
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The example, as it is typed."""
+        """Write the example, unwrapped."""
         write_lines(formatter, "Example", [self.example])
 
 
 def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function the command `name`; its docstring is the help, its first sentence the line in the map."""
+    """Make a function the command `name`; its docstring is the help, its first sentence the line in the overview."""
     return click.command(name, cls=ExampleCommand, example=example)
 
 
 def write_lines(formatter: click.HelpFormatter, heading: str, lines: Sequence[str]) -> None:
-    """A section of lines that are not wrapped."""
+    """Write a section of unwrapped lines."""
     with formatter.section(heading):
         for line in lines:
             formatter.write(f"{'':>{formatter.current_indent}}{line}\n")

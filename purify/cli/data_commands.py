@@ -1,4 +1,4 @@
-"""Demo data, and the settings in force."""
+"""Commands for demo data and the settings in force."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and their kinds of paths."""
+"""Options shared by several commands, and their types of paths."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class PathOrUrl(click.Path):
-    """A path, or the URL of a store; a URL is looked up when it is used."""
+    """A path, or the URL of a store; a URL is checked at its first use."""
 
     name = "path or URL"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Path or Url."""
+        """Convert to Path or Url."""
         place = to_location(os.fspath(value)) if isinstance(value, str | os.PathLike) else value
         return place if isinstance(place, Url) else super().convert(place, param, ctx)
 
 
 class LocalCopy(PathOrUrl):
-    """A file or folder; of a URL, a local copy."""
+    """A file or folder; for a URL, a local copy."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Path of it or of its copy."""
+        """Convert to the path of the file, folder or copy."""
         return local_copy(super().convert(value, param, ctx))
 
 
@@ -62,7 +62,7 @@ def local_copy(place: Location) -> Path:
 
 
 def all_of(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """One decorator of several options, listed in this order."""
+    """Combine several options into one decorator, in this order."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -115,18 +115,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the fi
 def decision_settings(
     rule: str | None, precision: float | None, review_budget: int | None, keep_hard: bool | None
 ) -> list[str]:
-    """Overrides of the decision options that were given."""
+    """Overrides for the given decision options."""
     given = {"rule": rule, "precision": precision, "review_budget": review_budget, "keep_hard": keep_hard}
     return overrides_of({f"analyze.{key}": value for key, value in given.items()})
 
 
 def image_settings(images: tuple[Location, ...]) -> list[str]:
-    """Override of the image roots, in full, if they were given."""
+    """Override of the image roots, as absolute paths, if given."""
     return overrides_of({"ingest.images": [absolute(place) for place in images] or None})
 
 
 def overrides_of(given: dict[str, Any]) -> list[str]:
-    """``section.key=value`` of the values that are not None."""
+    """``section.key=value`` for the values that are not None."""
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
@@ -136,7 +136,7 @@ def image_roots(images: tuple[Location, ...], config: PurifyConfig) -> list[Loca
 
 
 def _local_out(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the command a local folder for a URL, published once it succeeded."""
+    """Run the command with a local folder in place of a URL, and publish it on success."""
 
     @functools.wraps(command)
     def with_local_folder(*args: Any, out: Location | None, **values: Any) -> Any:
@@ -156,10 +156,10 @@ def _local_out(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def out_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--out``: a folder, or a URL that is worked on in a local folder."""
+    """``--out``: a folder, or a URL with a local working folder."""
     return click.option("--out", type=FOLDER_AT, required=True, help="Folder or URL to write to.")(_local_out(command))
 
 
 def optional_out_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a command that doesn't always need it."""
+    """``--out`` for a command that doesn't always need it."""
     return click.option("--out", type=FOLDER_AT, help="Folder or URL to write to.")(_local_out(command))

@@ -1,4 +1,4 @@
-"""``purify review``: look at the faces of a run and decide."""
+"""``purify review``: a page for decisions on the faces of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``purify run-flow``: the whole job."""
+"""``purify run-flow``: the whole pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of a run: of the one that starts now, and of those that a schedule starts."""
+"""Options of runs, started now or by a schedule."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class RunOptions:
 
     @property
     def settings(self) -> list[str]:
-        """``section.key=value`` of all options; paths in full, since a worker runs elsewhere."""
+        """``section.key=value`` of all options; paths are absolute, since a worker runs elsewhere."""
         given = {
             "ingest.label_depth": self.label_depth,
             "evaluate.pairs": absolute(self.pairs) if self.pairs else None,
@@ -73,7 +73,7 @@ class RunOptions:
         return [*self.overrides, *image_settings(self.images), *overrides_of(given), *decisions]
 
     def require_source_for_inputs(self) -> None:
-        """Refuse inputs of a SOURCE without one: the demo set has its own."""
+        """Refuse such inputs without a SOURCE: the demo set has its own."""
         inputs = (self.images, self.label_depth, self.pairs, self.embeddings, self.reviews)
         if self.source is None and any(inputs):
             raise click.UsageError(

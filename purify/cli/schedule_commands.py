@@ -111,7 +111,7 @@ def _timetable(cron: str | None, interval: timedelta | None, timezone: str) -> T
     from purify.orchestration.deployments import Timetable
 
     timetable = Timetable(cron, interval, timezone)
-    timetable.schedule()  # refused before the demo set is drawn
+    timetable.schedule()  # an invalid one is refused before the demo set is drawn
     return timetable
 
 

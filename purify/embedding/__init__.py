@@ -1,1 +1,1 @@
-"""Embeddings: extraction from images, and files of them."""
+"""Embeddings: extraction from images, storage, and reuse."""

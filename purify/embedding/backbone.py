@@ -15,14 +15,14 @@ from purify.faces.augment import to_input
 from purify.models.checkpoint import Checkpoint
 from purify.models.precision import Precision, autocast, default_device, resolve_precision
 
-#: Rows per piece of work of a CPU thread.
+#: Rows per task of a CPU thread.
 _PIECE_ROWS = 32
 
 
 class PixelExtractor(Protocol):
     """``pixels[N, 3, S, S]`` uint8 RGB -> unit embeddings float32[N, D]; S is `input_size`, D is `dim`.
 
-    `precision` is resolved: ``auto`` only where the model's file alone decides.
+    `precision` is resolved: ``auto`` only if the model's file determines it.
     """
 
     input_size: int

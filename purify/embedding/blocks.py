@@ -1,8 +1,8 @@
-"""Blocks: pieces of work for any process, each with one output file.
+"""Blocks: units of work for any process, each with one output file.
 
 A block is a frozen dataclass of plain values. It can be pickled, run here or on another machine with the same files,
-and repeated after a kill without harm. Its result must not depend on who runs it, nor on the number of blocks at once:
-results are equal byte for byte wherever they come from.
+and safely repeated after a kill. Its result depends neither on the worker nor on the number of concurrent blocks:
+outputs are equal byte for byte.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 
 class Block(Protocol):
-    """A piece of work."""
+    """A unit of work."""
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ RunBlocks = Callable[[Sequence[Block], Progress], None]
 
 
 def run_here(blocks: Sequence[Block], progress: Progress = silent) -> None:
-    """Run the blocks one after the other in this thread, with all of its cores."""
+    """Run the blocks in sequence in this thread, on all of its cores."""
     total = sum(block.rows for block in blocks)
     before = 0
     for block in blocks:

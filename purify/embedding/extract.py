@@ -30,13 +30,13 @@ class EmbedBlock:
 
     #: Folder of a checkpoint or file of an extractor.
     model: str
-    #: SHA-256 of the file, in case a worker has another one at that path.
+    #: SHA-256 of the file, to detect another one at that path on a worker.
     digest: str
-    #: Settings that the file lacks.
+    #: Settings missing from the file.
     extractor: ExtractorConfig
     sample_ids: tuple[str, ...]
     uris: tuple[str, ...]
-    #: Number of the first row among all.
+    #: Index of the first row among all rows.
     start: int
     batch_size: int
     flip: bool
@@ -105,8 +105,8 @@ def embed_images(
 ) -> Iterator[Vectors]:
     """Embed the rows, then yield their embeddings in order, ``config.shard_size`` rows at a time.
 
-    Each shard is a block, whose file is kept in a folder named after `shards` and a hash of all inputs, so that a
-    resumed run computes missing shards only. The folder is removed after the last shard was taken.
+    Each shard is a block. Its file is kept in a folder named after `shards` and a hash of all inputs, so that a
+    resumed run computes missing shards only. The folder is removed once the last shard is consumed.
 
     `contents` are hashes of the images' bytes, where known; `model`, `extractor` and `precision` are as in
     `EmbedBlock`.

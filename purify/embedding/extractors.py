@@ -1,4 +1,4 @@
-"""Extractors: our checkpoints, ONNX files, and weights from elsewhere."""
+"""Extractors: our checkpoints, ONNX files, and external weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from purify.models.state_dicts import read_state_dict
 
 
 def model_file(model: Path) -> Path:
-    """The file with the weights of a checkpoint's folder, or `model` itself."""
+    """The weights file of a checkpoint's folder, or `model` itself."""
     return model / FILE_NAME if model.is_dir() else model
 
 

@@ -28,8 +28,8 @@ _CHANNELS = 3
 class OnnxExtractor:
     """An ONNX file as an extractor: one image input [N, 3, S, S]; the first output, [N, D], is the embedding.
 
-    `config` has size and normalization of the input, where the file lacks them; with `flip`, the embedding of the
-    mirror image is added. InputError if ONNX Runtime is missing, or the file is no such model.
+    `config` supplies the size and normalization of the input if the file lacks them; with `flip`, the embedding of the
+    mirror image is added. InputError if ONNX Runtime is missing, or the file is not such a model.
     """
 
     def __init__(self, path: Path, config: ExtractorConfig, *, flip: bool = True) -> None:
@@ -55,7 +55,7 @@ class OnnxExtractor:
         return embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
 
     def _run(self, images: npt.NDArray[np.float32]) -> Vectors:
-        """Raw outputs [N, D]; a model with a fixed batch gets it, filled up with zeros."""
+        """Raw outputs [N, D]; for a model with a fixed batch size, the last batch is padded with zeros."""
         batch = self._input.shape[0] if isinstance(self._input.shape[0], int) else len(images)
         parts = []
         for start in range(0, len(images), batch):
@@ -71,14 +71,14 @@ class OnnxExtractor:
     def _infer(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
         try:
             return np.asarray(self._session.run(None, {self._input.name: images})[0])
-        except Exception as error:  # the runtime raises kinds of its own
+        except Exception as error:  # the runtime raises its own types
             raise InputError(
                 f"{self._path}: can't be run on images {list(images.shape)} ({_first_line(error)})"
             ) from error
 
 
 def _input_size(path: Path, session: InferenceSession, config: ExtractorConfig) -> int:
-    """Side of the model's square input, or the configured one where any size fits."""
+    """Side of the model's square input, or the configured one if any size fits."""
     entries = session.get_inputs()
     shape = entries[0].shape if len(entries) == 1 else []
     if len(shape) != 4 or shape[1] != _CHANNELS or "float" not in entries[0].type:
@@ -109,7 +109,7 @@ def _open(path: Path) -> InferenceSession:
     providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
     try:
         return onnxruntime.InferenceSession(path, options, providers=providers)
-    except Exception as error:  # the runtime raises kinds of its own
+    except Exception as error:  # the runtime raises its own types
         raise InputError(f"{path}: can't be read as an ONNX model ({_first_line(error)})") from error
 
 

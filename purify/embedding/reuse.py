@@ -37,7 +37,7 @@ class KnownEmbeddings:
 
 
 def known_embeddings(path: Path, made_with: str) -> KnownEmbeddings | None:
-    """The embeddings of a file if they were computed with `made_with`; None if it is missing, damaged, or of others."""
+    """The embeddings in a file made with `made_with`; None if it is missing, damaged, or made otherwise."""
     if not path.exists():
         return None
     try:

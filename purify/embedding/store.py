@@ -34,7 +34,7 @@ def read_embeddings(path: Location, sample_ids: Sequence[str]) -> Vectors:
     """Read the embeddings of `sample_ids` -> float32[N, D] in their order.
 
     Rows of the file may be in any order; other samples are skipped. It is read a batch at a time. InputError if the
-    file is missing or damaged, lacks a column or one of the ids, or, among the rows asked for, has an id twice or an
+    file is missing or damaged, lacks a column or one of the ids, or, among the rows asked for, has a duplicate id or an
     embedding that is missing, of another length than the rest, not finite or all zeros. Rows are numbered from 1.
     """
     with open_parquet(path) as file:
@@ -49,7 +49,7 @@ def read_embeddings(path: Location, sample_ids: Sequence[str]) -> Vectors:
 
 
 def select_embeddings(table: pa.Table, sample_ids: Sequence[str], *, name: str = "embeddings") -> Vectors:
-    """Like `read_embeddings`, from a table in memory that errors call `name`."""
+    """Like `read_embeddings`, from a table in memory, called `name` in errors."""
     id_column = _check_columns(Path(name), table.schema)
     gathering = _Gathering(Path(name), sample_ids)
     for batch in table.select([id_column, "embedding"]).to_batches(max_chunksize=_ROWS):
@@ -60,8 +60,8 @@ def select_embeddings(table: pa.Table, sample_ids: Sequence[str], *, name: str =
 class EmbeddingWriter:
     """Writes an embeddings file in the order of the calls; the file appears when the ``with`` block succeeds.
 
-    Equal rows give equal bytes, regardless of the parts. `made_with` names model, settings and code of the vectors of
-    length `dim`, for `purify.embedding.reuse`.
+    Equal rows give equal bytes, regardless of the parts. `made_with` identifies the model and settings behind the
+    vectors of length `dim`, for `purify.embedding.reuse`.
     """
 
     def __init__(self, path: Path, dim: int, *, made_with: str | None = None) -> None:
@@ -120,7 +120,7 @@ class _Gathering:
         self._read = 0
 
     def add(self, ids: pa.Array, embeddings: pa.Array) -> None:
-        """Take the wanted rows among the next ones of the file."""
+        """Collect the wanted rows from the next batch of the file."""
         position = pc.index_in(ids.cast(pa.string()), self._wanted)
         present = position.is_valid()
         rows = self._read + 1 + np.flatnonzero(present.to_numpy(zero_copy_only=False))

@@ -22,7 +22,7 @@ Image.init()
 # Raster formats of photos only: decoders of others (PostScript, PDF, ...) may run programs.
 _WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 _FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
-# The row's status says what the decoder found; its warnings, from many threads, would litter the screen.
+# The row's status records the decoder's finding; its warnings, from many threads, would clutter the terminal.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
@@ -44,7 +44,7 @@ _REDUCING_GAP = 2.0
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Size of an image (upright, in pixels; None if it can't be decoded) and why it is unusable, if it is."""
+    """Size of an image (upright, in pixels; None if it can't be decoded) and its defect, if any."""
 
     width: int | None
     height: int | None
@@ -55,7 +55,7 @@ class ImageFacts:
 
 
 def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
-    """Decode an image in full and tell whether it is usable; bad bytes raise nothing.
+    """Decode an image in full and report its size and defect; bad bytes raise no error.
 
     `min_size` is that of the shorter side, in pixels; images that declare more than `max_pixels` are not decoded.
     """

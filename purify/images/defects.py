@@ -27,7 +27,7 @@ class Defect(enum.StrEnum):
 
 
 class UnreadableImageError(InputError):
-    """An image without pixels; the message begins with the code of its defect."""
+    """An undecodable image; the message begins with the code of its defect."""
 
     def __init__(self, defect: Defect, detail: str = "") -> None:
         super().__init__(f"{defect}: {detail}" if detail else str(defect))
@@ -35,7 +35,7 @@ class UnreadableImageError(InputError):
 
 
 def describe_os_error(error: OSError) -> UnreadableImageError:
-    """The defect of an image whose bytes the operating system refuses."""
+    """The defect of an image whose bytes could not be read."""
     match error.errno:
         case errno.EACCES | errno.EPERM:
             return UnreadableImageError(Defect.PERMISSION_DENIED)

@@ -23,7 +23,7 @@ Prepared = TypeVar("Prepared")
 
 #: Batches read in advance: enough to ride out a slow image, few enough for the memory.
 AHEAD = 4
-#: Images per task of a decoding thread: one each would cost more in handovers.
+#: Images per task of a decoding thread; single images would cost more in scheduling.
 _CHUNK = 16
 
 
@@ -44,8 +44,8 @@ class _Pending(Generic[Prepared]):
 class ImageLoader:
     """Decodes images by row number, in threads (the decoder releases the interpreter lock); nothing is forked.
 
-    `size` is the side of the decoded square in pixels; `workers` 0 means one thread per core. In `cache_bytes` of
-    memory as many of the first rows as fit are kept, and decoded only once.
+    `size` is the side of the decoded square in pixels; `workers` 0 means one thread per core. The first
+    rows, as many as fit into `cache_bytes` of memory, are decoded only once.
     """
 
     def __init__(

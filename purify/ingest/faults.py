@@ -1,4 +1,4 @@
-"""Faults of a source that only its owner can mend: collected, and told in one message."""
+"""Faults of a source to be corrected by its owner, reported together in one message."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Faults:
         self._examples.setdefault(fault, []).append(example)
 
     def add_text(self, text: str) -> None:
-        """Note a fault that is described in full."""
+        """Note a fault with its complete description."""
         self._texts.append(text)
 
     def refuse(self, place: Location) -> None:

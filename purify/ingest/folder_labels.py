@@ -1,4 +1,4 @@
-"""Labels from folders: which level of the folders above an image is its label, given or inferred."""
+"""Labels from folders: the level of the label folders above the images, given or inferred."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_CHOICES = 4
 class LabelLevel:
     """The level of the label folders, 1 right below the root.
 
-    Where it is `inferred`, the few files above it (none is an image) have their own folder as a label.
+    If it is `inferred`, the few files above it (none is an image) have their own folder as a label.
     """
 
     depth: int
@@ -41,11 +41,10 @@ def folders_of(name: str) -> list[str]:
 def find_label_depth(names: Sequence[str], given: int | None, faults: Faults) -> LabelLevel:
     """The `given` level of the label folders, or the one that the files called `names` suggest.
 
-    No image in any folder on that level is one of the `faults`, and so are several levels to choose from: labels must
-    not be guessed.
+    A level without images, and an ambiguous level, are added to the `faults`: labels must not be guessed.
     """
     inside = [name for name in names if "/" in name]
-    images = [name for name in inside if is_image(name)] or inside  # names without a suffix, in the last resort
+    images = [name for name in inside if is_image(name)] or inside  # as a last resort, names without a suffix
     folders = Counter(tuple(folders_of(name)) for name in images)
     deepest = max(map(len, folders), default=0)
     if names and deepest < (given or 1):

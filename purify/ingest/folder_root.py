@@ -29,7 +29,7 @@ class FolderRoot:
             inside = self._parent_inside(path.parent) and (not path.is_symlink() or self._inside(path))
             mode = path.stat().st_mode if inside else 0
         except PermissionError:
-            return Entry(name, file_uri(path))  # reading it says so
+            return Entry(name, file_uri(path))  # reported on reading
         except OSError:
             return None
         if not inside:
@@ -49,7 +49,7 @@ class FolderRoot:
         return listing
 
     def _list(self, folder: str, listing: RootListing) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
-        """Folders and files in a folder, by name; none where it is a run's or can't be listed."""
+        """Subfolders and files of a folder, by name; none if it is a run's or can't be listed."""
         path = self.path / folder
         try:
             with os.scandir(path) as scan:

@@ -49,7 +49,7 @@ class TarRoot:
 
 
 class RemoteFolderRoot:
-    """A folder on a store; it is listed once, since a look-up per name would take a request each."""
+    """A folder on a store; it is listed once, since each look-up of a name would take a request."""
 
     def __init__(self, url: Url) -> None:
         self.path = url
@@ -76,11 +76,11 @@ def _listing_of(root: Root, names: Collection[str]) -> RootListing:
 
 
 class ImageRoots:
-    """Several roots, searched in the order given; InputError if one is no readable folder or uncompressed tar."""
+    """Several roots, searched in the order given; InputError if one is neither a folder nor an uncompressed tar."""
 
     def __init__(self, paths: Sequence[Location]) -> None:
         self.roots = tuple(open_root(path) for path in paths)
-        # Absolute paths may name a root as the user did, or as its links resolve.
+        # Absolute paths may name a root as given by the user, or with its links resolved.
         self._prefixes = [
             (f"{prefix}/", root)
             for path, root in zip(paths, self.roots, strict=True)
@@ -91,7 +91,7 @@ class ImageRoots:
         return ", ".join(str(root.path) for root in self.roots)
 
     def names(self) -> Iterator[str]:
-        """Relative names of all images, root after root; a name that an earlier root has is not repeated."""
+        """Relative names of all images, root after root; names in earlier roots are not repeated."""
         seen: set[str] = set()
         for root in self.roots:
             listing = root.listing()
@@ -110,7 +110,7 @@ class ImageRoots:
         return entry.uri if entry else None
 
     def find_all(self, path: str) -> list[Entry]:
-        """The entries of `path`, with their problems where they can't be read: several where it is ambiguous."""
+        """The entries of `path`, several if it is ambiguous; unreadable ones have a problem."""
         return list({entry.uri: entry for entry in self._entries(path)}.values())
 
     def _entries(self, path: str) -> Iterator[Entry]:

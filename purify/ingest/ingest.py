@@ -24,9 +24,9 @@ class Ingested:
 
     #: Schema `MANIFEST`, in the order of the source.
     manifest: pa.Table
-    #: Facts about its images; a later ingest reads only what changed since.
+    #: Facts about its images; a later ingest reads only changed files.
     inspections: Inspections
-    #: Sentences for the user, to be shown first: images that can't be used for a reason that is easily mended.
+    #: Warnings to show first, such as unusable images with an easy remedy.
     warnings: tuple[str, ...] = ()
 
 
@@ -51,7 +51,7 @@ def ingest_again(
     known: pa.Table | None,
     progress: Progress = silent,
 ) -> Ingested:
-    """As `ingest`; images that are `known` (`Inspections.lasting`) are read only where their files changed."""
+    """As `ingest`; images that are `known` (`Inspections.lasting`) are read only if their files changed."""
     listing = open_source(source, images, config).listing()
     inspections = inspect_images(listing.uris, listing.problems, config, known=known, progress=progress)
     manifest = _manifest(listing, inspections.rows)

@@ -1,7 +1,7 @@
-"""Inspection of images: decoded once, and again only after their files changed.
+"""Inspection of images, each decoded once, and again only after a change of its file.
 
 A file's *stamp* (size and time of its last change) decides whether its bytes are read again, their hash whether they
-are decoded again. A member of a tar has the stamp of its archive: the times recorded in an archive prove nothing.
+are decoded again. A member of a tar has the stamp of its archive: times recorded inside an archive are unreliable.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from purify.storage.image_bytes import ImageByteReader
 from purify.tables.schema import INSPECTIONS, Status
 
 _CHUNK_ROWS = 64
-#: Metadata key: what decides an inspection besides the bytes.
+#: Metadata key: fingerprint of the settings and versions behind the inspections.
 _MADE_WITH = b"purify.inspected_with"
 #: Longer than a tick of the kernel's clock (10 ms at most): a file that changes after it was read gets another time.
 _TICK_SECONDS = 0.02
@@ -41,7 +41,7 @@ _Part = TypeVar("_Part")
 
 @dataclass(frozen=True)
 class Inspections:
-    """Facts about the images of a listing, and how many of them were read, and of these decoded."""
+    """Facts about the images of a listing, and the numbers of images read and decoded."""
 
     #: Schema `INSPECTIONS`, one row per image, in the order of the listing; ``uri`` is null without anything to read.
     rows: pa.Table
@@ -97,12 +97,12 @@ def inspect_images(
 
 
 def inspection_settings(config: IngestConfig) -> dict[str, Any]:
-    """The settings and versions that decide an inspection besides the bytes and our own code."""
+    """Settings and versions that affect an inspection, besides the bytes and our own code."""
     return {"min_size": config.min_size, "max_pixels": config.max_pixels, "pillow": pillow_version}
 
 
 def load_inspections(path: Path, made_with: str) -> pa.Table:
-    """Inspections that were saved with an equal `made_with` (see `inspection_settings`); empty without any."""
+    """Load the inspections saved with the same `made_with` (see `inspection_settings`); empty if there are none."""
     if not path.exists():
         return INSPECTIONS.empty_table()
     try:
@@ -184,7 +184,7 @@ def _table(inspections: Sequence[_Inspection], uris: Sequence[str | None], stamp
 
 
 def _in_chunks(pool: ThreadPoolExecutor, work: Callable[[Sequence], _Part], items: Sequence) -> Iterable[_Part]:
-    """`work` on each chunk of `items`, in order; chunks that have not begun are canceled when the caller fails."""
+    """`work` on each chunk of `items`, in order; pending chunks are canceled if the caller fails."""
     futures = [pool.submit(work, items[start : start + _CHUNK_ROWS]) for start in range(0, len(items), _CHUNK_ROWS)]
     try:
         for future in futures:

@@ -1,4 +1,4 @@
-"""Files inside a source that are no samples: leftovers of other tools, sidecars of images, runs of ours."""
+"""Non-samples in a source: leftovers of other tools, sidecars of images, and run folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOOL_FOLDERS = frozenset(
 )
 _TOOL_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 _RUN_INFO = "run.json"
-#: Any of these beside ``run.json`` makes a folder a run of ours.
+#: Any of these beside ``run.json`` marks a run folder.
 _RUN_PARTS = frozenset({"manifest.parquet", "stages", ".lock"})
 
 
@@ -26,12 +26,12 @@ def is_hidden(name: str) -> bool:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is an image by its suffix."""
+    """Whether a file is an image, by its suffix."""
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def find_sidecars(names: Iterable[str]) -> set[str]:
-    """The files that describe an image beside them, such as ``1.json``, ``1.jpg.xmp`` for ``1.jpg``."""
+    """Files that describe an image in the same folder, such as ``1.json`` or ``1.jpg.xmp`` for ``1.jpg``."""
     names = list(names)
     images = [name for name in names if is_image(name)]
     described = {*images, *(name.rpartition(".")[0] for name in images)}
@@ -40,12 +40,12 @@ def find_sidecars(names: Iterable[str]) -> set[str]:
 
 
 def is_run_folder(children: Collection[str]) -> bool:
-    """Whether the names in a folder are those of a run."""
+    """Whether a folder with these names in it is a run folder."""
     return _RUN_INFO in children and not _RUN_PARTS.isdisjoint(children)
 
 
 def find_run_folders(names: Iterable[str]) -> list[str]:
-    """The folders of runs among files given by their paths."""
+    """Run folders among files given by their paths."""
     names = list(names)
     runs = {name.rpartition("/")[0]: set[str]() for name in names if name.endswith(f"/{_RUN_INFO}")}
     if not runs:

@@ -1,4 +1,4 @@
-"""Files of a root: what every kind of image root lists."""
+"""Interface of image roots: entries and listings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from purify.storage.locations import Location
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of a root: its relative `name`, and its uri or the problem in the way.
+    """A file of a root: its relative `name`, and its uri or a problem.
 
     The name of a folder that can't be listed ends in a slash.
     """
@@ -24,29 +24,29 @@ class Entry:
 
 @dataclass(frozen=True)
 class RootListing:
-    """The files of a root without hidden ones, in an order that depends on their names or the archive alone."""
+    """The files of a root without hidden ones, in an order determined by their names or the archive alone."""
 
     entries: list[Entry] = field(default_factory=list)
     #: Faults that prevent the use of the root as a source.
     faults: Faults = field(default_factory=Faults)
-    #: Runs of ours inside the root, whose files are left out.
+    #: Run folders inside the root, whose files are left out.
     run_folders: list[str] = field(default_factory=list)
 
 
 class Root(Protocol):
-    """A place that holds images by relative name."""
+    """A folder or archive of images by relative name."""
 
     @property
     def path(self) -> Location:
         """Path or URL of the root."""
 
     def find(self, name: str) -> Entry | None:
-        """The file of that normalized name, or None; InputError if it leads out of the root."""
+        """The file of a normalized name, or None; InputError if it leaves the root."""
 
     def listing(self) -> RootListing:
         """All files of the root."""
 
 
 def not_a_file(detail: str) -> str:
-    """The problem of an entry that is no plain file."""
+    """Problem text of an entry that is not a plain file."""
     return str(UnreadableImageError(Defect.NOT_A_FILE, detail))

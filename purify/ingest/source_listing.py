@@ -15,23 +15,23 @@ class Listing:
     sample_ids: Sequence[str]
     #: As given; empty for an image without a label, which has a problem.
     labels: Sequence[str]
-    #: None: not known. Empty: belongs to no class.
+    #: None: unknown. Empty: no class.
     true_labels: Sequence[str | None]
-    #: None where there is nothing to read.
+    #: None if there is nothing to read.
     uris: Sequence[str | None]
-    #: The reason for that, beginning with the code of a `Defect`; None for readable files.
+    #: Reason for a missing uri, beginning with the code of a `Defect`; None for readable files.
     problems: Sequence[str | None]
-    #: Sentences for the user: rows that can't be used for a reason that is easily mended.
+    #: Warnings for the user, such as unusable rows with an easy remedy.
     warnings: tuple[str, ...] = ()
 
 
 class Source(Protocol):
-    """Something that lists samples."""
+    """A source of samples."""
 
     def listing(self) -> Listing:
-        """All samples in the order of the manifest; InputError where the user has to mend the source."""
+        """All samples in the order of the manifest; InputError if the source has faults."""
 
 
 def and_so_on(examples: Sequence[str], most: int = 3) -> str:
-    """The first examples, separated by commas."""
+    """The first examples, separated by commas, and dots for the rest."""
     return ", ".join(examples[:most]) + (", ..." if len(examples) > most else "")

@@ -48,12 +48,12 @@ def _is_folder(source: Location) -> bool:
 
 
 def _is_archive(source: Location) -> bool:
-    """Compressed ones too: the error at opening them says what to do."""
+    """Whether a file is a tar, by its suffix; also a compressed one, whose error on opening names the remedy."""
     suffixes = Path(source.name.lower()).suffixes
     return ".tar" in suffixes[-2:] or suffixes[-1:] == [".tgz"]
 
 
-#: Test of a path -> maker of its source.
+#: Test of a location -> constructor of its source.
 _KINDS: Mapping[Callable[[Location], bool], Callable[[Location, Sequence[Location], IngestConfig], Source]] = {
     _is_folder: _tree,
     is_table: _table,

@@ -20,9 +20,9 @@ _NO_LABEL = f"{Defect.NO_LABEL}: without a label in the manifest"
 
 @dataclass(frozen=True)
 class TableSource:
-    """A Parquet or CSV table of paths that are looked up in image roots.
+    """A Parquet or CSV table of paths to look up in image roots.
 
-    The column ``path`` says where an image is, else ``sample_id``. Rows keep their order; other columns are ignored.
+    Images are located by the column ``path``, else by ``sample_id``. Rows keep their order; other columns are ignored.
     """
 
     path: Location

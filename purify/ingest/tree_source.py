@@ -20,9 +20,8 @@ _NO_LABEL = f"{Defect.NO_LABEL}: in no label folder; move it into one"
 class TreeSource:
     """A folder or tar of ``label/image``: a sample's label is the name of a folder above it.
 
-    Images above the label folders are rows without a label. Hidden files, sidecars, runs of ours, and files above the
-    label folders that are no images by name (a README, a list) are no samples. Samples are sorted by id, the relative
-    path.
+    Images above the label folders are rows without a label. Hidden files, sidecars, run folders, and non-images
+    above the label folders (a README, a list) are not samples. Samples are sorted by id, the relative path.
     """
 
     root: Root

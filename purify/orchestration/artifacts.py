@@ -30,7 +30,7 @@ def artifact_key(*words: str) -> str:
     Raises
     ------
     ValueError
-        If nothing is left of them.
+        If the words have no letter or digit.
     """
     key = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
     if not key:
@@ -39,14 +39,14 @@ def artifact_key(*words: str) -> str:
 
 
 def publish_table(rows: Sequence[Mapping[str, Any]], *, key: str, description: str) -> None:
-    """Publish `rows` as a table of the running flow."""
+    """Publish `rows` as a table artifact of the running flow."""
     from prefect.artifacts import create_table_artifact
 
     create_table_artifact([plain(row) for row in rows], key=artifact_key(key), description=description)
 
 
 def publish_page(page: str, *, key: str, description: str) -> None:
-    """Publish a page in Markdown of the running flow."""
+    """Publish a Markdown page of the running flow."""
     from prefect.artifacts import create_markdown_artifact
 
     create_markdown_artifact(page, key=artifact_key(key), description=description)
@@ -60,10 +60,10 @@ def publish_link(url: str, *, key: str, text: str, description: str) -> None:
 
 
 def task_progress(stage: str, *, seconds: float = PROGRESS_SECONDS) -> Progress:
-    """Progress that the running task shows as the artifact ``progress-<stage>``.
+    """Progress of the running task, shown as the artifact ``progress-<stage>``.
 
-    At most one update in `seconds`, and always the last one. It may be called from any thread. Work goes on
-    without it when the server doesn't take an update: it is shown, not needed.
+    It is updated at most once in `seconds`, and always at the end, from any thread. If the server refuses an update,
+    the work continues without further ones.
     """
     return _ProgressArtifact(stage, seconds)
 
@@ -96,7 +96,7 @@ class _ProgressArtifact:
 
         if self._artifact is None:
             key = artifact_key("progress", self._stage)
-            # Its declared type has the coroutine that an async caller would get.
+            # Its declared type includes the coroutine for async callers.
             self._artifact = cast(UUID, create_progress_artifact(percent, key=key, description=text))
         else:
             update_progress_artifact(self._artifact, percent, description=text)

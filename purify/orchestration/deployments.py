@@ -1,6 +1,6 @@
-"""The flow as a deployment: on a schedule, with its parameters as a form, and never twice at once on one data set.
+"""The flow as a deployment: on a schedule, with its parameters as a form, and without concurrent runs on one data set.
 
-What talks to the server needs a configured one: call `purify.orchestration.prefect_api.require_server` first.
+Functions that contact the server need a configured one: call `purify.orchestration.prefect_api.require_server` first.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from prefect.schedules import Schedule
 
 POOL = "purify"
-"""Work pool of the deployments, unless another is asked for."""
+"""Default work pool of the deployments."""
 
 TAG = "purify"
 CHILD_ENVIRONMENT = {"DO_NOT_TRACK": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-"""What a worker's child gets beside the worker's own environment; nothing of the environment is stored."""
+"""Additions to the environment that a worker's child inherits; that environment itself is not stored."""
 
 
 @dataclass(frozen=True)
 class Timetable:
-    """When a deployment runs by itself: by `cron`, every `interval`, or (neither) only when it is triggered."""
+    """Schedule of a deployment: by `cron`, every `interval`, or (neither) only on demand."""
 
     cron: str | None = None
     interval: timedelta | None = None
@@ -46,7 +46,7 @@ class Timetable:
         Raises
         ------
         InputError
-            If the cron expression or the time zone is none.
+            If the cron expression or the time zone is invalid.
         """
         from prefect.schedules import Cron, Interval
 
@@ -67,8 +67,8 @@ class Timetable:
 def deployment_of(request: RunRequest, name: str, timetable: Timetable, *, pool: str | None = None) -> RunnerDeployment:
     """The deployment ``purify/<name>`` of a request; with a `pool` for its workers, else for this process.
 
-    Its parameters are those of the request, so every run works in the same folder: one that was killed is gone on
-    with by the next. A second run waits until the first has ended.
+    Its parameters are those of the request, so all runs share one folder: a killed run is resumed by the next. A second
+    run waits until the first has ended.
     """
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.types.entrypoint import EntrypointType
@@ -88,18 +88,18 @@ def deployment_of(request: RunRequest, name: str, timetable: Timetable, *, pool:
         job_variables={"env": CHILD_ENVIRONMENT} if pool else None,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    return cast("RunnerDeployment", deployment)  # the declared type has what an async caller gets
+    return cast("RunnerDeployment", deployment)  # the declared type includes that for async callers
 
 
 def parameters(request: RunRequest) -> dict[str, Any]:
-    """The flow's parameters as JSON; of the configuration only what is not as it is by default."""
+    """The flow's parameters as JSON, without defaults of the configuration."""
     given = asdict(request)
     given["config"] = request.config.model_dump(mode="json", exclude_defaults=True)
     return {name: value for name, value in given.items() if value is not None}
 
 
 def deploy(request: RunRequest, name: str, timetable: Timetable, *, pool: str) -> dict[str, Any]:
-    """Put the deployment on the configured server, with its work pool and the automation that closes lost runs."""
+    """Create the deployment on the configured server, with its work pool and the automation that closes lost runs."""
     from prefect.utilities.urls import url_for
 
     deployment = deployment_of(request, name, timetable, pool=pool)
@@ -115,12 +115,12 @@ def deploy(request: RunRequest, name: str, timetable: Timetable, *, pool: str) -
 
 
 def deploy_file(path: Path, *, pool: str) -> dict[str, Any]:
-    """Put all deployments of a ``prefect.yaml`` on the configured server, by Prefect's own command.
+    """Create all deployments of a ``prefect.yaml`` on the configured server, by Prefect's own command.
 
     Raises
     ------
     InputError
-        If Prefect refuses the file; with what it says.
+        If Prefect refuses the file; with its message.
     """
     prepare_server(pool=pool)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path)]
@@ -131,9 +131,9 @@ def deploy_file(path: Path, *, pool: str) -> dict[str, Any]:
 
 
 def serve(request: RunRequest, name: str, timetable: Timetable) -> None:
-    """Put the deployment on the configured server and run what is due in children of this process, until it ends.
+    """Create the deployment on the configured server and run due runs in children of this process, until it ends.
 
-    While nobody serves it, its schedule is paused.
+    The schedule is paused while this process is not running.
     """
     from prefect import serve as serve_deployments
 
@@ -145,8 +145,8 @@ def serve(request: RunRequest, name: str, timetable: Timetable) -> None:
 def prepare_server(*, pool: str | None = None) -> None:
     """Set up what the deployments need on the server: a process work pool, and the automation against lost runs.
 
-    Deployments made with the entry point of a former release get the present one. Done again, it changes nothing; an
-    existing pool stays as it is.
+    Deployments with the entry point of a former release get the present one. Repeated calls change nothing; an
+    existing pool is left unchanged.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Deployments of a former release: their entry point was in the package ``flows``, which is no longer installed."""
+"""Renewal of deployments of release 0.1.0, whose entry point in the package ``flows`` is no longer installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAGE = 100
 
 
 def renew_entrypoints() -> list[str]:
-    """Point deployments of 0.1.0 at the present entry point, with the form of the present parameters; their names."""
+    """Point deployments of 0.1.0 at the present entry point and parameter form, and return their names."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import DeploymentUpdate
     from prefect.utilities.callables import parameter_schema
@@ -41,6 +41,6 @@ def _deployments(client: SyncPrefectClient, flow: str) -> list[DeploymentRespons
 
 
 def _is_former(deployment: DeploymentResponse) -> bool:
-    """Whether it is ours, by its parameters: a user's own folder ``flows`` may hold a flow of the same name."""
+    """Whether a deployment is ours, by its parameters: a user's own ``flows`` may hold a flow of the same name."""
     parameters = (deployment.parameter_openapi_schema or {}).get("properties", {})
     return deployment.entrypoint in _FORMER and {"source", "run_folder", "config"} <= parameters.keys()

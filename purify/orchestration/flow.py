@@ -1,4 +1,4 @@
-"""The main job as a Prefect flow: `purify.pipeline.run` with tasks for stages, on a server's pages.
+"""The pipeline as a Prefect flow: `purify.pipeline.run` with tasks as stages.
 
 It runs against a configured Prefect server, or a temporary one of its own (`purify.orchestration.prefect_api`).
 """
@@ -42,7 +42,7 @@ def _help(title: str, description: str) -> Any:
 def purify_flow(
     source: Annotated[Place, _help("Source", "Folder, .tar, or Parquet/CSV table with path and label; in full.")],
     run_folder: Annotated[
-        Place, _help("Run folder", "Folder of the run, in full. One that is there is brought up to date.")
+        Place, _help("Run folder", "Folder of the run, in full. An existing run is brought up to date.")
     ],
     config: Annotated[PurifyConfig, _help("Configuration", "Everything that decides the result.")] = DEFAULT_CONFIG,
     embeddings: Annotated[
@@ -60,16 +60,16 @@ def purify_flow(
     source
         Folder, ``.tar``, or Parquet/CSV table; a path, or a URL of a store.
     run_folder
-        Folder of the run. One that exists is brought up to date: what is new, changed or gone in the source is
-        taken in, and stages done before on the same inputs are not done again. If it is a URL, the work is done in a
-        local folder, and each finished stage published.
+        Folder of the run. An existing one is brought up to date: new, changed and gone images of the source are
+        taken in, and finished stages with unchanged inputs are not repeated. For a URL, the work is done in a local
+        folder, and each finished stage published.
     config
-        Everything that decides the result.
+        All settings.
     embeddings
         Embeddings of another extractor; they replace the training and embedding of the first round.
     changes
         Settings merged into `config` before anything else, such as ``{"train": {"epochs": 3}}``. A value given for
-        `config` would replace all of a deployment's configuration.
+        `config` would replace the whole configuration of a deployment.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def purify_flow(
 
 
 def _require_full_paths(*paths: str | None) -> None:
-    """A worker's child runs in a folder that is deleted afterwards: a relative path into it is lost."""
+    """Refuse relative paths: a worker's child runs in a folder that is deleted afterwards."""
     for path in paths:
         if path is not None and not is_url(path) and not Path(path).is_absolute():
             raise InputError(f"{path}: a scheduled run needs full paths, such as /data/faces; give it so")
@@ -106,7 +106,7 @@ def _require_full_paths(*paths: str | None) -> None:
 
 @contextmanager
 def places_for_trainings(count: int) -> Iterator[None]:
-    """Give the running flow `count` places for trainings side by side.
+    """Let the running flow run `count` trainings concurrently.
 
     Not by ``purify_flow.with_options``: a deployment's flow is loaded before its parameters are known.
     """

@@ -13,7 +13,7 @@ _terminal: ProgressBoard = QUIET
 
 @contextmanager
 def show_on(board: ProgressBoard) -> Iterator[None]:
-    """Show the stages of flows run inside on `board` too."""
+    """Show the stages of flows run inside the context on `board`, too."""
     global _terminal  # noqa: PLW0603  (flow parameters must be plain values, so the terminal is reached this way)
     _terminal = board
     try:

@@ -1,4 +1,4 @@
-"""Starts the flow from the command line."""
+"""Start of the flow from the command line."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def run_request(request: RunRequest, *, quiet: bool) -> dict[str, Any]:
 
         with tags("purify", run.root.name):
             purify_flow(request.source, request.run_folder, request.config, request.embeddings)
-    from purify.pipeline.summary import run_summary  # with the flow, and torch: not before the server starts
+    from purify.pipeline.summary import run_summary  # imports torch: not before the server starts
 
     return run_summary(run)
 
 
 def _load_flow() -> None:
-    """Import the flow, and torch with it, which takes as long as a temporary server's start on the other core."""
+    """Import the flow and torch, which takes about as long as a temporary server's start on another core."""
     import purify.orchestration.flow  # noqa: F401

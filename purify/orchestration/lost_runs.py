@@ -1,7 +1,7 @@
-"""Closes flow runs of killed processes, which the server would otherwise show as running for ever.
+"""Closing of flow runs of killed processes, which the server would otherwise show as running forever.
 
 Two ways complement each other. The next holder of a run folder's lock knows that the previous one is dead, since the
-kernel freed the lock. An automation on the server closes runs without a heartbeat, even if no next run comes.
+kernel released the lock. An automation on the server closes runs without a heartbeat, even without a next run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def take_over(run: RunFolder) -> None:
     with get_client(sync_client=True) as client:
         try:
             lost = client.read_flow_run(UUID(before))
-        except ObjectNotFound:  # of another server
+        except ObjectNotFound:  # it was on another server
             return
         if lost.state is not None and (lost.state.is_running() or lost.state.is_cancelling()):
             message = "its process was killed or lost power; a later run resumed its work"

@@ -14,27 +14,27 @@ from purify.errors import InputError, PurifyError
 from purify.orchestration.temporary_server import HOST, TemporaryServer, launch_server, wait_until_ready
 
 START_SECONDS = 180.0
-"""Longest wait for a temporary server. Idle cores need four, but busy ones a multiple of it."""
+"""Longest wait for a temporary server. Idle cores need about four seconds, busy ones a multiple."""
 
 _temporary: TemporaryServer | None = None
 
 
 @contextlib.contextmanager
 def prefect_api(*, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
-    """Give a Prefect API for the flows that are run inside; yields its URL.
+    """Provide a Prefect API for flows run inside the context; yields its URL.
 
-    A server that the user configured (``PREFECT_API_URL``, a profile, or ``prefect.toml``) is used as it
-    is. Otherwise one temporary server is started for this process and those that its task runners start.
-    It stays until the process ends, because Prefect sends the last logs and events on its way out, and
-    is used again by later calls. Its history is kept in ``PREFECT_HOME``.
+    A server configured by the user (``PREFECT_API_URL``, a profile, or ``prefect.toml``) is used as it is.
+    Otherwise one temporary server is started for this process and the children of its task runners. It runs
+    until the process ends, because Prefect sends the last logs and events at exit, and serves later calls,
+    too. Its history is kept in ``PREFECT_HOME``.
 
-    Quiet, offline, without telemetry: see `be_quiet`, which has an effect only while Prefect has not
-    been imported, so enter this before importing a module that does.
+    Prefect is kept quiet and without telemetry by `be_quiet`, which is effective only before the import of
+    Prefect: enter the context before importing any module that imports it.
 
     Parameters
     ----------
     meanwhile
-        Done while a temporary server starts, if one is.
+        Called during the start of a temporary server, if one is started.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def prefect_api(*, meanwhile: Callable[[], object] = lambda: None) -> Iterator[s
         If the configured server doesn't answer, or the temporary one doesn't start.
     """
     be_quiet()
-    # Prefect's settings take a second to import: a server that is most likely needed starts meanwhile.
+    # Prefect's settings take a second to import: a server that is probably needed starts meanwhile.
     early = None if _a_server_may_be_configured() else _launch({})
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
@@ -59,10 +59,10 @@ def prefect_api(*, meanwhile: Callable[[], object] = lambda: None) -> Iterator[s
 
 
 def require_server() -> str:
-    """The URL of the server that the user configured, for what outlives this process.
+    """Return the URL of the server configured by the user, for work that outlives this process.
 
-    What Prefect logs on the terminal is left there: it is all that a service shows. Call it before a module that
-    imports Prefect is imported.
+    Prefect keeps logging on the terminal, since a service has no other output. Call this before importing any module
+    that imports Prefect.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def require_server() -> str:
 
 
 def send_no_telemetry() -> None:
-    """Set Prefect's environment to no telemetry; it has an effect only while Prefect has not been imported."""
+    """Set Prefect's environment to no telemetry; effective only before the import of Prefect."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
@@ -114,8 +114,8 @@ def _require_healthy(url: str) -> None:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
             if problem is None:
-                client.read_flows(limit=1)  # a server says that it is well to anybody
-    except RuntimeError as error:  # what Prefect makes of a connection that fails
+                client.read_flows(limit=1)  # the health check needs no authorization
+    except RuntimeError as error:  # Prefect's error for a failed connection
         problem = error
     except PrefectHTTPStatusError as error:
         if error.response.status_code in _NOT_ADMITTED:
@@ -133,14 +133,14 @@ def _require_healthy(url: str) -> None:
 
 
 def _a_server_may_be_configured() -> bool:
-    """Guess from what is quick to look at; Prefect's settings, once imported, know."""
+    """Guess by quick checks whether a server is configured, before the slow import of Prefect's settings."""
     home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
     files = home / "profiles.toml", Path("prefect.toml")
     return "prefect" in sys.modules or bool(os.environ.get("PREFECT_API_URL")) or any(map(Path.exists, files))
 
 
 def _temporary_server(early: TemporaryServer | None, meanwhile: Callable[[], object]) -> TemporaryServer:
-    global _temporary  # noqa: PLW0603 - one server a process
+    global _temporary  # noqa: PLW0603 - one server per process
     if _temporary is None or not _temporary.is_running():
         from prefect.settings import get_current_settings
 
@@ -157,7 +157,7 @@ def _launch(settings: dict[str, str]) -> TemporaryServer:
 
 
 def _bypass_proxy(host: str) -> None:
-    """Keep requests to this machine's own server away from a proxy that the environment names."""
+    """Exempt requests to this machine's own server from the proxy of the environment."""
     exceptions = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = [name.strip() for name in exceptions.split(",") if name.strip()]
     if host not in hosts:

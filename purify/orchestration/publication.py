@@ -16,7 +16,7 @@ from purify.storage.run_folder import RunFolder
 
 
 def publish_summary(run: RunFolder, show: ShowConfig) -> None:
-    """Show how the run ended: its figures, worst labels, page, and report."""
+    """Publish the outcome of a run: its figures, worst labels, page, and report."""
     name = run.root.name
     figures = summary_table(run_summary(run))
     publish_table(figures, key="purify-summary", description=f"Figures of {name}")

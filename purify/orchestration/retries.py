@@ -1,4 +1,4 @@
-"""Retries for failures of disks and networks; never for those of the input."""
+"""Retries for failures of disks and networks, never for bad input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 RETRIES: Final = 3
 RETRY_DELAYS: Final = (2.0, 15.0, 90.0)
-"""Seconds before each retry: a hiccup, a remount, a file server that starts anew."""
+"""Seconds before each retry: a hiccup, a remount, a restart of a file server."""
 
 _TRANSIENT = {
     getattr(errno, name)
@@ -36,7 +36,7 @@ _TRANSIENT = {
 def is_transient(error: BaseException) -> bool:
     """Whether `error` or one of its causes is a transient failure of input or output.
 
-    The cause of our own errors tells a broken file from a broken disk.
+    The cause of purify's own errors distinguishes a broken file from a broken disk.
     """
     return any(
         isinstance(cause, ConnectionError | TimeoutError) or (isinstance(cause, OSError) and cause.errno in _TRANSIENT)
@@ -53,7 +53,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
-    """`is_transient` in the form of Prefect's ``retry_condition_fn``: `state` holds the error that was raised."""
+    """`is_transient` in the form of Prefect's ``retry_condition_fn``: `state` holds the raised error."""
     return isinstance(state.data, BaseException) and is_transient(state.data)
 
 

@@ -1,7 +1,7 @@
 """Prefect's task runners for the blocks of embedding, chosen by the configuration's section ``scale``.
 
-Blocks have a runner of their own: trainings occupy the places of the flow's. With the default, threads and one block
-at a time, there is nothing to distribute, and no task run.
+Blocks have their own runner, since trainings occupy that of the flow. By default (threads, one block at a time)
+nothing is distributed, and no task run is created.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from purify.progress import Progress
 
 _HOST = "127.0.0.1"
 _CONNECT_SECONDS = 10
-#: A Dask cluster of our own gives up after this time without workers.
+#: Time after which a Dask cluster of the run's own gives up without workers.
 _LONELY = "5 minutes"
-#: Runners in packages of their own.
+#: Packages of runners outside Prefect itself.
 _PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 
 
@@ -74,7 +74,7 @@ def _require_listener(address: str) -> None:
 
 
 def fan_out(scale: ScaleConfig) -> RunBlocks:
-    """The function that runs the blocks of a stage, inside a flow or task run."""
+    """Function to run the blocks of a stage, inside a flow or task run."""
     if scale.runner == "threads" and scale.workers <= 1:
         return run_here
     return partial(_submit, scale)
@@ -91,7 +91,7 @@ def run_block(name: str, block: Block, threads: int) -> None:
 
 
 def _submit(scale: ScaleConfig, blocks: Sequence[Block], progress: Progress) -> None:
-    """Compute `blocks` by the configured runner. The first failure fails all; finished blocks stay."""
+    """Compute `blocks` by the configured runner. The first failure fails all; finished blocks are kept."""
     began = time.monotonic()
     total, done = sum(block.rows for block in blocks), 0
     workers = min(resolve_workers(scale.workers), len(blocks))
@@ -190,7 +190,7 @@ def _worker_environment() -> Iterator[None]:
 
 
 def _prepare_worker_process() -> None:
-    """End with the flow's process, however that ends, and on Ctrl-C without a traceback of one's own."""
+    """Make a worker end with the flow's process, and on Ctrl-C without its own traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     end_with_parent()
 

@@ -1,4 +1,4 @@
-"""The program of a temporary Prefect API server, which `purify.orchestration.temporary_server` starts.
+"""The program of a temporary Prefect API server, started by `purify.orchestration.temporary_server`.
 
 Its argument is the descriptor of a listening socket.
 """
@@ -18,17 +18,17 @@ from purify.processes import end_with_parent
 _SHUTDOWN_SECONDS = 3
 _NEW_DATABASE = Path(__file__).with_name("prefect_database.sql")
 _REVISION = "a3b9c7d2e5f1"
-"""The migration that the file ends with."""
+"""Last migration in the file."""
 
 
 def serve(listener: socket.socket) -> None:
     """Serve Prefect's API on a listening socket until standard input is closed.
 
-    The watch starts before the imports, which take seconds, so that a parent's death is noticed meanwhile too.
+    The watch starts before the slow imports, so that the parent's death is noticed during them, too.
     """
-    # The server's own handler of SIGTERM shuts down in order; before it is set, the default one ends us.
+    # The server's own handler of SIGTERM shuts down in order; until it is set, the default one ends this process.
     end_with_parent(shutdown_seconds=2 * _SHUTDOWN_SECONDS)
-    gc.disable()  # a quarter of the seconds that the imports take
+    gc.disable()  # saves a quarter of the import time
     import uvicorn
     from prefect.server.api.server import create_app
 
@@ -45,9 +45,9 @@ def serve(listener: socket.socket) -> None:
 
 
 def _create_database() -> None:
-    """Write a new database as Prefect's migrations would in four seconds more.
+    """Write a new database as by Prefect's migrations, but four seconds faster.
 
-    Prefect migrates it further if it is a newer one. A database elsewhere, or one that can't be written, is left to it.
+    A newer Prefect migrates it further. A database elsewhere, or one that can't be written, is left to Prefect.
     """
     from prefect.server import database
     from prefect.settings import get_current_settings

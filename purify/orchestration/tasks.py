@@ -42,5 +42,5 @@ TASKS = Steps(
 
 
 def submit(step: Task[..., Any], *arguments: Any) -> Future:
-    """Start a task beside others, on the places of `purify.orchestration.flow.places_for_trainings`."""
+    """Start a task, concurrently with others, in the runner of `purify.orchestration.flow.places_for_trainings`."""
     return step.submit(*arguments)

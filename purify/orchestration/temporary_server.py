@@ -1,9 +1,9 @@
-"""A Prefect API server that lives as long as the process that started it, and no longer.
+"""A Prefect API server that ends with the process that started it.
 
-Prefect's own temporary server outlives a parent that is killed with SIGKILL. This one can't: the parent
-holds the writing end of a pipe that is the server's standard input, and the kernel closes it however the
-parent ends. The parent also makes the listening socket, so that there is no port to guess and no need to
-poll: the first request waits in the socket's queue until the server is up.
+Prefect's own temporary server outlives a parent killed with SIGKILL. This one can't: the parent holds the
+writing end of a pipe to the server's standard input, and the kernel closes it at any end of the parent.
+The parent also creates the listening socket, so that there is no port to guess and no need to poll: the
+first request waits in the socket's queue until the server is up.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LAST_WORDS_SECONDS = 3
 _LOG_TAIL_BYTES = 2000
 _IMPORT_ROOT = Path(__file__).resolve().parents[2]
 _SERVER_ENVIRONMENT = {
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET",  # whatever the terminal shows: this goes to a file
-    # Block types are for those who save blocks: saving one registers its type. A memo would keep the next server of
-    # this PREFECT_HOME from registering them.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET",  # for the log file, not the terminal
+    # Block types are registered at the first save of a block. A memo would keep the next server of this PREFECT_HOME
+    # from registering them.
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0",
     "PREFECT_UI_ENABLED": "0",
@@ -41,18 +41,18 @@ _SERVER_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class TemporaryServer:
-    """A running server: its process, where its API answers, and what it wrote to its log."""
+    """A running server: its process, API URL, and log."""
 
     process: subprocess.Popen[bytes]
     api_url: str
     log: IO[bytes]
 
     def is_running(self) -> bool:
-        """Tell whether the process is still there."""
+        """Whether the process is still running."""
         return self.process.poll() is None
 
     def stop(self) -> None:
-        """Close the pipe and wait until the server is gone."""
+        """Close the pipe and wait until the server has ended."""
         if self.process.stdin is not None:
             self.process.stdin.close()
         try:
@@ -71,19 +71,19 @@ def launch_server(environment: dict[str, str]) -> TemporaryServer:
     environment
         Environment of the server's process, where Prefect finds its settings (``PREFECT_HOME``, ...).
     """
-    # The server's chatter goes to an unnamed file: it is of interest only if the start fails.
+    # The server's log goes to an unnamed file: it is of interest only if the start fails.
     log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
     with socket.create_server((HOST, 0), backlog=128) as listener:
         api_url = f"http://{HOST}:{listener.getsockname()[1]}/api"
         process = subprocess.Popen(
-            # -P: nothing of the current folder is imported.
+            # -P: nothing is imported from the current folder.
             [sys.executable, "-P", "-m", "purify.orchestration.server_process", str(listener.fileno())],
             pass_fds=[listener.fileno()],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             env={**environment, **_SERVER_ENVIRONMENT, **_import_path(environment)},
-            # Ctrl-C in a terminal must not reach it: the flow has yet to report how it ended.
+            # Ctrl-C in a terminal must not reach it: the flow has yet to report its outcome.
             start_new_session=True,
         )
     return TemporaryServer(process, api_url, log)
@@ -99,12 +99,12 @@ def wait_until_ready(
     timeout
         Seconds to wait.
     meanwhile
-        Called before waiting, such as imports that take seconds too.
+        Called before waiting, for instance for slow imports.
 
     Raises
     ------
     PurifyError
-        If the server ends or does not answer in time; the message has the end of its log.
+        If the server ends or does not answer in time; the message includes the end of its log.
     """
     try:
         meanwhile()
@@ -115,7 +115,7 @@ def wait_until_ready(
 
 
 def _import_path(environment: dict[str, str]) -> dict[str, str]:
-    """Environment in which the server's process finds this project, also where it is not installed."""
+    """Environment in which the server's process finds this project, even if it is not installed."""
     paths = [environment.get("PYTHONPATH"), str(_IMPORT_ROOT)]
     return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 

@@ -1,1 +1,1 @@
-"""The whole job as plain Python: stages, rounds, updates."""
+"""The pipeline in plain Python: stages, rounds, updates."""

@@ -1,4 +1,4 @@
-"""What a run can do with its inputs, settled before the first training."""
+"""Checks of a run's inputs before the first training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from purify.tables.user_tables import is_table
 
 
 def image_roots(source: str, config: PurifyConfig, *, given_embeddings: bool) -> list[str]:
-    """Where images are looked up: the configured roots, else the source itself or the folder of the table.
+    """Roots for the look-up of images: the configured ones, else the source itself or the folder of the table.
 
     Empty for a table with given embeddings and no roots: it is judged without its images.
     """
@@ -42,7 +42,7 @@ def require_known_images(run: RunFolder, config: PurifyConfig) -> None:
     Raises
     ------
     InputError
-        With the roots that the run was made with.
+        If it does; the message names the roots.
     """
     before = read_json(run.info).get("config", {}).get("ingest", {}).get("images") if run.info.exists() else None
     if before and not config.ingest.images and run.manifest.exists():
@@ -95,7 +95,7 @@ def plan_models(run: RunFolder, config: PurifyConfig, embeddings: Location | Non
 
 
 def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: Sequence[str]) -> None:
-    """Refuse unknown rules, bad pairs and extractors before the training; given embeddings are judged first."""
+    """Refuse unknown rules, unusable pairs and extractors, and two sources of embeddings, before any training."""
     get_rule(config.analyze.rule)
     manifest = read_table(run.manifest, MANIFEST)
     if embeddings is not None and config.extractor.file is not None:

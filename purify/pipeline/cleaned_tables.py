@@ -1,4 +1,4 @@
-"""Verdicts and reviews in files -> the cleaned tables, and what baselines are trained on."""
+"""Verdicts and reviews in files -> the cleaned tables, and the training tables of baselines."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def _purified(manifest: pa.Table, verdicts: Location, reviews: Location | None) 
 
 
 def baseline_table(manifest: pa.Table, name: str, *, kept: int, seed: int) -> pa.Table:
-    """What a baseline is trained on.
+    """Training table of a baseline.
 
-    ``raw``: everything; ``random``: `kept` rows drawn blindly; ``oracle``: the rows whose label is true.
+    ``raw``: all rows; ``random``: `kept` rows drawn at random; ``oracle``: the rows with a correct label.
     """
     rows = ok_rows(manifest)
     match name:
@@ -59,12 +59,12 @@ def baseline_table(manifest: pa.Table, name: str, *, kept: int, seed: int) -> pa
 
 
 def has_truth(manifest: pa.Table) -> bool:
-    """Whether the manifest says what the labels should have been."""
+    """Whether the manifest has true labels."""
     return manifest["true_label"].null_count < len(manifest)
 
 
 def run_counts(manifest: pa.Table, cleaned: Path, removed: Path, *, reviews: Location | None = None) -> dict[str, int]:
-    """Rows of each kind; they add up. With reviews, also how many samples these decided and how many are gone."""
+    """Numbers of rows of each kind, which add up; with reviews, also of reviewed samples and of ignored reviews."""
     rows = ok_rows(manifest)
     ok = len(rows)
     kept = read_table(cleaned, CLEANED, columns=["sample_id"]).num_rows

@@ -1,4 +1,4 @@
-"""The outcome of a run in a few lines: what was found, how far to trust it, what it gained, and what to do next."""
+"""The outcome of a run in a few lines: findings, trust, gain, report, and next steps."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _INDENT = " " * 8
 
 
 def closing_lines(run: RunFolder) -> list[str]:
-    """What to say at the end of a run; a line that is a command or a path begins with ``Report`` or ``Next``.
+    """Closing lines of a run; those with a path or a command begin with ``Report``, ``Next`` or spaces.
 
     Parameters
     ----------
     run
-        A run with verdicts; it need not have a report or an evaluation.
+        A run with verdicts; report and evaluation are optional.
 
     Returns
     -------
     list of str
-        Warnings, if any, then one line each under ``Found``, ``Trust``, ``Gain``, ``Report`` and ``Next``.
+        Warnings, if any, then one line each for ``Found``, ``Trust``, ``Gain`` and ``Report``, and those of ``Next``.
     """
     tables = read_run(run.root)
     rule = _rule(tables)
@@ -47,7 +47,7 @@ def closing_lines(run: RunFolder) -> list[str]:
 
 
 def missing_images(manifest: pa.Table, source_warnings: Sequence[str] = ()) -> str | None:
-    """Warning about images that were not found under their paths; None without any, or if the source warned of them."""
+    """Warning about missing images; None if there are none, or if the source has warned of them."""
     missing = run_overview.missing_images(manifest, source_warnings)
     if not len(missing):
         return None
@@ -59,7 +59,7 @@ def missing_images(manifest: pa.Table, source_warnings: Sequence[str] = ()) -> s
 
 
 def _rule(tables: RunTables) -> JudgingRule:
-    """The entry of ``run.json``; of runs of former versions, the rule of the verdicts."""
+    """The rule in ``run.json``; for runs of former versions, derived from the verdicts."""
     known = tables.info.get("judged_by")
     if known is not None:
         return JudgingRule(**known)
@@ -117,7 +117,7 @@ def _trust(tables: RunTables, rule: JudgingRule) -> str:
 
 
 def _against_truth(truth: Mapping[str, float | None]) -> list[str]:
-    """Figures where the table knows the true labels; some are not defined without a wrong one."""
+    """Figures against the true labels, if known; some are undefined without a wrong label."""
     names = {"f1": "F1", "precision": "precision", "recall": "recall", "clean_kept": "right labels kept"}
     figures = [f"{name} {value:.3f}" for key, name in names.items() if (value := truth.get(key)) is not None]
     return [f"Against the true labels: {', '.join(figures)}."] if figures else []
@@ -155,7 +155,7 @@ def _report(run: RunFolder) -> str:
 
 
 def _next(run: RunFolder, tables: RunTables) -> list[str]:
-    """Commands to type, the first after ``Next``."""
+    """Lines with suggested commands, the first after ``Next``."""
     place = shlex.quote(run.shown(run.root))
     images = "" if tables.manifest["uri"].null_count < len(tables.manifest) else " --images FOLDER"
     commands = [f"purify review {place}{images}", f"purify apply {place}"]
@@ -170,7 +170,7 @@ def _next(run: RunFolder, tables: RunTables) -> list[str]:
 
 
 def _percent(part: int, whole: int) -> str:
-    """A share that says 0% or 100% of none or all only."""
+    """A share in percent, with a second decimal close to 0% and 100%."""
     share = part / max(whole, 1)
     digits = 1 if part in (0, whole) or 0.001 <= share < 0.999 else 2
     return f"{share:.{digits}%}"

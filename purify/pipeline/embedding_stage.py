@@ -1,4 +1,4 @@
-"""Embeddings of a manifest in a file: those known already are kept, the others computed."""
+"""Embedding of a manifest into a file: known embeddings are kept, missing ones computed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from purify.tables.manifest import ok_rows
 
 
 def own_extractor(number: int, config: PurifyConfig) -> Path | None:
-    """The user's own model that embeds in a round: in the first one, if there is one."""
+    """The user's own extractor, for round 1 only; None without one."""
     return local_file(to_location(config.extractor.file)) if number == 1 and config.extractor.file else None
 
 
@@ -42,12 +42,12 @@ def embed_manifest(
     """Embed the ok rows of `manifest` with a checkpoint's folder or an extractor's file; writes the Parquet file `out`.
 
     Images that `out` holds already, by the hash of their bytes and from the same model and settings, are not embedded
-    again. A file with exactly these rows is left as it is. `run_blocks` decides who computes, never the result.
+    again. A file with exactly these rows is left unchanged. The result doesn't depend on `run_blocks`.
 
     Returns
     -------
     int
-        How many images were embedded.
+        Number of embedded images.
     """
     rows = ok_rows(manifest)
     if rows["uri"].null_count:
@@ -75,13 +75,13 @@ def embed_manifest(
     if known is not None:
         vectors = merge(known, place, vectors, part=config.embed.shard_size)
     _write_embeddings(out, rows, vectors, dim=extractor.dim, origin=origin)
-    for folder in out.parent.glob(f"{out.stem}.shards-*"):  # also of lists of rows that were given up
+    for folder in out.parent.glob(f"{out.stem}.shards-*"):  # also those of abandoned lists of rows
         shutil.rmtree(folder)
     return len(new)
 
 
 def _origin(model: Path, settings: ExtractorConfig, config: EmbedConfig, precision: Precision) -> str:
-    """What an embedding depends on, besides the bytes of its image."""
+    """Fingerprint of the inputs of an embedding, besides the bytes of its image."""
     inputs = {
         "model": model_file(model),
         "extractor": settings.model_dump(mode="json", exclude={"file"}),

@@ -1,9 +1,9 @@
-"""Whether a stage is done: one fingerprint of its inputs and version, and one record of its outputs.
+"""Records of finished stages: a fingerprint of the inputs, the version, and hashes of the outputs.
 
-A stage is done when its record has the fingerprint of today's inputs and its outputs are as it left them, by hash.
-Everything else is done again. The version of a stage is a number raised by hand when its results change: rewording an
-error must not retrain a finished model. ``tests/pipeline/test_stage_versions.py`` fails when results change and the
-number does not. The revision of the code is kept in ``run.json`` as provenance, and decides nothing.
+A stage is done if its record has the fingerprint of the present inputs and its outputs are unchanged, by hash; all
+other stages run again. The version of a stage is a number raised by hand when its results change: rewording an error
+must not retrain a finished model. ``tests/pipeline/test_stage_versions.py`` fails when results change and the number
+does not. The revision of the code in ``run.json`` is mere provenance.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def made_with(stage: str, inputs: Mapping[str, Any]) -> str:
 
 
 def is_done(run: RunFolder, stage: str, inputs: Mapping[str, Any]) -> bool:
-    """Whether `stage` has run on the same `inputs`, and its outputs are as it left them.
+    """Whether `stage` has run on the same `inputs`, and its outputs are unchanged.
 
     Parameters
     ----------
     run
-        Its folder ``stages`` holds the records.
+        Run whose folder ``stages`` holds the records.
     stage
         Name of the stage, such as ``embed`` or ``train-round-2``.
     inputs
@@ -79,7 +79,7 @@ def is_done(run: RunFolder, stage: str, inputs: Mapping[str, Any]) -> bool:
 def stage_of(run: RunFolder, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path]) -> Iterator[bool]:
     """Yield whether `stage` is to run; its record is written when the context ends without an error.
 
-    The fingerprint is that of the inputs at the start: reviews may come in while a stage works.
+    The fingerprint is that of the inputs at the start: reviews may arrive while a stage runs.
     """
     if is_done(run, stage, inputs):
         yield False
@@ -92,7 +92,7 @@ def stage_of(run: RunFolder, stage: str, inputs: Mapping[str, Any], outputs: Seq
 def mark_done(
     run: RunFolder, stage: str, inputs: Mapping[str, Any], outputs: Sequence[Path], *, seconds: float | None = None
 ) -> None:
-    """Record a finished stage; without `seconds` it is left out of the timings."""
+    """Record a finished stage; without `seconds` it has no timing."""
     _write(run, stage, fingerprint(inputs), outputs, seconds=seconds)
 
 

@@ -1,4 +1,4 @@
-"""Judge embeddings into a run folder, without training; apply the reviews of a run."""
+"""Judging of given embeddings into a run folder, without training; application of a run's reviews."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from purify.tables.manifest import load_manifest, ok_rows
 
 
 def judging_config(config: PurifyConfig) -> PurifyConfig:
-    """`config` without a later training, unless it asks for one: the run can be resumed, and nothing is trained."""
+    """`config` without any training, also on resuming the run, unless it sets ``retrain.enabled`` itself."""
     return config if "enabled" in config.retrain.model_fields_set else _without_training(config)
 
 
@@ -38,8 +38,8 @@ def judge_into_run(
 ) -> RunFolder:
     """Judge a manifest by given embeddings into the run folder `out`: verdicts and cleaned tables, no training.
 
-    The run is that of `purify.pipeline.run.run` up to the cleaned tables, so that ``purify run-flow --resume``
-    continues it with what `config` asks for beyond that. A run judged before is judged anew; its reviews hold.
+    The run is that of `purify.pipeline.run.run` up to the cleaned tables; ``purify run-flow --resume`` continues it
+    with the further stages of `config`. A run judged before is judged again; its reviews hold.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def _without_training(config: PurifyConfig) -> PurifyConfig:
 
 
 def _check(request: RunRequest) -> None:
-    """Refuse unusable inputs before a file is written."""
+    """Refuse unusable inputs before any file is written."""
     if request.config.analyze.checkpoint is not None and not _checkpoint_file(request.config).is_file():
         load_checkpoint(_checkpoint_file(request.config).parent)
     if not request.config.ingest.images and request.embeddings_at is not None:
@@ -121,7 +121,7 @@ def _refuse_trained(run: RunFolder) -> None:
 
 
 def _ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoard, *, decode: bool) -> bool:
-    """Any other table may take the place of the one judged before."""
+    """Ingest without a limit on lost images: any table may replace the one judged before."""
     grow = config.grow.model_copy(update={"most_lost": 1.0})
     return stages.ingest(run, source, config.model_copy(update={"grow": grow}), board, decode=decode)
 
@@ -131,7 +131,7 @@ def _decide(*_: Any) -> TrainingDecision:
 
 
 def _report(run: RunFolder) -> Path:
-    """Figures only: ``purify report`` writes the page. One that exists is brought up to date."""
+    """Note the figures; update an existing page, but leave a new one to ``purify report``."""
     if run.report.exists():
         return stages.report(run)
     stages.note_figures(run)

@@ -1,4 +1,4 @@
-"""The run folder of an analysis that trained nothing, for `report`, `review` and `apply`."""
+"""Run folders of analyses without training, for `report`, `review` and `apply`."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from purify.tables.manifest import ok_rows
 def write_judged_run(
     folder: Path, manifest: pa.Table, embeddings: Vectors, analysis: Analysis, *, config: PurifyConfig, source: str
 ) -> RunFolder:
-    """Write the run folder of an analysis. An earlier one in it is replaced; its reviews stay, and are applied.
+    """Write the run folder of an analysis, replacing an earlier one; existing reviews are kept and applied.
 
     Parameters
     ----------
     folder
-        Made if it is missing.
+        Folder of the run, created if missing.
     manifest
         Schema `MANIFEST`; its N ok rows were judged.
     embeddings
-        ``[N, D]`` of these rows.
+        ``[N, D]``, of these rows.
     analysis
-        Of these rows.
+        Analysis of these rows.
     config
         Settings of the analysis.
     source
@@ -46,7 +46,7 @@ def write_judged_run(
     Raises
     ------
     InputError
-        If the folder holds a run that trained models.
+        If the folder holds a run with trained models.
     """
     run, rows = RunFolder(folder), ok_rows(manifest)
     judged = run.round(1)
@@ -73,7 +73,7 @@ def write_judged_run(
 
 
 def link_verdicts(run: RunFolder) -> None:
-    """Put ``verdicts.parquet`` and ``class_report.parquet`` of the last round at the top of the run's folder."""
+    """Link (or copy) ``verdicts.parquet`` and ``class_report.parquet`` of the last round into the run's folder."""
     for source in (run.verdicts, run.class_report):
         partial, path = run.root / f"{PARTIAL_PREFIX}{source.name}", run.root / source.name
         partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The rule that judged a run, and why that one."""
+"""The rule that judged a run, and the reason for it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _LEAST_LABELS = 3
 
 @dataclass(frozen=True)
 class JudgingRule:
-    """``judged_by`` in ``run.json``.
+    """The entry ``judged_by`` of ``run.json``.
 
     Attributes
     ----------
     asked
-        Name of the rule asked for (``analyze.rule``).
+        Name of the requested rule (``analyze.rule``).
     rule
         Name and version of the rule that judged.
     probabilities
-        Whether ``p_clean`` is a probability; else it is a score that ranks.
+        Whether ``p_clean`` is a probability; else it is a mere ranking score.
     fallback
-        Whether another rule than the one asked for judged.
+        Whether another rule than the requested one judged.
     why
-        A sentence.
+        The reason, in words.
     """
 
     asked: str
@@ -37,14 +37,14 @@ class JudgingRule:
 
 
 def judging_rule(analysis: Analysis, asked: str) -> JudgingRule:
-    """The rule of an analysis, when the rule `asked` was asked for."""
+    """The rule behind an analysis for which the rule `asked` was requested."""
     fallback = analysis.rule.partition("/")[0] != asked
     why = _why_not_asked(analysis.verdicts) if fallback else "the rule asked for"
     return JudgingRule(asked, analysis.rule, analysis.probabilities, fallback, why)
 
 
 def _why_not_asked(verdicts: pa.Table) -> str:
-    """Why `purify.analysis.verdicts.analyze` gave way to a fixed angle."""
+    """Reason for the fallback of `purify.analysis.verdicts.analyze` to a fixed angle."""
     labels = verdicts["label"].value_counts().to_pylist()
     if sum(label["counts"] > 1 for label in labels) < _LEAST_LABELS:
         return f"fewer than {_LEAST_LABELS} labels have two images or more"

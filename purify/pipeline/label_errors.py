@@ -1,4 +1,4 @@
-"""The API of one call: embeddings and labels -> verdicts."""
+"""One-call API: embeddings and labels -> verdicts."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Verdicts:
 
     @property
     def rule(self) -> str:
-        """Name and version of the applied rule: ``official/1`` where `calibrated` gave way to it."""
+        """Name and version of the applied rule: ``official/1`` if `calibrated` fell back to it."""
         return self.analysis.rule
 
     @cached_property
@@ -98,7 +98,7 @@ class Verdicts:
 
     @cached_property
     def p_clean(self) -> npt.NDArray[np.float32]:
-        """Probability that the given label is right; under `official` and `paper` a score that ranks like one."""
+        """Probability that the given label is right; under `official` and `paper` a mere ranking score."""
         return self.analysis.verdicts["p_clean"].to_numpy()
 
     @cached_property
@@ -118,7 +118,7 @@ class Verdicts:
 
     @property
     def keep(self) -> Mask:
-        """Mask of the samples that stay under their label."""
+        """Mask of the samples kept under their label."""
         return self.decision == Decision.KEEP.value
 
     @property
@@ -128,7 +128,7 @@ class Verdicts:
 
     @property
     def classes(self) -> pd.DataFrame:
-        """The class report: a row a label, with its noise rate and a flag for mixed or duplicate labels."""
+        """The class report: one row per label, with its noise rate and a flag for mixed or duplicate labels."""
         return self.analysis.class_report.to_pandas()
 
     @cached_property
@@ -183,19 +183,19 @@ def find_label_errors(
     Parameters
     ----------
     embeddings
-        Any extractor's, of any scale: an array ``[N, D]``; a DataFrame or pyarrow Table with ``sample_id`` (or
+        From any extractor, at any scale: an array ``[N, D]``; a DataFrame or pyarrow Table with ``sample_id`` (or
         ``path``) and ``embedding``, or with D numeric columns; or the path of such a Parquet file.
     labels
         A sequence of N labels; a DataFrame or pyarrow Table with ``label`` and perhaps ``sample_id`` (or ``path``);
         or the path of such a Parquet or CSV file.
     ids
-        Of the samples, where `labels` has none. Without any ids the rows of both must correspond.
+        Sample ids, if `labels` has none. Without any ids, the rows of embeddings and labels must correspond.
     rule
-        ``calibrated`` measures the noise of this very set; ``official`` and ``paper`` apply a fixed angle. Or the name
+        ``calibrated`` measures the noise of this set; ``official`` and ``paper`` apply a fixed angle. Or the name
         of an installed package's rule (entry points ``purify.rules``), or a function of a `RuleContext` that returns a
         mask of the samples to keep, or a score in [0, 1] for each.
     precision
-        Share of the removed labels that must be wrong, such as 0.98. None: remove labels more probably wrong
+        Least share of wrong labels among the removed, such as 0.98. None: remove labels more probably wrong
         than right. Rule ``calibrated`` only, like the next two.
     images
         Folders or tars in which the ids are looked up as paths, to show faces in the report.
@@ -204,11 +204,11 @@ def find_label_errors(
     keep_hard
         Keep doubtful faces unless their label is all but surely wrong.
     subcenters
-        Sub-centers K to fit on a projection of the embeddings, as `purify analyze` does with 3; this takes PyTorch.
-        None: the angles in the verdicts are to one center a class, the mean of its trusted images; a rule that judges
-        by sub-centers, as ``official`` and ``paper`` do, has 3 fitted. No decision of ``calibrated`` depends on it.
+        Sub-centers K to fit on a projection of the embeddings, as `purify analyze` does with 3; requires PyTorch.
+        None: the angles in the verdicts are to one center per class, the mean of its trusted images; for rules by
+        sub-centers, such as ``official`` and ``paper``, 3 are fitted. Decisions of ``calibrated`` don't depend on it.
     seed
-        Of every random draw.
+        Seed of all random draws.
     **settings
         Further settings of the section ``analyze`` of the configuration: ``threshold``, ``neighbors``,
         ``near_duplicate``, ``min_images``, ``weak_majority``.
@@ -221,7 +221,7 @@ def find_label_errors(
     Warns
     -----
     UserWarning
-        If ``calibrated`` gave way to ``official``: with fewer than three labels of two images or more, or with
+        If ``calibrated`` fell back to ``official``: with fewer than three labels of two images or more, or with
         embeddings that hardly tell people apart.
 
     Raises

@@ -1,4 +1,4 @@
-"""Embeddings and labels as users have them (arrays, frames, files) -> rows to judge."""
+"""Users' embeddings and labels (arrays, data frames, files) -> rows to judge."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any
 
 
 def _opened(embeddings: Any) -> Any:
-    """A local path as `Path`, a DataFrame as a table; the rest as it is."""
+    """A local path as `Path`, a DataFrame as a table; anything else unchanged."""
     return Path(embeddings) if isinstance(embeddings, str) and "://" not in embeddings else _table_or_self(embeddings)
 
 
 def _table_or_self(value: Any) -> Any:
-    """A DataFrame as a table; the rest as it is."""
+    """A DataFrame as a table; anything else unchanged."""
     if type(value).__module__.split(".")[0] == "pandas" and hasattr(value, "columns"):
         return pa.Table.from_pandas(value, preserve_index=False)
     return value
@@ -79,7 +79,7 @@ def _manifest_of(labels: Any, ids: Sequence[str] | None, embeddings: Any) -> pa.
 
 
 def _ids_beside(embeddings: Any, rows: int) -> list[Any]:
-    """The embeddings' ids, or row numbers, padded to sort as they stand."""
+    """Ids of the embeddings, or row numbers, zero-padded to sort in row order."""
     if isinstance(embeddings, Path):
         with open_parquet(embeddings) as file:
             column = _id_column(file.schema_arrow.empty_table())
@@ -101,7 +101,7 @@ def _texts(name: str, values: Any) -> list[str]:
     arrow = isinstance(values, pa.Array | pa.ChunkedArray)
     items = values.to_pylist() if arrow else np.asarray(values, dtype=object).tolist()
     for row, item in enumerate(items, start=1):
-        if item is None or item != item or not str(item).strip():  # noqa: PLR0124 - NaN is not itself
+        if item is None or item != item or not str(item).strip():  # noqa: PLR0124 - NaN differs from itself
             raise InputError(f"{name}: row {row} is empty; fill it or leave the row out")
     return [str(item) for item in items]
 

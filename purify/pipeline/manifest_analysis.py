@@ -25,7 +25,7 @@ from purify.tables.schema import MANIFEST
 
 @dataclass(frozen=True)
 class JudgingInputs:
-    """The ok rows of a manifest as `purify.analysis.verdicts.analyze` takes them."""
+    """The ok rows of a manifest as arguments of `purify.analysis.verdicts.analyze`."""
 
     sample_ids: Sequence[str]
     labels: Sequence[str]
@@ -39,13 +39,13 @@ def read_judging_inputs(
 ) -> JudgingInputs:
     """Read embeddings of the ok rows, and the sub-centers.
 
-    With a checkpoint, its head's sub-centers judge the embeddings. Without one, the embeddings are any
-    extractor's, and a sub-center head on a light projection is fitted to them here.
+    With a checkpoint, the sub-centers are those of its head. Without one, the embeddings may be of any extractor,
+    and a sub-center head on a light projection is fitted to them here.
 
     Raises
     ------
     CheckpointError
-        If the checkpoint lacks a label of the manifest. Its other labels don't count.
+        If the checkpoint lacks a label of the manifest. Further labels of it are ignored.
     InputError
         If the rule is unknown, or the file lacks embeddings.
     """
@@ -65,7 +65,7 @@ def read_judging_inputs(
 
 
 def known_head(checkpoint_folder: Path, manifest: Path) -> Path | None:
-    """The checkpoint's folder, if its head has sub-centers of every label of the ok rows."""
+    """The checkpoint's folder, if its head has sub-centers of every label of the ok rows; else None."""
     labels = set(ok_rows(read_table(manifest, MANIFEST))["label"].unique().to_pylist())
     return checkpoint_folder if labels <= set(load_checkpoint(checkpoint_folder).labels) else None
 

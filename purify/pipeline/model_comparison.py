@@ -1,4 +1,4 @@
-"""Verification of a run's models on pairs of people that training did not see."""
+"""Verification of a run's models on pairs of people unseen in training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from purify.tables.pairs import Pairs, read_pairs
 def usable_pairs(
     pairs_file: Location, roots: ImageRoots, manifest: pa.Table, config: EvaluateConfig
 ) -> tuple[Pairs, dict[str, Any]]:
-    """Verification pairs of people that training did not see, and how many were left out."""
+    """Verification pairs of people unseen in training, and the numbers of pairs left out."""
     pairs = read_pairs(pairs_file, roots.names(), prefix=config.pairs_prefix)
     rows = ok_rows(manifest)
     kept, counts = exclude_training(
@@ -75,7 +75,7 @@ def evaluate_models(
     *,
     progress: Progress = silent,
 ) -> None:
-    """Verification of each model (name -> checkpoint folder) on pairs of unseen people; writes the JSON `out`."""
+    """Verify each model (name -> checkpoint folder) on pairs of unseen people; writes the JSON file `out`."""
     roots = ImageRoots(images)
     pairs, counts = usable_pairs(pairs_file, roots, manifest, config.evaluate)
     scores, n_train = {}, {}

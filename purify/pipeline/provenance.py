@@ -1,4 +1,4 @@
-"""Where a run comes from: its request, seeds, versions, hashes of its inputs, and the revision of the code."""
+"""Provenance of a run: request, seed, versions, hashes of the inputs, and the revision of the code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = ("torch", "numpy", "pyarrow", "prefect", "Pillow")
 
 
 def note_start(run: RunFolder, request: RunRequest) -> None:
-    """Write what the run is asked for, and with which code, to ``run.json``."""
+    """Write the request and the provenance of a run to ``run.json``."""
     config = request.config
     optional = (request.embeddings, config.extractor.file, config.evaluate.pairs, config.apply.reviews)
     files = (request.source, *optional, *config.ingest.images)
@@ -35,7 +35,7 @@ def note_start(run: RunFolder, request: RunRequest) -> None:
 
 
 def _input_hash(place: Location) -> str | None:
-    """SHA-256 of a file; on a store, its version there, since it need not be read whole; None of a folder."""
+    """SHA-256 of a local file, or the version of a file on a store, which needs no full read; None for a folder."""
     if isinstance(place, Url):
         return None if remote.is_folder(place) else f"version {remote.version(place)}"
     return sha256_file(place) if place.is_file() else None
@@ -51,7 +51,7 @@ def package_versions() -> dict[str, str]:
 
 
 def _git_revision() -> str | None:
-    """Revision of the checkout that runs, if it is one."""
+    """Git revision of the running checkout; None outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -48,7 +48,7 @@ def refresh_manifest(
 
 
 def take_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
-    """The same for a table without its images, taken as it is."""
+    """Take a table as the manifest, without reading images, and return whether the manifest changed."""
     began = time.monotonic()
     return _replace(run, table, load_manifest(table), config, began)
 

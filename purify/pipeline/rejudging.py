@@ -24,7 +24,7 @@ def run_before(named: str | None, folder: Path | str, after: RunTables) -> RunTa
 
 
 def judged_by(folder: Path | str, run: RunTables, rule: str) -> RunTables:
-    """The run under another rule, from its embeddings and its checkpoint, if it has one."""
+    """Judge a run by another rule, from its embeddings and, if present, its checkpoint."""
     place = RunFolder(Path(folder)).last_round
     settings = PurifyConfig.model_validate(run.info.get("config", {}))
     config = settings.model_copy(update={"analyze": settings.analyze.model_copy(update={"rule": rule})})

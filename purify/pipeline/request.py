@@ -1,4 +1,4 @@
-"""What a run is asked to do, and where: a new run, a resumed one, or an update."""
+"""Requests of runs: new ones, resumed ones, and updates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunRequest:
     run_folder
         Folder or URL of the run.
     config
-        Everything that decides the result.
+        All settings.
     embeddings
         Embeddings of another extractor, instead of a first training.
     """
@@ -55,19 +55,19 @@ class RunRequest:
         *,
         embeddings: str | Path | Location | None = None,
     ) -> Self:
-        """The request with all paths in full, as they hold in any working folder."""
+        """Make a request with absolute paths, valid in any working folder."""
         places = (source, run_folder, embeddings)
         full = [None if place is None else absolute(to_location(str(place))) for place in places]
         return cls(str(full[0]), str(full[1]), config or PurifyConfig(), full[2])
 
     @property
     def embeddings_at(self) -> Location | None:
-        """Where the given embeddings are."""
+        """Location of the given embeddings."""
         return None if self.embeddings is None else to_location(self.embeddings)
 
 
 def run_folder(out: Location, name: str) -> Location:
-    """Folder of the run `name`, as a full path.
+    """Folder of the run `name`, as an absolute path.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def existing_run(out: Location, name: str | None) -> Location | None:
     Raises
     ------
     InputError
-        If there is no name to know it by.
+        Without a `name`.
     """
     if not name:
         raise InputError("--update needs the --name of the run: give it the same one every time")
@@ -118,7 +118,7 @@ def default_name(source: str) -> str:
 
 
 def resumed_request(place: Location, overrides: Iterable[str] = ()) -> RunRequest:
-    """The request that the run at `place` was started with, but for `overrides`.
+    """The original request of the run at `place`, changed by `overrides`.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def updated_request(
     config_file: Path | None,
     overrides: Sequence[str],
 ) -> RunRequest:
-    """The request of an update: that of the run, with what was given anew.
+    """The request of an update: that of the run, with the newly given values.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A run read back: its tables as data frames, its figures, its report."""
+"""Results of a run: tables as data frames, figures, report."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class Run:
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:
-        """Evidence and decision of every usable sample, of the last round."""
+        """Evidence and decision of every usable sample, from the last round."""
         return _frame(self.folder.verdicts, VERDICTS)
 
     @cached_property
     def classes(self) -> pd.DataFrame:
-        """One row a label: size, estimated noise, flag, split and merge proposals."""
+        """One row per label: size, estimated noise, flag, split and merge proposals."""
         return _frame(self.folder.class_report, CLASS_REPORT)
 
     @cached_property
     def cleaned(self) -> pd.DataFrame:
-        """What to train on: kept and relabeled rows under their final labels."""
+        """The cleaned training set: kept and relabeled rows under their final labels."""
         return _frame(self.folder.cleaned, CLEANED)
 
     @cached_property
@@ -73,16 +73,16 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """The page to look at."""
+        """Path of the report page."""
         return self.folder.report
 
     def summary(self) -> dict[str, Any]:
-        """The figures that ``purify run-flow --json`` prints."""
+        """The figures printed by ``purify run-flow --json``."""
         return run_summary(self.folder)
 
 
 def read_run(path: str | Path | RunFolder) -> Run:
-    """Read a run folder, whichever command or call wrote it.
+    """Read a run folder written by any command or call.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def read_run(path: str | Path | RunFolder) -> Run:
     Returns
     -------
     Run
-        Its tables as data frames, read when they are asked for.
+        Its tables as data frames, read at first access.
 
     Raises
     ------

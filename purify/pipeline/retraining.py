@@ -12,7 +12,7 @@ from purify.config import GrowConfig
 
 
 class Because(enum.StrEnum):
-    """Why the models are trained again, or not; the closed list of ``because``."""
+    """Reasons for or against training; the closed list of ``because``."""
 
     FIRST_TRAINING = "first_training"
     NEW_SHARE = "new_share"
@@ -35,15 +35,15 @@ class TrainingState:
     images
         Usable images now.
     new_images
-        Those unknown to the last training under their label; None: there was no training.
+        Usable images not in the last training under their label; None before the first training.
     trained
-        Whether the models of the last training exist, made by the present recipe.
+        Whether the models of the last training exist and match the present recipe.
     trainable
         Whether the images of the last training still exist.
     unfinished
-        Reason of the training of an interrupted update; None: it did not train, or there is none.
+        Reason for the training of an interrupted update; None without such a training.
     choosing
-        Whether it was interrupted before its training table was written.
+        Whether that update was interrupted before its training table was written.
     """
 
     images: int
@@ -56,7 +56,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class TrainingDecision:
-    """Whether to train, on what, and why.
+    """Whether to train, on which images, and why.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Rounds after the first: train on what the last one kept, embed and judge all rows again, until the stop rule."""
+"""Rounds after the first: train on the rows kept by the previous one, embed and judge all, until the stop rule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from purify.tables.schema import VERDICTS
 def purify_again(
     run: RunFolder, config: PurifyConfig, steps: Steps, board: ProgressBoard, *, images: Sequence[str]
 ) -> None:
-    """Do the rounds after the first, whose verdicts exist; without `images` there are none.
+    """Run the rounds after the first, whose verdicts exist; none without `images`.
 
     ``run.json`` lists each round as soon as it is done; the verdicts of the last one are the run's.
     """

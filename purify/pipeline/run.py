@@ -1,4 +1,4 @@
-"""The whole job in plain Python: a noisy set in, a cleaned set and a retrained model out, with proof."""
+"""The whole pipeline in plain Python: a noisy set in; a cleaned set, a retrained model and its gain out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
 from purify.training.launcher import stop_running_jobs
 
-#: The record of a finished run.
+#: Stage name in the record of a finished run.
 _UPDATE = "update"
 
 
@@ -38,8 +38,8 @@ def run(
 ) -> Run:
     """Purify `source` into the run folder `out`, in this process, without Prefect.
 
-    A run that exists is brought up to date: finished stages are kept, an interrupted one is resumed, and what is new
-    in the source is taken in. The files are equal, byte for byte, to those of ``purify run-flow``.
+    An existing run is brought up to date: finished stages are kept, an interrupted one is resumed, and changes of the
+    source are taken in. The files are equal, byte for byte, to those of ``purify run-flow``.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ def run(
     out
         Folder or URL of this run.
     config
-        All settings, as `purify.config.load_config` reads them; the defaults without it.
+        All settings, as read by `purify.config.load_config`; None: the defaults.
     embeddings
         Embeddings of another extractor (Parquet), instead of a first training.
     submit
-        Starts what may go side by side: called with a stage and its arguments, it returns an object with
-        ``result()``. Without it, ``config.train.parallel`` threads.
+        Starts concurrent stages: called with a stage and its arguments, it returns an object with ``result()``.
+        None: ``config.train.parallel`` threads.
     progress
         Show progress on stderr.
 
@@ -67,7 +67,7 @@ def run(
     InputError
         If the input can't be used, or another process is at work on this run.
     PurifyError
-        If a stage fails; what was finished stays, and the next call resumes there.
+        If a stage fails; finished work is kept, and the next call resumes it.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def run(
 def bring_up_to_date(
     run: RunFolder, request: RunRequest, submit: Submit, *, steps: Steps | None = None, board: ProgressBoard = QUIET
 ) -> None:
-    """Do every stage of a run that is not done, in order; to be called by the holder of its lock.
+    """Run all stages that are not done, in order; the caller holds the run's lock.
 
     Parameters
     ----------
@@ -113,9 +113,9 @@ def bring_up_to_date(
     request
         Source and configuration.
     submit
-        Starts trainings side by side.
+        Starts concurrent trainings.
     steps
-        Who carries out the stages; this process without it.
+        Implementations of the stages; None: functions of this process.
     board
         Shows the progress of each stage.
     """
@@ -123,7 +123,7 @@ def bring_up_to_date(
     images = image_roots(request.source, config, given_embeddings=embeddings is not None)
     if not _take_in(run, request, steps, board, decode=bool(images)):
         return
-    made_from = _made_from(run, request)  # reviews that come later are for the next update
+    made_from = _made_from(run, request)  # later reviews are for the next update
     begin_update(run)
     check_inputs(run, config, embeddings, images)
     plan = plan_models(run, config, embeddings, images)
@@ -148,12 +148,12 @@ def bring_up_to_date(
         trainings += [submit(steps.train_model, run, name, config, board) for name in plan.late]
         _wait(trainings)
     finally:
-        stop_running_jobs()  # before the places of `submit` are closed, which waits for their work
+        stop_running_jobs()  # before the pool of `submit` is closed, which waits for its work
     if plan.compared and config.evaluate.pairs:
         steps.evaluate(run, plan.compared, config, board, images=images)
     note_changes(run)
     steps.report(run)
-    if (run.root / run.verdicts.name).exists():  # copies that `purify analyze` put there
+    if (run.root / run.verdicts.name).exists():  # links or copies from `purify analyze`
         link_verdicts(run)
     finish_update(run)
     mark_done(run, _UPDATE, made_from, _results(run))
@@ -179,7 +179,7 @@ def _take_in(run: RunFolder, request: RunRequest, steps: Steps, board: ProgressB
 
 
 def _wait(trainings: Iterable[Future]) -> None:
-    """Wait for all; raises the first error."""
+    """Wait for all trainings, then raise the first error."""
     errors = []
     for training in trainings:
         try:
@@ -205,7 +205,7 @@ def _made_from(run: RunFolder, request: RunRequest) -> dict[str, str]:
 
 
 def _results(run: RunFolder) -> list[Path]:
-    """Files of a finished run on which a later update may find nothing to do."""
+    """Result files of a finished run; unless they are unchanged, a later update runs again."""
     last = run.last_round
     tables = [run.manifest, run.cleaned, run.removed, run.labels, run.evaluation, run.report]
     results = [*tables, last.verdicts, last.class_report, last.embeddings, *run.root.rglob("model.safetensors")]
@@ -213,6 +213,6 @@ def _results(run: RunFolder) -> list[Path]:
 
 
 def _remove_partial_files(run: RunFolder) -> None:
-    """Remove what a process left that was killed while it wrote."""
+    """Remove temporary files of processes killed while writing."""
     for partial in run.root.rglob(f"{PARTIAL_PREFIX}*"):
         partial.unlink()

@@ -1,7 +1,7 @@
-"""The stages of a run: each reads what the stage before wrote into the run's folder, and writes one thing.
+"""The stages of a run: each reads the outputs of earlier stages from the run's folder, and writes its own.
 
-Every stage states its inputs and outputs once, and runs only where its record says that they changed
-(`purify.pipeline.fingerprint`). Whoever carries them out, this process or Prefect's tasks, calls these functions.
+Every stage declares its inputs and outputs once, and runs only if they differ from its record
+(`purify.pipeline.fingerprint`). This process and Prefect's tasks call the same functions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from purify.training.launcher import run_job
 
 
 def ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoard = QUIET, *, decode: bool) -> bool:
-    """Source -> ``manifest.parquet``; whether it changed. Without `decode` a table is taken without its images."""
+    """Source -> ``manifest.parquet``; returns whether it changed. Without `decode`, a table's images are not read."""
     if not decode:
         return take_table(run, to_location(source), config)
     images = [to_location(root) for root in config.ingest.images]
@@ -49,20 +49,20 @@ def ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoa
 
 
 def decide(run: RunFolder, first_models: Sequence[str], config: PurifyConfig) -> TrainingDecision:
-    """Whether to train, by the share of new images; `first_models` are trained on the manifest's images."""
+    """Decide by the share of new images whether to train; `first_models` are trained on the manifest's images."""
     trained = all(is_trained(run, name, config) for name in first_models)
     return settle_first_table(run, config, trained=trained)
 
 
 def drift(run: RunFolder, config: PurifyConfig) -> bool:
-    """Whether to train after all, by the angles of new images."""
+    """Decide by the angles of new images whether to train after all."""
     return settle_by_drift(run, config)
 
 
 def train_round(run: RunFolder, number: int, config: PurifyConfig, board: ProgressBoard = QUIET) -> None:
-    """``train.parquet`` of a round -> its checkpoint with K sub-centers a class.
+    """``train.parquet`` of a round -> its checkpoint with K sub-centers per class.
 
-    The first round is trained on all rows, a later one on what the one before kept.
+    The first round is trained on all rows, a later one on the rows kept by the previous one.
     """
     name = round_model(number)
     if number > 1:
@@ -87,7 +87,7 @@ def train_model(run: RunFolder, name: str, config: PurifyConfig, board: Progress
 
 
 def choose_purified(run: RunFolder, config: PurifyConfig) -> None:
-    """``cleaned.parquet`` -> the purified model's ``train.parquet``, where that model is to be trained again."""
+    """``cleaned.parquet`` -> the purified model's ``train.parquet``, if that model is to be trained again."""
     rows = read_table(run.cleaned, CLEANED)
     settle_table(run, "purified", rows, config, trained=is_trained(run, "purified", config))
 
@@ -122,8 +122,9 @@ def embed(
 def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Location | None = None) -> None:
     """Embeddings + sub-centers -> ``verdicts.parquet`` and ``class_report.parquet`` of a round.
 
-    All rows are judged under their given labels in every round. Sub-centers are those of ``analyze.checkpoint`` or of
-    the round's own checkpoint, if it made the embeddings and knows all labels; else they are fitted to the embeddings.
+    All rows are judged under their given labels in every round. In round 1, the sub-centers are those of
+    ``analyze.checkpoint``, or of the round's checkpoint if it made the embeddings and knows all labels. Otherwise, and
+    in later rounds, they are fitted to the embeddings.
     """
     folder = run.round(number)
     vectors = embeddings or folder.embeddings
@@ -147,7 +148,7 @@ def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Lo
 
 
 def compare(run: RunFolder, number: int, config: PurifyConfig) -> RoundSummary:
-    """Verdicts of a round and of the one before -> its ``changes.parquet``, and whether it is the last."""
+    """Verdicts of a round and of the previous one -> ``changes.parquet``; returns a summary with the stop decision."""
     before, verdicts = run.round(number - 1).verdicts, run.round(number).verdicts
     changes = run.round(number).changes
     comparison = compare_rounds(number, read_table(before, VERDICTS), read_table(verdicts, VERDICTS), config.rounds)
@@ -182,7 +183,7 @@ def evaluate(
     pairs, first = to_location(config.evaluate.pairs), run.round(1).training_table
     folders = {name: run.model(name) / "checkpoint" for name in models}
     inputs = {
-        "manifest": first,  # what the models have seen; they don't know of what came since
+        "manifest": first,  # images that the models have seen, without later ones
         "pairs": pairs,
         **{f"model-{name}": folder / FILE_NAME for name, folder in folders.items()},
         "config": config.evaluate.model_dump(),
@@ -202,7 +203,7 @@ def report(run: RunFolder) -> Path:
 
 
 def note_figures(run: RunFolder) -> None:
-    """Enter the seconds of the stages, and figures against truth in ``run.json``."""
+    """Enter the seconds of the stages and the figures against the truth in ``run.json``."""
     manifest, verdicts = read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)
     truth = truth_figures(manifest, verdicts) or {}
     run.update_info(stages=stage_seconds(run), truth=truth)
@@ -217,5 +218,5 @@ def _judging_checkpoint(run: RunFolder, number: int, config: PurifyConfig, *, gi
 
 
 def _stage(name: str, number: int) -> str:
-    """Name of a stage in a round: round 1 has the plain ones."""
+    """Name of a stage in a round: without a suffix in round 1."""
     return name if number == 1 else f"{name}-round-{number}"

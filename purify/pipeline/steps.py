@@ -1,4 +1,4 @@
-"""Who carries out the stages: this process, or tasks of an orchestrator with the same signatures."""
+"""Implementations of the stages: plain functions, or tasks of an orchestrator with the same signatures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from purify.pipeline.retraining import TrainingDecision
 
 @dataclass(frozen=True)
 class Steps:
-    """One callable a stage, with the signature of the function in `purify.pipeline.stages`."""
+    """One callable per stage, with the signature of the function in `purify.pipeline.stages`."""
 
     ingest: Callable[..., bool] = stages.ingest
     decide: Callable[..., TrainingDecision] = stages.decide
@@ -33,18 +33,18 @@ class Steps:
 
 
 class Future(Protocol):
-    """A stage under way."""
+    """A running stage."""
 
     def result(self) -> Any:
-        """Wait for its end; raises its error."""
+        """Wait for the end, and return the result or raise the error."""
 
 
-#: Starts a step with its arguments beside others, and returns at once.
+#: Starts a step with its arguments, concurrently with others, and returns at once.
 Submit = Callable[..., Future]
 
 
 @contextmanager
 def threads(count: int) -> Iterator[Submit]:
-    """Steps side by side in `count` threads of this process; trainings compute in processes of their own."""
+    """Run steps in `count` threads of this process; trainings have their own processes."""
     with ThreadPoolExecutor(count, "purify") as pool:
         yield pool.submit

@@ -1,4 +1,4 @@
-"""The outcome of a run as figures, for programs; `purify.pipeline.closing` says it in sentences."""
+"""The outcome of a run as figures, for programs; `purify.pipeline.closing` has the sentences."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from purify.storage.files import read_json, read_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import VERDICTS
 
-#: What the summary says of the verdicts where the truth is known; the report says more.
+#: Figures of the verdicts against the truth, if known; the report has more.
 _TRUTH_FIGURES = ("average_precision", "f1", "precision", "recall", "clean_kept")
-#: Verification pairs: in the file, left out for a person or an image of the training set, and measured on.
+#: Verification pairs: in the file, left out for a person or an image of the training set, and used.
 _PAIR_COUNTS = ("given", "excluded_identity", "excluded_image", "used")
 
-#: Samples that an update found new, changed or gone in the source, and images that it embedded.
+#: Samples new, changed or gone in an update, images embedded, and images new since the last training.
 _UPDATE_COUNTS = ("new", "changed", "gone", "embedded", "new_since_training")
 
 
@@ -39,7 +39,7 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
 
 
 def judging_summary(run: RunFolder) -> dict[str, Any]:
-    """Figures of a run without models: its files, and the number of images for each decision."""
+    """Figures of a run without models: its files, and the number of images per decision."""
     verdicts = read_table(run.verdicts, VERDICTS, columns=["decision"])
     decisions = {entry["values"]: entry["counts"] for entry in verdicts["decision"].value_counts().to_pylist()}
     info = read_json(run.info)
@@ -53,7 +53,7 @@ def judging_summary(run: RunFolder) -> dict[str, Any]:
 
 
 def _update_figures(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What the last update found in the source, and what it did."""
+    """Findings and work of the last update."""
     update = info.get("growth")
     if update is None:
         return {}
@@ -62,7 +62,7 @@ def _update_figures(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _models_text(update: Mapping[str, Any]) -> str:
-    """Which models the last update trained, and why."""
+    """The models trained by the last update, and the reason."""
     if update["trained"]:
         return f"trained: {update['why']}"
     again = [model for model, number in update["trained_on"].items() if number == update["update"]]
@@ -72,7 +72,7 @@ def _models_text(update: Mapping[str, Any]) -> str:
 
 
 def _round_figures(info: Mapping[str, Any]) -> dict[str, Any]:
-    """How the rounds went, where there were more than one or should have been."""
+    """Figures of the rounds, if there was more than one or a second one lacked images."""
     rows = rounds(info)
     if not rows:
         return {}

@@ -1,4 +1,4 @@
-"""The trainings of a run by the name of their model: what each learns from, and whether it is done."""
+"""The trainings of a run by model name: training tables, inputs, jobs, completion."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Training:
     stage
         Name of its stage.
     table, checkpoint
-        The file that it learns from, and the one that it writes.
+        Its input file and its output file.
     job
-        What its processes are told.
+        Description for its processes.
     inputs
-        What decides the weights.
+        All inputs that affect the weights.
     """
 
     stage: str
@@ -52,7 +52,7 @@ def round_model(number: int) -> str:
 
 
 def training_of(run: RunFolder, name: str, config: PurifyConfig) -> Training:
-    """The training of a model: ``round-N`` with K sub-centers a class, any other with one."""
+    """The training of a model: ``round-N`` with K sub-centers per class, any other with one."""
     table, folder = training_table(run, name), _folder(run, name)
     subcenters = config.train.subcenters if name.startswith(_ROUND) else 1
     inputs = _inputs(table, config, subcenters)
@@ -61,13 +61,13 @@ def training_of(run: RunFolder, name: str, config: PurifyConfig) -> Training:
 
 
 def train_job(table: Path, folder: Path, config: PurifyConfig, *, subcenters: int) -> TrainJob:
-    """A training outside a run, which resumes on the same table and recipe."""
+    """The job of a training outside a run; it resumes on the same table and recipe."""
     key = made_with("train", _inputs(table, config, subcenters))
     return TrainJob.of(config, table=table, folder=folder, subcenters=subcenters, fingerprint=key)
 
 
 def _inputs(table: Path, config: PurifyConfig, subcenters: int) -> dict[str, Any]:
-    """What decides the weights."""
+    """All inputs that affect the weights."""
     start = config.model.weights
     return {
         "table": table,
@@ -79,13 +79,13 @@ def _inputs(table: Path, config: PurifyConfig, subcenters: int) -> dict[str, Any
 
 
 def is_trained(run: RunFolder, name: str, config: PurifyConfig) -> bool:
-    """Whether the model of the table that lies beside it is trained, by this recipe."""
+    """Whether a model is trained on its present table by this recipe."""
     training = training_of(run, name, config)
     return training.table.exists() and is_done(run, training.stage, training.inputs)
 
 
 def training_table(run: RunFolder, name: str) -> Path:
-    """What the model `name` is trained on."""
+    """Training table of the model `name`."""
     return run.round(_number(name)).training_table if name.startswith(_ROUND) else run.training_table(name)
 
 

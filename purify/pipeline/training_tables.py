@@ -24,11 +24,11 @@ def settle_first_table(run: RunFolder, config: PurifyConfig, *, trained: bool) -
     Parameters
     ----------
     run
-        Its manifest is up to date.
+        A run with an up-to-date manifest.
     config
-        ``grow`` is the rule.
+        Its section ``grow`` has the limits of the rule.
     trained
-        Whether the models of the present table are done.
+        Whether the models of the present table are trained.
     """
     table = run.round(1).training_table
     manifest = read_table(run.manifest, MANIFEST)
@@ -47,7 +47,7 @@ def settle_first_table(run: RunFolder, config: PurifyConfig, *, trained: bool) -
 
 
 def settle_by_drift(run: RunFolder, config: PurifyConfig) -> bool:
-    """Decide by the angles of judged new images; True: the first table was chosen anew."""
+    """Decide by the angles of new images whether to train; True: the first training table was replaced."""
     manifest, before = read_table(run.manifest, MANIFEST), read_table(run.round(1).training_table, MANIFEST)
     new = not_in(ok_rows(manifest), ok_rows(before)).to_numpy(zero_copy_only=False)
     angles = read_table(run.round(1).verdicts, VERDICTS, columns=["angle_dominant"])["angle_dominant"].to_numpy()
@@ -61,11 +61,10 @@ def settle_by_drift(run: RunFolder, config: PurifyConfig) -> bool:
 
 
 def settle_table(run: RunFolder, model: str, rows: pa.Table, config: PurifyConfig, *, trained: bool) -> None:
-    """Settle what a later model is trained on: its present table, or `rows` (schema `CLEANED`).
+    """Settle the training table of a later model: the present one, or `rows` (schema `CLEANED`).
 
-    Rows are chosen anew after a training of the first round or a change of the configuration, when a larger share
-    than ``grow.retrain_share`` came or left (reviews count), and when an unfinished training needs images that are
-    gone.
+    It is replaced after a training of the first round or a change of the configuration, if a larger share of rows
+    than ``grow.retrain_share`` was added or removed (by reviews, too), and if an unfinished training lacks images.
     """
     table = training_table(run, model)
     inputs = {"first": run.round(1).training_table, "config": _deciding(config)}
@@ -98,7 +97,7 @@ def _new_images(manifest: pa.Table, trained_on: pa.Table) -> int:
 
 
 def _choose(run: RunFolder, manifest: pa.Table, because: Because, why: str) -> None:
-    """Train on the present images. The reason is logged first: it can't be derived once the table is written."""
+    """Choose the present images for training; the reason is logged first, as it can't be derived from the new table."""
     note(run, choosing=True, trained=True, because=because, why=why, new_since_training=0, new_share=0.0)
     note_table(run, "round-1")
     write_table(manifest, run.round(1).training_table)
@@ -106,6 +105,6 @@ def _choose(run: RunFolder, manifest: pa.Table, because: Because, why: str) -> N
 
 
 def _deciding(config: PurifyConfig) -> dict[str, Any]:
-    """Settings that decide which images are kept."""
+    """Settings that affect the selection of kept images."""
     sections = config.model_dump(mode="json", include={"seed", "model", "analyze", "rounds"})
     return sections | {"train": config.train.recipe(), "flip": config.embed.flip}

@@ -1,4 +1,4 @@
-"""The log of updates in ``run.json``: the last one, and a list of those before.
+"""The log of updates in ``run.json``: the last one, and a list of all with changes.
 
 Each entry is written before the state it describes is overwritten, so an interrupted and resumed update ends with the
 same log as an undisturbed one.
@@ -23,17 +23,17 @@ class Update:
     Attributes
     ----------
     update
-        Number, from 1: the first run.
+        Number of the update; 1 is the first run.
     finished
-        False while it is under way.
+        False while the update is running.
     nothing_new
-        A later look at the source found nothing new: the counts are zero.
+        Whether a later check of the source found nothing new; the counts are then zero.
     new, changed, gone
-        Samples, against the previous manifest: new ids; other bytes, label or status; ids that left.
+        Samples compared with the previous manifest: new ids; other bytes, label or status; missing ids.
     embedded
-        Embedded images; the largest number of a round.
+        Number of embedded images, the largest of any round.
     embedded_by_stage
-        The same for each stage.
+        The number of each stage.
     new_since_training, new_share
         Usable images unknown to the present models, and their share.
     drift_degrees
@@ -90,7 +90,7 @@ def begin_update(run: RunFolder) -> Update:
 
 
 def note(run: RunFolder, **entries: Any) -> Update:
-    """Set entries of the update under way."""
+    """Set entries of the running update."""
     return _write(run, replace(begin_update(run), **entries))
 
 
@@ -123,7 +123,7 @@ def finish_update(run: RunFolder) -> None:
 
 
 def note_nothing_new(run: RunFolder) -> None:
-    """Enter a look at the source that found nothing new."""
+    """Enter a check of the source that found nothing new."""
     update = replace(
         read_update(run) or Update(),
         finished=True,

@@ -20,9 +20,9 @@ from purify.storage import remote
 from purify.storage.hashes import sha256_text
 from purify.storage.locations import Location
 
-#: Metadata key of a Parquet file: which of the project's tables it is, ``<table>/<version>``.
+#: Metadata key of a Parquet file: the kind of table, ``<table>/<version>``.
 SCHEMA_KEY = b"purify.schema"
-#: Start of the names of files left by a process that died while writing; they may be deleted.
+#: Name prefix of temporary files; those of a process killed while writing may be deleted.
 PARTIAL_PREFIX = ".partial-"
 _ROW_GROUP_ROWS = 1 << 16
 
@@ -126,7 +126,7 @@ def cast_table(path: Location, table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def require_kind(path: Location, found: pa.Schema, wanted: pa.Schema) -> None:
-    """InputError if `found` is the schema of another of the project's tables than `wanted`."""
+    """InputError if `found` and `wanted` are schemas of different tables of the project."""
     here, there = table_kind(found), table_kind(wanted)
     if here and there and here != there:
         raise InputError(f"{path}: holds {here}, expected {there}; give the file of that name")
@@ -167,7 +167,7 @@ def sha256_file(path: Location) -> str:
 
 
 def local_file(place: Location) -> Path:
-    """Return `place` itself, or a copy of the file at a URL, which is kept until the file on the store changes.
+    """Return `place` itself, or a local copy of the file at a URL, reused until the file on the store changes.
 
     InputError if the file at the URL is missing or may not be read.
     """

@@ -13,7 +13,7 @@ from purify.storage.image_cache import RemoteImageReader, refuse_huge
 from purify.storage.locations import Url, split_uri
 from purify.storage.tar_index import TarIndex, index_tar
 
-#: No photo is larger; to read such a file could exhaust the memory.
+#: Largest image file; reading a larger one could exhaust the memory.
 MAX_BYTES = 1 << 30
 # A named pipe must not block the reader, and no child process should inherit the descriptor.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -48,9 +48,9 @@ class ImageByteReader:
     def read(self, uri: str) -> bytes:
         """Return all bytes behind `uri`.
 
-        OSError is a defect of the image: missing, unreadable, not a plain file, or larger than `MAX_BYTES`. InputError
-        is none: `uri` has no known form, its archive is damaged or lacks the member, or a store denies access; nor is
-        PurifyError: a store doesn't answer.
+        OSError means a defect of the image: missing, unreadable, not a plain file, or larger than `MAX_BYTES`. Other
+        errors concern its source: InputError if `uri` has no known form, its archive is damaged or lacks the member,
+        or a store denies access; PurifyError if a store doesn't answer.
         """
         place, member = split_uri(uri)
         if isinstance(place, Url):
@@ -60,7 +60,7 @@ class ImageByteReader:
     def stamp(self, uri: str) -> str | None:
         """Size and modification time of the file behind `uri`, or its version on a store; None if unavailable.
 
-        An unchanged stamp means unchanged bytes. The file of a tar's member is the archive.
+        An unchanged stamp means unchanged bytes. A member of a tar has the stamp of the archive.
         """
         place, _ = split_uri(uri)
         if isinstance(place, Url):

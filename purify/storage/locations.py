@@ -52,11 +52,11 @@ class Url:
 
     @property
     def parent(self) -> Url:
-        """The folder above."""
+        """The parent folder."""
         return Url(self.protocol, self.path.rpartition("/")[0])
 
 
-#: A place of data, on this machine or on a store.
+#: Location of data, on this machine or on a store.
 Location = Path | Url
 
 
@@ -69,7 +69,7 @@ def is_url(text: str) -> bool:
 def to_location(text: str) -> Location:
     """Parse a path or the URL of a store; ``file://`` is a local path.
 
-    InputError if a URL has no path, is chained by ``::``, or holds credentials, which must not enter tables and logs.
+    InputError if a URL has no path, is chained by ``::``, or may hold credentials, which must not enter tables or logs.
     """
     match = _URL.fullmatch(text)
     if match is None:
@@ -91,7 +91,7 @@ def to_location(text: str) -> Location:
 
 
 def absolute(place: Location) -> str:
-    """`place` in a form that is valid in any working folder."""
+    """`place` as an absolute path or URL, valid in any working folder."""
     return str(place.resolve() if isinstance(place, Path) else place)
 
 

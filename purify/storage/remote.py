@@ -22,9 +22,9 @@ from purify.storage.locations import Url, inner_path
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-#: Bytes per read of a file from front to back.
+#: Bytes per read in sequential reading.
 _BLOCK = 4 << 20
-#: Entries that tell versions of a file apart, the best first; stores differ in what they provide.
+#: Metadata entries that identify a version of a file, the best first; each store provides some of them.
 _VERSION_KEYS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 _CREDENTIALS = (
     "give credentials by the environment (for S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE) or "
@@ -54,7 +54,7 @@ def cache_path(kind: str, url: Url) -> Path:
 def explained(url: Url) -> Iterator[None]:
     """Turn errors of a store's client about `url` into actionable ones.
 
-    InputError if nothing is there, access is denied, or credentials or the store's package are missing; PurifyError if
+    InputError if it doesn't exist, access is denied, or credentials or the store's package are missing; PurifyError if
     the store can't be reached or fails.
     """
     try:
@@ -73,17 +73,17 @@ def explained(url: Url) -> Iterator[None]:
 
 
 def version(url: Url) -> str:
-    """A text that changes with the file's content."""
+    """Version of a file: a text that changes with its content."""
     return _version(_info(url))
 
 
 def is_folder(url: Url) -> bool:
-    """Whether `url` is a folder and not a file; InputError if nothing is there."""
+    """Whether `url` is a folder and not a file; InputError if it doesn't exist."""
     return _info(url)["type"] == "directory"
 
 
 def exists(url: Url) -> bool:
-    """Whether a file or folder is at `url`."""
+    """Whether a file or folder exists at `url`."""
     store, path = _open_store(url)
     with explained(url):
         store.invalidate_cache()
@@ -138,7 +138,7 @@ def read_range(url: Url, offset: int, size: int) -> bytes:
 
 @contextmanager
 def reading(url: Url) -> Iterator[BinaryIO]:
-    """Open a file for reading from front to back, with seeks."""
+    """Open a file for sequential reading; seeks are possible."""
     store, path = _open_store(url)
     with explained(url), store.open(path, "rb", block_size=_BLOCK, cache_type="readahead") as stream:
         yield cast(BinaryIO, stream)
@@ -162,8 +162,8 @@ def upload(path: Path, url: Url) -> str:
 def _open_store(url: Url) -> tuple[AbstractFileSystem, str]:
     """The file system of `url`, and the path in it.
 
-    Asynchronous file systems are shared by all threads: otherwise every pool would create its clients anew. Of the
-    others fsspec itself keeps one per thread.
+    Asynchronous file systems are shared by all threads: otherwise every pool would create its clients anew. For
+    the others, fsspec itself keeps one per thread.
     """
     import fsspec
 

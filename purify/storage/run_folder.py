@@ -15,7 +15,7 @@ from purify.storage.files import read_json, write_json
 from purify.storage.locations import Location, Url, to_location
 from purify.storage.sync import SyncedFolder
 
-#: Name of the file by which a process holds a run.
+#: Name of a run's lock file.
 LOCK = ".lock"
 
 
@@ -35,20 +35,20 @@ class RoundFolder:
 
     root: Path
 
-    #: Of round 1 the manifest at the last training, of a later round the rows kept by the one before.
+    #: In round 1 the manifest at the last training, in later rounds the rows kept by the previous round.
     training_table = _Place("train.parquet")
     #: Folder of the sub-center model.
     checkpoint = _Place("checkpoint")
     embeddings = _Place("embeddings.parquet")
     verdicts = _Place("verdicts.parquet")
     class_report = _Place("class_report.parquet")
-    #: Samples that ended otherwise than in the round before; none in round 1.
+    #: Samples with another outcome than in the previous round; missing in round 1.
     changes = _Place("changes.parquet")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run: worked in at `root`, its finished stages published at `url` if it belongs on a store."""
+    """Paths of one run: the working folder `root`, and the `url` for finished stages if the run is on a store."""
 
     root: Path
     url: Url | None = None
@@ -56,21 +56,21 @@ class RunFolder:
     #: Configuration, seeds, versions, timings, counts.
     info = _Place("run.json")
     manifest = _Place("manifest.parquet")
-    #: Sizes, times and hashes of the source's files when they were read.
+    #: Stamps, hashes and facts of the source's images at the last reading.
     readings = _Place("growth/readings.parquet")
-    #: The manifest before the last update; none in the first run.
+    #: The manifest before the last update; missing in the first run.
     manifest_before = _Place("growth/manifest.parquet")
     cleaned = _Place("cleaned.parquet")
     removed = _Place("removed.parquet")
     labels = _Place("labels.parquet")
-    #: Decisions of people; none before the first review.
+    #: Human decisions; missing before the first review.
     reviews = _Place("reviews.parquet")
     evaluation = _Place("evaluation.json")
     report = _Place("report.html")
 
     @classmethod
     def at(cls, place: str | Location) -> RunFolder:
-        """The run at a path, or at a URL: that one is worked on in this machine's cache."""
+        """The run at a path or URL; the working folder of a URL is in this machine's cache."""
         location = to_location(place) if isinstance(place, str) else place
         if isinstance(location, Url):
             return cls(SyncedFolder.of(location).folder, location)
@@ -78,7 +78,7 @@ class RunFolder:
 
     @property
     def last_round(self) -> RoundFolder:
-        """The last finished round in ``run.json``, whose verdicts are the run's; round 1 without one."""
+        """Last finished round in ``run.json``, which holds the run's verdicts; round 1 if none is finished."""
         info = read_json(self.info) if self.info.exists() else {}
         finished = info.get("rounds") or [{"round": 1}]
         return self.round(finished[-1]["round"])
@@ -108,34 +108,33 @@ class RunFolder:
         return RoundFolder(self.root / f"round-{number}")
 
     def model(self, name: str) -> Path:
-        """Folder of a K = 1 model: ``purified`` is the product, the others are what it is compared with."""
+        """Folder of a K = 1 model: ``purified``, the product, or a baseline for comparison."""
         return self.root / "retrain" if name == "purified" else self.root / "baselines" / name
 
     def training_table(self, name: str) -> Path:
-        """``train.parquet`` of a K = 1 model; ``raw`` is trained on what the first round is."""
+        """``train.parquet`` of a K = 1 model; ``raw`` shares that of round 1."""
         return self.round(1).training_table if name == "raw" else self.model(name) / "train.parquet"
 
     def pull(self) -> None:
-        """Fetch what another machine published of this run."""
+        """Fetch files of this run published by other machines."""
         if self.url is not None:
             SyncedFolder(self.root, self.url).pull()
 
     def publish(self) -> None:
-        """Upload what is finished and not yet published."""
+        """Upload finished files that are not yet published."""
         if self.url is not None:
             SyncedFolder(self.root, self.url).publish()
 
     def shown(self, path: Path) -> str:
-        """Where others find a file of the run: its path, or its URL."""
+        """Public location of a file of the run: its path, or its URL."""
         return str(path) if self.url is None else SyncedFolder(self.root, self.url).shown(path)
 
     @contextmanager
     def lock(self, *, when_busy: Callable[[str], object] | None = None) -> Iterator[None]:
-        """Hold the run for this process; the kernel frees it when the process dies.
+        """Lock the run for this process; the kernel releases the lock when the process dies.
 
-        A run that began in here, and whose input is refused before it has a manifest, leaves no folder behind.
-        `when_busy` is told that another process holds the run, before waiting for that one to end; without it, that
-        is an InputError.
+        A new run whose input is refused before it has a manifest leaves no folder behind. If another process holds
+        the lock, `when_busy` is called with a message before the wait for its release; without `when_busy`, InputError.
         """
         with self._held(when_busy):
             fresh = not any(path.name != LOCK for path in self.root.iterdir())
@@ -165,12 +164,12 @@ class RunFolder:
                 return
 
     def _withdraw(self) -> None:
-        """Remove the holder's own files of a run that was refused before it had a manifest, and the empty folder."""
+        """Remove the files of a run refused before it had a manifest, and its folder if it is empty."""
         if self.manifest.exists():
             return
         for path in (self.info, self.root / LOCK):
             path.unlink(missing_ok=True)
-        with suppress(OSError):  # somebody else put something into it
+        with suppress(OSError):  # it holds files of others
             self.root.rmdir()
 
     def update_info(self, **entries: Any) -> None:

@@ -12,7 +12,7 @@ from purify.storage import remote
 from purify.storage.files import atomic_path, read_json, write_json
 from purify.storage.locations import Url
 
-#: Files of unfinished work, of use to this machine alone.
+#: Files of unfinished work, useful on this machine only.
 _UNFINISHED = ("resume.safetensors",)
 _SHARDS = ".shards"
 #: Last state of the URL: name -> size and time of the local file, and version of the published one.
@@ -47,7 +47,7 @@ class SyncedFolder:
                     with atomic_path(path) as temporary:
                         remote.download(self.url / name, temporary)
                     state[name] = _seen(path, version)
-            if state:  # otherwise a run that is refused would leave a folder
+            if state:  # otherwise a refused run would leave a folder
                 self._keep(state)
 
     def publish(self) -> None:
@@ -68,7 +68,7 @@ class SyncedFolder:
         return str(self.url if name == "." else self.url / name)
 
     def _finished_files(self) -> Iterator[str]:
-        # Records are listed first: a later one may refer to files that were not listed.
+        # Records are listed first: a record written later may refer to unlisted files.
         records = [path for path in (self.folder / _RECORDS).glob("*") if path.is_file()]
         others = [path for path in self.folder.rglob("*") if path.is_file()]
         for path in (*records, *others):

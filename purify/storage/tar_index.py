@@ -49,7 +49,7 @@ class TarIndex:
     refused: Mapping[str, str]
 
     def position(self, archive: Location, member: str) -> tuple[int, int]:
-        """Offset and size of a member of `archive`; InputError if it lacks it."""
+        """Offset and size of a member of `archive`; InputError if there is none."""
         if member not in self.members:
             raise InputError(f"{archive}: holds no file {as_text(member)}")
         return self.members[member]
@@ -59,8 +59,8 @@ def index_tar(place: Location) -> TarIndex:
     """Read the headers of a tar; an unchanged archive is not read again.
 
     The index of a tar on a store is also cached: headers between small images lie so close that reading them means
-    reading the whole archive. InputError if the archive is unreadable, compressed or damaged, or has names that are
-    there twice or leave it.
+    reading the whole archive. InputError if the archive is unreadable, compressed or damaged, or has
+    duplicate names or names that leave it.
     """
     if isinstance(place, Url):
         return _remote_index(place, remote.version(place))
@@ -137,7 +137,7 @@ def _read_members(path: Location, archive: tarfile.TarFile) -> TarIndex:
     unsafe: list[str] = []
     twice: list[str] = []
     while (member := archive.next()) is not None:
-        # tarfile keeps every header otherwise: gigabytes for millions of members
+        # otherwise tarfile keeps every header: gigabytes for millions of members
         archive.members.clear()  # type: ignore[attr-defined]
         if member.isdir():
             continue
@@ -157,7 +157,7 @@ def _read_members(path: Location, archive: tarfile.TarFile) -> TarIndex:
 
 
 def _refuse_names(path: Location, *kinds: list[str]) -> None:
-    """InputError that counts each kind of problem with members, if there is any."""
+    """Raise an InputError that counts the members with each kind of problem, if any."""
     lines = []
     for problems in filter(None, kinds):
         shown = "; member ".join(as_text(problem) for problem in problems[:_SHOWN])

@@ -64,7 +64,7 @@ def final_labels(verdicts: pa.Table) -> pa.ChunkedArray:
 
 
 def judged_rows(manifest: pa.Table, verdicts: pa.Table) -> pa.Table:
-    """The manifest's rows of the verdicts, in their order; nulls for a verdict without one."""
+    """Manifest rows of the verdicts, in the verdicts' order; nulls for a verdict without a row."""
     position = pc.index_in(verdicts["sample_id"].combine_chunks(), manifest["sample_id"].combine_chunks())
     return manifest.take(position)
 

@@ -1,4 +1,4 @@
-"""Manifests: read from a file or from a user's table, and their usable rows."""
+"""Manifests: loading from a file or a user's table, and their usable rows."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def is_ok(manifest: pa.Table) -> pa.ChunkedArray:
 
 
 def load_manifest(path: Location) -> pa.Table:
-    """A manifest file, or a user's table of ``path,label`` as a manifest (all rows ok, no uri).
+    """Load a manifest, or a user's table of ``path,label`` as one (all rows ok, no uri).
 
-    InputError, which names the row, if the file is missing or damaged, lacks a column, or has an unknown status, an id
-    twice, or an ok row with an empty label.
+    InputError, which names the row, if the file is missing or damaged, lacks a column, or has an unknown status, a
+    duplicate id, or an ok row with an empty label.
     """
     further = _further_columns(path)
     samples = read_samples(path, optional=("true_label",), empty_labels=bool(further))
@@ -46,16 +46,16 @@ def load_manifest(path: Location) -> pa.Table:
 
 
 def load_truth(path: Location) -> pa.Table:
-    """``sample_id`` and ``true_label`` (null: not known; empty: belongs to no class) of a table of samples.
+    """Load ``sample_id`` and ``true_label`` (null: unknown; empty: no class) from a table of samples.
 
-    A benchmark's ``kind`` of noise is read too, if there is one. InputError as by `load_manifest`; the column
+    A benchmark's ``kind`` of noise is read too, if present. InputError as in `load_manifest`; the column
     ``true_label`` is required, ``label`` is not.
     """
     return read_samples(path, required=("true_label",), optional=("kind",))
 
 
 def is_manifest(path: Location) -> bool:
-    """Whether a table is a manifest, or a copy of one: ``uri`` and ``status`` tell it from a user's table."""
+    """Whether a table is a manifest, or a copy of one: ``uri`` and ``status`` distinguish it from a user's table."""
     if path.suffix.lower() != ".parquet":
         return False
     with open_parquet(path) as file:

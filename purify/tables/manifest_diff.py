@@ -9,21 +9,21 @@ import pyarrow.compute as pc
 
 from purify.tables.manifest import is_ok
 
-#: Columns whose change makes a sample another one under the same id.
+#: Columns whose change counts as a change of the sample.
 _CONTENT = ("label", "sha256", "status")
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Numbers of samples of a manifest that differ from an earlier one."""
+    """Numbers of samples in which a manifest differs from an earlier one."""
 
-    #: Ids of only the later one.
+    #: Ids in the later manifest only.
     new: int
     #: Common ids with other bytes, another label or another status.
     changed: int
-    #: Ids of only the earlier one.
+    #: Ids in the earlier manifest only.
     gone: int
-    #: Ids of images that were usable and are gone or unusable.
+    #: Ids of usable images that are now gone or unusable.
     lost: int
 
     @property
@@ -52,7 +52,7 @@ def compare_manifests(before: pa.Table, after: pa.Table) -> Changes:
 
 
 def not_in(rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
-    """Mask of the `rows` whose bytes and label are not together in any of `others`.
+    """Mask of the `rows` without a row of the same bytes and label in `others`.
 
     A renamed file is the same image; without a hash, the id stands for the bytes.
     """
@@ -66,7 +66,7 @@ def changed_share(before: pa.Table, after: pa.Table) -> float:
 
 
 def still_there(rows: pa.Table, manifest: pa.Table) -> bool:
-    """Whether the images of all `rows` are unchanged in place and bytes."""
+    """Whether the images of all `rows` are in `manifest` with the same uri and bytes."""
     here, there = (
         pc.binary_join_element_wise(*(pc.fill_null(table[name], "") for name in ("uri", "sha256")), "\n")
         for table in (rows, manifest)

@@ -125,7 +125,7 @@ def _lfw_rows(path: Location, lines: Sequence[str], *, first: int) -> Iterator[t
 
 
 def _lfw_folds(path: Location, header: Sequence[str], count: int) -> list[int]:
-    """View 2: the header has the number of folds, and of the pairs of each kind per fold."""
+    """Folds of View 2, whose header has the numbers of folds and of pairs of each kind per fold."""
     folds, per_kind = map(int, header)
     if folds * 2 * per_kind != count:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Verification pairs: read from a file, found in the image roots, and folded."""
+"""Verification pairs: read from a file, matched with the image roots, and divided into folds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read_pairs(path: Location, names: Iterable[str], *, prefix: str | None = Non
     the columns ``a``, ``b`` (names of images), ``same`` and perhaps ``fold``.
 
     Pairs without folds get ten, each a tenth of the same and of the different pairs, in the file's order; for
-    the field's own files (ten blocks, half of each same) these are the blocks.
+    the standard files (ten blocks, half of each same) these are the blocks.
 
     `names` are those of all images in the image roots. In LFW's form, `prefix` is the folder of the people's folders
     in the roots, ``""`` for the roots themselves; None: the folder with the most pairs. InputError, naming the line or
@@ -102,6 +102,6 @@ def new_folds(same: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
 
 
 def person_of(name: str) -> str | None:
-    """The folder of an image, which is its person; None where it lies in none."""
+    """Person of an image: the name of its folder; None without one."""
     folder = name.rpartition("/")[0]
     return folder.rpartition("/")[2] or None

@@ -1,6 +1,6 @@
-"""Reviews: decisions of people on samples, which override every later verdict.
+"""Reviews: human decisions on samples, which override all verdicts.
 
-A table of reviews is a history, oldest first: of several reviews of a sample the last one is in force.
+A table of reviews is a history, oldest first: the last review of a sample is in force.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def read_reviews(path: Location) -> pa.Table:
 
 
 def update_reviews(path: Path, change: Callable[[pa.Table], pa.Table]) -> pa.Table:
-    """Replace the reviews in the file `path` (none, if it is missing) by `change` of them, and return these.
+    """Apply `change` to the reviews in the file `path` (none if it is missing), save the result, and return it.
 
-    Processes take turns, so no review is lost. On return the reviews are on the disk.
+    Processes take turns, so no review is lost. On return the reviews are on disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as turn:
@@ -69,7 +69,7 @@ def latest_reviews(reviews: pa.Table) -> pa.Table:
 
 
 def merge_reviews(*histories: pa.Table) -> pa.Table:
-    """One history of several (schema `REVIEWS`), oldest first, without repeated rows."""
+    """Merge histories (schema `REVIEWS`) into one, oldest first, without repeated rows."""
     together = pa.concat_tables(histories)
     numbered = together.append_column("row", pa.array(range(len(together)), pa.int64()))
     # The order of the groups is undefined; that of their first rows is not.
@@ -78,7 +78,7 @@ def merge_reviews(*histories: pa.Table) -> pa.Table:
 
 
 def override_verdicts(verdicts: pa.Table, reviews: pa.Table) -> pa.Table:
-    """`verdicts` (schema `VERDICTS`) with ``decision``, ``new_label`` and ``reason`` of their samples' reviews.
+    """Replace ``decision``, ``new_label`` and ``reason`` of reviewed samples in `verdicts` (schema `VERDICTS`).
 
     Reviews of other samples have no effect. InputError if a review is invalid.
     """

@@ -26,7 +26,7 @@ class Status(enum.StrEnum):
 
 
 class Decision(enum.StrEnum):
-    """The fate of a sample."""
+    """Decision on a sample."""
 
     KEEP = "keep"
     DROP = "drop"
@@ -134,7 +134,7 @@ CLEANED = _schema(
 )
 _SAMPLE_FIELDS, _EVIDENCE_FIELDS = _VERDICT_FIELDS[:2], _VERDICT_FIELDS[2:]
 REMOVED = _schema("removed", [*_MANIFEST_FIELDS, *_EVIDENCE_FIELDS])
-#: Verdicts of the round before (``decision_before`` and so on) and of this one.
+#: Verdicts of the previous round (``decision_before`` and so on) and of this one.
 CHANGES = _schema(
     "changes",
     [
@@ -146,7 +146,7 @@ CHANGES = _schema(
         ),
     ],
 )
-#: Decisions of people, oldest first; the last row of a sample is the one in force.
+#: Human decisions, oldest first; the last row of a sample is in force.
 REVIEWS = _schema(
     "reviews",
     [

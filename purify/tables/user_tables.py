@@ -21,12 +21,12 @@ def read_samples(
 ) -> pa.Table:
     """Read a table of samples: ``sample_id``, the `required` columns, and the present ones of `optional`.
 
-    ``sample_id`` is the column of that name, else ``path``. Text stays exactly as in the file, without special words
-    such as NA and without trimming. A Parquet column of integers is read as their digits. With `empty_labels`, labels
+    ``sample_id`` is the column of that name, else ``path``. Text stays exactly as in the file: no special words such
+    as NA, no trimming. A Parquet column of integers is read as their digits. With `empty_labels`, labels
     may be empty: a manifest also lists images without one.
 
     InputError if the file is missing, damaged, of another kind, empty, lacks a column, has an empty label or id (white
-    space alone counts as empty), or an id twice. Rows are numbered from 1 without the header.
+    space alone counts as empty), or a duplicate id. Rows are numbered from 1 without the header.
     """
     if not is_table(path):
         raise InputError(f"{path}: unknown kind of table; expected one of {', '.join(TABLE_READERS)}")
@@ -40,7 +40,7 @@ def read_samples(
 
 
 def is_table(path: Location) -> bool:
-    """Whether a file is a table by its suffix."""
+    """Whether a file is a table, by its suffix."""
     return path.suffix.lower() in TABLE_READERS
 
 
