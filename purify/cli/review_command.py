@@ -46,7 +46,7 @@ def review_command(
     def ready(url: str) -> None:
         click.echo(f"Review page: {url}\nCtrl-C ends it; every decision is in {folder.reviews} at once.")
         if not ipaddress.ip_address(host).is_loopback:
-            click.echo("Others can reach this address: whoever has the token can decide.", err=True)
+            click.echo("Others can reach this address: anyone with the token can decide.", err=True)
         if open_browser:
             webbrowser.open(url)
 

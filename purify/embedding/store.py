@@ -151,7 +151,7 @@ class _Gathering:
         again = np.union1d(again, np.flatnonzero(self._row[target]))
         if len(again):
             sample_id = self._wanted[int(target[again[0]])].as_py()
-            raise InputError(f"{self._path}: row {rows[again[0]]}: {sample_id} is there already; leave one out")
+            raise InputError(f"{self._path}: row {rows[again[0]]}: {sample_id} occurs twice; leave one out")
         self._row[target] = rows
 
     def _to_matrix(self, embeddings: pa.Array, rows: npt.NDArray[np.int64]) -> Vectors:

@@ -136,7 +136,7 @@ def _match(verdicts: pa.Table, truth: pa.Table) -> pa.Table:
     known, judged = truth[id_column].combine_chunks(), verdicts["sample_id"].combine_chunks()
     for name, ids in (("truth", known), ("verdicts", judged)):
         if (twice := first_repeated(ids)) is not None:
-            raise InputError(f"{name}: {twice} is there twice; leave one out")
+            raise InputError(f"{name}: {twice} occurs twice; leave one out")
     position = pc.index_in(judged, known)
     if position.null_count:
         lost = ", ".join(judged.filter(position.is_null())[:_SHOWN].to_pylist())

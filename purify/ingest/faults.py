@@ -50,7 +50,7 @@ class Faults:
         if len(lines) == 1:
             raise InputError(f"{place}: {lines[0]}")
         if lines:
-            raise InputError("\n  ".join([f"{place}: these problems have to be mended first:", *lines]))
+            raise InputError("\n  ".join([f"{place}: correct these problems first:", *lines]))
 
 
 def _describe(fault: Fault, examples: list[str]) -> str:

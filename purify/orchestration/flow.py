@@ -101,7 +101,7 @@ def _require_full_paths(*paths: str | None) -> None:
     """Refuse relative paths: a worker's child runs in a folder that is deleted afterwards."""
     for path in paths:
         if path is not None and not is_url(path) and not Path(path).is_absolute():
-            raise InputError(f"{path}: a scheduled run needs full paths, such as /data/faces; give it so")
+            raise InputError(f"{path}: a scheduled run needs full paths, such as /data/faces")
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def new_run_folder(out: Location, name: str) -> Location:
     begun = root.exists() and any(path.name != LOCK for path in root.iterdir())
     if begun or (isinstance(folder, Url) and remote.list_files(folder)):
         raise InputError(
-            f"{folder}: there is a run already; take in what is new in its source with --update, resume it with "
+            f"{folder}: a run exists already; update it with --update, resume it with "
             f"--resume {folder}, or give another --name"
         )
     return folder

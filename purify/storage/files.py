@@ -140,7 +140,7 @@ def require_columns(path: Location, present: Sequence[str], wanted: Sequence[str
             f"the file has: {', '.join(present) or 'no columns'}"
         )
     if twice := [name for name in wanted if present.count(name) > 1]:
-        raise InputError(f"{path}: column {twice[0]!r} is there twice; rename one")
+        raise InputError(f"{path}: column {twice[0]!r} occurs twice; rename one")
 
 
 def write_json(path: Path, obj: Any) -> None:

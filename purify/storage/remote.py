@@ -176,7 +176,7 @@ def _open_store(url: Url) -> tuple[AbstractFileSystem, str]:
         except ImportError as error:
             raise InputError(f"{url}: {url.protocol}:// needs a package that is not installed: {error}") from error
         except ValueError as error:
-            raise InputError(f"{url}: {url.protocol}:// is no store that fsspec knows ({error})") from error
+            raise InputError(f"{url}: {url.protocol}:// is not a store known to fsspec ({error})") from error
         if store.async_impl:
             _stores[key] = store
         return store, path

@@ -152,7 +152,7 @@ def _read_members(path: Location, archive: tarfile.TarFile) -> TarIndex:
             members[name] = (member.offset_data, member.size)
         else:
             refused[name] = _KINDS.get(member.type, "a sparse file" if member.isreg() else "no plain file")
-    _refuse_names(path, unsafe, [f"{name} is there twice" for name in twice])
+    _refuse_names(path, unsafe, [f"{name} occurs twice" for name in twice])
     return TarIndex(MappingProxyType(members), MappingProxyType(refused))
 
 

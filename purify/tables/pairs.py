@@ -72,7 +72,7 @@ def read_pairs(path: Location, names: Iterable[str], *, prefix: str | None = Non
     if not there.any():
         lost = [name for pair in zip(listed.a, listed.b, strict=True) for name in pair if name not in known]
         raise InputError(
-            f"{path}: none of its {len(there)} pairs has both images in the image roots; not there: "
+            f"{path}: none of its {len(there)} pairs has both images in the image roots; missing: "
             f"{', '.join(dict.fromkeys(lost[:_SHOWN]))}"
         )
     pairs = Pairs(

@@ -111,7 +111,7 @@ def test_unknown_truth_is_left_out_and_counted_but_an_empty_one_is_noise() -> No
     [
         ({"sample_id": ["1"]}, "missing column true_label"),
         ({"true_label": ["1"]}, "missing column path"),
-        ({"sample_id": ["1", "1"], "true_label": ["a", "b"]}, "truth: 1 is there twice"),
+        ({"sample_id": ["1", "1"], "true_label": ["a", "b"]}, "truth: 1 occurs twice"),
         ({"sample_id": ["1", "2"], "true_label": ["a", "b"]}, "2 of 4 judged samples are not in it, such as 3, 4"),
         ({"sample_id": list("1234"), "true_label": pa.nulls(4, pa.string())}, "no judged sample"),
     ],
@@ -125,5 +125,5 @@ def test_verdicts_that_can_not_be_scored_are_refused() -> None:
     truth = pa.table({"sample_id": list("1234"), "true_label": list("aabb")})
     with pytest.raises(InputError, match="p_clean"):
         score_verdicts(verdict_table(p_clean=[0.1, None, 0.2, 0.3]), truth)
-    with pytest.raises(InputError, match="verdicts: 1 is there twice"):
+    with pytest.raises(InputError, match="verdicts: 1 occurs twice"):
         score_verdicts(verdict_table(sample_id=["1", "1", "3", "4"]), truth)

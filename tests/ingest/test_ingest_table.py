@@ -202,7 +202,7 @@ def test_null_labels_and_numbers_that_are_no_names(tmp_path: Path) -> None:
         ("t.csv", b"path,label\na.jpg,x,y\n", "row 1 has 3 values, expected 2"),
         ("t.csv", b'path,label\na.jpg,"x\n', "not a CSV file"),
         ("t.csv", b"path,label\na.jpg,\xe9\n", "not a CSV file in UTF-8"),
-        ("t.csv", b"path,label,label\na.jpg,x,y\n", "column 'label' is there twice"),
+        ("t.csv", b"path,label,label\na.jpg,x,y\n", "column 'label' occurs twice"),
         ("t.csv", b"path;label\na.jpg;x\n", "missing columns path, label; the file has: path;label"),
         ("t.parquet", b"", "not a Parquet file"),
         ("t.parquet", b"PAR1" + bytes(100), "not a Parquet file"),

@@ -223,7 +223,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path, write_tree: Write, encode: 
     with pytest.raises(InputError) as caught:
         ingest(source, [], config)
     message = str(caught.value)
-    assert message.startswith(f"{source}: these problems have to be mended first:")
+    assert message.startswith(f"{source}: correct these problems first:")
     assert "linked is a linked folder" in message
     assert "A/2.png is a link that leaves the root" in message
     assert "5 lie in folders whose name, the label, is empty, such as  /0.png,  /1.png,  /2.png; rename" in message

@@ -251,7 +251,7 @@ def test_a_failure_says_what_to_do(service: Service, worker: None, judged: Judge
     assert run.state.message.startswith(missing)
     assert "Traceback" not in run.state.message + service.logs(run.id)
     relative = service.finished(service.trigger("failing", run_folder="runs/x"))
-    assert relative.state.message == "runs/x: a scheduled run needs full paths, such as /data/faces; give it so"
+    assert relative.state.message == "runs/x: a scheduled run needs full paths, such as /data/faces"
 
 
 def test_killed_in_each_task_in_turn_the_next_run_goes_on(

@@ -110,7 +110,7 @@ def test_source_and_output_on_s3_give_the_same_bytes_and_resume_on_another_machi
     }
     texts = [caplog.text, *(path.read_text(errors="replace") for path in published.rglob("*") if path.is_file())]
     assert not any(SECRET in text for text in texts)
-    with pytest.raises(InputError, match=f"{url}: there is a run already"):
+    with pytest.raises(InputError, match=f"{url}: a run exists already"):
         new_run_folder(to_location(f"{s3_bucket}/runs"), "one")
 
     monkeypatch.setenv("PURIFY_CACHE", str(tmp_path / "machine 2"))

@@ -166,7 +166,7 @@ def test_the_same_command_every_night(grown: tuple[Scrape, RunFolder, dict], tmp
     command = ["run-flow", str(scrape.source), "--out", str(tmp_path), "--name", "nightly"]
     refused = CliRunner().invoke(main, command)
     assert refused.exit_code == 2
-    assert "there is a run already; take in what is new in its source with --update" in refused.output
+    assert "a run exists already; update it with --update" in refused.output
     done = CliRunner().invoke(main, [*command, "--update", "--json"])
     assert json.loads(done.stdout)["nothing_new"] is True
     assert read_json(run.info)["config"] == scrape_config().model_dump(mode="json")

@@ -169,7 +169,7 @@ def test_a_member_that_is_there_twice(tmp_path: Path) -> None:
     with tarfile.open(path, "w") as archive:
         for name in ("a/1", "./a/1"):
             archive.addfile(tarfile.TarInfo(name), io.BytesIO())
-    with pytest.raises(InputError, match="member a/1 is there twice"):
+    with pytest.raises(InputError, match="member a/1 occurs twice"):
         index_tar(path)
 
 
@@ -181,7 +181,7 @@ def test_all_bad_members_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         index_tar(path)
     assert "member ../x: leaves the image root" in str(caught.value)
-    assert "member a/1 is there twice; member b/0 is there twice; member b/1 is there twice" in str(caught.value)
+    assert "member a/1 occurs twice; member b/0 occurs twice; member b/1 occurs twice" in str(caught.value)
     assert "6 such members; write the archive anew" in str(caught.value)
 
 

@@ -114,8 +114,8 @@ def test_rows_add_up_and_labels_are_contiguous(samples: list[tuple[str, str, Dec
     ("verdicts", "message"),
     [
         (VERDICT_ROWS[:-1], "1 ok rows of the manifest have none, such as 2"),
-        ([*VERDICT_ROWS, ("9", "A", "keep", None)], "row 5: 9 is no ok row of the manifest"),
-        ([*VERDICT_ROWS, ("3", "A", "keep", None)], "row 5: 3 is no ok row"),
+        ([*VERDICT_ROWS, ("9", "A", "keep", None)], "row 5: 9 is not an ok row of the manifest"),
+        ([*VERDICT_ROWS, ("3", "A", "keep", None)], "row 5: 3 is not an ok row"),
         ([*VERDICT_ROWS, ("4", "C", "keep", None)], "4 is judged twice"),
         ([("5", "B", "drop", None), *VERDICT_ROWS[1:]], "5 was judged as B, but its label in the manifest is A"),
         ([("5", "A", "remove", None), *VERDICT_ROWS[1:]], "5: unknown decision remove"),
