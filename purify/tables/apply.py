@@ -76,7 +76,7 @@ def _aligned(rows: pa.Table, verdicts: pa.Table) -> pa.Table:
         raise InputError(f"verdicts: {twice} is judged twice; leave one of the rows out")
     if row := first_row(pc.invert(pc.is_in(judged, ids))):
         raise InputError(
-            f"verdicts: row {row}: {judged[row - 1]} is not an ok row of the manifest; give the manifest that was analyzed"
+            f"verdicts: row {row}: {judged[row - 1]} is not an ok row of the manifest; give the analyzed manifest"
         )
     position = pc.index_in(ids, judged)
     if position.null_count:

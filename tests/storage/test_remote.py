@@ -235,7 +235,7 @@ def test_a_store_that_fails_is_not_the_fault_of_an_image(
     ("text", "words"),
     [
         ("s3://", "names no bucket"),
-        ("xyz://a/b", "no store that fsspec knows"),
+        ("xyz://a/b", "not a store known to fsspec"),
         ("tar://a::s3://b/c.tar", "chained"),
         ("memory://nowhere/x", "no such file, folder or bucket"),
     ],
