@@ -1,1 +1,1 @@
-"""The review page: a person looks at faces, most informative first, and decides; see ``docs/review.md``."""
+"""The review page: a person looks at faces, most informative first, and decides; see ``docs/how-to/review.md``."""

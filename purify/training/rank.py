@@ -67,7 +67,7 @@ class _LineProgress:
 
 
 def main() -> None:
-    """Train the job whose file is named by the command line; errors go to the parent."""
+    """Train the job file named on the command line; report errors to the parent."""
     end_with_parent()
     try:
         train_rank(TrainJob.read(Path(sys.argv[1])), _LineProgress())
