@@ -44,7 +44,7 @@ def _heading(sheet: Image.Image, label: str, top: int) -> None:
 
 
 def _row(sheet: Image.Image, when: str, images: pd.DataFrame, top: int, seed: int) -> None:
-    """Images of a label in a random order; the frame tells the truth, which purification does not see."""
+    """Images of a label in a random order; the frame shows the truth, which purification does not see."""
     draw = ImageDraw.Draw(sheet)
     draw.text((0, top + _TILE // 2 - 16), f"{when}\n{len(images)} images", fill=_GRAY, font=ImageFont.load_default(13))
     order = np.random.default_rng(seed).permutation(len(images))[:_COLUMNS]

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-# Before torch or FAISS load: OpenMP threads that spin slow everything else down.
+# Before torch or FAISS load: spinning OpenMP threads slow everything else down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import click
@@ -45,7 +45,7 @@ def run_benchmark(
     Returns
     -------
     dict
-        ``seed``, ``versions``, ``embeddings`` (file name and SHA-256); ``skipped``: method -> why it did not run;
+        ``seed``, ``versions``, ``embeddings`` (file name and SHA-256); ``skipped``: method -> reason;
         ``scenarios``: name -> ``rows``, ``labels``, ``kinds``, ``sha256`` and ``methods``: name -> figures.
 
     Raises
@@ -81,7 +81,7 @@ def run_benchmark(
 
 def _measure(method: Method, scenario: Scenario, seed: int) -> dict[str, Any]:
     if method.package is not None:
-        import_module(method.package)  # loading a package is no part of the method's time
+        import_module(method.package)  # the method's time excludes imports
     began = time.perf_counter()
     scores = method.run(scenario, seed)
     seconds = time.perf_counter() - began
@@ -89,7 +89,7 @@ def _measure(method: Method, scenario: Scenario, seed: int) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str | None]:
-    """Versions of what decides the figures; None: not installed."""
+    """Versions of the packages behind the figures; None: not installed."""
     found: dict[str, str | None] = {"purify": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -102,7 +102,7 @@ def _versions() -> dict[str, str | None]:
 def choose(
     only: Sequence[str], scenarios: Mapping[str, Path], methods: Mapping[str, Method]
 ) -> tuple[dict[str, Path], list[Method]]:
-    """The scenarios and methods named in `only`; of a kind of which none is named, all.
+    """The scenarios and methods named in `only`; all of a kind if none of it is named.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def _caption(scenario: Mapping[str, Any]) -> str:
 
 def _show(answer: Mapping[str, Any]) -> None:
     console = Console()
-    if not console.is_terminal:  # a file has no width that the table would have to fit in
+    if not console.is_terminal:  # a file has no width to fit the table into
         console = Console(width=_WIDTH)
     for name, methods in _results(answer).items():
         console.print(console_table(f"{name}: {_caption(answer['scenarios'][name])}", methods))

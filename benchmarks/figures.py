@@ -1,4 +1,4 @@
-"""Figures of a method on a scenario, and how they are shown: a table, Markdown, a picture."""
+"""Figures of a method on a scenario, and their display as a table, Markdown and a picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.rivals import Scores
 from benchmarks.scenarios import Truth
 from purify.evaluation.detection import detection_figures
 
-#: Method -> its figures; scenario -> that.
+#: Figures of a method; results: scenario -> method -> figures.
 Figures = Mapping[str, Any]
 Results = Mapping[str, Mapping[str, Figures]]
 
@@ -48,7 +48,7 @@ _COLUMNS = (
 
 
 def method_figures(scores: Scores, truth: Truth) -> dict[str, Any]:
-    """`detection_figures` of the samples whose truth is known, and of the labels that the method would give.
+    """`detection_figures` of the samples whose truth is known, and of its suggested labels.
 
     ``ece`` and ``brier`` are None where the method claims no probability. ``relabel_accuracy`` is the share of
     the true label among the ``n_relabeled`` suggested ones, ``flips_home`` the share of all samples of kind
@@ -87,7 +87,7 @@ def console_table(name: str, methods: Mapping[str, Figures]) -> Table:
 
 
 def markdown(results: Results, captions: Mapping[str, str]) -> str:
-    """A Markdown table a scenario, each under a heading and its caption."""
+    """One Markdown table per scenario, each under a heading and a caption."""
     header = ["method", *(column.title for column in _COLUMNS)]
     parts = []
     for name, methods in results.items():

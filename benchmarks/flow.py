@@ -1,8 +1,8 @@
-"""What the flow adds to its stages: the demo's real work by ``purify run-flow``, and by the functions alone.
+"""Overhead of the flow over its stages: the demo's real work by ``purify run-flow``, and by the functions alone.
 
-``python -m benchmarks.flow --help``. Each way is a process of its own, from its start to its end, without a Prefect
-server that is there already; CPU seconds are those of the process and of all that it started. ``--starts 5`` measures
-only the seconds to the first stage, five times.
+``python -m benchmarks.flow --help``. Each variant is a process of its own, measured from start to end, with no Prefect
+server running before; CPU seconds include child processes. ``--starts 5`` measures only the seconds to the first
+stage, five times.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from purify_demo import DemoSet, write_demo
 from purify_demo.request import DEMO_SETTINGS
 
 START_LIMIT_SECONDS = 6.0
-"""Longest time from the start of the command to that of its first stage."""
+"""Maximum time from the start of the command to that of its first stage."""
 
 ADDED_LIMIT = 0.10
-"""Largest share that the flow may add to the CPU seconds of its stages."""
+"""Maximum overhead of the flow, as a share of the CPU seconds of its stages."""
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _POLL_SECONDS = 0.02
@@ -45,7 +45,7 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one way: by the clock, and of all processors, in user and system mode."""
+    """Seconds of one variant: wall clock, and CPU time in user and system mode."""
 
     wall: float
     user: float
@@ -53,12 +53,12 @@ class Cost:
 
     @property
     def cpu(self) -> float:
-        """All processor seconds."""
+        """All CPU seconds."""
         return self.user + self.system
 
 
 def compare(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """Both ways on the demo set drawn into `folder`; ``added`` is what the flow adds, as a share of the functions."""
+    """Measure both variants on the demo set drawn into `folder`; ``added`` is the flow's overhead, as a share."""
     demo = write_demo(folder / "demo")
     config = load_config(
         None,
@@ -93,7 +93,7 @@ def _command(demo: DemoSet, folder: Path, overrides: Sequence[str]) -> list[str]
 
 
 def first_stages(folder: Path, count: int) -> list[float]:
-    """Seconds from a start of the command to its first stage, `count` times, each on an empty Prefect home."""
+    """Seconds from the start of the command to its first stage, `count` times, each on an empty Prefect home."""
     demo = write_demo(folder / "demo")
     return [
         measured(_command(demo, folder / str(turn), ()), folder / str(turn) / "flow", to_first_stage=True)[1]
@@ -102,14 +102,14 @@ def first_stages(folder: Path, count: int) -> list[float]:
 
 
 def measured(command: Sequence[str], run: Path, *, to_first_stage: bool = False) -> tuple[Cost, float]:
-    """What `command` cost, and after how many seconds ``run.json`` was in the folder `run`.
+    """Cost of `command`, and seconds until ``run.json`` appeared in the folder `run`.
 
-    The flow writes it as the last thing before its first stage, where `to_first_stage` ends the command.
+    The flow writes it right before its first stage, where `to_first_stage` ends the command.
 
     Raises
     ------
     PurifyError
-        If it fails.
+        If the command fails.
     """
     home = Path(tempfile.mkdtemp(prefix="purify-benchmark-"))
     environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
@@ -142,7 +142,7 @@ def run_plainly(folder: Path) -> None:
 
 
 def cost_table(answer: dict[str, Any]) -> Table:
-    """The figures of `compare`, a row a way."""
+    """The figures of `compare`, one row per variant."""
     table = Table("", "wall s", "user s", "system s", title="The demo's stages")
     for way in ("functions", "flow"):
         table.add_row(way, *(f"{answer[way][key]:.1f}" for key in ("wall", "user", "system")))

@@ -1,6 +1,6 @@
 """One margin head in one process: seconds and peak memory of a step. ``python -m benchmarks.head CASE_AS_JSON``.
 
-The peak of a process never falls, so that each head needs a process of its own; `benchmarks.training` starts them.
+The peak of a process never falls, so each head needs a process of its own; `benchmarks.training` starts them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DENSE = 1.0
 
 @dataclass(frozen=True)
 class HeadCase:
-    """What is measured; `head` is one of `HEADS`, `rate` matters to ``sampled`` alone."""
+    """One measurement; `head` is one of `HEADS`, `rate` matters only to ``sampled``."""
 
     head: str
     classes: int
@@ -44,7 +44,7 @@ class HeadCase:
 
 @dataclass(frozen=True)
 class _Rival:
-    """A head's parameter, and its gradients: (embeddings, labels, optimizer, what to do with the gradients)."""
+    """A head's parameter, and its step: (embeddings, labels, optimizer, update by the gradients)."""
 
     weight: nn.Parameter
     step: Callable[[Tensor, Tensor, torch.optim.SGD, Callable[[], Any]], None]
@@ -106,7 +106,7 @@ HEADS: dict[str, Callable[[HeadCase], _Rival]] = {
 
 
 def measure(case: HeadCase) -> dict[str, Any]:
-    """Seconds (median of the steps after a first one) and peak bytes of this process.
+    """Seconds (median of the steps after the first) and peak bytes of this process.
 
     Returns
     -------

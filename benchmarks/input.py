@@ -1,4 +1,4 @@
-"""Whether input keeps the device busy: training that decodes every image, beside the same with images in memory."""
+"""Cost of input: training that decodes every image, compared with the same on images in memory."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from purify.training.training_set import TrainingSet
 from purify_demo import write_demo
 
 _MEGABYTE = 1 << 20
-#: The CPU default: backbone, size and batch are these.
+#: The defaults: backbone, image size and batch size.
 _MODEL, _TRAIN = ModelConfig(), TrainConfig()
-#: Decode every image each time it is needed; keep all of them.
+#: Kinds: decode every image at each use; keep all of them in memory.
 _DECODED, _IN_MEMORY = "decoded", "in_memory"
 
 
 @dataclass(frozen=True)
 class InputCase:
-    """Blocks of `steps` steps are timed, `rounds` of each kind, with `threads` that compute."""
+    """`rounds` timed blocks of `steps` steps for each kind, with `threads` compute threads."""
 
     steps: int
     rounds: int
@@ -42,17 +42,17 @@ class InputCase:
 
     @property
     def block(self) -> int:
-        """Steps of a turn. What was read in advance meanwhile is used up in the first, which are not timed."""
+        """Steps per turn. The first, untimed ones use up the batches prefetched during the other's turn."""
         return AHEAD + self.steps
 
 
 class _Finished(Exception):
-    """The way out of a training that has run long enough."""
+    """Ends a training once all of its blocks are timed."""
 
 
 @dataclass
 class _Turns:
-    """Lets two trainings take turns, block by block: what else the machine does in a while meets both."""
+    """Lets two trainings take turns, block by block, so that other load on the machine affects both alike."""
 
     case: InputCase
     kinds: tuple[str, str] = (_DECODED, _IN_MEMORY)
@@ -61,7 +61,7 @@ class _Turns:
     blocks: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def run(self, data: TrainingSet, kind: str) -> None:
-        """Train until the blocks of `kind` are timed: (wall, CPU) seconds of each."""
+        """Train until the blocks of `kind` are timed, as (wall, CPU) seconds."""
         enough = len(data.uris) * 3 * _MODEL.input_size**2 // _MEGABYTE + 1
         values = {"epochs": 2 + self.case.rounds, "min_steps": 0, "cache_mb": enough if kind == _IN_MEMORY else 0}
         config = _TRAIN.model_copy(update=values)
@@ -96,7 +96,7 @@ class _Turns:
 
 
 def run_input(case: InputCase, source: Path | None) -> dict[str, Any]:
-    """Train by turns with a cache of nothing and with one of everything.
+    """Train in turns without a cache and with all images in one.
 
     Parameters
     ----------
@@ -109,9 +109,8 @@ def run_input(case: InputCase, source: Path | None) -> dict[str, Any]:
     -------
     dict
         ``case``; ``source``; ``images_per_second`` (median of the blocks) and ``cpu_seconds_per_step`` (median; all
-        threads) when every image is ``decoded`` and with all of them ``in_memory``; ``ratios``: of the two
-        throughputs, of each two blocks that follow each other, and ``ratio``, their median: 1 when decoding costs
-        no time.
+        threads) when every image is ``decoded`` and with all of them ``in_memory``; ``ratios`` of the two throughputs
+        for each pair of successive blocks, and ``ratio``, their median: 1 if decoding costs no time.
 
     Raises
     ------

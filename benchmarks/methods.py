@@ -21,14 +21,14 @@ from purify.tables.schema import Decision
 
 @dataclass(frozen=True)
 class Method:
-    """A way to find wrong labels: ``run(scenario, seed)``; `package` is what must be importable for it."""
+    """A way to find wrong labels: ``run(scenario, seed)``; `package` must be importable for it."""
 
     name: str
     run: Callable[[Scenario, int], Scores]
     package: str | None = None
 
     def missing(self) -> str | None:
-        """Why it can't run here, and what to do; None if it can."""
+        """Reason why it can't run here, and a remedy; None if it can."""
         if self.package is None or find_spec(self.package) is not None:
             return None
         return (
@@ -38,7 +38,7 @@ class Method:
 
 
 def our_rule(scenario: Scenario, seed: int, *, rule: str) -> Scores:
-    """Verdicts of one of our rules; what is not kept counts as removed, and is put where ``new_label`` says."""
+    """Verdicts of one of our rules; all but kept images count as removed, ``new_label`` as the suggestion."""
     config = PurifyConfig(seed=seed, analyze=AnalyzeConfig.model_validate({"rule": rule}))
     verdicts = analyze_manifest(scenario.manifest, scenario.embeddings, config).verdicts
     decision = np.asarray(verdicts["decision"].to_pylist(), dtype=object)

@@ -1,4 +1,4 @@
-"""A head whose classes are divided over processes: one rank of it. ``python -m benchmarks.ranks CASE_AS_JSON``."""
+"""One rank of a head whose classes are divided over processes. ``python -m benchmarks.ranks CASE_AS_JSON``."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def run_ranks(case: HeadCase) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``case``; ``ranks``: number of processes -> ``head_bytes`` (weight, momentum and gradient of the rank that has
-        most), ``peak_bytes`` (of the process that has most, above what it had before the head), ``seconds`` of a step,
+        ``case``; ``ranks``: number of processes -> ``head_bytes`` (weight, momentum and gradient of the largest
+        rank), ``peak_bytes`` (of the largest process, beyond its memory before the head), ``seconds`` of a step,
         ``losses``; ``ratios`` to one process of the first three, and the largest relative difference of the losses.
 
     Raises
@@ -56,12 +56,12 @@ def run_ranks(case: HeadCase) -> dict[str, Any]:
 
 
 def _ratio(found: Mapping[str, Any], one: Mapping[str, Any], measure: str) -> float | None:
-    """None where one process needed no more than it had, as with a head of a few classes."""
+    """Ratio to one process; None if that needed no further memory, as for a head of a few classes."""
     return found[measure] / one[measure] if one[measure] else None
 
 
 def ranks_table(answer: Mapping[str, Any]) -> Table:
-    """The measures of `run_ranks`, a row a number of processes."""
+    """The measures of `run_ranks`, one row per number of processes."""
     case = answer["case"]
     table = Table(
         title=f"{case['classes']:,} classes x K = {case['subcenters']} x {case['dim']}, batch {case['batch']}",

@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-# Before torch loads, here and in the trainings: threads that spin slow everything else down.
+# Before torch loads, here and in the trainings: spinning threads slow everything else down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import click
@@ -50,7 +50,7 @@ _DENSE = 1.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """A cell of the matrix: what is trained on, and how."""
+    """A cell of the matrix: a scenario, and settings of the training."""
 
     scenario: str
     subcenters: int
@@ -75,7 +75,7 @@ def matrix(seed: int) -> list[Recipe]:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where the images, the scenarios' tables and the verification pairs are."""
+    """Paths of the images, the scenarios' tables and the verification pairs."""
 
     images: tuple[Path, ...]
     scenarios: Path
@@ -85,12 +85,12 @@ class Inputs:
 def run_recipes(
     recipes: Sequence[Recipe], inputs: Inputs, config: PurifyConfig, out: Path, *, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Run what is not in `out` yet; a cell that was cut off starts anew, so that its seconds are all of its own.
+    """Run the recipes missing from `out`; an interrupted cell restarts, so that its seconds are complete.
 
     Returns
     -------
     dict
-        ``config`` (the sections that decide), ``versions``, ``recipes``: a list of figures (see `run_recipe`).
+        ``model`` and ``train`` (settings), ``versions``, ``recipes``: a list of figures (see `run_recipe`).
 
     Raises
     ------
@@ -123,8 +123,8 @@ def run_recipe(recipe: Recipe, inputs: Inputs, config: PurifyConfig, folder: Pat
     dict
         The recipe's fields; ``images``; ``collapsed``; ``cpu_seconds`` (user and system) of the training; and, None
         where training collapsed, ``angle_ap``: average precision of the wrong labels ranked by the angle to the
-        dominant sub-center, which is the rule official's; of the rule calibrated ``calibrated_ap``, ``f1`` and
-        ``clean_kept``; ``auc`` on pairs of people that training did not see.
+        dominant sub-center, as in the rule official; of the rule calibrated ``calibrated_ap``, ``f1`` and
+        ``clean_kept``; ``auc`` on pairs of people not seen in training.
     """
     manifest_path = _manifest(recipe.scenario, inputs, config, folder.parent)
     manifest = read_table(manifest_path, MANIFEST)
@@ -189,7 +189,7 @@ def _children_seconds() -> float:
 
 
 def markdown(cells: Iterable[Mapping[str, Any]]) -> str:
-    """A table of the figures, a row a cell."""
+    """A table of the figures, one row per cell."""
     titles = ("scenario", "K", "filter", "classes a step", "AP, angle", "AP, calibrated", "F1", "right kept", "AUC")
     lines = [f"| {' | '.join((*titles, 'collapsed', 'CPU s'))} |", "|" + " --- |" * (len(titles) + 2)]
     for cell in cells:

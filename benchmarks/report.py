@@ -1,4 +1,4 @@
-"""How long the report of a large run takes, and how large it is: ``python -m benchmarks.report --help``."""
+"""Time and size of the report of a large run: ``python -m benchmarks.report --help``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Before torch or FAISS load: OpenMP threads that spin slow everything else down.
+# Before torch or FAISS load: spinning OpenMP threads slow everything else down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import click
@@ -36,7 +36,7 @@ _SIDE = 112
 
 
 def build_run(folder: Path, verdicts: int, *, seed: int) -> RunFolder:
-    """A run of so many verdicts with angles and probabilities as real ones have, and pictures of noise."""
+    """Write a run of `verdicts` verdicts, with realistic angles and probabilities, and pictures of noise."""
     rng = np.random.default_rng(seed)
     labels = max(3, verdicts // _PER_LABEL)
     label = np.sort(rng.integers(0, labels, verdicts))
@@ -58,7 +58,7 @@ def build_run(folder: Path, verdicts: int, *, seed: int) -> RunFolder:
 
 
 def measure(run: RunFolder, *, verdicts: int, repeat: int) -> dict[str, Any]:
-    """Seconds of the fastest of `repeat` reports, and what it weighs."""
+    """Seconds of the fastest of `repeat` reports, and its size."""
     wall, cpu = min((_timed(lambda: write_report(run.root)) for _ in range(repeat)), key=lambda times: times[0])
     return {
         "verdicts": verdicts,

@@ -37,7 +37,7 @@ _CHROMIUM_FLAGS = ("--disable-background-networking", "--disable-component-updat
 
 
 def run_review(*, verdicts: int, reviews: int, presses: int, chromium: str | None) -> dict[str, Any]:
-    """Measure the page of a made-up run in the command's own process, over HTTP and, where there is one, in Chromium.
+    """Measure the page of a made-up run in the command's own process, over HTTP and, if available, in Chromium.
 
     Returns
     -------
@@ -45,8 +45,8 @@ def run_review(*, verdicts: int, reviews: int, presses: int, chromium: str | Non
         ``case``; ``versions``; ``seconds_to_start`` of the command, imports included; ``http_ms``: name of a
         request -> median and worst of `presses`; ``browser_ms``: ``first_screen`` (from the address to the face and
         its evidence on the screen) and ``next_face`` (from the key to the next face's picture on the screen);
-        ``cpu_ms``: what ``first_screen`` takes of the processors in server and browser together, which says on a
-        busy machine what the clock can't (Linux only, else 0).
+        ``cpu_ms``: CPU time of ``first_screen`` in server and browser together, meaningful even on a busy machine
+        (Linux only, else 0).
     """
     with tempfile.TemporaryDirectory(prefix="purify-review-") as folder:
         run = _write_run(Path(folder), verdicts=verdicts, reviews=reviews)
@@ -137,7 +137,7 @@ def _in_browser(address: str, *, presses: int, chromium: str) -> dict[str, dict[
             spent.append(_cpu_milliseconds() - before)
         following = []
         for _ in range(presses):
-            page.wait_for_timeout(300)  # a fast person
+            page.wait_for_timeout(300)  # a fast reviewer
             following.append(page.evaluate(_NEXT_FACE))
         browser.close()
     return {
@@ -147,7 +147,7 @@ def _in_browser(address: str, *, presses: int, chromium: str) -> dict[str, dict[
 
 
 def _cpu_milliseconds() -> float:
-    """Processor time of this process and of all that it started, in user and kernel mode."""
+    """CPU time of this process and its descendants, in user and kernel mode."""
     ticks, parent = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,7 +1,7 @@
-"""The rivals of label-noise detection: vectors and labels in, `Scores` out; one function a rival.
+"""The rivals of label-noise detection: vectors and labels in, `Scores` out; one function per rival.
 
-All of them get the same rows, centered and scaled to length 1. What each one is, and where we had to choose for
-it, is told in ``docs/benchmarks/detection.md``.
+All of them get the same rows, centered and scaled to length 1. For a description of each, and the choices made for it,
+see ``docs/benchmarks/detection.md``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NEIGHBORS = 20
 _LEAST_AGREEMENT = 0.5
 _MAD_CUT = 3.0
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
-# Short in the rival's favor: with more steps the head learns the noise by heart (see the document).
+# Short in the rival's favor: with more steps the head memorizes the noise (see the document).
 _PML_STEPS = 600
 _PML_BATCH = 256
 _PML_LEARNING_RATE = 0.01
@@ -38,7 +38,7 @@ _SELFCLEAN_SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class Scores:
-    """What a method says of N samples.
+    """A method's judgment of N samples.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Scores:
     meaning
         Whether `trust` claims to be the probability that the label is right, or only orders the samples.
     suggested
-        Class that the method would put a removed sample in; -1: none. None where it never relabels.
+        Class suggested for a removed sample; -1: none. None if the method never relabels.
     """
 
     trust: Floats
@@ -59,7 +59,7 @@ class Scores:
 
 
 def cleanlab_default(data: LabeledVectors, seed: int) -> Scores:
-    """Cleanlab's ``find_label_issues`` and label quality as they are by default, on `out_of_fold_probabilities`."""
+    """Cleanlab's ``find_label_issues`` and label quality at their defaults, on `out_of_fold_probabilities`."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
@@ -70,7 +70,7 @@ def cleanlab_default(data: LabeledVectors, seed: int) -> Scores:
 
 
 def nearest_centroid(data: LabeledVectors, seed: int) -> Scores:
-    """The nearest out-of-fold class centroid is not that of the label; the probabilities are cleanlab's."""
+    """Remove samples nearest to another out-of-fold class centroid; the probabilities are cleanlab's inputs."""
     probabilities = out_of_fold_probabilities(data, seed)
     nearest = probabilities.argmax(axis=1)
     removed = nearest != data.label_index
@@ -104,10 +104,10 @@ def subcenter_arcface(data: LabeledVectors, seed: int) -> Scores:
 
 
 def neighbor_agreement(data: LabeledVectors, seed: int) -> Scores:
-    """Less than half of the 20 nearest neighbors have the same label; near duplicates don't vote."""
+    """Remove samples that share the label of less than half of their 20 nearest neighbors, near duplicates aside."""
     near_duplicate = AnalyzeConfig().near_duplicate
     found = find_neighbors(data.vectors, data.label_index, k=_NEIGHBORS, near_duplicate=near_duplicate)
-    # Where nothing could agree the neighbors say nothing: such a sample stays, in the middle of the ranking.
+    # Without a neighbor that could agree there is no evidence: keep the sample, in the middle of the ranking.
     agreement = np.nan_to_num(found.agreement, nan=_LEAST_AGREEMENT).astype(np.float64)
     return Scores(agreement, agreement < _LEAST_AGREEMENT, "order")
 
@@ -129,14 +129,14 @@ def selfclean_label_errors(data: LabeledVectors, seed: int) -> Scores:
         mate[np.arange(len(mate)), np.arange(len(data.label_index))[rows]] = False
         nearest = np.where(mate, distance, np.inf).min(axis=1)
         farthest = np.where(np.isinf(others), 0, others).max(axis=1)
-        same[rows] = np.where(mate.any(axis=1), nearest, farthest)  # alone in its class: as far as can be
+        same[rows] = np.where(mate.any(axis=1), nearest, farthest)  # alone in its class: as far as possible
     total = same**2 + other**2
     trust = np.divide(other**2, total, out=np.full(len(total), 0.5), where=total > 0)
     return Scores(trust, trust < selfclean_cut(trust), "order")
 
 
 def class_mean_otsu(data: LabeledVectors, seed: int) -> Scores:
-    """Cosine to the mean of the class, cut where Otsu's method parts all cosines in two."""
+    """Cosine to the mean of the class, cut where Otsu's method splits all cosines in two."""
     trust = _cosine_to_mean(data)
     return Scores(trust, trust < otsu_cut(trust), "order")
 
@@ -150,7 +150,7 @@ def class_mean_mad(data: LabeledVectors, seed: int) -> Scores:
 
 
 def coin(data: LabeledVectors, seed: int) -> Scores:
-    """A random ranking, and a fair coin as the cut: what knows nothing."""
+    """A random ranking, and a fair coin as the cut: the baseline without knowledge."""
     trust = np.random.default_rng([seed, 2]).random(len(data.label_index))
     return Scores(trust, trust < 0.5, "order")
 
@@ -169,7 +169,7 @@ def out_of_fold_probabilities(data: LabeledVectors, seed: int) -> Floats:
 
 
 def otsu_cut(values: Floats) -> float:
-    """The value that parts `values` in two groups with the largest variance between them; the upper includes it.
+    """The value that splits `values` into two groups with the largest variance between them; the upper includes it.
 
     Source: Otsu, "A Threshold Selection Method from Gray-Level Histograms", IEEE Trans. SMC 9(1), 1979; here on
     the values themselves, without a histogram.
@@ -185,8 +185,8 @@ def otsu_cut(values: Floats) -> float:
 def selfclean_cut(trust: Floats) -> float:
     """SelfClean's automatic cut at its defaults: contamination guess 1 %, significance 5 %.
 
-    A logistic distribution is laid through two low quantiles of the scores' logits; what is lower than it would
-    let one expect is an error. -inf where there is nothing to fit.
+    A logistic distribution is fitted to two low quantiles of the scores' logits; scores improbably low under it are
+    errors. -inf if there is nothing to fit.
     """
     inner = trust[(trust > 0) & (trust < 1)]
     if not len(inner):
@@ -219,7 +219,7 @@ def _cosine_to_mean(data: LabeledVectors) -> Floats:
 
 
 def _stratified_folds(label_index: Ids, seed: int) -> Ids:
-    """Fold of each row; the rows of a class are dealt out in turn, beginning anywhere."""
+    """Fold of each row; the shuffled rows of each class are dealt out in turn."""
     rng = np.random.default_rng([seed, 1])
     shuffled = rng.permutation(len(label_index))
     by_class = shuffled[np.argsort(label_index[shuffled], kind="stable")]

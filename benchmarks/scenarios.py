@@ -22,7 +22,7 @@ Names = npt.NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Truth:
-    """What the labels of N samples should have been.
+    """The true labels of N samples.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Truth:
     true_index
         Class of the true label; -1: none of the given labels.
     kind
-        Kind of noise of each sample; None where the table does not say.
+        Kind of noise of each sample; None if the table has none.
     """
 
     known: Mask
@@ -57,7 +57,7 @@ class Scenario:
     truth: Truth
 
     def kinds(self) -> dict[str, int]:
-        """Samples of each kind, if the table says."""
+        """Number of samples of each kind, if the table has kinds."""
         return {} if self.truth.kind is None else dict(sorted(Counter(map(str, self.truth.kind)).items()))
 
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-# Before torch loads, here and in the processes that are measured: threads that spin slow everything else down.
+# Before torch loads, here and in the measured processes: spinning threads slow everything else down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import click
@@ -35,7 +35,7 @@ _HEAD_STEPS, _INPUT_STEPS = 3, 12
 
 
 def run_heads(case: HeadCase) -> dict[str, Any]:
-    """Each head of `benchmarks.head.HEADS` in a process of its own.
+    """Measure each head of `benchmarks.head.HEADS` in a process of its own.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def _ratios(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str,
 
 
 def head_table(answer: Mapping[str, Any]) -> Table:
-    """The measures of `run_heads`, a row a head, and their ratios."""
+    """The measures of `run_heads`, one row per head, and their ratios."""
     case = answer["case"]
     table = Table(
         title=f"{case['classes']:,} classes x K = {case['subcenters']} x {case['dim']}, batch {case['batch']}, "
@@ -159,7 +159,7 @@ def main(part: str, source: Path | None, rounds: int, steps: int | None, out: Pa
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(error.exit_code) from error
     console = Console()
-    if not console.is_terminal:  # a file has no width that the table would have to fit in
+    if not console.is_terminal:  # a file has no width to fit the table into
         console = Console(width=_WIDTH)
     console.print(table)
     if out is None:

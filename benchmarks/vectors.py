@@ -1,4 +1,4 @@
-"""Vectors with labels, and the few sums over them that rivals share."""
+"""Labeled vectors, and sums over them shared by the rivals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class LabeledVectors:
-    """What every rival gets.
+    """The input of every rival.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ def class_sums(vectors: Vectors, label_index: Ids, classes: int) -> Floats:
 
 
 def cosine_chunks(vectors: Vectors) -> Iterator[tuple[slice, Vectors]]:
-    """The cosines [n, N] of some of the unit `vectors` to all, chunk after chunk, with the rows that they are."""
+    """Cosines [n, N] of the unit `vectors` to all, chunk by chunk, each with its rows."""
     for start in range(0, len(vectors), _CHUNK):
         rows = slice(start, min(start + _CHUNK, len(vectors)))
         yield rows, vectors[rows] @ vectors.T

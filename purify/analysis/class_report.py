@@ -1,4 +1,4 @@
-"""The class report: one row a label."""
+"""The class report: one row per label."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from purify.tables.schema import CLASS_REPORT, Decision, Flag
 def class_report(
     samples: SortedSamples, outcome: Outcome, assignment: Assignment, *, min_images: int, weak_majority: float
 ) -> pa.Table:
-    """Schema `CLASS_REPORT`, in the order of the class labels.
+    """Build the class report (schema `CLASS_REPORT`), in the order of the class labels.
 
-    ``noise_rate`` is the mean probability of a wrong label, or without probabilities the share of the class not kept.
-    ``flag``: ``too_few`` with fewer than `min_images` images; else ``mixed`` for two or more people under the label,
-    told apart in ``split``; else ``duplicate_of`` for the person of a larger label, named in ``merge_with`` of both;
-    else ``weak_majority`` if less than that share of the class is probably right (without probabilities: votes for the
-    dominant sub-center); else ``ok``.
+    ``noise_rate`` is the mean probability of a wrong label or, without probabilities, the share of images not kept.
+    ``flag`` is the first to apply: ``too_few`` (fewer than `min_images` images), ``mixed`` (two or more people, grouped
+    in ``split``), ``duplicate_of`` (same person as a larger label; ``merge_with`` of each label names the other),
+    ``weak_majority`` (a share below `weak_majority` is probably right or, without probabilities, nearest to the
+    dominant sub-center), ``ok``.
     """
     label_index, class_labels, structure = samples.label_index, samples.class_labels, outcome.structure
     keep = outcome.decision == Decision.KEEP.value

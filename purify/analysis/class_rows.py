@@ -1,4 +1,4 @@
-"""Rows sorted by class, and different pictures of each class."""
+"""Rows sorted by class, and the distinct pictures of each class."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from purify.analysis.label_noise.mode_seeking import CosineScale, densest, distinct
 from purify.arrays import Floats, Ids, Vectors
 
-#: Images of a class to compare with each other; the others join the found groups.
+#: Maximum images of a class to compare pairwise; the others join the groups found among these.
 _MOST_ROWS = 400
-#: Columns that define the order of work; ties keep their order.
+#: Leading columns that define the canonical order of the rows; ties keep the given order.
 ORDER_COLUMNS = 8
 
 
 def canonical_order(vectors: Vectors, label_index: Ids) -> Ids:
-    """Order of the rows by class, then by their vectors."""
+    """Row numbers sorted by class, then by vector."""
     columns = vectors[:, :ORDER_COLUMNS].T[::-1]
     return np.lexsort((*columns, label_index))
 
@@ -37,13 +37,13 @@ class ClassRows:
         return np.searchsorted(self.label, np.arange(self.classes + 1))
 
     def members(self, label: int) -> Ids:
-        """Numbers of the rows of a class."""
+        """Row numbers of a class."""
         return np.arange(self.start[label], self.start[label + 1])
 
 
 @dataclass(frozen=True)
 class DistinctPictures:
-    """Different pictures of a class, and the center of their densest place."""
+    """Distinct pictures of a class, and the center of their densest region."""
 
     label: int
     rows: Vectors
@@ -62,6 +62,6 @@ def distinct_pictures(rows: ClassRows, label: int, pairs: CosineScale, near_dupl
 
 
 def nearest_center(vectors: Vectors, centers: Vectors, scale: CosineScale) -> Ids:
-    """The nearest of the ``centers[g, D]`` for each of the ``vectors[n, D]``, or -1 far from all."""
+    """Index of the nearest of ``centers[g, D]`` to each of ``vectors[n, D]``; -1 if far from all."""
     cosines = vectors @ centers.T
     return np.where(cosines.max(axis=1) > scale.low, cosines.argmax(axis=1), -1)

@@ -1,4 +1,4 @@
-"""The nearest neighbors of each image, and the share of them with its label."""
+"""The nearest neighbors of each image, and how many share its label."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy.typing as npt
 from purify.analysis.search import EXACT_ROWS, cosine_index, one_thread
 from purify.arrays import Ids, Mask, Vectors
 
-#: Rows of a block of queries. It is part of the result: the last digit of a product of matrices may depend on their
-#: sizes.
+#: Queries per block. It affects the result: the last digit of a matrix product may depend on the sizes.
 BLOCK_ROWS = 4096
 #: Neighbors searched beyond k at first; rows with more near duplicates are searched again, wider each time.
 _SLACK = 12
@@ -22,10 +21,10 @@ _WIDEN = 4
 
 @dataclass(frozen=True)
 class Neighbors:
-    """Numbers of the nearest rows without near duplicates, nearest first, then -1, [N, k].
+    """Row numbers [N, k] of the nearest neighbors without near duplicates, nearest first, padded with -1.
 
-    ``agreement[N]`` is the share of the same label among the nearest m of them, where m is the lesser of k and of the
-    other images of that label without near duplicates. So a right image of a small class can reach 1. NaN for m = 0.
+    ``agreement[N]`` is the share with the same label among the nearest m, where m is the smaller of k and the number of
+    other images of that label without near duplicates: so a right image of a small class can reach 1. NaN for m = 0.
     """
 
     rows: npt.NDArray[np.int32]
@@ -35,7 +34,7 @@ class Neighbors:
 def find_neighbors(
     embeddings: Vectors, label_index: Ids, *, k: int, near_duplicate: float, exact_rows: int = EXACT_ROWS
 ) -> Neighbors:
-    """Search the k nearest of the unit ``embeddings[N, D]`` for each of them.
+    """Find the k nearest neighbors of each of the unit ``embeddings[N, D]``.
 
     A neighbor with a cosine above `near_duplicate` is the same picture, and no evidence of the label: a farther one
     takes its place. Exhaustive up to `exact_rows` rows. Blocks are searched in as many threads as FAISS has.
@@ -73,7 +72,7 @@ class _Query:
     def search(self, block: slice) -> tuple[npt.NDArray[np.int32], Ids]:
         """The k neighbors of the rows of a block, and the numbers of their near duplicates with the same label.
 
-        It takes one thread: FAISS's products, and so near ties, depend on the number of threads.
+        Runs in one thread: FAISS's products, and so near ties, depend on the number of threads.
         """
         neighbors = np.full((block.stop - block.start, self.k), -1, np.int32)
         own_duplicates = np.zeros(len(neighbors), np.int64)
@@ -86,7 +85,7 @@ class _Query:
         return neighbors, own_duplicates
 
     def _search(self, rows: Ids, width: int) -> tuple[npt.NDArray[np.int32], Ids, Mask]:
-        """The k nearest valid neighbors, the numbers of near duplicates, and whether a wider search is futile."""
+        """The k nearest valid neighbors, the numbers of near duplicates, and whether a wider search is pointless."""
         total, k = self.index.ntotal, self.k
         width = min(width, total)
         cosines, found = self.index.search(self.embeddings[rows], width)

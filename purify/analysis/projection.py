@@ -6,7 +6,7 @@ whitened, and a square matrix and a sub-center head are trained on them.
 The fit judges the rows it is trained on. Three things keep it from memorizing their noise:
 
 * its capacity: one linear map on at most 128 principal axes, a few epochs, a smaller step for the map;
-* its order: one center a class without margin first; then K sub-centers, and a growing margin;
+* its order: one center per class without margin first; then K sub-centers and a growing margin;
 * its loss: one minus the probability of the label, robust to label noise (Ghosh, Kumar and Sastry, AAAI 2017). Its
   gradient is that of the cross-entropy times that probability, so rows with an unlikely label soon stop pulling its
   sub-centers, whereas they dominate the gradient of the cross-entropy. Alone it is slow to start; hence the start at
@@ -44,9 +44,9 @@ _EPOCHS = 14
 _STEPS_PER_EPOCH = 32
 _BATCH = (32, 1024)
 _STEPS = (300, 2000)
-#: Classes in competition in a step: the batch's own, and a random part of the others.
+#: Maximum classes competing in a step: the batch's own, and a random sample of the others.
 _MAX_COMPETING = 2048
-#: Lower than for a backbone: with few classes the loss must not be content with large angles.
+#: Lower than for a backbone: with few classes, a larger scale would tolerate large angles.
 _MIN_SCALE = 4.0
 _LEARNING_RATE = 2e-3
 _PROJECTION_RATE = 0.3
@@ -67,8 +67,8 @@ def fit_subcenters(
     Returns
     -------
     tuple
-        Unit vectors ``projected[N, d]`` and ``subcenters[C, K, d]``, where d is at most D and 128, and an eighth of the
-        rows (but 32).
+        Unit vectors ``projected[N, d]`` and ``subcenters[C, K, d]``, where d is the smallest of D, 128, and an eighth
+        of the rows (at least 32).
 
     Raises
     ------
@@ -93,7 +93,7 @@ def fit_subcenters(
 
 
 def _principal_coordinates(embeddings: Vectors, order: Ids) -> tuple[Vectors, Vectors]:
-    """Centered rows of unit length, in `order`, on their first axes [N, d]; and factors [d] to shorten long axes."""
+    """Principal coordinates [N, d] of the centered unit rows, in `order`; and factors [d] that shorten long axes."""
     rows = len(order)
     sample = embeddings[order[:: math.ceil(rows / _COVARIANCE_ROWS)]].astype(np.float64)
     first_mean = sample.mean(axis=0)
@@ -125,7 +125,7 @@ def _unit(vectors: Floats) -> Floats:
 def _train(
     projection: nn.Linear, coordinates: Tensor, labels: Tensor, classes: int, subcenters: int, generator: Generator
 ) -> SubcenterHead:
-    """Train `projection`, in place, and a head: one center a class first, then `subcenters` and the margin."""
+    """Train `projection`, in place, and a head: one center per class first, then `subcenters` and the margin."""
     batch = min(max(len(labels) // _STEPS_PER_EPOCH, _BATCH[0]), _BATCH[1], len(labels))
     steps = min(max(_EPOCHS * len(labels) // batch, _STEPS[0]), _STEPS[1])
     grow_step = round(_SINGLE_CENTER_SHARE * steps)
@@ -174,7 +174,7 @@ def _set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int) -> None:
 
 
 def _batches(rows: int, batch: int, steps: int, generator: Generator) -> Iterator[Tensor]:
-    """`steps` index tensors of length `batch`, epoch after epoch in new orders."""
+    """`steps` index tensors of length `batch`, reshuffled in each epoch."""
     order, used = torch.randperm(rows, generator=generator), 0
     for _ in range(steps):
         if used + batch > rows:
@@ -184,7 +184,7 @@ def _batches(rows: int, batch: int, steps: int, generator: Generator) -> Iterato
 
 
 def _compete(head: SubcenterHead, embeddings: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Logits and targets over all classes, or over the batch's own and a random part of the others."""
+    """Logits and targets over all classes, or over the batch's own and a random sample of the others."""
     classes = head.weight.shape[0]
     if classes <= _MAX_COMPETING:
         return head(embeddings, labels), labels

@@ -17,7 +17,7 @@ _COMPARED = ("decision", "new_label", "p_clean", "reason")
 
 
 class Stop(enum.StrEnum):
-    """Reasons of a last round, the values of ``stopped_because``."""
+    """Reasons to stop after a round, the values of ``stopped_because``."""
 
     MOST_ROUNDS = "most_rounds"
     NOTHING_CHANGED = "nothing_changed"
@@ -25,7 +25,7 @@ class Stop(enum.StrEnum):
     NO_IMAGES = "no_images"
 
 
-#: Their meanings, for people.
+#: Their meanings, as shown to users.
 STOP_MEANINGS = {
     Stop.MOST_ROUNDS: "as many rounds as rounds.most allows",
     Stop.NOTHING_CHANGED: "every sample ended as in the round before, so another round would repeat this one",
@@ -59,7 +59,7 @@ class Comparison:
 
 
 def first_round(verdicts: pa.Table, limits: RoundsConfig, *, trainable: bool) -> RoundSummary:
-    """Summary of round 1, which is the last one if it is the only one wanted, or without images to train on."""
+    """Summarize round 1: the last one if only one is wanted, or if there are no images to train on."""
     stop = Stop.MOST_ROUNDS if limits.most == 1 else None if trainable else Stop.NO_IMAGES
     return _summary(1, verdicts, changed=None, stop=stop)
 
@@ -68,7 +68,7 @@ def compare_rounds(number: int, before: pa.Table, verdicts: pa.Table, limits: Ro
     """Compare round `number` (2 or later) with the one before it, and decide whether it is the last.
 
     It is the last at ``limits.most``, without changes, or with the share of changed samples and the change of the
-    estimated noise both below their limits. Drop and review both remove a sample: from one to the other is no change.
+    estimated noise both below their limits. Drop and review both remove a sample, so a move between them is no change.
     `before` and `verdicts` (schema `VERDICTS`) judge the same samples in any order.
 
     Raises
@@ -94,7 +94,7 @@ def compare_rounds(number: int, before: pa.Table, verdicts: pa.Table, limits: Ro
 
 
 def noise_estimate(verdicts: pa.Table) -> float | None:
-    """Mean of 1 - ``p_clean`` over the verdicts with one, in [0, 1]; None without any."""
+    """Mean of 1 - ``p_clean`` over the verdicts that have one, in [0, 1]; None if none has."""
     mean = pc.mean(verdicts["p_clean"].cast(pa.float64())).as_py()
     return None if mean is None else 1.0 - mean
 

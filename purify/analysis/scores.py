@@ -11,7 +11,7 @@ import numpy.typing as npt
 from purify.analysis.label_noise.logistic import sigmoid
 from purify.arrays import Floats
 
-#: Change of the angle, in degrees, for a factor e in the odds of a score.
+#: Change of the angle, in degrees, that changes the odds of a score by a factor of e.
 _WIDTH = 5.0
 
 
@@ -26,5 +26,5 @@ def clean_score(angle_dominant: Floats, threshold: float) -> Floats:
 
 
 def other_score(clean: Floats, angle_other: Floats, threshold: float) -> Floats:
-    """Score of the nearest other label: the rest of `clean`, by the nearness of the other class."""
+    """Score of the nearest other label: 1 - `clean`, scaled by the nearness of the other class."""
     return (1 - clean) * sigmoid((threshold - angle_other) / _WIDTH)

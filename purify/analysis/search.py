@@ -1,6 +1,6 @@
 """FAISS indexes by cosine: exact up to a size, approximate and reproducible above it.
 
-FAISS deals the queries out to ``OMP_NUM_THREADS`` threads (all cores without it). The last digit of an exhaustive
+FAISS distributes queries over ``OMP_NUM_THREADS`` threads (default: all cores). The last digit of an exhaustive
 search's cosines depends on their number; `one_thread` avoids that.
 """
 
@@ -19,7 +19,7 @@ from purify.arrays import Ids, Vectors
 
 #: Up to this many vectors a search is exhaustive.
 EXACT_ROWS = 200_000
-#: Queries to an index at a time; bounds the memory of the answers.
+#: Queries per search; bounds the memory of the answers.
 QUERY_ROWS = 16_384
 _PROBES = 64
 _CLUSTERING_SEED = 1234
@@ -42,7 +42,7 @@ def cosine_index(vectors: Vectors, *, exact_rows: int = EXACT_ROWS) -> faiss.Ind
 def cosines_to(queries: Vectors, vectors: Vectors, chosen: Ids) -> Vectors:
     """Cosines of ``queries[N, D]`` to the unit ``vectors[M, D]`` with the numbers ``chosen[N, k]`` -> [N, k].
 
-    Each is computed on its own, so that equal vectors have equal cosines wherever they stand.
+    Each is computed independently, so that equal vectors have equal cosines at any position.
     """
     return pair_cosines(flat_index(vectors), queries, chosen)
 
@@ -65,7 +65,7 @@ def pair_cosines(index: Any, queries: Vectors, chosen: Ids) -> Vectors:
 
 
 def unit(vectors: npt.NDArray[np.floating]) -> Vectors:
-    """Vectors of any scale to length 1 along the last axis, contiguous; zeros stay zeros."""
+    """Scale vectors to length 1 along the last axis; contiguous; zeros stay zeros."""
     scaled = vectors / np.maximum(np.abs(vectors).max(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
     norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
     return np.ascontiguousarray(scaled / np.where(norms > 0, norms, 1), np.float32)

@@ -1,6 +1,6 @@
 """Assignment of images to sub-centers: the nearest one, the class's dominant one, and the nearest other class.
 
-Sub-center ArcFace (TPAMI, section 3.2): each image votes for its nearest own sub-center; the one with most
+Sub-center ArcFace (TPAMI, section 3.2): each image votes for its nearest own sub-center; the one with the most
 votes is the class's dominant sub-center. Every tie goes to the lowest index.
 """
 
@@ -30,7 +30,7 @@ class SubcenterSpace:
 
     @classmethod
     def of(cls, embeddings: Vectors, subcenters: Vectors) -> SubcenterSpace:
-        """Of vectors of any scale."""
+        """Build from vectors of any scale."""
         return cls(unit(embeddings), unit(subcenters))
 
 

@@ -62,7 +62,7 @@ def _names(class_labels: Sequence[str], labels: Ids) -> pa.Array:
 
 
 def _evidence_ids(samples: SortedSamples, outcome: Outcome, neighbors: Neighbors, assignment: Assignment) -> pa.Array:
-    """The nearest neighbors in support of the decision; an empty list if none of the k is.
+    """The nearest neighbors that support the decision; an empty list if none of the k does.
 
     Kept, of a second identity, or too few to judge: neighbors with the same label. Closer to another label, or its
     duplicate: neighbors with that label. Of an open set, or far from the dominant sub-center: neighbors with any other

@@ -55,15 +55,15 @@ def analyze(
     sample_ids, labels
         N unique ids and given labels.
     embeddings
-        Finite ``[N, D]`` of any scale, as the extractor wrote them; one of zeros is at 90 degrees to everything.
+        Finite ``[N, D]`` of any scale, as the extractor wrote them; a zero vector is at 90 degrees to everything.
         Probabilities are measured on them.
     class_labels
         The C labels of the sub-centers; some may have no samples.
     space
-        Sub-centers of any scale, and the embeddings (or a projection of them) to compare with these. None: they are
-        fitted for rules by sub-centers (with PyTorch); otherwise the angles are to one trusted center a class.
+        Sub-centers of any scale, and the embeddings (or a projection of them) to compare with these. None: fitted (with
+        PyTorch) for rules that use sub-centers; for others, the angles are to one trusted center per class.
     seed
-        Of every random draw.
+        Seed of every random draw.
 
     Raises
     ------

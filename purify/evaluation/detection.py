@@ -103,7 +103,7 @@ def auroc(scores: Floats, positive: Mask) -> float | None:
 
 
 def expected_calibration_error(probability: Floats, outcome: Floats) -> float:
-    """Mean distance, over the samples, between a bin's mean probability and its mean outcome."""
+    """Mean over the samples of the gap between the mean probability and the mean outcome of their bin."""
     bins = np.clip((probability * _CALIBRATION_BINS).astype(np.int64), 0, _CALIBRATION_BINS - 1)
     gap = np.bincount(bins, weights=probability - outcome, minlength=_CALIBRATION_BINS)
     return float(np.abs(gap).sum() / len(probability))

@@ -43,8 +43,8 @@ def compare_models(
     (``purified-raw`` and so on) and ``gap_closed`` (None with ``gap_closed_reason`` where it is undefined), plain
     values for JSON.
 
-    The 95 % intervals cover the choice of the pairs. The models are fixed in them: training with another seed adds a
-    spread of its own.
+    The 95 % intervals cover the choice of the pairs for fixed models: training with another seed adds a spread of its
+    own.
     """
     drawn = _bootstrap(scores, same, fold, samples=bootstrap, seed=seed)
     models = {
@@ -59,7 +59,7 @@ def compare_models(
 
 
 def gap_sentence(gap: Mapping[str, Any]) -> str:
-    """Word a share of the raw-to-oracle gap with its interval, without claiming more than the pairs show.
+    """Put a share of the raw-to-oracle gap into words, with its interval, claiming no more than the pairs show.
 
     `gap` has ``value`` and ``interval``, such as ``compare_models(...)["gap_closed"]["auc"]``; the answer is a noun
     phrase that follows "purification closed".

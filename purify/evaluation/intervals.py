@@ -36,7 +36,7 @@ def resample_weights(same: Same, *, samples: int, seed: int) -> Iterator[Weights
 
 
 def weighted_auc(scores: Scores, same: Same, weights: Weights) -> Scores:
-    """AUC [B] of each row of ``weights[B, P]``; ties count half."""
+    """AUC [B] for each row of ``weights[B, P]``; ties count half."""
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
     ordered, same = weights[:, order], same[order]
@@ -47,7 +47,7 @@ def weighted_auc(scores: Scores, same: Same, weights: Weights) -> Scores:
 
 
 def weighted_tar(scores: Scores, same: Same, weights: Weights, far: float) -> Scores:
-    """TAR [B] at `far` of each row of ``weights[B, P]``, by the strict threshold of `tar_at_far`."""
+    """TAR [B] at `far` for each row of ``weights[B, P]``, by the strict threshold of `tar_at_far`."""
     negative = np.flatnonzero(~same)[np.argsort(-scores[~same], kind="stable")]
     accepted = np.cumsum(weights[:, negative], axis=1)
     inside = accepted <= allowed_accepts(far, accepted[:, -1:])
@@ -58,7 +58,7 @@ def weighted_tar(scores: Scores, same: Same, weights: Weights, far: float) -> Sc
 
 
 def weighted_accuracy(scores: Scores, same: Same, fold: Folds, weights: Weights) -> Scores:
-    """Mean of `fold_accuracy` [B] of each row of ``weights[B, P]``; folds without a drawn pair are left out."""
+    """Mean `fold_accuracy` [B] for each row of ``weights[B, P]``; folds without a drawn pair are left out."""
     right = accepts(scores) == same[:, None]
     drawn, hits = [], []
     for value in np.unique(fold):

@@ -22,9 +22,9 @@ class NoiseEstimate:
     share
         Mean of 1 - ``p_clean``, in [0, 1].
     interval
-        95 % interval [low, high]: other labels drawn like these, and right or wrong drawn anew for every image.
+        95 % interval [low, high]: labels resampled, and right or wrong drawn anew for every image.
     images, labels
-        Numbers of images and labels behind it.
+        Numbers of images and labels behind the estimate.
     """
 
     share: float
@@ -55,7 +55,7 @@ def estimate_noise(p_clean: Floats, label_index: Ids, *, seed: int = 0) -> Noise
     ones among independent images has a Poisson binomial distribution, drawn here by its normal limit (mean
     sum(1 - p), variance sum(p (1 - p))). And which labels were collected: noise differs more from label to label
     than chance explains, so whole labels are drawn with replacement (a cluster bootstrap). Both enter each of the
-    2,000 draws; the interval is that of their percentiles. An error of the probabilities themselves is not in it.
+    2,000 draws, whose percentiles are the interval. It does not cover errors of the probabilities themselves.
 
     ``p_clean[N]`` is in [0, 1]; images that were not judged (NaN) are left out. ``label_index[N]`` counts from 0.
     """

@@ -1,4 +1,4 @@
-"""Verification pairs of people that training did not see."""
+"""Verification pairs of people not seen in training."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from purify.tables.pairs import Pairs, new_folds, person_of
 def exclude_training(pairs: Pairs, *, sample_ids: Sequence[str], labels: Sequence[str]) -> tuple[Pairs, dict[str, Any]]:
     """Leave out pairs with a person or an image seen in training, and count them.
 
-    A person counts as seen if it is a label or the folder of a training image: a face under a wrong label was seen
-    all the same. Folds that are left with one kind of pair are joined; if only one would remain, the pairs are folded
+    A person counts as seen if they are a label or the folder of a training image: a face under a wrong label was seen
+    as well. Folds that are left with one kind of pair are joined; if only one would remain, the pairs are folded
     anew. InputError if fewer than two pairs of a kind remain.
 
     The counts: ``file``, ``given`` = ``missing`` + ``excluded_identity`` + ``excluded_image`` (of other people) +

@@ -55,9 +55,9 @@ def accepts(scores: Scores) -> npt.NDArray[np.bool_]:
 
 
 def fold_accuracy(scores: Scores, same: Same, fold: Folds) -> Scores:
-    """Accuracy [F] of each fold, at the best threshold of `DISTANCE_GRID` on the others.
+    """Accuracy [F] of each fold, at the best threshold of `DISTANCE_GRID` on the other folds.
 
-    The protocol of LFW's View 2 as in the field's scripts: of equally good thresholds the smallest distance.
+    The protocol of LFW's View 2 as in the field's scripts: ties go to the smallest distance.
     """
     right = accepts(scores) == same[:, None]
     result = []

@@ -45,13 +45,13 @@ def cover_lower_face(images: Tensor, draws: Tensor) -> Tensor:
     inside = torch.minimum(y - top, edge - x.abs())
     strap = _STRAP - (y - top - 0.02).abs() - (edge - x.abs()).clamp(min=0)
     side = images.shape[-1]
-    cover = (torch.maximum(inside, strap) * side + 0.5).clamp(0, 1)  # a pixel of transition
+    cover = (torch.maximum(inside, strap) * side + 0.5).clamp(0, 1)  # anti-aliased over one pixel
     cloth = _color(column).view(-1, 3, 1, 1) * _shade(column, x / half_width, depth)[:, None]
     return torch.lerp(images, cloth.clamp(0, 255), cover[:, None])
 
 
 def _coordinates(images: Tensor, column: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
-    """``x[N, S, S]`` from the middle line and ``y[N, S, S]`` from the top, turned and shifted a little for each."""
+    """``x[N, S, S]`` from the middle line and ``y[N, S, S]`` from the top, slightly tilted and shifted for each."""
     side = images.shape[-1]
     line = (torch.arange(side, device=images.device) + 0.5) / side
     y, x = torch.meshgrid(line, line - 0.5, indexing="ij")

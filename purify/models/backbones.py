@@ -66,7 +66,7 @@ def identify_backbone(state: Mapping[str, Tensor]) -> tuple[str, int, int] | Non
 
 
 def _input_size(name: str, state: Mapping[str, Tensor]) -> int | None:
-    """From the tensor whose shape depends on it; None if that is missing or not of backbone `name`."""
+    """Input size by the tensor whose shape depends on it; None if that is missing or not of backbone `name`."""
     last, pool = state.get("fc.weight"), state.get("pool.0.weight")
     if last is None or last.ndim != 2 or last.numel() == 0:
         return None

@@ -43,7 +43,7 @@ class CrossRankBatchNorm(_BatchNorm):
         return output
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Running statistics, for evaluation."""
+        """Update the running statistics, for evaluation."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         momentum = 0.1 if self.momentum is None else self.momentum

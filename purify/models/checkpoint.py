@@ -80,7 +80,7 @@ class Checkpoint:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """On the CPU, and float64 as float32; shares the memory where possible."""
+    """Move to the CPU, float64 as float32; shares the memory where possible."""
     dtype = torch.float32 if tensor.dtype is torch.float64 else tensor.dtype
     return tensor.detach().to("cpu", dtype).contiguous(memory_format=torch.contiguous_format)
 
@@ -171,9 +171,9 @@ def _check_agreement(checkpoint: Checkpoint) -> None:
 
 
 def restrict_labels(checkpoint: Checkpoint, labels: Iterable[str], *, manifest: str) -> Checkpoint:
-    """The checkpoint with the centers of these labels only: no sample may be assigned to a label that has left.
+    """The checkpoint restricted to the centers of `labels`, so that no sample is assigned to a removed label.
 
-    Raises CheckpointError if it was not trained on all of them; the message names some.
+    Raises CheckpointError, naming some labels, if it was not trained on all of them.
     """
     wanted = set(labels)
     missing = sorted(wanted.difference(checkpoint.labels))

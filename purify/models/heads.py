@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from purify.models.subcenter_cosine import class_cosines, subcenter_cosines
 
-#: Standard deviation of a fresh head's numbers.
+#: Standard deviation of a fresh head's weights.
 INIT_STD = 0.01
 #: Distance that cosines keep from +-1, where the derivative of acos is infinite.
 _ACOS_GUARD = 1e-6
@@ -38,7 +38,7 @@ class Margin:
         """Cosines of the true class -> target cosines.
 
         Beyond an angle of pi the cosine would rise again; from ``k * pi`` on it is continued as
-        ``(-1)^k * cos - 2 * k`` (``-2 - cos`` up to 2 pi), which is continuous and falls all the way.
+        ``(-1)^k * cos - 2 * k`` (``-2 - cos`` up to 2 pi), which is continuous and monotonic.
         """
         if self.only_above is not None:
             return torch.where(cosines > self.only_above, replace(self, only_above=None).apply(cosines), cosines)
@@ -110,10 +110,10 @@ class SubcenterHead(nn.Module):
         return head
 
     def grow(self, noise: Tensor, *, spread: float) -> None:
-        """Grow from one center a class to K: the center itself, and perturbed copies of it.
+        """Grow from one center per class to K: the center itself, and perturbed copies of it.
 
         Each copy is the unit center plus `spread` times a row of ``noise[C, K - 1, D]`` at unit length, with the norm
-        of the old row. Raises ValueError if the head has more than one center a class already.
+        of the old row. Raises ValueError if the head already has more than one center per class.
         """
         if self.subcenters != 1:
             raise ValueError(f"a head grows from one center a class, not from {self.subcenters}")

@@ -15,6 +15,6 @@ def default_scale(classes: int, *, least: float = MIN_SCALE) -> float:
     """Logit scale s for `classes` classes, from `least` to 64.
 
     The smallest scale at which a perfect cosine classifier can reach a given posterior grows with log(C - 1)
-    (ArcFace, section 3.2, and the bound of NormFace); a larger one than needed feeds on label noise.
+    (ArcFace, section 3.2, and the bound of NormFace); a needlessly large one fits label noise.
     """
     return min(MAX_SCALE, max(least, SCALE_PER_LOG_CLASS * math.log(max(classes, 2))))

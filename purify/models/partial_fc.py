@@ -38,7 +38,7 @@ class ClassSample:
 def sample_classes(labels: Tensor, classes: int, *, rate: float, generator: torch.Generator) -> ClassSample:
     """All classes of ``labels[N]``, and a uniform sample of the share `rate` (at least one) of the others.
 
-    Drawn on the generator's device, so that a seed means the same classes on all devices.
+    Drawn on the generator's device, so that a seed gives the same classes on all devices.
     """
     given = labels.to(generator.device)
     absent = torch.ones(classes, dtype=torch.bool, device=given.device).index_fill_(0, given, False)

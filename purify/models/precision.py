@@ -9,7 +9,7 @@ import torch
 
 from purify.models.iresnet import IRESNETS
 
-#: Least channels of a wide network's first stage.
+#: Minimum channels in the first stage of a wide network.
 _WIDE_CHANNELS = 64
 _WIDE = frozenset(name for name, spec in IRESNETS.items() if spec.channels[0] >= _WIDE_CHANNELS)
 
@@ -28,10 +28,10 @@ def default_device() -> torch.device:
 def resolve_precision(precision: Precision, device: torch.device, *, backbone: str) -> torch.dtype:
     """The dtype of a `precision`; ``auto`` depends on backbone and `device`.
 
-    On a CPU bfloat16 pays only where it is computed in hardware: emulated it is slower than float32. With AMX tiles
-    that holds for all backbones. With AVX512-BF16 the wide IResNets gain (a step of IResNet-50 took 0.57 of the
-    time), the narrow ones don't (`iresnet_small` at 48 pixels 1.06, MobileFaceNet 1.03 of the time), where float32
-    is the better number. On CUDA it is bfloat16, or float16 (with loss scaling) where the card has no bfloat16.
+    On a CPU, bfloat16 pays off only in hardware: emulated, it is slower than float32. With AMX tiles all backbones
+    gain. With AVX512-BF16 the wide IResNets do (a step of IResNet-50 took 0.57 of the float32 time), narrow networks
+    don't (`iresnet_small` at 48 pixels 1.06, MobileFaceNet 1.03), so these keep the more accurate float32. On CUDA
+    ``auto`` is bfloat16, or float16 (with loss scaling) on cards without bfloat16.
     """
     if precision != "auto":
         return getattr(torch, precision)

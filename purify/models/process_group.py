@@ -1,6 +1,6 @@
-"""The ranks of a training: who holds which rows, and the collective operations between them.
+"""The ranks of a training: their shards of rows, and the collective operations between them.
 
-A single process is a group of one: nothing is sent, and the same code computes.
+A single process is a group of one: it runs the same code, and nothing is sent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Shard:
 
     @property
     def slice(self) -> slice:
-        """As an index."""
+        """The shard as an index."""
         return slice(self.start, self.stop)
 
     def local(self, index: Tensor) -> Tensor:
@@ -36,13 +36,13 @@ class Shard:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Own rank, and number of ranks. All ranks have to make the same calls in the same order."""
+    """Own rank, and number of ranks. All ranks must make the same calls in the same order."""
 
     rank: int = 0
     size: int = 1
 
     def shard(self, total: int, rank: int | None = None) -> Shard:
-        """Share of `total` rows of a rank (default: this one): contiguous, of equal length give or take one."""
+        """Contiguous shard of `total` rows of a rank (default: this one); lengths differ by at most one."""
         rank = self.rank if rank is None else rank
         return Shard(total * rank // self.size, total * (rank + 1) // self.size, total)
 

@@ -1,6 +1,6 @@
-"""Seeded random draws; a class's row of a head depends on the seed and the class's number alone.
+"""Seeded random draws; a class's rows of a head depend only on the seed and the class's number.
 
-So each rank draws the rows of its own classes, the same ones that a single process would draw.
+So each rank draws the rows of its own classes exactly as a single process would.
 """
 
 from __future__ import annotations

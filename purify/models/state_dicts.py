@@ -66,7 +66,7 @@ def _read_pth(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
-    except Exception as error:  # the unpickler raises whatever a damaged file leads it to
+    except Exception as error:  # a damaged file can make the unpickler raise anything
         # PyTorch's own message advises switching the protection off.
         raise InputError(
             f"{path}: can't be read as weights: damaged, or it holds more than tensors, which is never executed; "

@@ -1,4 +1,4 @@
-"""Sub-center ArcFace as one module with the paper's defaults, for training loops of your own."""
+"""Sub-center ArcFace as one module with the paper's defaults, for your own training loops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from purify.models.heads import Margin, SubcenterHead
 class SubcenterArcFace(SubcenterHead):
     """Sub-center ArcFace: embeddings and labels -> logits for the cross-entropy.
 
-    ArcFace with K centers a class (Deng et al., ECCV 2020; TPAMI 2022): a class's cosine is that of its nearest
+    ArcFace with K centers per class (Deng et al., ECCV 2020; TPAMI 2022): a class's cosine is that of its nearest
     sub-center, and the margin is added to the angle of the true class.
 
     Parameters
@@ -24,7 +24,7 @@ class SubcenterArcFace(SubcenterHead):
     subcenters
         K; 1 is plain ArcFace.
     scale
-        s, by which cosines are multiplied.
+        s, the factor of the cosines.
     margin
         m, in radians.
     easy_margin
@@ -78,9 +78,9 @@ class SubcenterArcFace(SubcenterHead):
 
     @torch.no_grad()
     def dominant(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The sub-center [C] of each class that most of its ``embeddings[N, D]`` are nearest to.
+        """The dominant sub-center [C] of each class: the nearest one to most of its ``embeddings[N, D]``.
 
-        Ties go to the lowest index, as do classes without a label among ``labels[N]``.
+        Ties go to the lowest index; classes absent from ``labels[N]`` get 0.
         """
         classes, subcenters, _ = self.weight.shape
         rows = torch.arange(len(labels), device=labels.device)

@@ -16,7 +16,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 #: Numbers in a chunk of centers: 8 MiB of float32, which stay in the CPU's cache between passes.
 CHUNK_NUMBERS = 2**21
-#: Least norm, that of `torch.nn.functional.normalize`.
+#: Minimum norm, that of `torch.nn.functional.normalize`.
 _LEAST_NORM = 1e-12
 
 

@@ -48,7 +48,7 @@ def contact_sheets(run: RunTables, *, cards: Findings, mixed: Findings, merges: 
     }
     faces = face_sheets(run.manifest, chosen, or_text=True)
     shown = any(face.picture for sheet in faces.values() for face in sheet)
-    if not shown:  # as text, only what the page says of no other face
+    if not shown:  # without pictures, list only the samples not covered elsewhere on the page
         faces |= {name: [] for name in faces if not name.startswith(_TOLD_AS_TEXT)}
     return {
         "faces_shown": shown or not any(map(len, chosen.values())),
@@ -103,7 +103,7 @@ def _groups(row: Mapping[str, Any], i: int, faces: Mapping[str, Sequence[Face]])
 
 
 def _angle_edges(verdicts: pa.Table) -> np.ndarray:
-    """Whole angles in steps that cover the images, from the first that is not empty."""
+    """Edges, in steps of whole degrees, that cover the angles of the images."""
     angle = verdicts["angle_dominant"].to_numpy()
     known = angle[np.isfinite(angle)]
     if not len(known):
@@ -133,7 +133,7 @@ def _not_kept(own: pa.Table) -> pa.Table:
 
 
 def _with_typical(shown: pa.Table, own: pa.Table) -> pa.Table:
-    """Those of the `shown` that are of a label's `own`, and others of it, nearest to the dominant sub-center first."""
+    """The `shown` that belong to a label's `own`, then its others, nearest to the dominant sub-center first."""
     names = face_selection.ordered(own, "angle_dominant")["sample_id"].to_pylist()
     first = [name for name in shown["sample_id"].to_pylist() if name in set(names)]
     return face_selection.by_ids(own, list(dict.fromkeys([*first, *names]))[:_OF_A_LABEL])

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from purify.report.label_angles import label_numbers
 from purify.tables.schema import Decision
 
-#: Images of one label on a sheet while other labels have images to show.
+#: Maximum images of one label on a sheet while other labels have images to show.
 _MOST_OF_A_LABEL = 3
 #: Images kept with a lower probability are doubtful rather than hard.
 _SURELY_KEPT = 0.5
@@ -46,7 +46,7 @@ def least_sure_review(verdicts: pa.Table, *, most: int) -> pa.Table:
 
 
 def at_angles(verdicts: pa.Table, edges: npt.NDArray[np.float64], *, most: int) -> list[pa.Table]:
-    """Up to `most` verdicts between each two `edges`, evenly spaced in the order of their angles."""
+    """Up to `most` verdicts between successive `edges`, evenly spaced in the order of their angles."""
     angle = verdicts["angle_dominant"].to_numpy()
     order = np.argsort(angle, kind="stable")
     start = np.searchsorted(angle[order], edges)
@@ -67,7 +67,7 @@ def ordered(verdicts: pa.Table, column: str) -> pa.Table:
 
 
 def of_pair(verdicts: pa.Table, label: str, other: str, *, most: int) -> pa.Table:
-    """Verdicts that see `other` in an image of `label`, the most probable first."""
+    """Verdicts against images of `label` that name `other`, the least probable `label` first."""
     mask = pc.and_(pc.equal(verdicts["label"], label), pc.fill_null(pc.equal(verdicts["other_label"], other), False))
     mask = pc.and_(mask, pc.not_equal(verdicts["decision"], Decision.KEEP.value))
     return ordered(verdicts.filter(mask), "p_clean").slice(0, most)
@@ -83,7 +83,7 @@ def _chosen(verdicts: pa.Table, mask: npt.NDArray[np.bool_], key: npt.NDArray[np
     """The `most` masked rows with the lowest key, few of each label; ties by sample id."""
     rows = np.flatnonzero(mask)
     rank = key[rows]
-    if len(rows) > most:  # only what can be among the first is compared by its id
+    if len(rows) > most:  # compare ids only among possible members of the first `most`
         enough = min(len(rows) - 1, most * 20)
         rows = rows[rank <= np.partition(np.nan_to_num(rank, nan=np.inf), enough)[enough]]
     ids = verdicts["sample_id"].take(pa.array(rows)).to_pylist()

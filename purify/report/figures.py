@@ -1,7 +1,7 @@
 """The figures of a run, as matplotlib figures: numbers in, picture out.
 
-The report, the notebooks and whoever looks with code draw with the same functions. Angles are in degrees, shares in
-[0, 1]. Nothing here reads a file.
+The report, the notebooks and users' own code draw with the same functions. Angles are in degrees, shares in [0, 1].
+Nothing here reads a file.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _GROUP_COLORS = {
 #: Model -> color and dashes; the dashes tell the lines apart in print.
 _MODEL_LINES = {"raw": (ORANGE, "--"), "random": (YELLOW, ":"), "purified": (BLUE, "-"), "oracle": (GREEN, "-.")}
 _SHARE_COLORS = (BLUE, YELLOW, ORANGE, GREEN, PALE)
-#: The faces are small, so are the pictures of them.
+#: Low, as the faces are small.
 _FACE_DPI = 80
 _BIN_DEGREES = 2.0
 _WIDE_BIN_DEGREES = 5.0
-#: Labels beyond this many are drawn as a sample of them, evenly spaced in their order.
+#: Maximum labels to draw; of more, an evenly spaced sample.
 _MOST_BARS = 400
 
 
@@ -55,7 +55,7 @@ def angle_histogram(groups: Groups, *, threshold: float) -> Figure:
 
 
 def class_histogram(groups: Groups, *, threshold: float, largest: float) -> Figure:
-    """`angle_histogram` of one label, small and without words; `largest` is where the axis ends."""
+    """`angle_histogram` of one label, small and without text; `largest` is the end of the axis."""
     with canvas(width=2.6, height=0.95) as (figure, axes):
         _draw_class(axes, groups, threshold, largest)
     return figure
@@ -73,7 +73,7 @@ def class_histograms(labels: Mapping[str, Groups], *, threshold: float) -> Figur
 
 
 def noise_by_label(noise_rates: npt.NDArray[np.floating]) -> Figure:
-    """How many labels have which estimated share of wrong images."""
+    """Histogram of the labels by their estimated share of wrong images."""
     with canvas(height=2.4) as (figure, axes):
         axes.hist(_finite(noise_rates), bins=np.linspace(0, 1, 21).tolist(), color=ORANGE)
         axes.set(xlabel="estimated share of wrong images", ylabel="labels", xlim=(0, 1))
@@ -82,7 +82,7 @@ def noise_by_label(noise_rates: npt.NDArray[np.floating]) -> Figure:
 
 
 def label_shares(shares: npt.NDArray[np.floating]) -> Figure:
-    """``shares[C, K]`` of each label's images at its sub-centers, as bars by falling share of the largest.
+    """``shares[C, K]`` of each label's images at its sub-centers, as bars by decreasing largest share.
 
     Rows add up to 1; each row's largest share is the dominant sub-center's.
     """
@@ -105,7 +105,7 @@ def label_shares(shares: npt.NDArray[np.floating]) -> Figure:
 
 
 def threshold_sweep(sweeps: Mapping[str, Sweep], *, images: int, threshold: float) -> Figure:
-    """Share of `images` that each rule removes at every angle, and how much of it is expected to be wrong."""
+    """Share of `images` removed by each rule at every angle, and the part of it expected to be wrong."""
     with canvas(height=2.9) as (figure, axes):
         for (name, sweep), color in zip(sweeps.items(), (BLUE, YELLOW, GREEN), strict=False):
             axes.plot(sweep.at, sweep.removed / max(images, 1), color=color, label=name)
@@ -121,7 +121,7 @@ def threshold_sweep(sweeps: Mapping[str, Sweep], *, images: int, threshold: floa
 
 
 def precision_sweep(sweep: Sweep, *, images: int) -> Figure:
-    """Share of `images` that is removed where at least the share on the axis of it must be wrong."""
+    """Share of `images` removed at each wanted precision, the minimum share of wrong ones among them."""
     with canvas(height=2.6) as (figure, axes):
         axes.plot(sweep.at, sweep.removed / max(images, 1), color=BLUE, marker=".", label="removed")
         if sweep.precision is not None:
@@ -139,7 +139,7 @@ def precision_sweep(sweep: Sweep, *, images: int) -> Figure:
 
 
 def k_sweep(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """What becomes of the images with other numbers K of sub-centers.
+    """Outcome for the images with different numbers K of sub-centers.
 
     The `rows`, one for each K, have the fields of `purify.report.subcenter_sweep.SubcenterCount`.
     """
@@ -194,7 +194,7 @@ def tar_at_far(models: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def transitions(before: Sequence[str], after: Sequence[str], counts: npt.NDArray[np.integer]) -> Figure:
-    """How many images went from which decision (rows) to which (columns): ``counts[before, after]``."""
+    """Numbers of images by decision before (rows) and after (columns): ``counts[before, after]``."""
     with canvas(width=4.6, height=3.0) as (figure, axes):
         shade = np.log1p(np.where(np.eye(*counts.shape) > 0, 0, counts))
         axes.imshow(shade, cmap="Oranges", vmin=0, vmax=2 * max(1.0, shade.max()))
@@ -224,7 +224,7 @@ def contact_sheet(
 
 
 def _draw_angles(axes: Axes, groups: Groups, threshold: float, width: float, largest: float = 0.0) -> float:
-    """Draw the stacked histogram and the threshold; returns where the axis ends."""
+    """Draw the stacked histogram and the threshold; returns the end of the axis."""
     known = {name: _finite(degrees) for name, degrees in groups.items()}
     largest = max([largest, threshold, *(float(degrees.max(initial=0)) for degrees in known.values())])
     bins = np.arange(0, largest + 2 * width, width)

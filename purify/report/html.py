@@ -29,8 +29,8 @@ _FINDINGS = 20
 def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
     """Write ``report.html`` of a run and return its path.
 
-    Verification is shown if the run has measured it, figures against truth if the manifest knows it. `images` are
-    folders or tars in which the samples' images are looked up, for a run that doesn't know them.
+    Verification is shown if the run has measured it, figures against truth if the manifest has it. `images` are folders
+    or tars in which to look up the samples' images, for a run without their addresses.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
 
 
 def report_values(run: RunTables) -> dict[str, Any]:
-    """All values that the page shows of a run."""
+    """Collect all values of a run for the page."""
     truth = known_truth.truth_figures(run.manifest, run.verdicts)
     people = KnownPeople(run.manifest, run.verdicts)
     mixed = mixed_with_truth(label_findings.mixed_labels(run.class_report, run.verdicts), people)
@@ -99,13 +99,13 @@ def report_values(run: RunTables) -> dict[str, Any]:
 
 
 def _merge_counts(merges: Sequence[Mapping[str, Any]], *, applied: bool) -> dict[str, Any]:
-    """Number ``n`` of the merges, carried out or only proposed, and what the ``truth`` says of them."""
+    """Number ``n`` of the merges, carried out or only proposed, and their ``truth``."""
     told = [merge["one_person"] for merge in merges if merge["applied"] == applied]
     return {"n": len(told), "truth": _told(told)}
 
 
 def _told(answers: Sequence[bool | None]) -> dict[str, int] | None:
-    """How many of the answers are ``right``, of those ``known``; None where none is known."""
+    """Numbers of ``right`` and of ``known`` answers; None if none is known."""
     known = [answer for answer in answers if answer is not None]
     return {"right": sum(known), "known": len(known)} if known else None
 

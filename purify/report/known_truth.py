@@ -1,4 +1,4 @@
-"""The verdicts against the true labels, as far as the manifest knows them."""
+"""The verdicts against the true labels, where the manifest has them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def label_truth(manifest: pa.Table, verdicts: pa.Table) -> Truth | None:
 
 
 def at_dominant(verdicts: pa.Table) -> npt.NDArray[np.bool_]:
-    """Whether each image is nearest to the dominant sub-center; assumed where it is not known."""
+    """Whether each image is nearest to the dominant sub-center; assumed if unknown."""
     return as_mask(pc.fill_null(pc.equal(verdicts["subcenter"], verdicts["dominant"]), True))
 
 

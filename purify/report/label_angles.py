@@ -55,7 +55,7 @@ def subcenter_groups(verdicts: pa.Table) -> dict[str, Degrees]:
 
 
 def label_numbers(verdicts: pa.Table) -> npt.NDArray[np.int64]:
-    """A number from 0 for the label of each verdict."""
+    """Number of each verdict's label, from 0."""
     return verdicts["label"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
 
 

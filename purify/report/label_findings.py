@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from purify.report.label_angles import label_numbers
 from purify.tables.schema import Decision, Flag, Reason
 
-#: What each flag means, for people.
+#: Meanings of the flags, as shown to users.
 FLAG_MEANINGS = {
     Flag.OK: "nothing to look at",
     Flag.MIXED: "shows two people or more",
@@ -47,7 +47,7 @@ class SubcenterShares:
 
 
 def subcenter_shares(verdicts: pa.Table, report: pa.Table) -> SubcenterShares | None:
-    """Number of images of each label nearest to each sub-center; None where the verdicts don't say."""
+    """Number of images of each label nearest to each sub-center; None if the verdicts have none."""
     known = verdicts.filter(verdicts["subcenter"].is_valid())
     labels = report["label"].combine_chunks()
     if not len(known):
@@ -60,7 +60,7 @@ def subcenter_shares(verdicts: pa.Table, report: pa.Table) -> SubcenterShares | 
 
 
 def worst_labels(report: pa.Table, *, most: int) -> list[dict[str, Any]]:
-    """Rows of the class report that lost images, largest share of noise first.
+    """Labels that lost images, as rows of the class report, largest share of noise first.
 
     Duplicates of other labels are left out: their name is wrong, not their faces.
     """
@@ -114,7 +114,7 @@ def merge_proposals(report: pa.Table) -> list[dict[str, Any]]:
 def confused_pairs(verdicts: pa.Table, *, most: int) -> list[dict[str, Any]]:
     """Pairs of labels with images under each other's name, most images first.
 
-    Pairs of a single image are left out where any pair has more.
+    Pairs of a single image are left out if any pair has more.
 
     Returns
     -------

@@ -83,7 +83,7 @@ def subcenter_counts(folder: Path | str, run: RunTables, counts: tuple[int, ...]
 
 
 def _sampled(numbers: np.ndarray) -> np.ndarray:
-    """Mask of the images of random labels, `_MOST_ROWS` images in all."""
+    """Mask of the images of random labels, at most `_MOST_ROWS` images unless the first label has more."""
     sizes = np.bincount(numbers)
     order = np.random.default_rng(0).permutation(len(sizes))
     chosen = order[np.cumsum(sizes[order]) <= max(_MOST_ROWS, sizes[order[0]])]

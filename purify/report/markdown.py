@@ -11,7 +11,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """Turn `value` (NumPy scalars and arrays, paths, ...) into what JSON can carry; NaN becomes None."""
+    """Convert `value` (NumPy scalars and arrays, paths, ...) to JSON types; NaN becomes None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -31,13 +31,13 @@ def summary_table(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def markdown_table(lines: Sequence[Sequence[str]]) -> str:
-    """A table of `lines` of cells in Markdown, the first of which is its head."""
+    """Markdown table of `lines` of cells; the first line is the header."""
     head, *rest = lines
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rest))
 
 
 def markdown_records(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table of `rows`, at least one; the keys of the first are the head."""
+    """Markdown table of `rows`, at least one; the keys of the first are the header."""
     lines = [list(rows[0]), *([row[key] for key in rows[0]] for row in rows)]
     return markdown_table([[_cell(plain(value)) for value in line] for line in lines])
 
@@ -49,11 +49,11 @@ def _cell(value: Any) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """`text` as it is read, in one line: names of people and files must not become markup of a page."""
+    """Escape `text` in one line: names of people and files must not become markup."""
     one_line = " ".join(text.split())
     return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", html.escape(one_line, quote=False))
 
 
 def picture(caption: str, url: str) -> str:
-    """A picture whose content is in its `url` (``data:...``): it shows offline, and after the run folder has gone."""
+    """Embed a picture by its data `url`: it shows offline, and outlives the run folder."""
     return f"![{markdown_text(caption)}]({url})"

@@ -15,7 +15,7 @@ from purify.report.thumbnails import read_faces
 
 
 def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as a notebook shows them."""
+    """Rows as a rounded data frame."""
     return pd.DataFrame(list(rows)).round(3)
 
 

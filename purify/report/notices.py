@@ -1,4 +1,4 @@
-"""What a reader of the report must know first: warnings of the source, a rule that gave way, a weak extractor."""
+"""Notices at the head of the report: warnings of the source, missing images, a rule that gave way, a weak extractor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from purify.report.run_overview import missing_images
 from purify.report.run_tables import RunTables
 from purify.tables.schema import Flag, Status
 
-#: Why the rule calibrated gives way, for runs of former versions, which do not record it.
+#: Why the rule calibrated gives way, for runs of earlier versions, which do not record it.
 FALLBACK_CAUSES = "the embeddings hardly tell people apart, or fewer than three labels have two images"
 #: Above this share of expected errors the extractor is called weak; strong ones stay below half a percent.
 _WEAK = 0.02
@@ -22,7 +22,7 @@ _STRONGER = "purify run-flow SOURCE --embeddings FILE"
 
 @dataclass(frozen=True)
 class Notice:
-    """A limit of all that follows: a ``title``, its meaning, the ``remedy`` and the ``commands`` for it."""
+    """A caveat to the whole report: a ``title``, its meaning, the ``remedy`` and the ``commands`` for it."""
 
     title: str
     text: str
@@ -31,16 +31,16 @@ class Notice:
 
 
 def notices(run: RunTables, *, faces_shown: bool) -> list[Notice]:
-    """The notices of a run, the gravest first."""
+    """The notices of a run, the most serious first."""
     told = [Notice("Warning of the source", f"{warning[:1].upper()}{warning[1:]}.") for warning in run.source_warnings]
     found = [_missing(run), _fallback(run), _weak_extractor(run), None if faces_shown else _no_faces(run)]
     return [*told, *filter(None, found)]
 
 
 def expected_errors(run: RunTables) -> float | None:
-    """Expected share of images that the rule's probabilities misjudge; None for a rule without any.
+    """Expected share of misjudged images by the rule's probabilities; None for a rule without any.
 
-    Labels flagged as mixed or doubled are left out: their probabilities also say which person a label means.
+    Labels flagged as mixed or duplicate are left out: their probabilities also depend on which person a label means.
     """
     if not run.calibrated:
         return None

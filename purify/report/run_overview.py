@@ -65,7 +65,7 @@ def reasons(verdicts: pa.Table) -> list[dict[str, Any]]:
 def rounds(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rounds in ``run.json``, each with its ``changed_share`` and, for the last, ``why_last``.
 
-    Empty for a run of a single round, unless no images were left for another.
+    Empty for a run of a single round, unless there were no images for another.
     """
     summaries = info.get("rounds", [])
     if len(summaries) < 2 and not any(summary["stopped_because"] == Stop.NO_IMAGES for summary in summaries):
@@ -86,7 +86,7 @@ def unusable(manifest: pa.Table) -> dict[str, Any]:
 
 
 def missing_images(manifest: pa.Table, source_warnings: Sequence[str] = ()) -> pa.Table:
-    """Rows of the images that were not found; none where a warning of the source tells of them."""
+    """Rows of the images that were not found; none if a warning of the source reports them."""
     if any("images are missing from the image roots" in warning for warning in source_warnings):
         return manifest.slice(0, 0)
     return manifest.filter(pc.starts_with(manifest["status_reason"].cast(pa.string()), Defect.MISSING.value))

@@ -1,6 +1,6 @@
-"""The page of a run in the Prefect UI: what came in, what went and why, what it gained, and where the files are.
+"""The page of a run in the Prefect UI: outcome, caveats, worst labels, verification, angles and removed faces.
 
-Plain text from the files of the run folder; `purify.orchestration.publication` publishes it.
+Markdown from the files of the run folder; `purify.orchestration.publication` publishes it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLASS_REPORT
 
 REPORTS_URL = "PURIFY_REPORTS_URL"
-"""Environment variable: where a web server shows the folder that holds the runs. A browser opens no ``file://``
-link of a page that came over HTTP."""
+"""Environment variable: address at which a web server serves the folder of the runs. Browsers don't open ``file://``
+links of a page loaded over HTTP."""
 
 _WORST = 12
 _FACES = 24
@@ -50,7 +50,7 @@ def worst_classes(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def run_page(run: RunFolder, figures: Sequence[Mapping[str, Any]], *, with_faces: bool) -> str:
-    """The page in Markdown; `figures` are the rows of the summary, `with_faces` shows what was removed."""
+    """The page in Markdown; `figures` are the rows of the summary, `with_faces` shows the surest removed images."""
     tables = read_run(run.root)
     info, evaluation, groups = tables.info, tables.evaluation, angle_groups(tables.manifest, tables.verdicts)
     found = notices(tables, faces_shown=True)
@@ -113,7 +113,7 @@ def _removed(tables: RunTables) -> str:
 
 
 def contact_sheet(shown: Sequence[Face]) -> str:
-    """Faces in rows, each with its label and what is said of it underneath."""
+    """Faces in rows, each above its label, angle and reason."""
     lines = []
     for start in range(0, len(shown), _FACES_A_ROW):
         row = shown[start : start + _FACES_A_ROW]

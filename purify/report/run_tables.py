@@ -48,12 +48,12 @@ class RunTables:
 
     @property
     def source_warnings(self) -> Sequence[str]:
-        """What the source was warned of when it was read, in sentences without a full stop."""
+        """Warnings from reading the source, as sentences without a full stop."""
         return self.info.get("source_warnings") or ()
 
 
 def run_embeddings(folder: Path | str, run: RunTables) -> Path:
-    """The embeddings of the last round, or those that the run was given."""
+    """The embeddings of the last round, or those given to the run."""
     path, given = RunFolder(Path(folder)).embeddings, run.info.get("embeddings")
     return path if path.exists() or not given else Path(given)
 

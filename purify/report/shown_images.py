@@ -1,4 +1,4 @@
-"""Images for a run that knows none: samples looked up in image roots, for showing only."""
+"""Images for a run without their addresses: samples looked up in image roots, for display only."""
 
 from __future__ import annotations
 

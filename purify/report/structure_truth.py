@@ -1,4 +1,4 @@
-"""Proposed splits and merges against the truth, where the manifest knows it."""
+"""Proposed splits and merges against the truth, where the manifest has it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Majority:
 
 
 class KnownPeople:
-    """True labels by sample and by given label; finds nothing where the manifest has no truth."""
+    """True labels by sample and by given label; finds nothing if the manifest has no truth."""
 
     def __init__(self, manifest: pa.Table, verdicts: pa.Table) -> None:
         truths = judged_rows(manifest, verdicts)["true_label"].to_pylist()
@@ -52,8 +52,8 @@ def merges_with_truth(
 ) -> list[dict[str, Any]]:
     """The merge proposals with ``applied`` and ``one_person``.
 
-    ``applied``: images were renamed, which the rule does only with an extractor that tells people apart surely; or a
-    person confirmed it. ``one_person``: whether both labels are one person in truth; None: not known.
+    ``applied``: images were relabeled, by the rule (only with an extractor that tells people apart reliably) or by a
+    reviewer. ``one_person``: whether both labels are one person in truth; None: not known.
     """
     renamed = verdicts.filter(pc.equal(verdicts["decision"], Decision.RELABEL.value))
     sure = pc.is_in(renamed["reason"], pa.array([Reason.DUPLICATE_OF.value, Reason.REVIEWED.value]))

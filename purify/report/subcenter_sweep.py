@@ -1,4 +1,4 @@
-"""The same embeddings with other numbers K of sub-centers (ArcFace, TPAMI, section 4.2)."""
+"""The same embeddings with different numbers K of sub-centers (ArcFace, TPAMI, section 4.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from purify.evaluation.detection import average_precision
 
 @dataclass(frozen=True)
 class SubcenterCount:
-    """A data set seen with K sub-centers, in shares of its images.
+    """Outcome for a data set with K sub-centers, in shares of its images.
 
     `dominant_share` is at the labels' dominant sub-centers; `average_precision` is that of the ranking by the angle
     to them, in finding wrong labels; None without truth.

@@ -13,7 +13,7 @@ from purify.analysis.rules.removal import LEAST_REMOVED, expected_precision
 from purify.arrays import Floats, Ids, Mask
 
 _ANGLE_STEP = 0.5
-#: Wanted precisions: coarse where removal is generous, fine where each step costs.
+#: Wanted precisions: coarse at the low end, fine near 1.
 PRECISIONS: Floats = np.round(
     np.concatenate([np.arange(0.5, 0.9, 0.05), np.arange(0.9, 0.99, 0.01), np.arange(0.99, 0.9995, 0.001)]), 3
 )
@@ -78,7 +78,7 @@ def sweep_precision(p_clean: Floats, always: Mask, *, truth: Truth | None) -> Sw
 
 
 def _sweep(values: Floats, cutoffs: Floats, at: Floats, p_clean: Floats | None, truth: Truth | None) -> Sweep:
-    """Count what has ``values[N] >= cutoffs[T]``; a value that is not a number is kept."""
+    """Count removals, ``values[N] >= cutoffs[T]``; NaN is kept."""
     values = np.where(np.isnan(values), -np.inf, values)
     order = np.argsort(values, kind="stable")
     first = np.searchsorted(values[order], cutoffs, side="left")

@@ -28,7 +28,7 @@ _AS_JUDGED = ("sample_id", "label", "p_clean", "decision", "reason", "new_label"
 
 @dataclass(frozen=True)
 class Face:
-    """A thumbnail (a data URL; empty: not at hand) and its verdict.
+    """A thumbnail (a data URL; empty: unavailable) and its verdict.
 
     `angle` is in degrees, to the label's dominant sub-center; `truth` is the true label, ``""`` for nobody in the set,
     None: not known, or equal to the given one. The other fields are as in the verdicts.
@@ -48,9 +48,9 @@ class Face:
 
 
 def face_sheets(manifest: pa.Table, sheets: Mapping[str, pa.Table], *, or_text: bool = False) -> dict[str, list[Face]]:
-    """Faces of each sheet's verdicts without those whose image is not at hand. No image is read twice.
+    """Faces of each sheet's verdicts, except those whose image is unavailable. No image is read twice.
 
-    With `or_text`, faces come without pictures where no image at all is at hand.
+    With `or_text`, faces come without pictures if no image at all is available.
     """
     ids = {sample_id for verdicts in sheets.values() for sample_id in verdicts["sample_id"].to_pylist()}
     pictures = _pictures(manifest, sorted(ids))

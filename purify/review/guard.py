@@ -1,7 +1,7 @@
 """Access control of the page: only its own tabs, with the token of this start, from the address it is served at.
 
-Any web page can make a browser send requests to this machine. It does not know the token, cannot set its header, is
-of another site (so the cookie is not sent), and is exposed by ``Origin`` and, after DNS rebinding, by ``Host``.
+Any web page can make a browser send requests to this machine. But it does not know the token, cannot set its header,
+gets no cookie sent as another site, and is exposed by ``Origin`` and, after DNS rebinding, by ``Host``.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ HEADERS = {
 class AccessPolicy:
     """Addresses of the page, and the token that opens it.
 
-    `hosts` are the accepted values of ``Host``, such as ``127.0.0.1:8642``; empty: any, for a server at every address
-    of the machine. `cookie` is the name of the cookie, different for each port, since ports share cookies.
+    `hosts` are the accepted values of ``Host``, such as ``127.0.0.1:8642``; empty: any, for a server on all
+    interfaces. `cookie` is the name of the cookie, different for each port, since ports share cookies.
     """
 
     hosts: frozenset[str]
@@ -49,7 +49,7 @@ def refusal(
     query: Mapping[str, str],
     cookies: Mapping[str, str],
 ) -> str | None:
-    """Why a request is refused; None: it passes. Names of `headers` are lower case."""
+    """Reason to refuse a request; None to accept it. Names of `headers` are lower case."""
     host = headers.get("host", "")
     if access.hosts and host not in access.hosts:
         return "the page is not served at this address"

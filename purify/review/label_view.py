@@ -14,7 +14,7 @@ from purify.arrays import Ids
 from purify.review.samples import Samples, column
 from purify.tables.schema import Flag
 
-#: Flags of labels that the search offers without words.
+#: Flags of the labels offered by a search without words.
 _PROPOSALS = (Flag.MIXED, Flag.DUPLICATE_OF, Flag.WEAK_MAJORITY)
 
 
@@ -82,5 +82,5 @@ class LabelIndex:
 
 
 def fold(label: str) -> str:
-    """A label in normal form for search: case-folded, underscores as blanks."""
+    """A label in normal form for search: case-folded, underscores as spaces."""
     return unicodedata.normalize("NFKC", label).casefold().replace("_", " ").strip()

@@ -45,7 +45,7 @@ class StandingReview:
 class Recorded:
     """Outcome of an action: an id for undoing it (None: nothing was recorded) and the number of rows decided.
 
-    `conflicts` are rows that someone else decided otherwise in the meantime, left unchanged.
+    `conflicts` are rows decided differently by someone else in the meantime, left unchanged.
     """
 
     action_id: int | None
@@ -92,7 +92,7 @@ class ReviewLog:
     def record(self, actions: Sequence[Action], *, tab: str) -> list[Recorded]:
         """Write the decisions of a tab to the disk.
 
-        A row that another tab or process decided otherwise since is left unchanged and reported as a conflict.
+        A row since decided differently by another tab or process is left unchanged and reported as a conflict.
         """
         outcomes: list[Recorded] = []
         touched: set[int] = set()
@@ -153,7 +153,7 @@ class ReviewLog:
         """Apply `change`, which touches `rows`, to the reviews in the file; other processes wait meanwhile."""
 
         def informed(present: pa.Table) -> pa.Table:
-            if not present.equals(self._reviews):  # another process wrote since
+            if not present.equals(self._reviews):  # another process has written since
                 self._replace(present)
             return change(present)
 

@@ -24,14 +24,14 @@ from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
 
-#: Columns of the verdicts that the page does not show of a face.
+#: Columns of the verdicts not shown on the page.
 _HIDDEN = ("dominant", "evidence_ids")
 
 
 class ReviewSession:
     """A run with its queue, its evidence and its reviews; new ones carry the name of the `reviewer`.
 
-    `images` are folders or tars in which the samples' images are looked up, for a run that doesn't know them.
+    `images` are folders or tars in which to look up the samples' images, for a run without their addresses.
 
     Raises
     ------
@@ -77,7 +77,7 @@ class ReviewSession:
                 self.images.jpeg(shown, "small")
 
     def state(self, *, most: int) -> dict[str, Any]:
-        """Initial state of a tab, with its first items, up to `most`."""
+        """Initial state of a tab, with up to `most` first items."""
         return {
             **self._progress(),  # first: a change in the meantime is reported twice rather than never
             "page": self.page("informative", None, start=0, most=most),

@@ -31,7 +31,7 @@ _HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.i
 
 
 class _Guard:
-    """Refuses requests by the guard, and sets its headers on every response."""
+    """Middleware that refuses requests by the guard, and sets its headers on every response."""
 
     def __init__(self, app: Callable[[_Message, _Receive, _Send], Awaitable[None]], access: AccessPolicy) -> None:
         self._app = app
@@ -63,7 +63,7 @@ class _Body(BaseModel):
 
 
 class Decided(_Body):
-    """A decision on some rows and the version it is based on; a relabel comes with the label."""
+    """A decision on some rows and the version it is based on; a relabel names the new label."""
 
     rows: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     decision: Decision
@@ -156,7 +156,7 @@ def build_app(session: ReviewSession, access: AccessPolicy) -> FastAPI:
         jpeg = session.images.jpeg(row, size)
         if jpeg is None:
             raise HTTPException(404)
-        # The address contains the number of this start, so a cached image is never of another run.
+        # The address contains the id of this start, so a cached image is never of another run.
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     @app.get("/api/changes")

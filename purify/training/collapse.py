@@ -1,7 +1,7 @@
-"""The check for a collapsed network, before verdicts are drawn from it.
+"""Check for a collapsed network, before verdicts are drawn from it.
 
-A collapsed network maps all faces to nearly one point, or to points unrelated to the label. Its angles still look like
-angles, so without this check they would become verdicts.
+A collapsed network maps all faces to nearly one point, or to points unrelated to the label. Its angles still look
+plausible, so without this check they would become verdicts.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from torch import Tensor
 from purify.errors import TrainingCollapsedError
 from purify.models.process_group import SINGLE_PROCESS, Ranks
 
-#: Least separation of a usable network. With a share q of wrong labels that are not
-#: memorized, a perfect network has about 1 - q / 2; chance is 0.5.
+#: Minimum separation of a usable network. With a share q of wrong labels, not memorized, a perfect network has about
+#: 1 - q / 2; chance is 0.5.
 MIN_SEPARATION = 0.65
 
 
 def separation(cosines: Tensor, labels: Tensor, ranks: Ranks = SINGLE_PROCESS) -> float:
-    """``cosines[N, C]``, ``labels[N]`` -> share of other classes whose center is farther than the own class's.
+    """``cosines[N, C]``, ``labels[N]`` -> share of other classes whose center is farther than that of the own class.
 
     1 when each image is nearest to its own class, 0.5 for a random network, at any class count. With sharded classes, a
-    label is -1 on all ranks but its own.
+    label is -1 on all ranks but that of its class.
     """
     rows = (labels >= 0).nonzero().squeeze(1)
     own = torch.zeros_like(labels, dtype=cosines.dtype)

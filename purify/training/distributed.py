@@ -58,9 +58,9 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
 
 
 def data_parallel(backbone: nn.Module, ranks: Ranks, *, sync_batchnorm: bool) -> nn.Module:
-    """`backbone` as one of the replicas, whose gradients are summed over the ranks after each backward pass.
+    """Wrap `backbone` as a replica whose gradients are summed over the ranks after each backward pass.
 
-    Summed, where DDP averages by default: the loss is a mean over the whole batch already.
+    Summed, not averaged as DDP does by default: the loss is already a mean over the whole batch.
     """
     if ranks.size == 1:
         return backbone

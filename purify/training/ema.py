@@ -11,7 +11,7 @@ from purify.models.heads import SubcenterHead
 class EmaWeights:
     """Exponential moving average of a backbone's parameters and buffers, and of a head's rows.
 
-    In the first steps the decay is at most ``(1 + t) / (10 + t)``, or the mean would remember the random start.
+    In the first steps the decay is at most ``(1 + t) / (10 + t)``, or the average would remember the random start.
     """
 
     def __init__(self, decay: float, backbone: nn.Module, head: SubcenterHead) -> None:
@@ -20,7 +20,7 @@ class EmaWeights:
         self.restart_head(head)
 
     def restart_head(self, head: SubcenterHead) -> None:
-        """Start the head's mean anew after growth: new rows have none."""
+        """Restart the head's average after growth: new rows have none."""
         self.head = head.weight.detach().clone()
 
     @torch.no_grad()
@@ -36,6 +36,6 @@ class EmaWeights:
         self.head.lerp_(head.weight, weight)
 
     def copy_to(self, backbone: nn.Module, head: SubcenterHead) -> None:
-        """Replace the weights by their means."""
+        """Replace the weights by their averages."""
         backbone.load_state_dict(self.backbone)
         head.weight = nn.Parameter(self.head)

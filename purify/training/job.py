@@ -17,7 +17,7 @@ class TrainJob:
 
     `model` and `train` are sections of the configuration, `subcenters` is K, and `threads` the compute threads of all
     its processes on this machine together. `fingerprint` is the caller's hash of table, model, recipe, sub-centers and
-    seed: only a resume point with the same one is continued; None: there is no resuming.
+    seed: training resumes only from a point with the same one; None: it never resumes.
     """
 
     table: str
@@ -47,7 +47,7 @@ class TrainJob:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Load a job that `write` saved."""
+        """Load a job saved by `write`."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
     def write(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Starts the processes of a training, relays their progress, and ends all of them when one fails.
+"""Launch the processes of a training, relay their progress, and end all of them when one fails.
 
 Not torchrun: its rendezvous (``TCPStore``, PyTorch 2.13) listens on all interfaces even when told 127.0.0.1; our ranks
 on one machine meet at a file, and talk over the loopback interface.
@@ -23,7 +23,7 @@ from purify.progress import Progress, silent
 from purify.training.job import TrainJob
 from purify.training.rendezvous import is_rank, rank_environments
 
-#: How long the other ranks have to report their own error after one has ended.
+#: Time for the other ranks to report their own errors after one has failed.
 _GRACE_SECONDS = 2.0
 _WATCH_SECONDS = 0.1
 _running: set[_RankProcess] = set()
@@ -63,9 +63,9 @@ class _RankProcess:
 def run_job(job: TrainJob, progress: Progress = silent) -> None:
     """Run `job` in ``train.processes`` child processes and wait for them.
 
-    A process that a cluster's launcher (torchrun) started as one of several ranks trains its own share here instead.
+    A process started by a cluster's launcher (torchrun) as one of several ranks trains its own share here instead.
 
-    Raises a child's own PurifyError, or one that reports that it was killed; no child is running then.
+    Raises a child's own PurifyError, or one that reports its kill; by then no child is running.
     """
     if is_rank():
         from purify.training.rank import train_rank
@@ -132,7 +132,7 @@ def _stop_all_after_one(ranks: Sequence[_RankProcess]) -> None:
 
 
 def _failure(job: TrainJob, ranks: Sequence[_RankProcess]) -> PurifyError | None:
-    """The first cause: a rank's own error, or a killed rank, before the loss of a rank that others report."""
+    """The root cause: a rank's own error, or a killed rank, rather than the lost rank that others report."""
     failed = [rank for rank in ranks if rank.process.returncode != 0]
     if not failed:
         return None

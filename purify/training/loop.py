@@ -1,4 +1,4 @@
-"""The training loop: interruptible, and resumed to the same bits (on a CPU)."""
+"""The training loop: interruptible, and resumed bit for bit (on a CPU)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def train(
     progress: Progress = silent,
     ranks: Ranks = SINGLE_PROCESS,
 ) -> Checkpoint | None:
-    """Train a backbone and a head with `subcenters` centers a class, in this process alone or as one of `ranks`.
+    """Train a backbone and a head with `subcenters` centers per class, in this process alone or as one of `ranks`.
 
     Parameters
     ----------
@@ -45,14 +45,14 @@ def train(
     model, config
         Backbone and recipe.
     subcenters
-        K. The head starts with one center a class and grows to K at ``warmup_share`` of the steps.
+        K. The head starts with one center per class and grows to K at ``warmup_share`` of the steps.
     seed
-        Of every draw: initialization, order, views, growth.
+        Seed of every draw: initialization, order, views, growth.
     resume
-        Resume point to continue, if there is one of this training, and to write every ``checkpoint_seconds``. The
+        Resume point to continue from, if it is of this training, and to write every ``checkpoint_seconds``. The
         caller removes the file once the checkpoint is saved. None: no resuming.
     progress
-        Told the step.
+        Called after every step.
     ranks
         Each of them calls this; the first returns the checkpoint, the others None.
 

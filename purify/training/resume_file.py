@@ -1,7 +1,7 @@
 """The file of a resume point: safetensors, written and read shard by shard, the same for any number of ranks.
 
 The other ranks send their shards of the head to the first, which appends them one by one and never holds the whole
-head; each rank reads its own rows, however many ranks there are then. Not ``torch.distributed.checkpoint``: it pickles
+head; each rank reads its own rows, whatever the number of ranks then. Not ``torch.distributed.checkpoint``: it pickles
 its metadata (PyTorch 2.13, ``filesystem.py``), and nothing of ours unpickles a file.
 """
 
@@ -38,9 +38,9 @@ class ResumePoint:
 
 @dataclass(frozen=True)
 class ResumeFile:
-    """Where a training's resume point is kept.
+    """File of a training's resume point.
 
-    `fingerprint` identifies data, recipe and seed of the training; a point with another one is not continued.
+    `fingerprint` identifies data, recipe and seed of the training; a point with another one is ignored.
     """
 
     path: Path
@@ -83,7 +83,7 @@ class ResumeFile:
 
 
 def _header(shapes: Mapping[str, tuple[Tensor, list[int]]], metadata: str) -> bytes:
-    """Start of a safetensors file: its length, and names, types, shapes and offsets as JSON."""
+    """Header of a safetensors file: its length, then names, types, shapes and offsets as JSON."""
     entries: dict[str, Any] = {"__metadata__": {_KEY: metadata}}
     end = 0
     for name, (tensor, shape) in shapes.items():

@@ -1,4 +1,4 @@
-"""Resume points: a training's state saved now and then, and restored.
+"""Resume points: a training's state, saved at intervals, and restored.
 
 Random draws are functions of (seed, step), so weights, momentum and the step are the whole state.
 """
@@ -34,7 +34,7 @@ class ResumeKeeper:
         self._saved = time.monotonic()
 
     def restore(self) -> None:
-        """Continue at the last save, if there is one."""
+        """Continue from the last save, if there is one."""
         state = self._state
         if point := self._file.load(classes=state.classes):
             _restore(state, point)
@@ -46,7 +46,7 @@ class ResumeKeeper:
             )
 
     def save_if_due(self) -> None:
-        """Save by the first rank's clock, on all ranks at once."""
+        """Save on all ranks at once, by the first rank's clock."""
         state = self._state
         due = state.ranks.rank == 0 and time.monotonic() - self._saved >= self._seconds
         if state.ranks.all_reduce_max(torch.tensor([int(due)], device=state.device)).item():

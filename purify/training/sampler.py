@@ -36,6 +36,6 @@ class Sampler:
             skip = 0
 
     def own_batches(self, start: int, ranks: Ranks) -> Iterator[npt.NDArray[np.int64]]:
-        """Shard of each batch that is this rank's, from step `start` on."""
+        """Own shard of each batch, from step `start` on."""
         own = ranks.shard(self.batch_size).slice
         return (batch[own] for rows in self.steps(start) for batch in rows)

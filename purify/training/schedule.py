@@ -1,8 +1,8 @@
 """Learning rate, margin and number of sub-centers as functions of the step.
 
 The textbook recipe (K sub-centers, s = 64, m = 0.5 from step 0) collapses on small noisy sets: with the margin
-on, a random network is pushed away from every center before it knows any of them, and K random centers a class
-split the images by chance. Here a class first learns one center without margin; its K sub-centers then start as
+on, a random network is pushed away from every center before it knows any of them, and K random centers per
+class split the images by chance. Here a class first learns one center without margin; its K sub-centers then start as
 perturbed copies of that center, and only then does the margin grow.
 """
 

@@ -21,7 +21,7 @@ _CLASSES = 3
 
 
 def train_step(state: TrainState, schedule: Schedule, labels: Tensor, batches: Iterable[Tensor]) -> float:
-    """Do the next step, which changes `state`; returns the loss.
+    """Run the next step on `state`, in place; returns the loss.
 
     ``labels`` int64[A, B] are those of this step's A batches, of all ranks; `batches` are this rank's share of each:
     A times views [n, 3, S, S] on the state's device.
@@ -101,7 +101,7 @@ def _clip(gradients: list[Tensor], square: Tensor | int, clip_norm: float) -> No
 
 
 def _share_overflow(state: TrainState, gradient: Tensor) -> None:
-    """A head whose gradient overflowed on one rank makes all ranks skip the step, as one process would."""
+    """Make all ranks skip the step if the head's gradient overflowed on one, as a single process would."""
     overflow = state.ranks.all_reduce_max((~gradient.isfinite()).any().float())
     if overflow:
         gradient.fill_(math.inf)

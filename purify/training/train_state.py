@@ -68,7 +68,7 @@ class TrainState:
         self.optimizer.param_groups[1]["params"] = [self.head.weight]
 
     def grow(self, subcenters: int) -> None:
-        """Grow the head from one center a class to `subcenters`."""
+        """Grow the head from one center per class to `subcenters`."""
         shape = (subcenters - 1, self.head.weight.shape[2])
         self.head.grow(class_normals(self.classes, shape, self.seed, _GROWTH), spread=_GROW_SPREAD)
         self.replace_rows(self.head.weight.detach())
@@ -133,9 +133,9 @@ def _optimizer(backbone: nn.Module, head: SubcenterHead, config: TrainConfig) ->
 
 
 def _head_std(model: ModelConfig, config: TrainConfig) -> float:
-    """Standard deviation of a fresh head's numbers.
+    """Standard deviation of a fresh head's weights.
 
     The shorter a row, the larger its gradient: short rows jump at the first step, and are then too long to turn. A
-    trained backbone compensates. A frozen one can't, so its head starts with rows of about unit length.
+    backbone in training compensates; a frozen one can't, so its head starts with rows of about unit length.
     """
     return float(model.embedding_dim**-0.5) if config.freeze_backbone else INIT_STD

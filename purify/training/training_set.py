@@ -1,4 +1,4 @@
-"""Training data: addresses of images, and their given labels."""
+"""Training data: URIs of images, and their given labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TrainingSet:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """`of_table` of a manifest or cleaned table."""
+        """Read a manifest or cleaned table; see `of_table`."""
         return cls.of_table(load_manifest(path), name=str(path))
 
     @classmethod
@@ -44,7 +44,7 @@ class TrainingSet:
     def from_columns(cls, sample_ids: Sequence[str], uris: Sequence[str], labels: Sequence[str]) -> Self:
         """Images in the order of their ids, and classes in the order of their first image.
 
-        So a table that is shuffled, or whose labels are renamed, trains to the same weights.
+        So shuffling the table or renaming its labels leaves the trained weights unchanged.
         """
         order = np.argsort(np.asarray(sample_ids, dtype=object), kind="stable")
         encoded = pa.array(labels, pa.large_string()).take(order).dictionary_encode()

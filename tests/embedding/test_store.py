@@ -83,7 +83,7 @@ def test_missing_ids_are_counted_and_shown(tmp_path: Path) -> None:
 def test_duplicate_ids_are_refused(tmp_path: Path, row_group: int) -> None:
     embedding = pa.array([[1.0], [2.0], [3.0]], pa.list_(pa.float32()))
     path = write(tmp_path / "e.parquet", ["a", "b", "a"], embedding, row_group_size=row_group)
-    with pytest.raises(InputError, match="row 3: a is occurs twice"):
+    with pytest.raises(InputError, match="row 3: a occurs twice"):
         read_embeddings(path, ["a", "b"])
 
 

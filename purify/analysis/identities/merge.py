@@ -17,11 +17,11 @@ _SHOWN = (3, 2)
 
 @dataclass(frozen=True)
 class LabelMerge:
-    """One person under two labels; `cosine` is that of the centers of their dominant groups.
+    """One person under two labels; `cosine` is between the centers of their dominant groups.
 
-    `into` has more images of the person (a trusted one counts twice). Numbers of images in the same power of two are a
-    tie, won by the lower class number: names don't change places for an image. It may itself be merged into a third.
-    `evidence` numbers up to 3 rows of `label` most like `into`, then up to 2 of `into` most like `label`.
+    `into` has more images of the person (trusted ones count twice). Counts between the same powers of two are a tie,
+    won by the lower class number, so that one more image doesn't swap the two. `into` may be merged into a third label.
+    `evidence` lists rows: up to 3 of `label` most like `into`, then up to 2 of `into` most like `label`.
     """
 
     label: int
@@ -38,7 +38,7 @@ def find_merges(
     whole = ~mixed[prototypes.labels]
     alike = (similarity >= same) & whole[:, None] & whole[nearest] & (nearest != np.arange(len(whole))[:, None])
     weight = np.array([weight_of(rows.p_clean[_dominant(rows, found, label)]) for label in prototypes.labels.tolist()])
-    # In powers of two: of two labels of about the same size the first one stays, run after run.
+    # In powers of two: of two labels of about equal size, every run keeps the first.
     scale = np.floor(np.log2(np.maximum(weight, 1)))
     at, column = np.nonzero(alike)
     best: dict[int, int] = {}
@@ -69,5 +69,5 @@ def _merge(rows: ClassRows, found: npt.NDArray[np.int32], prototypes: Prototypes
 
 
 def weight_of(p_clean: Floats) -> float:
-    """Number of images; a trusted one counts twice."""
+    """Number of images, counting trusted ones twice."""
     return len(p_clean) + float(p_clean.sum())

@@ -1,6 +1,6 @@
 """Thresholds of the class structure from null distributions on the data set itself.
 
-They concern the cohesion of an identity, and the similarity of two identities or of two parts of one.
+They limit the cohesion of an identity, and the similarity of two identities or of two parts of one.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from purify.analysis.class_rows import ClassRows, DistinctPictures, nearest_cent
 from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, stack
 from purify.arrays import Floats, Vectors
 
-#: Least number of different pictures of a further identity.
+#: Minimum number of distinct pictures of a further identity.
 LEAST_IMAGES = 5
-#: Numbers of cosines, pairs and classes drawn for the null distributions.
+#: Draws for the null distributions: cosines, classes and pools of strangers, and the largest pool.
 _DRAWS = 20_000
 _DRAWN_CLASSES = 2_000
 _POOLS = 200
 _MOST_STRANGERS = 256
 #: Tail probability behind the three thresholds.
 _RARE = 0.01
-#: Distance of a normal distribution's 99 % point from the middle, in units of the 95 % point's.
+#: Ratio of the 99 % and 95 % quantiles of a normal distribution.
 _RARE_TO_SELDOM = 2.326 / 1.645
-#: Least share of the images of a group's person; its square is the share of the pairs.
+#: Minimum share of a group's images that show its person; squared, the share of pairs.
 _LEAST_PURITY = 0.9
-#: Variation of the similarity of a group found by search, in units of that of a random part.
+#: Spread of the similarity of a group found by search, relative to that of a random part.
 _SOUGHT = 2.0
 
 
@@ -35,9 +35,9 @@ _SOUGHT = 2.0
 class NullThresholds:
     """Thresholds from this data set.
 
-    ``pairs`` and ``centers`` are scales of cosines of images of different classes, and of images and the centers of
-    other classes; ``cohesion`` is the least of a person; ``chance_cohesion`` the largest in sets of ``exp(strangers)``
-    strangers; ``different`` the similarity up to which two groups are two people, ``same`` from which they are one.
+    ``pairs`` and ``centers`` are scales of the cosines between images of different classes, and of images to centers of
+    other classes. ``cohesion`` is the minimum for a person, ``chance_cohesion`` the maximum among ``exp(strangers)``
+    strangers. Two groups are two people up to the similarity ``different``, and one person from ``same`` on.
     """
 
     pairs: CosineScale
@@ -49,14 +49,14 @@ class NullThresholds:
     same: float
 
     def surely_different(self, images: int) -> float:
-        """Similarity up to which a group of so many images shows another person.
+        """Similarity up to which a group of `images` images shows another person.
 
-        Small groups vary: parts of `LEAST_IMAGES` images of one class fall short of 1 by up to ``1 - same``.
+        Small groups vary more: parts of `LEAST_IMAGES` images of one class fall short of 1 by up to ``1 - same``.
         """
         return self.different - _SOUGHT * (1 - self.same) * math.sqrt(LEAST_IMAGES / images)
 
     def is_person(self, cohesion: float, strangers: int) -> bool:
-        """Whether a group of that cohesion, found among so many strangers, is no coincidence."""
+        """Whether a group of this cohesion, found among `strangers` strangers, is a person and no coincidence."""
         chance = np.interp(math.log(max(strangers, 1)), self.strangers, self.chance_cohesion)
         return cohesion >= max(self.cohesion, float(chance))
 
@@ -95,7 +95,7 @@ def scale_of_centers(rows: ClassRows, samples: list[DistinctPictures], rng: np.r
 def _chance_cohesion(
     usual: list[Vectors], pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Logarithms of sizes of sets of strangers, and the largest cohesion of the densest place in such sets."""
+    """Log sizes of sets of strangers, and the largest cohesion of the densest region in such sets."""
     sizes, reached = [0], [0.0]
     size = 2 * LEAST_IMAGES
     while size <= min(len(usual) // 2, _MOST_STRANGERS):
@@ -109,7 +109,7 @@ def _chance_cohesion(
 def _cohesion_of_strangers(
     usual: list[Vectors], size: int, pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
 ) -> float:
-    """Cohesion of the densest place among images of `size` people, one of each; 0 if it is too small to matter."""
+    """Cohesion of the densest region among images of `size` people, one each; 0 if it is too small to matter."""
     people = rng.choice(len(usual), size, replace=False)
     strangers = np.stack([usual[i][rng.integers(len(usual[i]))] for i in people.tolist()])
     center = densest(strangers, pairs)
@@ -135,8 +135,8 @@ def _similarity_of_parts(usual: list[Vectors], rng: np.random.Generator) -> floa
 def _similarity_of_classes(groups: Groups, rng: np.random.Generator) -> float:
     """High quantile of the similarity of two random classes.
 
-    It is extrapolated from the 95 % quantile, as for a normal distribution: with few classes one duplicate label
-    would otherwise be the rare case.
+    Extrapolated from the 95 % quantile as for a normal distribution: with few classes, a single duplicate label would
+    otherwise set the quantile.
     """
     a, b = rng.integers(0, len(groups.size), (2, _DRAWS))
     similarity = groups.similarity(a[a != b], groups, b[a != b])

@@ -2,8 +2,8 @@
 
 The two-covariance form of probabilistic linear discriminant analysis (Ioffe, ECCV 2006; Brummer and de Villiers,
 Odyssey 2010): an image is its person plus variation, both Gaussian. In coordinates with white variation and
-independent persons' variances psi, the ratio of the two likelihoods has a closed form. Beyond a cosine it knows the
-directions that tell people apart, and that a mean of two images is less sure than one of twenty.
+uncorrelated people of variances psi, the ratio of the two likelihoods has a closed form. Unlike a cosine, it weights
+the directions by how well they tell people apart, and trusts a mean of two images less than one of twenty.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy as np
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.arrays import Floats, Ids, Mask, Vectors
 
-#: Least share of round variation mixed in; more with few rows for the dimensions. It prevents overfitting of the
-#: trusted images.
+#: Minimum shrinkage of the variation towards a sphere, against overfitting of the trusted images; more where rows are
+#: few for the dimensions.
 _LEAST_SHRINKAGE = 0.05
-#: A class counts for the variation with at most this many images, lest a few large ones stand for all.
+#: Maximum weight of a class in the variation, in images, lest a few large classes dominate.
 _MOST_IMAGES = 30
-#: Images beyond this many say nothing more of a person: pictures of one occasion are not independent.
+#: Images beyond this number add no evidence of a person: pictures of one occasion are not independent.
 _MOST_EVIDENCE = 20
-#: Least variance of an axis, as a share of the widest one.
+#: Minimum variance of an axis, as a share of the largest one.
 _LEAST_SPREAD = 1e-3
 _LEAST_COUNT = 1.0
 
 
 @dataclass(frozen=True)
 class IdentityModel:
-    """``axes[d, D]`` of the coordinates, and the variances ``psi[d]`` of the persons there; within a person it is 1."""
+    """``axes[d, D]`` of the coordinates, and between-person variances ``psi[d]``; the within-person variance is 1."""
 
     axes: Vectors
     psi: Vectors
@@ -55,7 +55,7 @@ class IdentityModel:
         return np.hstack([coordinates**2, coordinates, alone])
 
     def class_forms(self, means: Vectors, counts: Floats) -> Vectors:
-        """`log_ratio` with the means [C, d] of `counts` [C] images as a form [C, 2d + 2] in `quadratic`.
+        """`log_ratio` to the ``means[C, d]`` of ``counts[C]`` images as linear forms [C, 2d + 2] in `quadratic`.
 
         The last column is the constant, to be added to the product.
         """
@@ -64,30 +64,30 @@ class IdentityModel:
         return np.hstack([-0.5 / variance, expected / variance, np.ones_like(constant), constant])
 
     def _predicted(self, means: Vectors, counts: Floats) -> tuple[Vectors, Vectors]:
-        """Mean and variance [..., d] of a further image of the person of each mean of `counts` images."""
+        """Predictive mean and variance [..., d] of another image of each person, given a mean of `counts` images."""
         n = np.clip(counts, _LEAST_COUNT, _MOST_EVIDENCE)[..., None].astype(np.float32)
         gain = self.psi / (1 + self.psi * n)
         return gain * n * means, 1 + gain
 
 
 def fit_identities(vectors: Vectors, label_index: Ids, weights: Floats, classes: int) -> IdentityModel:
-    """Fit to centered unit ``vectors[N, D]``, which count for their classes by their weights."""
+    """Fit to centered unit ``vectors[N, D]``, weighted by ``weights[N]``."""
     sums = class_sums(vectors, label_index, weights, classes)
     means = sums.means()
     share = weights * np.minimum(1, _MOST_IMAGES / np.maximum(sums.count, 1))[label_index]
-    # A mean lies nearer to its own images than the person does: by the factor (n - 1) / n in the square.
+    # Images lie nearer to their own mean than to the person: squared distances shrink by (n - 1) / n.
     nearness = np.maximum((sums.count - 1) / np.maximum(sums.count, 1), 0.3)[label_index]
     residuals = (vectors - means[label_index]) * np.sqrt(share / nearness)[:, None].astype(np.float32)
     variation = (residuals.T @ residuals).astype(np.float64) / share.sum()
     dim = len(variation)
     shrinkage = max(_LEAST_SHRINKAGE, dim / (dim + float(share.sum())))
-    # One image a class, or equal embeddings: without variation any round one will do.
+    # One image per class, or equal embeddings: nothing to estimate, so any sphere will do.
     mean_variance = float(np.trace(variation)) / dim or 1.0
     variation = (1 - shrinkage) * variation + shrinkage * mean_variance * np.eye(dim)
     several = sums.count >= 2
     between = _between(means, sums.count, several if several.any() else sums.count > 0, variation)
 
-    # Few persons span few directions, and a stranger lies outside of them.
+    # Few people span few directions, and a stranger lies outside them.
     roundness = dim / (dim + float(several.sum()))
     between = (1 - roundness) * between + roundness * np.trace(between) / dim * np.eye(dim)
     whitening = np.linalg.inv(np.linalg.cholesky(variation))
@@ -97,6 +97,6 @@ def fit_identities(vectors: Vectors, label_index: Ids, weights: Floats, classes:
 
 
 def _between(means: Vectors, counts: Floats, used: Mask, variation: Floats) -> Floats:
-    """Covariance of the persons: that of the class means, less the share of the variation."""
+    """Between-person covariance: that of the class means, less the contribution of the variation."""
     chosen = means[used].astype(np.float64)
     return chosen.T @ chosen / len(chosen) - variation * float(np.mean(1 / counts[used]))

@@ -1,4 +1,4 @@
-"""Searchable prototypes of the classes, and a test for coincidental similar groups.
+"""Searchable prototypes of the classes, and a test for groups that are similar by coincidence.
 
 Wrong labels cluster: several images of one frequent person may land in a class by chance. So a group similar to
 another class must be larger than chance explains (Poisson, corrected for the number of comparisons).
@@ -36,13 +36,13 @@ class Prototypes:
 
     @classmethod
     def of(cls, labels: Ids, groups: Groups, sizes: Ids) -> Prototypes:
-        """Of the dominant groups of the classes `labels`; ``sizes[C]`` counts the rows of every class."""
+        """Build from the dominant groups of the classes `labels`; ``sizes[C]`` counts the rows of every class."""
         own = sizes[labels]
         larger = len(sizes) - np.searchsorted(np.sort(sizes), own)
         return cls(labels, groups, own / sizes.sum(), larger, cosine_index(unit(groups.mean)))
 
     def alike(self, groups: Groups) -> tuple[Ids, Floats]:
-        """Positions of the nearest classes, then -1, and their similarity, then NaN; both [G, `_CANDIDATES`]."""
+        """Positions and similarities of the nearest classes, [G, `_CANDIDATES`], padded with -1 and NaN."""
         found = np.full((len(groups.size), _CANDIDATES), -1, np.int64)
         for chunk in row_chunks(len(found)):
             width = min(_CANDIDATES, len(self.labels))
@@ -53,8 +53,8 @@ class Prototypes:
     def by_chance(self, images: int, wrong: int, alike: Ids) -> bool:
         """Whether `images` of the people `alike` are a coincidence among `wrong` rows of a class.
 
-        Wrong labels bring each person in proportion to its images in the data set. Every class and every person of at
-        least that frequency could have been the coincidence.
+        Wrong labels bring in each person in proportion to its images in the data set. The test is corrected for the
+        number of classes and of people at least as frequent.
         """
         if not len(alike):
             return False

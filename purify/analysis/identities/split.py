@@ -10,7 +10,7 @@ from purify.analysis.identities.prototypes import Prototypes
 from purify.analysis.label_noise.mode_seeking import Groups, bisect, densest, stack
 from purify.arrays import Vectors
 
-#: Least share of a further person among the grouped images of the class.
+#: Minimum share of a further person among the grouped images of the class.
 _LEAST_SHARE = 0.04
 _MOST_GROUPS = 4
 #: Images with less weight for a center than this may form a further group.
@@ -20,7 +20,7 @@ _AWAY = 0.5
 def identities_of(sample: DistinctPictures, thresholds: NullThresholds, prototypes: Prototypes) -> Vectors:
     """Centers [g, D] of the identities of a class: one, or more if it is mixed.
 
-    A dense place may lie between two similar people, so each is tried in halves as well.
+    A dense region may lie between two similar people, so each is also tried in halves.
     """
     people = _accepted(sample, _dense_places(sample, thresholds), thresholds, prototypes)
     for k in range(len(people)):
@@ -33,7 +33,7 @@ def identities_of(sample: DistinctPictures, thresholds: NullThresholds, prototyp
 def _accepted(
     sample: DistinctPictures, centers: Vectors, thresholds: NullThresholds, prototypes: Prototypes
 ) -> Vectors:
-    """Those of the ``centers[g, D]`` of distinct identities, unlikely to arise by chance; at least the first one."""
+    """The ``centers[g, D]`` of distinct identities that chance does not explain; at least the first one."""
     near = nearest_center(sample.rows, centers, thresholds.centers)
     groups = stack([sample.rows[near == k] for k in range(len(centers))])
     people = [0]
@@ -46,7 +46,7 @@ def _accepted(
 
 
 def _dense_places(sample: DistinctPictures, thresholds: NullThresholds) -> Vectors:
-    """Centers of the densest place, of the densest place away from it, and so on."""
+    """Centers of the densest region, of the densest region away from it, and so on."""
     centers = [sample.center]
     far = thresholds.centers.weight(sample.rows @ sample.center) < _AWAY
     while far.sum() >= LEAST_IMAGES and len(centers) < _MOST_GROUPS:

@@ -2,7 +2,7 @@
 
 Every threshold comes from the data at hand, so that a strong and a weak extractor are judged alike:
 
-* the densest place of a class is its first group, the densest place of the rest the next one (`mode_seeking`);
+* the densest region of a class is its first group, the densest region of the rest the next one (`mode_seeking`);
 * a group is a person if it coheres like the classes of this set, and more than strangers by chance;
 * two groups are two people if no more alike than two random classes, and one person if as alike as two random parts
   of one class (`null_thresholds`);
@@ -24,7 +24,7 @@ from purify.analysis.identities.split import identities_of
 from purify.analysis.label_noise.mode_seeking import stack
 from purify.arrays import Floats, Ids, Mask, Vectors
 
-#: Least number of classes with an identity of some size, to measure thresholds on.
+#: Minimum number of classes with a sizable dominant group, to measure thresholds on.
 _LEAST_CLASSES = 3
 _SEED = 1234
 
@@ -33,9 +33,9 @@ _SEED = 1234
 class Structure:
     """The people under the labels.
 
-    ``group[N]`` is 0 for the class's dominant identity, 1, 2, ... for the further ones of a mixed class by falling
-    size, -1 without a group. ``mixed[C]`` marks classes with a further identity. ``merges`` are in the order of their
-    labels, each of which is merged into one other at most.
+    ``group[N]`` is 0 for the class's dominant identity, 1, 2, ... for the further ones of a mixed class by decreasing
+    size, -1 without a group. ``mixed[C]`` marks classes with a further identity. ``merges`` are sorted by label; each
+    label is merged into at most one other.
     """
 
     group: npt.NDArray[np.int32]
@@ -58,10 +58,10 @@ def find_structure(
     classes
         C; some may have no rows.
     p_clean
-        [N]: probability that the row shows the dominant person of its class. It only weighs which of two groups is
-        the larger one: for two labels of one person it may be low in both.
+        [N]: probability that the row shows the dominant person of its class. It serves only to find the larger of two
+        groups: for two labels of one person it may be low in both.
     near_duplicate
-        Rows of a class with a larger cosine are one picture.
+        Cosine above which two rows of a class are the same picture.
     """
     order = canonical_order(vectors, label_index)
     sorted_vectors = np.ascontiguousarray(vectors[order], np.float32)

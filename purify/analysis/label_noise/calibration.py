@@ -1,14 +1,14 @@
 """Probabilities of labels, measured on the data set itself: no truth, no noise rate, no threshold.
 
 Wrong labels are simulated: images of this very set get surely wrong labels, and are measured like all images
-(`gallery`), once with their own label among the competitors, like a flipped label, and once without, like a
-stranger. The measures of the given labels are a mixture of these and of right ones. A logistic regression tells the
+(`gallery`), half of them with their own label among the competitors, like flipped labels, and half without, like
+strangers. The measures of the given labels are a mixture of these and of right ones. A logistic regression tells the
 two apart; its log odds are the logarithm of the ratio of their densities. The share of wrong labels follows from the
-part of the mixture reached by wrong labels only.
+part of the mixture that only wrong labels reach.
 
-Three rounds: the first trusts the densest place of each class, so that companions (several wrong images of one
-person, vouching for each other) don't spoil the gallery; each later round trusts the labels found right by the one
-before.
+Three rounds: the first trusts the densest region of each class, so that companions (several wrong images of one
+person, vouching for each other) don't spoil the gallery; each later round trusts the labels that the previous one
+found right.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from purify.analysis.label_noise.simulated_labels import SIMULATED, SimulatedLab
 from purify.arrays import Floats, Ids, Mask
 
 _ROUNDS = 3
-#: Least trusted weight of several images.
+#: Minimum trusted weight that amounts to several images.
 _SEVERAL = 1.5
 #: A label stands for nobody if its images are no nearer to its center than this quantile of wrong labels is ...
 _NOBODY = 0.95
-#: ... and has at least so many images: of fewer, one may well be right.
+#: ... and number at least this many: of fewer, one may well be right.
 _SEVERAL_IMAGES = 4
-#: No other label is sought for images with a smaller probability of a wrong label.
+#: Minimum probability of a wrong label to look for another one.
 _SUSPECT = 0.01
 _LEAST_SHARE = 0.02
 _LEAST_NOISE = 5.0
@@ -59,16 +59,16 @@ class Calibration:
 def calibrate(
     embeddings: CenteredEmbeddings, label_index: Ids, *, classes: int, near_duplicate: float, seed: int
 ) -> Calibration:
-    """Probabilities of the labels ``label_index[N]`` of C classes.
+    """Measure the probabilities of the labels ``label_index[N]`` of C classes.
 
     Parameters
     ----------
     embeddings
-        Of the N images, in a canonical order.
+        Embeddings of the N images, in a canonical order.
     near_duplicate
         Images with a larger cosine don't vouch for each other.
     seed
-        Of the simulated labels and the examples of large classes.
+        Seed of the random draws: simulated labels, and samples of large classes.
 
     Raises
     ------
@@ -108,9 +108,9 @@ def _probabilities(
     rates, noise_share = class_rates(score < bound, label_index, classes)
     rate = rates[label_index]
     ratio = np.exp(np.clip(score, -LARGEST_LOGIT, LARGEST_LOGIT))
-    # One trusted image may itself be the wrong one; then the other's measures are those of a wrong label anyway.
+    # A single trusted image may itself be wrong; the other's measures are then those of a wrong label anyway.
     ratio = np.where(given.trusted < _SEVERAL, (1 - rate) * ratio + rate, ratio)
-    # Without other trusted images: the prior of the class.
+    # Without other trusted images, only the prior of the class is left.
     ratio = np.where(given.trusted < TRUSTED, 1.0, ratio)
     return sigmoid(np.log((1 - rate) / rate) + np.log(ratio)), noise_share
 
@@ -121,7 +121,7 @@ def _stands_for_nobody(
     """Mask [C] of labels without a person, such as those of an empty image search.
 
     Their mean is the average face. Everybody is nearer to it than to the person of another label, so the measures
-    against competitors take all of their images for right ones; the distance of the images from it gives them away.
+    against competitors take all of their images for right ones; their distance from that mean gives them away.
     """
     likely = sigmoid(score)
     images = np.maximum(np.bincount(label_index, weights=likely, minlength=classes), np.finfo(np.float32).tiny)
@@ -149,8 +149,8 @@ def _target_probabilities(
 ) -> tuple[Floats, float]:
     """Probability of the best other label if the given one is wrong, and the share of flips in the noise.
 
-    Right labels look like those of the trusted images. The look of the best of many wrong labels is measured on
-    trusted images without their own label in competition.
+    Right labels look like those of the trusted images. The best of many wrong labels is measured on trusted images,
+    with their own label out of competition.
     """
     rows = np.arange(len(p_wrong))
     right = p_wrong < 1 - TRUSTED

@@ -19,7 +19,7 @@ class CenteredEmbeddings:
     """Unit ``vectors[N, D]`` around the mean of all, and ``quality``, float64 [N, 2].
 
     Quality: standardized logarithms of the embedding's length, and of the distance of its direction from the mean
-    direction. Embeddings of blurred, averted or covered faces are short and near the mean.
+    direction. Embeddings of blurred, turned or occluded faces are short and near the mean.
     """
 
     vectors: Vectors
@@ -27,7 +27,7 @@ class CenteredEmbeddings:
 
 
 def centered(embeddings: Vectors) -> CenteredEmbeddings:
-    """CenteredEmbeddings of finite ``embeddings[N, D]``; the order of the rows affects the last digits only."""
+    """Center finite ``embeddings[N, D]``; the order of the rows affects only the last digits."""
     directions = unit(embeddings)
     mean = directions.mean(axis=0, dtype=np.float64).astype(np.float32)
     length, distance = np.empty(len(embeddings)), np.empty(len(embeddings))
@@ -40,7 +40,7 @@ def centered(embeddings: Vectors) -> CenteredEmbeddings:
 
 
 def _standardized(lengths: Floats) -> Floats:
-    """Logarithms around their median; all 0 for equal lengths, such as those of unit vectors."""
+    """Standardized logarithms around their median; all 0 for equal lengths, as of unit vectors."""
     usual = np.median(lengths)
     logarithms = np.log(np.maximum(lengths / (usual if usual > 0 else 1), _TINY))
     spread = logarithms.std()

@@ -8,7 +8,7 @@ import numpy as np
 
 from purify.arrays import Floats, Ids, Mask
 
-#: Least number of labels: two to confuse and a third to compare with.
+#: Minimum number of labels: two to confuse and a third to compare with.
 LEAST_CLASSES = 3
 #: Quantile of the scores of wrong labels below which the noise share is read off.
 ANCHOR = 0.9
@@ -22,10 +22,10 @@ _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 /
 
 
 def class_rates(caught: Mask, label_index: Ids, classes: int) -> tuple[Floats, float]:
-    """Share of wrong labels of each class and of all, from the images `caught` below a score of wrong labels only.
+    """Share of wrong labels in each class and overall, from the images `caught` at scores that only wrong labels reach.
 
-    The classes' rates are beta-distributed around the mean; how closely is fitted by maximum likelihood
-    (beta-binomial), so small classes lean on all others and large ones on themselves.
+    The classes' rates are beta-distributed around the mean, with a concentration fitted by maximum likelihood
+    (beta-binomial): small classes rely on all others, large ones on themselves.
     """
     n = np.bincount(label_index, minlength=classes).astype(np.float64)
     k = np.bincount(label_index, weights=caught, minlength=classes)

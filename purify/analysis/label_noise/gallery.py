@@ -16,22 +16,22 @@ from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
 from purify.arrays import Floats, Ids, Mask, Vectors
 
-#: Competing labels of an image: those with the nearest centers.
+#: Maximum competing labels of an image: those with the nearest centers.
 _CANDIDATES = 64
-#: Competitors in the background of an image, and competitors compared image by image.
+#: Nearest competitors averaged as the background of an image, and those compared image by image.
 _BACKGROUND = 20
 _CLOSEST = 4
-#: Trusted images of a label compared with an image one by one, and the number of the nearest in the mean.
+#: Maximum trusted images of a label to compare with an image one by one, and how many of the nearest to average.
 _EXAMPLES = 64
 _NEAREST = 3
-#: Rows whose candidates are measured at a time; bounds the memory.
+#: Hypotheses measured at a time; bounds the memory.
 _CHUNK = 1024
 #: Log ratios are in the hundreds; this brings them to the size of the other features.
 _RATIO_UNIT = 50.0
 #: Images with at least this weight are trusted.
 TRUSTED = 0.5
 #: Columns of `Measures.features`: cosine to the label's center, by itself and less that of the nearest competitor,
-#: and cosine to the nearest of the label's trusted images.
+#: and mean cosine to the nearest trusted images of the label.
 COSINE, COSINE_MARGIN, NEAREST = 0, 1, 6
 #: Stands in for a missing cosine.
 _WORTHLESS = -2.0
@@ -40,8 +40,8 @@ _WORTHLESS = -2.0
 class Gallery:
     """The trusted images of C labels, indexed for comparison.
 
-    Images ``[N]`` count by their weights; those with a cosine above `near_duplicate` are the same picture, and no
-    evidence. The examples of large classes are drawn by `rng`.
+    Images are weighted by ``weights[N]``; two with a cosine above `near_duplicate` are the same picture, hence no
+    evidence. `rng` draws the examples of large classes.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Gallery:
         self.image_index = flat_index(embeddings.vectors)
 
     def measure(self, pairs: Hypotheses) -> Measures:
-        """Measures of each of the pairs."""
+        """Measure each of the hypotheses `pairs`."""
         parts = [self._measure(pairs.part(slice(start, start + _CHUNK))) for start in range(0, len(pairs.rows), _CHUNK)]
         return Measures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -100,7 +100,7 @@ class Gallery:
         return np.where(self.label_index[rows] == labels, self.weights[rows], 0.0)
 
     def _cosines_without(self, rows: Ids, labels: Ids) -> tuple[Vectors, Floats]:
-        """Leave-one-out cosines to the centers of ``labels[n]``, and the trusted weight in these."""
+        """Leave-one-out cosines to the centers of ``labels[n]``, and the trusted weight behind these."""
         vectors = self.embeddings.vectors[rows]
         total, trusted = self.sums.without(labels, vectors, self._own_weights(rows, labels))
         return np.einsum("nd,nd->n", vectors, unit(total)), trusted
@@ -113,7 +113,7 @@ class Gallery:
         return self.model.log_ratio(coordinates, means, count) / _RATIO_UNIT
 
     def _rivals(self, pairs: Hypotheses) -> tuple[Ids, Vectors]:
-        """Competing labels with the nearest centers, and their cosines, nearest first; -1 and -2 beyond them."""
+        """Competing labels with the nearest centers, and their cosines, nearest first; padded with -1 and -2."""
         width = max(1, min(_CANDIDATES, len(self.present) - 1))
         vectors = self.embeddings.vectors[pairs.rows]
         cosines, found = self.center_index.search(vectors, min(width + 2, len(self.present)))
@@ -126,7 +126,7 @@ class Gallery:
         return np.take_along_axis(labels, order, axis=1), np.take_along_axis(cosines, order, axis=1)
 
     def _rival_log_ratios(self, rows: Ids, rivals: Ids) -> Vectors:
-        """Scaled log ratios of ``rivals[n, R]``; the images are left out of their own label's."""
+        """Scaled log ratios of ``rivals[n, R]``; each image is left out of its own label."""
         forms = self.model.quadratic(self.model_coordinates[rows])
         products = pair_cosines(self.form_index, forms, np.maximum(rivals, 0))
         ratios = (products + self.form_constants[rivals]) / _RATIO_UNIT

@@ -22,7 +22,7 @@ class Hypotheses(NamedTuple):
         return cls(rows, labels, np.full(len(rows), -1, np.int64) if excluded is None else excluded)
 
     def part(self, chunk: slice) -> Hypotheses:
-        """Some of the pairs."""
+        """A slice of the hypotheses."""
         return Hypotheses(self.rows[chunk], self.labels[chunk], self.excluded[chunk])
 
 

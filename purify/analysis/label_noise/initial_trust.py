@@ -1,4 +1,4 @@
-"""Initial trust: the images in the densest place of each class."""
+"""Initial trust: the images in the densest region of each class."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from purify.analysis.label_noise.mode_seeking import CosineScale, cosine_scale, 
 from purify.analysis.search import unit
 from purify.arrays import Floats, Ids, Mask, Vectors
 
-#: The densest place of a class holds the images with at least this weight (of `CosineScale`).
+#: The densest region of a class holds the images with more than this weight (of `CosineScale`).
 _CORE = 0.5
 _MOST_ROWS = 400
 _SCALE_PAIRS = 40_000
 _LEAVE_OUT_STEPS = 2
-#: Least weight of an image; a class of distrusted images alone still has a center.
+#: Minimum weight of an image, so that a class of distrusted images alone still has a center.
 DISTRUSTED = 1e-3
 
 
 def densest_places(vectors: Vectors, label_index: Ids, classes: int, near_duplicate: float, rng: Generator) -> Floats:
-    """1 for the centered unit ``vectors[N, D]`` in the densest place of their class, else 0; one per class or more."""
+    """1 for centered unit ``vectors[N, D]`` in the densest region of their class, else 0; at least one 1 per class."""
     left, right = rng.integers(0, len(label_index), (2, _SCALE_PAIRS))
     apart = label_index[left] != label_index[right]
     scale = cosine_scale(np.einsum("nd,nd->n", vectors[left[apart]], vectors[right[apart]]))
@@ -31,7 +31,7 @@ def densest_places(vectors: Vectors, label_index: Ids, classes: int, near_duplic
         scale = cosine_scale(np.einsum("nd,nd->n", vectors, centers[other]))
         weight = scale.weight(own).astype(np.float64)
         sums = class_sums(vectors, label_index, weight, classes)
-        # Leave one out: an image is near a center it helped to make, whoever it shows.
+        # Leave one out: an image is near a center it contributed to, whoever it shows.
         total, _ = sums.without(label_index, vectors, weight)
         centers, own = unit(sums.total), np.einsum("nd,nd->n", vectors, unit(total))
     weight = cosine_scale(np.einsum("nd,nd->n", vectors, centers[other])).weight(own).astype(np.float64)
@@ -41,7 +41,7 @@ def densest_places(vectors: Vectors, label_index: Ids, classes: int, near_duplic
 def _modes(
     vectors: Vectors, label_index: Ids, classes: int, scale: CosineScale, near_duplicate: float, rng: Generator
 ) -> Vectors:
-    """Center [C, D] of the densest place of each class; zeros for a class without images."""
+    """Center [C, D] of the densest region of each class; zeros for a class without images."""
     order = np.argsort(label_index, kind="stable")
     bounds = np.searchsorted(label_index[order], np.arange(classes + 1))
     centers = np.zeros((classes, vectors.shape[1]), np.float32)

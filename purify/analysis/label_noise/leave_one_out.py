@@ -1,4 +1,4 @@
-"""Weighted class sums, and the sums without one of the class's images."""
+"""Weighted class sums, and leave-one-out sums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ClassSums:
     count: Floats
 
     def means(self) -> Vectors:
-        """[C, D]; zeros for a class without weight."""
+        """Weighted means [C, D]; zeros for a class without weight."""
         return (self.total / np.maximum(self.count, np.finfo(np.float32).tiny)[:, None]).astype(np.float32)
 
     def without(self, labels: Ids, vectors: Vectors, weights: Floats) -> tuple[Vectors, Floats]:
@@ -27,7 +27,7 @@ class ClassSums:
 
 
 def class_sums(vectors: Vectors, label_index: Ids, weights: Floats, classes: int) -> ClassSums:
-    """Sums over the rows of each class."""
+    """Weighted sums over the rows of each class."""
     order = np.argsort(label_index, kind="stable")
     present, starts = np.unique(label_index[order], return_index=True)
     total = np.zeros((classes, vectors.shape[1]), np.float32)

@@ -34,9 +34,9 @@ class Logistic:
 def fit_logistic(
     positive: Floats, weights: Floats, negative: Floats, negative_weights: Floats | None = None
 ) -> Logistic:
-    """Tell ``positive[P, F]`` of these weights from ``negative[M, F]``, scaled to the same total weight.
+    """Fit log odds of the weighted ``positive[P, F]`` against ``negative[M, F]``, scaled to the same total weight.
 
-    So the log odds are a linear fit to the logarithm of the ratio of the two densities.
+    They are then a linear fit to the logarithm of the ratio of the two densities.
     """
     features = np.concatenate([positive, negative])
     shares = np.ones(len(negative)) if negative_weights is None else negative_weights

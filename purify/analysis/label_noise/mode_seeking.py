@@ -61,7 +61,7 @@ def densest(rows: Vectors, scale: CosineScale) -> Vectors | None:
 def bisect(rows: Vectors) -> Vectors:
     """Unit centers [2, D] of two halves of the unit ``rows[n, D]``, by 2-means; that of the larger half first.
 
-    The halves start on the two sides of the longest axis. There is but one center if a half ends up empty.
+    Starts from the two sides of the longest axis. Returns a single center if a half ends up empty.
     """
     spread = rows - rows.mean(axis=0)
     _, axes = np.linalg.eigh(spread @ spread.T)
@@ -78,7 +78,7 @@ def bisect(rows: Vectors) -> Vectors:
 
 
 def distinct(rows: Vectors, near_duplicate: float) -> Mask:
-    """Mask [n] of the unit ``rows[n, D]`` without near duplicates of earlier rows."""
+    """Mask [n] of the unit ``rows[n, D]``, False for near duplicates of earlier rows."""
     repeats = np.tril(rows @ rows.T > near_duplicate, -1)
     return np.logical_not(np.logical_or.reduce(repeats, axis=1))
 
@@ -101,9 +101,9 @@ class Groups:
     def similarity(self, a: Ids, b: Groups, at: Ids) -> Floats:
         """Similarity of the groups `a` to the groups `at` of `b`, pair by pair.
 
-        The mean cosine of an image of one and an image of the other, as a share of the mean cosine within them: 1 in
-        expectation for two random sets of one person's images of any size, by any extractor. It is the cosine of the
-        two centers, corrected for attenuation (Spearman, 1904).
+        The mean cosine between the images of the two, relative to the mean cosine within them: 1 in expectation for
+        two random sets of one person's images of any size, by any extractor. It is the cosine of the two centers,
+        corrected for attenuation (Spearman, 1904).
         """
         across = np.einsum("nd,nd->n", self.mean[a], b.mean[at], dtype=np.float64)
         within = self.cohesion[a] * b.cohesion[at]
@@ -111,7 +111,7 @@ class Groups:
 
 
 def stack(members: list[Vectors]) -> Groups:
-    """A group for each of the ``members``, unit vectors [n, D]."""
+    """Build a group from each of the ``members``, unit vectors [n, D]."""
     size = np.array([len(rows) for rows in members], np.int64)
     mean = np.stack([rows.mean(axis=0, dtype=np.float64) if len(rows) else np.zeros(rows.shape[1]) for rows in members])
     squared = np.einsum("gd,gd->g", mean, mean) * size**2

@@ -1,4 +1,4 @@
-"""Images of the set under surely wrong labels, measured as all images are."""
+"""Images of the set under surely wrong labels, measured like all images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from purify.analysis.label_noise.gallery import TRUSTED, Gallery
 from purify.analysis.label_noise.hypotheses import Hypotheses, Measures
 from purify.arrays import Floats, Ids
 
-#: Wrong labels simulated in a round.
+#: Wrong labels simulated per round.
 SIMULATED = 8000
-#: Reweighting of the simulated labels to where the noise is, at most by this factor.
+#: Largest factor by which simulated labels are reweighted towards noisy classes.
 _MOST_REWEIGHTED = 10.0
 
 
@@ -28,12 +28,12 @@ class SimulatedLabels:
     flips: int
 
     def weights(self, flip_share: float) -> Floats:
-        """Weights [M] that give the flips, in sum, that share."""
+        """Weights [M] that give the flips a total share of `flip_share`."""
         sizes = np.array([self.flips, len(self.labels) - self.flips])
         return np.repeat(np.array([flip_share, 1 - flip_share]) / np.maximum(sizes, 1), sizes)
 
     def noise_factor(self, noise_by_class: Floats) -> Floats:
-        """Factors [M] that move the weights to the classes with the noise."""
+        """Factors [M] that shift the weights to the noisy classes."""
         drawn = np.bincount(self.labels, minlength=len(noise_by_class)) + 0.3
         wanted = noise_by_class + 0.3
         factor = (wanted / wanted.sum() / (drawn / drawn.sum()))[self.labels]
@@ -41,10 +41,10 @@ class SimulatedLabels:
 
 
 def simulate(gallery: Gallery, given: Measures, rng: np.random.Generator) -> SimulatedLabels:
-    """Measure images under wrong labels, drawn by the number of trusted images of the label.
+    """Measure images under wrong labels, drawn in proportion to the trusted images of each label.
 
-    The person of a distrusted image is unknown: its best other label is not drawn, and stands in for the person among
-    the competitors.
+    The person on a distrusted image is unknown; its best other label stands in: never drawn, and a competitor of flips
+    only.
     """
     label_index, weights = gallery.label_index, gallery.weights
     classes = len(gallery.sums.count)

@@ -57,7 +57,7 @@ def keep_or_drop(rule: Rule, judgment: Judgment, angles: AngleEvidence, p_clean:
 def decide_official(evidence: AngleEvidence, threshold: float) -> Judgment:
     """Keep images nearer to the dominant sub-center than `threshold` degrees, as InsightFace's ``drop.py`` does.
 
-    The cosine must be larger than that of the threshold, so an image at just this angle is dropped; the nearest
+    The cosine must be larger than that of the threshold, so an image at exactly this angle is dropped; the nearest
     sub-center doesn't matter.
     """
     near = _inside(evidence.cos_dominant, threshold)

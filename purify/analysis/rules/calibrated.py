@@ -1,7 +1,7 @@
 """Rule `calibrated`: probabilities measured on the data set itself, and the class structure.
 
 Images are removed if their label is more probably wrong than right, or as far as a wanted precision allows. A removed
-image is relabeled if another label is recognized; of a label of two people, the smaller group is never dropped without
+image is relabeled if another label is recognized. The smaller group of a label of two people is never dropped without
 review.
 """
 
@@ -25,13 +25,13 @@ from purify.config import AnalyzeConfig
 from purify.errors import InputError
 
 #: Probability that the labels of a merge show one person, and that a mixed label means its larger group. Images can't
-#: tell the second: it is a guess on the side of caution, and the reason to ask a person.
+#: tell the latter: it is a cautious guess, which sends these images to review.
 _MERGE_CONFIDENCE = 0.98
 _MAJORITY_CONFIDENCE = 0.65
-#: Largest expected share of wrong verdicts to carry out merges; above it they are proposals in the class report alone.
-#: An extractor that confuses people confuses labels, too.
+#: Largest expected share of wrong verdicts at which merges are carried out; above it they remain proposals in the class
+#: report, since an extractor that confuses people also confuses labels.
 _SURE_ENOUGH = 0.01
-#: Least share of recognized right images; below it the embeddings are hardly above chance. Barely trained networks
+#: Minimum share of recognized right images; below it the embeddings are hardly above chance. Barely trained networks
 #: reach 0.2 to 0.7, where the calibrated ranking is worse than the angle's; the default recipe 0.85, strong extractors
 #: 0.93 (classes of three images) to 0.98, where it is better.
 _LEAST_RECOGNIZED = 0.75

@@ -22,7 +22,7 @@ _KEPT_FROM = 0.5
 
 @dataclass(frozen=True)
 class FunctionRule:
-    """A rule whose decisions come from `function`; see `RuleFunction` for what it may return.
+    """A rule whose decisions come from `function`; see `RuleFunction` for its return values.
 
     The rule takes ``version`` and ``probabilities`` from attributes of the function; without the latter its scores only
     rank.

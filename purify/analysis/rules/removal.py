@@ -12,13 +12,13 @@ from purify.config import AnalyzeConfig
 from purify.errors import InputError
 from purify.tables.schema import Decision, Reason
 
-#: Labels less probable than this are wrong, without a wanted precision ...
+#: Labels less probable than this are removed if no precision is wanted ...
 WRONG = 0.5
-#: ... but hard faces are kept down to this probability.
+#: ... or, with `keep_hard`, those less probable than this, or recognized as another label.
 _ALL_BUT_SURELY_WRONG = 0.05
-#: Another label with a larger probability replaces the given one.
+#: Another label of at least this probability replaces a removed one.
 RECOGNIZED = 0.8
-#: Fewer removed images can't show a precision: each is a step of a whole percent.
+#: Minimum removed images to show a precision: of fewer, each counts more than a percent.
 LEAST_REMOVED = 100
 
 
@@ -62,7 +62,7 @@ def expected_precision(ascending: Floats) -> Floats:
 
 
 def explain_structure(outcome: Outcome, *, renamed: Mask, further: Mask) -> Outcome:
-    """Reasons for images of duplicate labels, and for the smaller groups of mixed ones.
+    """Set the reasons for images of duplicate labels and of the smaller groups of mixed ones.
 
     The smaller groups are left to a person, except for images with another recognized label.
     """
@@ -74,7 +74,7 @@ def explain_structure(outcome: Outcome, *, renamed: Mask, further: Mask) -> Outc
 
 
 def spare_small_classes(outcome: Outcome, sizes: Ids, config: AnalyzeConfig) -> Outcome:
-    """Review instead of dropping in classes with fewer images than `min_images`."""
+    """Turn drops into reviews in classes with fewer than `min_images` images."""
     small = (sizes < config.min_images) & (outcome.decision != Decision.RELABEL.value)
     dropped = small & (outcome.decision == Decision.DROP.value)
     decision = np.where(dropped, Decision.REVIEW.value, outcome.decision)

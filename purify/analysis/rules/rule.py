@@ -17,7 +17,7 @@ from purify.config import AnalyzeConfig
 
 Words = npt.NDArray[np.object_]
 
-#: Sub-centers of a class without given ones.
+#: Sub-centers per class if none are given.
 DEFAULT_SUBCENTERS = 3
 
 
@@ -38,7 +38,7 @@ class RuleContext:
     config
         Settings of the analysis, such as `threshold`.
     seed
-        Of every random draw.
+        Seed of every random draw.
     given_space
         The sub-centers of a trained head, if any.
     """
@@ -58,7 +58,7 @@ class RuleContext:
 
     @cached_property
     def space(self) -> SubcenterSpace:
-        """The given sub-centers, or 3 a class, fitted at the first use (with PyTorch)."""
+        """The given sub-centers, or 3 per class, fitted at first use (with PyTorch)."""
         if self.given_space is not None:
             return self.given_space
         from purify.analysis.projection import fit_subcenters
@@ -74,7 +74,7 @@ class RuleContext:
         return AngleEvidence.of(self.space, self.label_index)
 
     def space_after(self, p_clean: Floats) -> SubcenterSpace:
-        """`space` if given or fitted; else one center a class, the mean of its images weighted by `p_clean`."""
+        """`space` if given or fitted; else one center per class, the mean of its images weighted by `p_clean`."""
         if self.given_space is not None or "space" in vars(self):
             return self.space
         return trusted_centers(self.embeddings, self.label_index, p_clean, self.classes)
@@ -82,7 +82,7 @@ class RuleContext:
 
 @dataclass(frozen=True)
 class AngleEvidence:
-    """Of N images the nearest own sub-center, the class's dominant one, and the cosine to it.
+    """The nearest own sub-center of N images, the dominant one of their class, and the cosine to the latter.
 
     `other` is the other class with the nearest dominant sub-center, `cos_other` the cosine to it; or -1 and NaN.
     """
@@ -95,7 +95,7 @@ class AngleEvidence:
 
     @classmethod
     def of(cls, space: SubcenterSpace, label_index: Ids) -> AngleEvidence:
-        """Of the images of a space, with their given labels."""
+        """Compare the images of `space` with the sub-centers of their given labels and of the other classes."""
         found = assign(space.embeddings, label_index, space.subcenters)
         other, cos_other = nearest_other_class(space.embeddings, label_index, space.subcenters, found)
         return cls(found.subcenter, found.dominant[label_index], found.cos_dominant, other, cos_other)
@@ -108,7 +108,7 @@ class Outcome:
     Attributes
     ----------
     rule
-        Name and version, such as ``official/1``: of the other rule where one gave way to it.
+        Name and version, such as ``official/1``; after a fallback, those of the rule that took over.
     decision, reason
         Values of `Decision` and `Reason`, [N].
     new_label, other

@@ -13,7 +13,7 @@ import jinja2
 
 @dataclass(frozen=True)
 class Inline:
-    """A style sheet or script inside the page, and its hash for the security policy, which blocks any other text."""
+    """An inline style sheet or script, and its hash for the security policy, which blocks all others."""
 
     text: str
     hash: str
@@ -32,7 +32,7 @@ def _inline(name: str) -> Inline:
 
 
 def _environment() -> jinja2.Environment:
-    """Autoescaping, with filters that write numbers, and a dash for undefined values."""
+    """Environment with autoescaping, and filters that format numbers, with a dash for undefined ones."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("purify.report", "template"),
         autoescape=True,
@@ -60,7 +60,7 @@ def _decimal(value: float | None, digits: int = 4, *, signed: bool = False) -> s
 
 
 def _degrees(value: float | None) -> str:
-    # A tenth shows on which side of the threshold it lies.
+    # One decimal, to show the side of the threshold.
     return f"{value:.1f}\u00b0" if _is_number(value) else "no angle"
 
 

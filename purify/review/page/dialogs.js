@@ -20,7 +20,7 @@ function labelList(dialog, input, list, { choose, create = null, note = null }) 
   const fill = async () => {
     const text = input.value.trim(), mine = ++asked;
     const found = await search(input.value).catch((error) => { trouble(error.message); return []; });
-    if (mine !== asked) return; // typed on since
+    if (mine !== asked) return; // typing went on
     options = [];
     for (const one of found) {
       option(() => choose(one), label(one.label), " ", el("small", {}, `${one.n} images, `, reviewedNote(one.place), flagWords(one.flag) && ` \u00b7 ${flagWords(one.flag)}`));
@@ -67,7 +67,7 @@ export function setUpSearch(open) {
 export function setUpRelabel() {
   const dialog = byId("relabel"), input = byId("relabel-name");
   let settle = () => {};
-  let suggested = null; // taken unchanged until someone types or moves: a form field would change its white space
+  let suggested = null; // taken verbatim until the user types or moves: a form field would change its white space
   const finish = (name) => { const tell = settle; settle = () => {}; if (dialog.open) dialog.close(); tell(name); };
   const { refresh, enter } = labelList(dialog, input, byId("relabel-found"), { choose: (one) => finish(one.label), create: finish });
   input.addEventListener("input", () => { suggested = null; });

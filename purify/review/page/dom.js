@@ -14,7 +14,7 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-// A label in its own direction, so that right-to-left text doesn't turn what stands around it.
+// A label in its own direction, so that right-to-left text doesn't reorder its surroundings.
 export const label = (text) => el("bdi", { class: "label", dir: "auto", title: text }, text);
 
 export const percent = (share) => (share === null || share === undefined ? "not known" : `${Math.round(share * 100)} %`);

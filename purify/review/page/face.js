@@ -16,13 +16,13 @@ const REASONS = {
 };
 const KINDS = { keep: "keep", drop: "drop", relabel: "move", review: "move" };
 
-// What a decision means, in words: {decision, new_label} -> nodes.
+// A decision in words: {decision, new_label} -> nodes.
 export function inWords(decided) {
   if (decided.decision === "relabel") return ["relabel to ", label(decided.new_label)];
   return [{ keep: "keep", drop: "drop", review: "left to a person" }[decided.decision]];
 }
 
-// The image of a row, or "no image" where it can't be had; null in a run without images.
+// The image of a row, or "no image" if it is unavailable; null in a run without images.
 export function face(row, alt, size = "small") {
   if (!hasImages()) return null;
   const image = el("img", { class: "face", src: picture(row, size), alt, loading: size === "small" ? "lazy" : "eager", decoding: "async", draggable: "false" });
@@ -88,6 +88,6 @@ export function showItem(root, item, actions) {
       section(["The label ", label(item.label)], item.own, "own face", "No other face under this label.", item.label),
       section(item.other_label ? ["The other label ", label(item.other_label)] : ["Another label"], item.other, "face of the other label", "No other label comes near.", item.other_label),
       section(["Nearest neighbors"], item.neighbors, "neighbor", "None.")));
-  // Whoever decides by a button stays on it.
+  // Keep the focus on the button used to decide.
   if (focused) (root.querySelector(`[data-key="${focused}"]:enabled`) ?? root.querySelector("#decide")).focus();
 }

@@ -7,7 +7,7 @@ import { decide, isReviewed, labelPage, reviewedNote, trouble } from "./server.j
 const FLAGS = { mixed: "several people", duplicate_of: "same person as another label", weak_majority: "less than half agree", too_few: "too few images" };
 const KINDS = { split: "Person", rest: "The rest, group", subcenter: "Sub-center" };
 const SHOWN = 60;
-let updates = []; // of the groups on the page: told which rows were decided or taken back
+let updates = []; // callbacks of the groups on the page, given the rows decided or undone
 
 export const flagWords = (flag) => FLAGS[flag] ?? "";
 
@@ -32,7 +32,7 @@ export async function openLabel(place, hooks) {
   return true;
 }
 
-// Show what became of `rows`, here or in another tab.
+// Show changes to `rows`, made here or in another tab.
 export const updateLabel = (rows) => updates.forEach((update) => update(rows));
 
 function commit(rows, decision, newLabel, words, hooks) {
@@ -71,7 +71,7 @@ function mergeCard(page, merge, hooks) {
       el("button", { type: "button", onclick: () => hooks.open(merge.place) }, "Open ", label(merge.label))));
 }
 
-// Dropping a group leaves the faces alone that are proposed to move to another label.
+// Dropping a group spares its faces with a proposed relabel.
 const spare = (n) => (n ? ` ${n} proposed ${n === 1 ? "relabel is" : "relabels are"} kept when the group is dropped.` : "");
 
 function groupCard(page, group, hooks) {
@@ -102,7 +102,7 @@ function groupCard(page, group, hooks) {
   const more = group.faces.length > SHOWN
     ? el("button", { type: "button", onclick: () => { show(group.faces.slice(SHOWN)); more.remove(); } }, `Show the other ${group.faces.length - SHOWN}`) : null;
   recount();
-  // Faces that someone decided are left out from then on, and those whose decision was taken back come in again.
+  // Decided faces leave the selection, and return to it when their decision is undone.
   updates.push((rows) => {
     for (const one of group.faces.filter((any) => rows.includes(any.row))) {
       set(one.row, !isReviewed(one.row));

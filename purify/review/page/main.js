@@ -6,8 +6,8 @@ import { inWords, proposal, showItem } from "./face.js";
 import { openLabel, updateLabel } from "./label.js";
 import * as server from "./server.js";
 
-const AHEAD = 12; // items asked for at once
-const LOW = 6; // ask again when fewer are at hand
+const AHEAD = 12; // items per request
+const LOW = 6; // request more when fewer are left
 const RETRY_MS = 1000;
 const SOON = 3; // items whose pictures are fetched in advance
 
@@ -37,7 +37,7 @@ function takePage(page) {
   deck.ahead.push(...page.items);
 }
 
-// Get the pictures of the next faces, after those that are on the screen.
+// Prefetch the pictures of the next faces, after those on the screen.
 async function preload() {
   const generation = ++deck.preloads;
   const shown = [...byId("review").querySelectorAll("img")];
@@ -66,7 +66,7 @@ async function advance(spoken = "") {
     if (deck.ahead.length || deck.ended) break;
     const answered = await refill();
     if (!answered) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    if (turn !== deck.turn) return; // someone pressed a key again, or chose another view
+    if (turn !== deck.turn) return; // another key was pressed, or another view chosen
   }
   draw(deck.ahead.shift() ?? null, spoken);
   if (deck.ahead.length < LOW && !deck.ended) refill();
@@ -217,7 +217,7 @@ try {
     progress(answer);
     updateLabel(rows);
     if (deck.item && rows.includes(deck.item.row)) draw(deck.item);
-    // A finished view goes on when a decision was taken back elsewhere.
+    // Reopen a finished view when a decision is undone elsewhere.
     else if (!deck.item && deck.ended && byId("label-page").hidden && rows.some((row) => !server.isReviewed(row))) chooseView(deck.view, deck.place, deck.name);
   });
   byId("no-images").hidden = server.hasImages();

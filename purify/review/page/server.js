@@ -33,7 +33,7 @@ async function ask(path, body = undefined) {
   const response = await fetch(path, options).catch(() => { throw new Error(GONE); });
   if (response.ok) return response.json();
   let why = `${response.status} ${response.statusText}`;
-  try { why = (await response.json()).error ?? why; } catch { /* not of our server */ }
+  try { why = (await response.json()).error ?? why; } catch { /* not from our server */ }
   throw Object.assign(new Error(why), { status: response.status });
 }
 
@@ -54,7 +54,7 @@ export const labelPage = (place) => ask(`/api/labels/${place}`).then((page) => {
   return page;
 });
 
-// Remember the reviews that came with faces. What is on its way to the server counts more.
+// Remember the reviews that came with faces. Decisions on their way to the server take precedence.
 function note(one) {
   if (onTheWay().has(one.row)) return;
   if (one.review) reviews.set(one.row, one.review);
