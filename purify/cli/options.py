@@ -81,9 +81,7 @@ config_options = all_of(
 """``--config`` and ``--set``."""
 
 decision_options = all_of(
-    click.option(
-        "--rule", help="Decision rule: calibrated (default), official, paper, or that of an installed package."
-    ),
+    click.option("--rule", help="Decision rule: calibrated (default), official, paper, or a package's own."),
     click.option(
         "--precision",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
