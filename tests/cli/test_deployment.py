@@ -26,7 +26,10 @@ from purify.pipeline.request import RunRequest
     ],
 )
 def test_bad_usage(command: str, arguments: list[str], word: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, [command, "--out", str(tmp_path / "runs"), *arguments])
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):  # other tests may have a server in this process
+        result = CliRunner().invoke(main, [command, "--out", str(tmp_path / "runs"), *arguments])
     assert result.exit_code == 2
     assert word in result.stderr
     assert not (tmp_path / "runs").exists()
