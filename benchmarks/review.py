@@ -51,7 +51,7 @@ def run_review(*, verdicts: int, reviews: int, presses: int, chromium: str | Non
     with tempfile.TemporaryDirectory(prefix="purify-review-") as folder:
         run = _write_run(Path(folder), verdicts=verdicts, reviews=reviews)
         began = time.monotonic()
-        command = [sys.executable, "-m", "purify.cli", "review", str(run.root), "--reviewer", "benchmark"]
+        command = [sys.executable, "-m", "purify", "review", str(run.root), "--reviewer", "benchmark"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             line = process.stdout.readline() if process.stdout else ""

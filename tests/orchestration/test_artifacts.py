@@ -107,11 +107,11 @@ def test_progress_is_one_artifact_of_the_task_that_ends_at_100(prefect_server: s
 
     @task
     def work() -> None:
-        progress = task_progress("Train round-1", seconds=3600)
+        progress = task_progress("Train of this test", seconds=3600)
         progress(1, 1000, "loss 9")
         for step in range(2, 1000):
             progress(step, 1000)
-        seen.append(stored("progress-train-round-1")[0].data)
+        seen.append(stored("progress-train-of-this-test")[0].data)
         thread = threading.Thread(target=progress, args=(1000, 1000, "loss 0.1"))
         thread.start()
         thread.join()
@@ -121,10 +121,10 @@ def test_progress_is_one_artifact_of_the_task_that_ends_at_100(prefect_server: s
         work()
 
     train()
-    (artifact,) = stored("progress-train-round-1")
+    (artifact,) = stored("progress-train-of-this-test")
     assert seen == [0.1]  # throttled: 998 calls later still the first figure
     assert artifact.data == 100
-    assert artifact.description == "Train round-1: 1000 of 1000 loss 0.1"
+    assert artifact.description == "Train of this test: 1000 of 1000 loss 0.1"
     assert artifact.task_run_id is not None
 
 

@@ -420,7 +420,7 @@ def test_a_run_lost_on_the_same_folder_is_closed_by_the_next(service: Service, j
     assert answer.returncode == 0, answer.stderr
     state = service.flow_run(lost).state
     assert state.is_crashed()
-    assert "a later run went on where it was" in state.message
+    assert "a later run resumed its work" in state.message
     assert read_json(run.info)["flow_run"] != str(lost)
 
 
