@@ -5,31 +5,34 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 # Before torch or FAISS load: spinning OpenMP threads slow everything else down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import click
-from rich.console import Console
 
-from benchmarks.figures import Results, console_table, markdown, method_figures, picture
+from benchmarks.figures import method_figures
+from benchmarks.lfw import make_scenarios
 from benchmarks.methods import Method, all_methods
+from benchmarks.natural import surest
+from benchmarks.results import show, write_results
 from benchmarks.scenarios import Scenario, read_scenario, scenario_files
+from benchmarks.sizes import figures_by_size
 from purify.errors import InputError, PurifyError
 from purify.progress import Progress, progress_board, silent
-from purify.report.canvas import png_bytes
-from purify.storage.files import atomic_path, sha256_file, write_json
+from purify.storage.files import sha256_file
 from purify.version import __version__
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "faces"
 _FACES = Path(os.environ.get("PURIFY_FACES", _BESIDE))
 _PACKAGES = ("cleanlab", "faiss-cpu", "numpy", "pyarrow", "pytorch-metric-learning", "scikit-learn", "torch")
-_WIDTH = 170
 
 
 def run_benchmark(
@@ -45,8 +48,9 @@ def run_benchmark(
     Returns
     -------
     dict
-        ``seed``, ``versions``, ``embeddings`` (file name and SHA-256); ``skipped``: method -> reason;
-        ``scenarios``: name -> ``rows``, ``labels``, ``kinds``, ``sha256`` and ``methods``: name -> figures.
+        ``seed``, ``versions``, ``embeddings`` (file name and SHA-256); ``skipped``: method -> why it did not run;
+        ``scenarios``: name -> ``rows``, ``labels``, ``kinds``, ``sha256`` and ``methods``: name -> figures, also
+        ``by_size`` of the labels; and the ``surest`` findings of a set as published.
 
     Raises
     ------
@@ -85,7 +89,14 @@ def _measure(method: Method, scenario: Scenario, seed: int) -> dict[str, Any]:
     began = time.perf_counter()
     scores = method.run(scenario, seed)
     seconds = time.perf_counter() - began
-    return method_figures(scores, scenario.truth) | {"seconds": round(seconds, 3)}
+    figures = method_figures(scores, scenario.truth) | {"seconds": round(seconds, 3)}
+    figures["by_size"] = figures_by_size(scores, scenario)
+    return figures if scenario.truth.known.any() else figures | {"surest": surest(scenario, scores)}
+
+
+def _lfw_images() -> Path | None:
+    path = _FACES / "lfw112.tar"
+    return path if path.exists() else None
 
 
 def _versions() -> dict[str, str | None]:
@@ -121,34 +132,12 @@ def choose(
     return some or dict(scenarios), asked or list(methods.values())
 
 
-def write_results(answer: Mapping[str, Any], out: Path) -> None:
-    """Write ``detection.json``, ``detection.md`` and ``detection.png`` to the folder `out`."""
-    results = _results(answer)
-    write_json(out / "detection.json", answer)
-    captions = {name: _caption(scenario) for name, scenario in answer["scenarios"].items()}
-    with atomic_path(out / "detection.md") as temporary:
-        temporary.write_text(markdown(results, captions), encoding="utf-8")
-    with atomic_path(out / "detection.png") as temporary:
-        temporary.write_bytes(png_bytes(picture(results)))
-
-
-def _results(answer: Mapping[str, Any]) -> Results:
-    return {name: scenario["methods"] for name, scenario in answer["scenarios"].items()}
-
-
-def _caption(scenario: Mapping[str, Any]) -> str:
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in scenario["kinds"].items())
-    return f"{scenario['rows']:,} rows, {scenario['labels']:,} labels" + (f": {kinds}" if kinds else "")
-
-
-def _show(answer: Mapping[str, Any]) -> None:
-    console = Console()
-    if not console.is_terminal:  # a file has no width to fit the table into
-        console = Console(width=_WIDTH)
-    for name, methods in _results(answer).items():
-        console.print(console_table(f"{name}: {_caption(answer['scenarios'][name])}", methods))
-    for reason in answer["skipped"].values():
-        console.print(f"skipped: {reason}", markup=False)
+@contextmanager
+def all_scenarios(folder: Path, embeddings: Path, *, seeds: range, out: Path | None) -> Iterator[dict[str, Path]]:
+    """The tables in `folder`, and those made of LFW, if the `embeddings` have it: in `out`, else for the time being."""
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(TemporaryDirectory())) if out is None else out / "scenarios"
+        yield scenario_files(folder) | make_scenarios(embeddings, place, seeds)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -167,25 +156,48 @@ def _show(answer: Mapping[str, Any]) -> None:
     help="Parquet with path (or sample_id) and embedding. Default: dlib_embeddings.parquet beside noisy/.",
 )
 @click.option("--only", multiple=True, metavar="NAME", help="A method or a scenario to run. Repeatable; default: all.")
+@click.option(
+    "--images",
+    type=click.Path(exists=True, path_type=Path),
+    help="Folder or tar of LFW's images, for the contact sheets in --out. Default: lfw112.tar beside noisy/, "
+    "if it is there.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for JSON, Markdown and picture.")
+@click.option(
+    "--draws",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Draws of each scenario made of LFW, with --seed and the seeds after it; their names end in theirs.",
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for all that is written.")
 @click.option("--list", "listing", is_flag=True, help="List the methods and scenarios, and stop.")
-def main(folder: Path, embeddings: Path, only: tuple[str, ...], seed: int, out: Path | None, listing: bool) -> None:
+def main(
+    folder: Path,
+    embeddings: Path,
+    images: Path | None,
+    only: tuple[str, ...],
+    seed: int,
+    draws: int,
+    out: Path | None,
+    listing: bool,
+) -> None:
     """How well each method finds wrong labels: the same embeddings, labels and rows for all."""
     try:
-        scenarios, methods = choose(only, scenario_files(folder), all_methods())
-        if listing:
-            click.echo("methods:   " + ", ".join(method.name for method in methods))
-            click.echo("scenarios: " + ", ".join(scenarios))
-            return
-        with progress_board() as board:
-            answer = run_benchmark(scenarios, embeddings, methods, seed=seed, progress=board.stage("detection"))
-        if out is not None:
-            write_results(answer, out)
+        with all_scenarios(folder, embeddings, seeds=range(seed, seed + draws), out=out) as found:
+            scenarios, methods = choose(only, found, all_methods())
+            if listing:
+                click.echo("methods:   " + ", ".join(method.name for method in methods))
+                click.echo("scenarios: " + ", ".join(scenarios))
+                return
+            with progress_board() as board:
+                answer = run_benchmark(scenarios, embeddings, methods, seed=seed, progress=board.stage("detection"))
+            if out is not None:
+                write_results(answer, out, tables=scenarios, images=images or _lfw_images())
     except PurifyError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(error.exit_code) from error
-    _show(answer)
+    show(answer)
 
 
 if __name__ == "__main__":

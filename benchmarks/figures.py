@@ -1,15 +1,14 @@
-"""Figures of a method on a scenario, and their display as a table, Markdown and a picture."""
+"""Figures of a method on a scenario, and how they are shown: the cells of a table, a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich.table import Table
 
 from benchmarks.rivals import Scores
 from benchmarks.scenarios import Truth
@@ -52,14 +51,16 @@ def method_figures(scores: Scores, truth: Truth) -> dict[str, Any]:
 
     ``ece`` and ``brier`` are None where the method claims no probability. ``relabel_accuracy`` is the share of
     the true label among the ``n_relabeled`` suggested ones, ``flips_home`` the share of all samples of kind
-    ``flip`` that got it; both None where the method never relabels.
+    ``flip`` that got it; both None where the method never relabels. ``suggested`` counts the labels that it would give,
+    those of unknown truth too; ``sweep`` is that of the `scores`.
     """
     known = truth.known
     kind = None if truth.kind is None else truth.kind[known]
     figures = detection_figures(scores.trust[known], scores.removed[known], truth.is_noise[known], kind=kind)
     if scores.meaning != "probability":
         figures |= {"ece": None, "brier": None}
-    return figures | _relabel_figures(scores, truth)
+    suggested = 0 if scores.suggested is None else int((scores.suggested >= 0).sum())
+    return figures | _relabel_figures(scores, truth) | {"suggested": suggested, "sweep": scores.sweep}
 
 
 def _relabel_figures(scores: Scores, truth: Truth) -> dict[str, Any]:
@@ -75,26 +76,18 @@ def _relabel_figures(scores: Scores, truth: Truth) -> dict[str, Any]:
     }
 
 
-def console_table(name: str, methods: Mapping[str, Figures]) -> Table:
-    """The figures of one scenario for a terminal."""
-    table = Table(title=name, title_justify="left")
-    table.add_column("method", no_wrap=True)
-    for column in _COLUMNS:
-        table.add_column(column.title, justify="right")
-    for row in _rows(methods):
-        table.add_row(*row)
-    return table
+def figure_rows(methods: Mapping[str, Figures]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the figures of one scenario."""
+    return ["method", *(column.title for column in _COLUMNS)], _rows(methods)
 
 
-def markdown(results: Results, captions: Mapping[str, str]) -> str:
-    """One Markdown table per scenario, each under a heading and a caption."""
-    header = ["method", *(column.title for column in _COLUMNS)]
-    parts = []
-    for name, methods in results.items():
-        rows: Iterable[Sequence[str]] = (header, ["---"] * len(header), *_rows(methods))
-        lines = [f"| {' | '.join(row)} |" for row in rows]
-        parts.append("\n".join([f"### {name}", "", captions[name], "", *lines]))
-    return "\n\n".join(parts) + "\n"
+def sweeps(methods: Mapping[str, Figures]) -> list[str]:
+    """A line for each method whose cut was chosen by the truth: F1 of every cut tried."""
+    return [
+        f"{name}, F1 by cut: " + ", ".join(f"{cut} {f1:.3f}" for cut, f1 in figures["sweep"].items())
+        for name, figures in methods.items()
+        if figures["sweep"] is not None
+    ]
 
 
 def picture(results: Results) -> Figure:

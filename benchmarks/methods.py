@@ -10,9 +10,12 @@ from importlib.util import find_spec
 import numpy as np
 
 from benchmarks import rivals
+from benchmarks.density import largest_clusters
+from benchmarks.margins import area_under_margin
 from benchmarks.rivals import Scores
 from benchmarks.scenarios import Scenario, class_index
 from benchmarks.vectors import LabeledVectors
+from benchmarks.votes import neighbor_vote
 from purify.analysis.rules.registry import get_rule, rule_names
 from purify.config import AnalyzeConfig, PurifyConfig
 from purify.pipeline.manifest_analysis import analyze_manifest
@@ -57,6 +60,10 @@ def _rival(scenario: Scenario, seed: int, *, judge: Callable[[LabeledVectors, in
     return judge(scenario.data, seed)
 
 
+def _dbscan(scenario: Scenario, seed: int) -> Scores:
+    return largest_clusters(scenario.data, scenario.truth)
+
+
 def all_methods() -> dict[str, Method]:
     """Name -> method: each rule, also those of installed packages; then the rivals."""
     ours = [Method(rule, partial(our_rule, rule=rule)) for rule in rule_names()]
@@ -68,6 +75,9 @@ def all_methods() -> dict[str, Method]:
         Method("selfclean", partial(_rival, judge=rivals.selfclean_label_errors)),
         Method("class_mean_otsu", partial(_rival, judge=rivals.class_mean_otsu)),
         Method("class_mean_mad", partial(_rival, judge=rivals.class_mean_mad)),
+        Method("aum", partial(_rival, judge=area_under_margin)),
+        Method("dbscan", _dbscan, "sklearn"),
+        Method("simifeat", partial(_rival, judge=neighbor_vote)),
         Method("random", partial(_rival, judge=rivals.coin)),
     ]
     return {method.name: method for method in (*ours, *others)}

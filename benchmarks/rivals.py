@@ -6,7 +6,7 @@ see ``docs/benchmarks/detection.md``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -49,13 +49,16 @@ class Scores:
     meaning
         Whether `trust` claims to be the probability that the label is right, or only orders the samples.
     suggested
-        Class suggested for a removed sample; -1: none. None if the method never relabels.
+        Class that the method would put a removed sample in; -1: none. None where it never relabels.
+    sweep
+        F1 of each cut tried, where the truth chose the cut.
     """
 
     trust: Floats
     removed: Mask
     meaning: Literal["probability", "order"]
     suggested: Ids | None = None
+    sweep: Mapping[str, float] | None = None
 
 
 def cleanlab_default(data: LabeledVectors, seed: int) -> Scores:

@@ -18,6 +18,8 @@ from purify.errors import InputError
 from purify.tables.manifest import load_manifest, load_truth, ok_rows
 
 Names = npt.NDArray[np.object_]
+#: Kind of the samples of a set as published, whose true labels nobody knows.
+NATURAL = "natural"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Truth:
     Attributes
     ----------
     known
-        Whether it is known; the other samples are judged, but not counted.
+        Whether it is known; the other samples are judged, but not counted. None is, in a set as published.
     is_noise
         Whether the given label is wrong.
     true_index
@@ -99,6 +101,6 @@ def _read_truth(table: Path, rows: pa.Table, class_labels: Names) -> Truth:
     given = np.asarray(rows["label"].to_pylist(), dtype=object)
     kind = np.asarray(found["kind"].to_pylist(), dtype=object) if "kind" in found.column_names else None
     known = np.asarray(found["true_label"].is_valid().to_numpy(), bool)
-    if not known.any():
+    if not known.any() and not (kind is not None and (kind == NATURAL).all()):
         raise InputError(f"{table}: no true label is known; fill in the column true_label")
     return Truth(known, known & (true_labels != given), class_index(true_labels, class_labels), kind)

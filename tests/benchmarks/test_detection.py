@@ -86,7 +86,10 @@ def test_truth_follows_its_sample_and_unknown_truth_is_not_counted(easy: Path, t
     assert truth.kind is None
 
 
-@pytest.mark.parametrize("name", ["official", "paper", "cleanlab", "argmax", "pml", "knn", "class_mean_otsu"])
+@pytest.mark.parametrize(
+    "name",
+    ["official", "paper", "cleanlab", "argmax", "pml", "knn", "class_mean_otsu", "aum", "dbscan", "simifeat"],
+)
 def test_on_an_easy_set_a_method_ranks_and_cuts_well(noisy: Scenario, name: str) -> None:
     method = all_methods()[name]
     if reason := method.missing():
@@ -111,7 +114,7 @@ def test_random_ranks_as_chance_does(noisy: Scenario) -> None:
     assert 0.35 < answer["clean_kept"] < 0.65
 
 
-@pytest.mark.parametrize("name", ["argmax", "pml", "random"])
+@pytest.mark.parametrize("name", ["argmax", "pml", "aum", "simifeat", "random"])
 def test_the_same_seed_gives_the_same_scores(noisy: Scenario, name: str) -> None:
     method = all_methods()[name]
     if reason := method.missing():
