@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-#: A URL with a user name or password.
-CREDENTIALS_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*@"
+#: A URL with a user name or password; a password may hold a slash, a colon before digits alone is that of a port.
+CREDENTIALS_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/]*@|[^/:@]*:(?![0-9]{1,5}(?:/|$)).*@)"
 
 
 def without_credentials(place: str) -> str:

@@ -49,19 +49,19 @@ def ingest_command(
     Unreadable images are rows too, with the reason.
     """
     from purify.config import load_config
-    from purify.ingest.ingest import ingest
-    from purify.pipeline.closing import missing_images
+    from purify.ingest.ingest import ingest_again
     from purify.progress import progress_board
     from purify.storage.files import write_table
 
     config = load_config(config_file, [*overrides, *overrides_of({"ingest.label_depth": label_depth})])
     path = out / "manifest.parquet"
     with progress_board(quiet=as_json) as board:
-        manifest = ingest(source, image_roots(images, config), config.ingest, progress=board.stage("ingest"))
-    write_table(manifest, path)
-    if (missing := missing_images(manifest)) and not as_json:
-        say([missing])
-    counts = {entry["values"]: entry["counts"] for entry in manifest["status"].value_counts().to_pylist()}
+        roots, progress = image_roots(images, config), board.stage("ingest")
+        found = ingest_again(source, roots, config.ingest, known=None, progress=progress)
+    write_table(found.manifest, path)
+    for warning in found.warnings:
+        click.echo(f"Warning: {warning}.", err=True)
+    counts = {entry["values"]: entry["counts"] for entry in found.manifest["status"].value_counts().to_pylist()}
     answer({"manifest": str(path), **counts}, as_json=as_json)
 
 

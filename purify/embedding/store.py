@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from purify.arrays import Vectors
 from purify.errors import InputError
-from purify.storage.files import atomic_path, one_line, open_parquet, require_columns
+from purify.storage.files import atomic_path, is_text, one_line, open_parquet, require_columns
 from purify.storage.locations import Location
 from purify.tables.schema import embeddings_schema
 
@@ -187,6 +187,6 @@ def _check_columns(path: Location, schema: pa.Schema) -> str:
     kind = schema.field(id_column).type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
+    if not (is_text(kind) or pa.types.is_integer(kind)):
         raise InputError(f"{path}: column {id_column!r} is {kind}, expected text; write it as strings")
     return id_column

@@ -94,7 +94,8 @@ def open_parquet(path: Location) -> Iterator[pq.ParquetFile]:
     with readable(path), pa.OSFile(os.fspath(local_file(path)), "rb") as stream:
         try:
             file = pq.ParquetFile(stream)
-        except pa.ArrowException as error:
+            file.schema_arrow  # noqa: B018 - names that are not UTF-8 are found here, not by every reader
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a Parquet file, or a damaged one: {one_line(error)}") from error
         yield file
 
@@ -123,6 +124,11 @@ def cast_table(path: Location, table: pa.Table, schema: pa.Schema) -> pa.Table:
             found = table.schema.field(field.name).type
             raise InputError(f"{path}: column {field.name!r} is {found}, expected {field.type}") from error
     return pa.table(columns, schema=schema)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column type is one of Arrow's kinds of text."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def require_kind(path: Location, found: pa.Schema, wanted: pa.Schema) -> None:

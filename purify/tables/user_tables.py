@@ -9,7 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.errors import InputError
-from purify.storage.files import local_file, open_parquet, read_columns, readable, require_columns, table_kind
+from purify.storage.files import (
+    is_text,
+    local_file,
+    open_parquet,
+    read_columns,
+    readable,
+    require_columns,
+    table_kind,
+)
 from purify.storage.locations import Location
 
 #: The project's own tables of labeled samples.
@@ -123,8 +131,7 @@ def _to_text(path: Location, column: pa.ChunkedArray, name: str) -> pa.ChunkedAr
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    if not (text or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise InputError(f"{path}: column {name!r} is {kind}, expected text; write it as strings")
     return column.cast(pa.string())
 

@@ -90,6 +90,13 @@ def test_broken_images_are_rows_and_the_run_goes_on(images: Path, tmp_path: Path
     assert reasons["a/cut.png"].startswith("truncated")
 
 
+def test_what_the_source_lacks_is_said_by_ingest(images: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,label\na/0.png,a\nnowhere.png,a\n")
+    result = _run("ingest", tmp_path / "t.csv", "--images", images, "--out", tmp_path / "out", "--json")
+    assert json.loads(result.stdout)["unreadable"] == 1
+    assert "Warning: 1 of 2 images are missing from the image roots" in result.stderr
+
+
 def test_folder_and_tar_give_the_same_rows(images: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "images.tar", "w") as tar:
         tar.add(images, arcname="images")

@@ -56,11 +56,18 @@ def test_only_what_differs_from_the_defaults_is_stored() -> None:
     assert PurifyConfig.model_validate(stored["config"]) == config
 
 
-@pytest.mark.parametrize("place", ["s3://key:secret@bucket/faces", "https://me@host/faces.tar"])
+@pytest.mark.parametrize(
+    "place", ["s3://key:secret@bucket/faces", "s3://key:a/secret@bucket/faces", "https://me@host/faces.tar"]
+)
 def test_credentials_in_a_parameter_are_refused(place: str) -> None:
     with pytest.raises(InputError, match="would be stored in clear") as refused:
         RunRequest(place, "/runs/faces", PurifyConfig())
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("place", ["http://host:9000/faces@2x.tar", "s3://bucket/me@home.tar", "/faces/a:b@c"])
+def test_an_at_sign_in_a_path_is_no_credential(place: str) -> None:
+    assert RunRequest(place, "/runs/faces", PurifyConfig()).source == place
     with pytest.raises(InputError, match="would be stored in clear"):
         load_config(None, [f'ingest.images=["{place}"]'])
 

@@ -87,6 +87,13 @@ def test_duplicate_ids_are_refused(tmp_path: Path, row_group: int) -> None:
         read_embeddings(path, ["a", "b"])
 
 
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view()])
+def test_ids_of_any_kind_of_text_are_read(tmp_path: Path, kind: pa.DataType) -> None:
+    table = pa.table({"path": pa.array(["a", "b"]).cast(kind), "embedding": [[1.0, 2.0], [3.0, 4.0]]})
+    pq.write_table(table, tmp_path / "e.parquet")
+    assert read_embeddings(tmp_path / "e.parquet", ["b", "a"]).tolist() == [[3.0, 4.0], [1.0, 2.0]]
+
+
 def test_columns_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "e.parquet"
     pq.write_table(pa.table({"sample_id": ["a"], "vector": [[1.0]]}), path)

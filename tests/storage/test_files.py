@@ -52,6 +52,12 @@ def test_folders_called_like_partitions_add_no_column(tmp_path: Path) -> None:
     assert read_table(path, LABELS)["label"].to_pylist() == ["p0", "p1", "p2"]
 
 
+def write_with_a_broken_name(path: Path) -> None:
+    """A Parquet file, one of whose columns has a name that is not UTF-8."""
+    pq.write_table(pa.table({"label": ["a"], "QQQQ": ["x"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"QQQQ", b"Q\xf3QQ"))
+
+
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
@@ -59,6 +65,7 @@ def test_folders_called_like_partitions_add_no_column(tmp_path: Path) -> None:
         (lambda p: p.mkdir(), "can't be read"),
         (lambda p: p.write_bytes(b""), "not a Parquet file"),
         (lambda p: p.write_bytes(b"PAR1 and rubbish PAR1"), "not a Parquet file"),
+        (write_with_a_broken_name, "not a Parquet file"),
         (
             lambda p: pq.write_table(pa.table({"label": ["x"], "n": [1]}), p),
             "missing columns new_label, label_id, n_kept",
