@@ -64,11 +64,15 @@ def is_done(run: RunFolder, stage: str, inputs: Mapping[str, Any]) -> bool:
     inputs
         As for `fingerprint`.
     """
+    return _is_recorded(run, stage, fingerprint(inputs))
+
+
+def _is_recorded(run: RunFolder, stage: str, made_from: str) -> bool:
     path = _record(run, stage)
     if not path.exists():
         return False
     record = read_json(path)
-    same_work = record["inputs"] == fingerprint(inputs) and record.get("version", 1) == stage_version(stage)
+    same_work = record["inputs"] == made_from and record.get("version", 1) == stage_version(stage)
     return same_work and all(
         (run.root / name).is_file() and sha256_file(run.root / name) == digest
         for name, digest in record["outputs"].items()
@@ -81,10 +85,11 @@ def stage_of(run: RunFolder, stage: str, inputs: Mapping[str, Any], outputs: Seq
 
     The fingerprint is that of the inputs at the start: reviews may arrive while a stage runs.
     """
-    if is_done(run, stage, inputs):
+    made_from = fingerprint(inputs)
+    if _is_recorded(run, stage, made_from):
         yield False
         return
-    made_from, began = fingerprint(inputs), time.monotonic()
+    began = time.monotonic()
     yield True
     _write(run, stage, made_from, outputs, seconds=round(time.monotonic() - began, 3))
 
