@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-import pyarrow as pa
 
 from purify.evaluation.gain import gap_sentence
 from purify.pipeline.judging_rule import JudgingRule
-from purify.report import run_overview
 from purify.report.notices import FALLBACK_CAUSES
-from purify.report.run_overview import counts, noise_of
+from purify.report.run_overview import counts, missing_images, noise_of
 from purify.report.run_tables import RunTables, read_run
 from purify.storage.run_folder import RunFolder
 
@@ -34,7 +31,7 @@ def closing_lines(run: RunFolder) -> list[str]:
     """
     tables = read_run(run.root)
     rule = _rule(tables)
-    warnings = [missing_images(tables.manifest, tables.source_warnings), _fallback(rule, tables)]
+    warnings = [_missing_images(tables), _fallback(rule, tables)]
     return [
         *(f"Warning: {warning}." for warning in tables.source_warnings),
         *filter(None, warnings),
@@ -46,13 +43,13 @@ def closing_lines(run: RunFolder) -> list[str]:
     ]
 
 
-def missing_images(manifest: pa.Table, source_warnings: Sequence[str] = ()) -> str | None:
+def _missing_images(tables: RunTables) -> str | None:
     """Warning about missing images; None if there are none, or if the source has warned of them."""
-    missing = run_overview.missing_images(manifest, source_warnings)
+    missing = missing_images(tables.manifest, tables.source_warnings)
     if not len(missing):
         return None
     return (
-        f"Warning: {len(missing):,} of {len(manifest):,} images were not found (the first: "
+        f"Warning: {len(missing):,} of {len(tables.manifest):,} images were not found (the first: "
         f"{missing['sample_id'][0].as_py()}) and are left out. Start anew with the folder or .tar that holds them: "
         "--images FOLDER"
     )
