@@ -238,7 +238,7 @@ class AnalyzeConfig(Section):
         0.98, gt=0, le=1, description="Cosine above which a neighbor is a near duplicate without a vote."
     )
     min_images: int = Field(
-        3,
+        2,
         ge=1,
         description="Least images per class; smaller ones are flagged too_few and lose no image without review.",
     )

@@ -74,6 +74,7 @@ def _evidence_ids(samples: SortedSamples, outcome: Outcome, neighbors: Neighbors
     wanted = {
         Reason.NEAR_DOMINANT: same,
         Reason.TOO_FEW_TO_JUDGE: same,
+        Reason.HARD: same,
         Reason.SECOND_IDENTITY: same,
         Reason.CLOSER_TO_OTHER_LABEL: of_other,
         Reason.DUPLICATE_OF: of_other,

@@ -31,6 +31,8 @@ class Analysis:
     class_report: pa.Table
     rule: str
     probabilities: bool
+    #: Why another rule than the requested one took over, or nothing was judged; empty otherwise.
+    why: str = ""
 
 
 def analyze(
@@ -47,8 +49,8 @@ def analyze(
     """Judge every sample by `rule`, or by the rule named in `config`.
 
     Verdicts don't depend on the order of the rows. With fewer than three labels of two images or more there is nothing
-    to measure wrong labels on, and embeddings that hardly tell people apart yield no probabilities: `calibrated` then
-    gives way to `official`, and the ``rule`` column says so.
+    to measure wrong labels on, and `calibrated` keeps all images. Embeddings that hardly tell people apart yield no
+    probabilities: it then gives way to `official`, and the ``rule`` column says so.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def analyze(
     outcome = (rule or get_rule(config.rule)).judge(context)
     verdicts, report = _tables(samples, context, outcome)
     verdicts = verdicts.take(pa.array(np.argsort(order))).combine_chunks()
-    return Analysis(verdicts, report, outcome.rule, outcome.probabilities)
+    return Analysis(verdicts, report, outcome.rule, outcome.probabilities, outcome.why)
 
 
 def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome) -> tuple[pa.Table, pa.Table]:

@@ -69,6 +69,8 @@ def _rule(tables: RunTables) -> JudgingRule:
 def _fallback(rule: JudgingRule, tables: RunTables) -> str | None:
     if not rule.fallback:
         return None
+    if rule.rule.startswith("unjudged"):
+        return f"Warning: {rule.why}."
     return (
         f"Warning: {rule.why}, so that rule {rule.asked} could not judge; rule {rule.rule} did, by a fixed angle of "
         f"{tables.threshold:g} degrees. Look at the removed images before you use the result."

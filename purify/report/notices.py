@@ -70,6 +70,8 @@ def _fallback(run: RunTables) -> Notice | None:
     if asked != "calibrated" or run.calibrated or not run.rule:
         return None
     why = judged.get("why", FALLBACK_CAUSES)
+    if run.rule.startswith("unjudged"):
+        return Notice("Nothing was judged", f"{why[:1].upper()}{why[1:]}.")
     return Notice(
         f"The rule calibrated gave way to {run.rule}",
         f"No probability can be estimated, since {why}: images were judged by a fixed angle.",

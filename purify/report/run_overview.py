@@ -28,6 +28,7 @@ REASON_MEANINGS: Mapping[str, str] = {
     Reason.DUPLICATE_OF: "its label is another name of the same person",
     Reason.UNCERTAIN: "doubtful: kept, or left to a person, as asked",
     Reason.TOO_FEW_TO_JUDGE: "its label has too few images to judge",
+    Reason.HARD: "far from its label, but of a kind that is hard to recognize, and no other label claims it",
     Reason.REVIEWED: "decided by a person",
 }
 

@@ -44,6 +44,7 @@ class Reason(enum.StrEnum):
     OPEN_SET = "open_set"
     SECOND_IDENTITY = "second_identity"
     DUPLICATE_OF = "duplicate_of"
+    HARD = "hard"
     UNCERTAIN = "uncertain"
     TOO_FEW_TO_JUDGE = "too_few_to_judge"
     REVIEWED = "reviewed"

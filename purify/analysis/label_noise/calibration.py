@@ -1,14 +1,13 @@
 """Probabilities of labels, measured on the data set itself: no truth, no noise rate, no threshold.
 
-Wrong labels are simulated: images of this very set get surely wrong labels, and are measured like all images
-(`gallery`), half of them with their own label among the competitors, like flipped labels, and half without, like
-strangers. The measures of the given labels are a mixture of these and of right ones. A logistic regression tells the
-two apart; its log odds are the logarithm of the ratio of their densities. The share of wrong labels follows from the
-part of the mixture that only wrong labels reach.
+An image of a label shows the label's person, or it is wrong: it shows the person of another label (a flip) or of none
+(a stranger). Three things are measured on the set: how alike images of one person and of different people are
+(`same_person`), how many labels are wrong (`noise_rates`), and where wrong images come from (`origins`). Small labels
+are judged jointly (`small_labels`); in large ones each image is compared with the trusted others.
 
-Three rounds: the first trusts the densest region of each class, so that companions (several wrong images of one
-person, vouching for each other) don't spoil the gallery; each later round trusts the labels that the previous one
-found right.
+Rounds: the first trusts the densest region of each label, so that companions (several wrong images of one person,
+vouching for each other) don't spoil the comparison; each later round trusts the labels that the previous one found
+right. Within a round, the rates and origins are fitted by expectation maximization.
 """
 
 from __future__ import annotations
@@ -18,42 +17,58 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.label_noise.centering import CenteredEmbeddings
-from purify.analysis.label_noise.class_rates import ANCHOR, LEAST_CLASSES, class_rates
-from purify.analysis.label_noise.gallery import COSINE, COSINE_MARGIN, NEAREST, TRUSTED, Gallery
-from purify.analysis.label_noise.hypotheses import Hypotheses, Measures
-from purify.analysis.label_noise.initial_trust import densest_places, trust_weights
-from purify.analysis.label_noise.logistic import LARGEST_LOGIT, fit_logistic, sigmoid
-from purify.analysis.label_noise.simulated_labels import SIMULATED, SimulatedLabels, simulate
+from purify.analysis.label_noise.evidence import Evidence, weigh, with_doubt
+from purify.analysis.label_noise.gallery import Gallery
+from purify.analysis.label_noise.hardness import first_hardness, measure_hardness
+from purify.analysis.label_noise.initial_trust import densest_places
+from purify.analysis.label_noise.logistic import sigmoid
+from purify.analysis.label_noise.noise_rates import rates_by_size, rates_of_images
+from purify.analysis.label_noise.origins import Origins
+from purify.analysis.label_noise.ownership import find_owners
+from purify.analysis.label_noise.repeated_pictures import first_of_each_picture
 from purify.arrays import Floats, Ids, Mask
 
+#: Minimum number of labels of two images or more: two to confuse and a third to compare with.
+LEAST_CLASSES = 3
 _ROUNDS = 3
-#: Minimum trusted weight that amounts to several images.
+_ITERATIONS = 20
+_FIRST_RATE = 0.15
+#: Minimum weight of the other images that amounts to several.
 _SEVERAL = 1.5
-#: A label stands for nobody if its images are no nearer to its center than this quantile of wrong labels is ...
-_NOBODY = 0.95
-#: ... and number at least this many: of fewer, one may well be right.
-_SEVERAL_IMAGES = 4
-#: Minimum probability of a wrong label to look for another one.
-_SUSPECT = 0.01
-_LEAST_SHARE = 0.02
-_LEAST_NOISE = 5.0
-_SHARE_ITERATIONS = 200
+
+
+class TooFewLabelsError(ValueError):
+    """There are too few labels to measure what right and wrong ones look like."""
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Probabilities of N images: ``p_clean`` of the given label, ``p_target`` of the best other one (-1: none).
 
-    ``noise_share`` estimates the share of wrong labels, ``trusted[N]`` is the weight of the label's other trusted
-    images, ``recognized`` the share of the right images nearer to their own label than to any other.
+    ``hard[N]`` is the probability that the label is right but the image unrecognizable, ``noise_share`` the estimated
+    share of wrong labels, ``recognized`` the share of right images nearer to their own label than to any other.
     """
 
     p_clean: Floats
     target: Ids
     p_target: Floats
+    hard: Floats
     noise_share: float
-    trusted: Floats
     recognized: float
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Probabilities of the images at the present rates and origins.
+
+    ``wrong[N]``: log ratio of a wrong label. ``claimed[N, R]``: probability of each claimant if the label is wrong.
+    """
+
+    p_clean: Floats
+    wrong: Floats
+    claimed: Floats
+    origins: Origins
+    rates: Floats
 
 
 def calibrate(
@@ -66,109 +81,108 @@ def calibrate(
     embeddings
         Embeddings of the N images, in a canonical order.
     near_duplicate
-        Images with a larger cosine don't vouch for each other.
+        Images of a label with a larger cosine are one picture: they are judged once.
     seed
-        Seed of the random draws: simulated labels, and samples of large classes.
+        Seed of the random draws.
 
     Raises
     ------
-    ValueError
-        With images of fewer than 3 classes.
+    TooFewLabelsError
+        With fewer than 3 labels of two different pictures or more.
     """
-    sizes = np.bincount(label_index, minlength=classes)
-    if (sizes > 0).sum() < LEAST_CLASSES:
-        raise ValueError(f"{(sizes > 0).sum()} classes: there is no third one to compare with")
+    first = first_of_each_picture(embeddings.vectors, label_index, near_duplicate)
+    pictures, place = np.unique(first, return_inverse=True)
+    sizes = np.bincount(label_index[pictures], minlength=classes)
+    if (sizes > 1).sum() < LEAST_CLASSES:
+        raise TooFewLabelsError(
+            f"{(sizes > 1).sum()} labels have two different pictures or more, and to tell right from wrong takes at "
+            f"least {LEAST_CLASSES}; add images of other people, under labels of their own"
+        )
+    found = _calibrate(embeddings.of(pictures), label_index[pictures], sizes, near_duplicate, seed)
+    of_image = {name: getattr(found, name)[place] for name in ("p_clean", "target", "p_target", "hard")}
+    return Calibration(**of_image, noise_share=float(1 - of_image["p_clean"].mean()), recognized=found.recognized)
+
+
+def can_judge(label_index: Ids) -> bool:
+    """Whether there are enough labels of two images or more to measure right and wrong ones."""
+    return int((np.bincount(label_index) > 1).sum()) >= LEAST_CLASSES
+
+
+def _calibrate(
+    embeddings: CenteredEmbeddings, label_index: Ids, sizes: Ids, near_duplicate: float, seed: int
+) -> Calibration:
+    """`calibrate` without near duplicates; ``sizes[C]`` counts the pictures."""
     rng = np.random.default_rng(seed)
-    core = belief = densest_places(embeddings.vectors, label_index, classes, near_duplicate, rng)
-    flip_share = 0.5
+    classes, several = len(sizes), sizes[label_index] > 1
+    trust = densest_places(embeddings.vectors, label_index, classes, near_duplicate, rng)
+    hardness = first_hardness(len(label_index))
+    origins, rates = Origins.first(), np.full(classes, _FIRST_RATE)
     for _ in range(_ROUNDS):
-        weights = trust_weights(core, label_index, classes)
-        gallery = Gallery(embeddings, label_index, weights, classes, near_duplicate=near_duplicate, rng=rng)
-        given = gallery.measure(Hypotheses.of(np.arange(len(label_index)), label_index))
-        simulated = simulate(gallery, given, rng)
-        belief, noise_share = _probabilities(given, simulated, label_index, belief, flip_share, classes)
-        p_target, flip_share = _target_probabilities(gallery, given, 1 - belief, rng)
-        core = np.clip((belief - TRUSTED) / (1 - TRUSTED), 0, 1)
-    recognized = float(np.average(given.features[:, COSINE_MARGIN] > 0, weights=belief))
-    return Calibration(belief, given.best, (1 - belief) * p_target, noise_share, given.trusted, recognized)
+        gallery = Gallery(embeddings, label_index, trust, classes, rng=rng)
+        evidence = weigh(gallery, trust, sizes, rng)
+        owners = find_owners(evidence, label_index, trust, sizes, origins)
+        if owners.changes_trust:
+            trust = np.where(np.isfinite(owners.trust), owners.trust, trust)
+            gallery = Gallery(embeddings, label_index, trust, classes, rng=rng)
+            evidence = weigh(gallery, trust, sizes, rng)
+            owners = find_owners(evidence, label_index, trust, sizes, origins)
+        evidence = evidence.without(owners.refused)
+        fit = _maximize(evidence, label_index, sizes, _Fit(trust, hardness, evidence.claims, origins, rates), hardness)
+        trust, origins, rates = fit.p_clean, fit.origins, fit.rates
+        strangers = float((1 - trust)[several].mean()) * (1 - origins.flip_share)
+        used = hardness
+        hardness = measure_hardness(
+            evidence.own, evidence.mates, trust, gallery.traits, several=several, strangers=strangers
+        )
+    return _answer(evidence, fit, used, several)
 
 
-def _probabilities(
-    given: Measures, simulated: SimulatedLabels, label_index: Ids, belief: Floats, flip_share: float, classes: int
-) -> tuple[Floats, float]:
-    """Probability of each label, and the share of wrong labels."""
-    wrong, wrong_weights = simulated.features, simulated.weights(flip_share)
-    model = fit_logistic(given.features, belief, wrong, wrong_weights)
-    score, wrong_score = model.log_odds(given.features), model.log_odds(wrong)
-    nobody = _stands_for_nobody(given, score, wrong, wrong_weights, label_index, classes)[label_index]
-    if nobody.any():
-        score = np.where(nobody, _absolute_log_odds(given, belief, wrong, wrong_weights), score)
-    noise_by_class = np.bincount(label_index, weights=1 - belief, minlength=classes).astype(np.float64)
-    bound = _weighted_quantile(wrong_score, wrong_weights * simulated.noise_factor(noise_by_class), ANCHOR)
-    rates, noise_share = class_rates(score < bound, label_index, classes)
-    rate = rates[label_index]
-    ratio = np.exp(np.clip(score, -LARGEST_LOGIT, LARGEST_LOGIT))
-    # A single trusted image may itself be wrong; the other's measures are then those of a wrong label anyway.
-    ratio = np.where(given.trusted < _SEVERAL, (1 - rate) * ratio + rate, ratio)
-    # Without other trusted images, only the prior of the class is left.
-    ratio = np.where(given.trusted < TRUSTED, 1.0, ratio)
-    return sigmoid(np.log((1 - rate) / rate) + np.log(ratio)), noise_share
+def _maximize(evidence: Evidence, label_index: Ids, sizes: Ids, fit: _Fit, hardness: Floats) -> _Fit:
+    """Fit rates, origins and probabilities to the evidence, from those of `fit` on."""
+    several = sizes[label_index] > 1
+    own = np.logaddexp(np.log1p(-hardness) + with_doubt(evidence.own, evidence.mates), np.log(hardness))
+    own = np.where(evidence.nobody, np.log(hardness), own)
+    source = np.maximum(evidence.claimants, 0)
+    for _ in range(_ITERATIONS):
+        origins, rates = fit.origins, fit.rates
+        prior = evidence.routes.source_probability(origins, source, label_index, evidence.ranks)
+        flips = np.log(origins.flip_share) + np.log(np.maximum(prior, np.finfo(np.float64).tiny)) + evidence.claims
+        flip = np.logaddexp.reduce(flips, axis=1)
+        wrong = np.logaddexp(np.log1p(-origins.flip_share), flip)
+        p_clean = _p_clean(
+            evidence, own, wrong, hardness, rates_of_images(1 - fit.p_clean, label_index, rates), rates[label_index]
+        )
+        claimed = np.exp(flips - wrong[:, None])
+        share = (1 - p_clean)[several]
+        origins = origins.measured(share, claimed[several] * share[:, None], evidence.ranks[several], evidence.routes)
+        fit = _Fit(p_clean, wrong, claimed, origins, rates_by_size(1 - p_clean, label_index, sizes))
+    return fit
 
 
-def _stands_for_nobody(
-    given: Measures, score: Floats, wrong: Floats, wrong_weights: Floats, label_index: Ids, classes: int
-) -> Mask:
-    """Mask [C] of labels without a person, such as those of an empty image search.
-
-    Their mean is the average face. Everybody is nearer to it than to the person of another label, so the measures
-    against competitors take all of their images for right ones; their distance from that mean gives them away.
-    """
-    likely = sigmoid(score)
-    images = np.maximum(np.bincount(label_index, weights=likely, minlength=classes), np.finfo(np.float32).tiny)
-    cosine = np.bincount(label_index, weights=likely * given.features[:, COSINE], minlength=classes) / images
-    several = np.bincount(label_index, minlength=classes) >= _SEVERAL_IMAGES
-    return several & (cosine < _weighted_quantile(wrong[:, COSINE], wrong_weights, _NOBODY))
+def _p_clean(
+    evidence: Evidence, own: Floats, wrong: Floats, hardness: Floats, rates: Floats, by_size: Floats
+) -> Floats:
+    """Probability [N] of each label: of large labels by ``own[N]``, of small ones jointly."""
+    p_clean = sigmoid(np.log((1 - rates) / rates) + own - wrong)
+    for sets in evidence.small:
+        p_clean[sets.rows] = sets.p_clean(by_size, hardness, wrong)
+    return p_clean
 
 
-def _absolute_log_odds(given: Measures, belief: Floats, wrong: Floats, wrong_weights: Floats) -> Floats:
-    """Log odds [N] by the measures without competitors."""
-    columns = [COSINE, NEAREST]
-    model = fit_logistic(given.features[:, columns], belief, wrong[:, columns], wrong_weights)
-    return model.log_odds(given.features[:, columns])
-
-
-def _weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
-    """Quantile `share` of the weighted values."""
-    order = np.argsort(values, kind="stable")
-    below = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(below, share * below[-1])]])
-
-
-def _target_probabilities(
-    gallery: Gallery, given: Measures, p_wrong: Floats, rng: np.random.Generator
-) -> tuple[Floats, float]:
-    """Probability of the best other label if the given one is wrong, and the share of flips in the noise.
-
-    Right labels look like those of the trusted images. The best of many wrong labels is measured on trusted images,
-    with their own label out of competition.
-    """
-    rows = np.arange(len(p_wrong))
-    right = p_wrong < 1 - TRUSTED
-    candidates = rows[right & (given.best >= 0)]
-    answer = np.zeros(len(p_wrong))
-    suspects = rows[(p_wrong > _SUSPECT) & (given.best >= 0)]
-    if not len(candidates) or not len(suspects):
-        return answer, 0.5
-    drawn = rng.choice(candidates, min(SIMULATED, len(candidates)), replace=False)
-    labels = gallery.label_index
-    best_wrong = gallery.measure(Hypotheses.of(drawn, given.best[drawn], labels[drawn]))
-    asked = gallery.measure(Hypotheses.of(suspects, given.best[suspects], labels[suspects]))
-    model = fit_logistic(given.features[right], 1 - p_wrong[right], best_wrong.features)
-    score = model.log_odds(asked.features)
-    suspicion = p_wrong[suspects]
-    share = 0.5
-    for _ in range(_SHARE_ITERATIONS):
-        probability = sigmoid(score + np.log(share / (1 - share)))
-        share = float(np.clip((suspicion * probability).sum() / suspicion.sum(), _LEAST_SHARE, 1 - _LEAST_SHARE))
-    answer[suspects] = probability
-    return answer, share if suspicion.sum() > _LEAST_NOISE else 0.5
+def _answer(evidence: Evidence, fit: _Fit, hardness: Floats, several: Mask) -> Calibration:
+    best = fit.claimed.argmax(axis=1)
+    rows = np.arange(len(best))
+    target = evidence.claimants[rows, best]
+    own = with_doubt(evidence.own, evidence.mates)
+    hard = fit.p_clean * hardness / (hardness + (1 - hardness) * np.exp(np.minimum(own, 60.0)))
+    counted = evidence.mates >= _SEVERAL
+    counted = counted if counted.any() else several
+    ahead = evidence.own[counted] > evidence.claims[counted].max(axis=1)
+    return Calibration(
+        fit.p_clean,
+        target,
+        (1 - fit.p_clean) * np.where(target >= 0, fit.claimed[rows, best], 0),
+        hard,
+        float(1 - fit.p_clean.mean()),
+        float(np.average(ahead, weights=fit.p_clean[counted])),
+    )

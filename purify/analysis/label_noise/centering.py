@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.search import row_chunks, unit
-from purify.arrays import Floats, Vectors
+from purify.arrays import Floats, Ids, Vectors
 
 #: Logarithms of lengths are clipped at this many standard deviations from their median.
 _FARTHEST = 5.0
@@ -16,7 +17,7 @@ _TINY = 1e-6
 
 @dataclass(frozen=True)
 class CenteredEmbeddings:
-    """Unit ``vectors[N, D]`` around the mean of all, and ``quality``, float64 [N, 2].
+    """Unit ``vectors[N, D]`` around the mean of the labels' means, and ``quality``, float64 [N, 2].
 
     Quality: standardized logarithms of the embedding's length, and of the distance of its direction from the mean
     direction. Embeddings of blurred, turned or occluded faces are short and near the mean.
@@ -25,11 +26,19 @@ class CenteredEmbeddings:
     vectors: Vectors
     quality: Floats
 
+    def of(self, rows: Ids) -> CenteredEmbeddings:
+        """Those of `rows`."""
+        return CenteredEmbeddings(np.ascontiguousarray(self.vectors[rows]), self.quality[rows])
 
-def centered(embeddings: Vectors) -> CenteredEmbeddings:
-    """Center finite ``embeddings[N, D]``; the order of the rows affects only the last digits."""
+
+def centered(embeddings: Vectors, label_index: Ids, classes: int) -> CenteredEmbeddings:
+    """Center finite ``embeddings[N, D]`` on the mean of the labels' means, so that no large label is the origin.
+
+    The order of the rows affects only the last digits.
+    """
     directions = unit(embeddings)
-    mean = directions.mean(axis=0, dtype=np.float64).astype(np.float32)
+    sums = class_sums(directions, label_index, np.ones(len(label_index)), classes)
+    mean = sums.means()[sums.count > 0].mean(axis=0, dtype=np.float64).astype(np.float32)
     length, distance = np.empty(len(embeddings)), np.empty(len(embeddings))
     for rows in row_chunks(len(embeddings)):
         length[rows] = np.linalg.norm(embeddings[rows].astype(np.float64), axis=1)

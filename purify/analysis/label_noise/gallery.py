@@ -1,8 +1,6 @@
-"""Comparison of images with the trusted images of a label, and with those of competing labels.
+"""The trusted images of the labels, and comparisons of images with them.
 
-The same measures are taken of images under their given labels and under surely wrong labels: the second calibrate
-the first (`calibration`). Therefore no measure may depend on whether a label is the given one: an image is left out of
-the images it is compared with.
+An image is always left out of the images it is compared with.
 """
 
 from __future__ import annotations
@@ -11,153 +9,124 @@ import numpy as np
 
 from purify.analysis.identities.plda import fit_identities
 from purify.analysis.label_noise.centering import CenteredEmbeddings
-from purify.analysis.label_noise.hypotheses import Hypotheses, Measures
+from purify.analysis.label_noise.comparison import NEAREST, Comparison, ImageTraits
+from purify.analysis.label_noise.initial_trust import DISTRUSTED
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
-from purify.arrays import Floats, Ids, Mask, Vectors
+from purify.arrays import Floats, Ids, Vectors
 
-#: Maximum competing labels of an image: those with the nearest centers.
-_CANDIDATES = 64
-#: Nearest competitors averaged as the background of an image, and those compared image by image.
+#: Other labels compared with an image: those of the nearest centers, and of these those of the largest log ratios.
+_NEAREST_CENTERS = 64
+CLAIMS = 8
+#: Nearest centers averaged as the background of an image.
 _BACKGROUND = 20
-_CLOSEST = 4
-#: Maximum trusted images of a label to compare with an image one by one, and how many of the nearest to average.
+#: Maximum trusted images of a label to compare with an image one by one.
 _EXAMPLES = 64
-_NEAREST = 3
-#: Hypotheses measured at a time; bounds the memory.
-_CHUNK = 1024
-#: Log ratios are in the hundreds; this brings them to the size of the other features.
-_RATIO_UNIT = 50.0
+#: Comparisons at a time; bounds the memory.
+_CHUNK = 4096
 #: Images with at least this weight are trusted.
 TRUSTED = 0.5
-#: Columns of `Measures.features`: cosine to the label's center, by itself and less that of the nearest competitor,
-#: and mean cosine to the nearest trusted images of the label.
-COSINE, COSINE_MARGIN, NEAREST = 0, 1, 6
 #: Stands in for a missing cosine.
 _WORTHLESS = -2.0
 
 
 class Gallery:
-    """The trusted images of C labels, indexed for comparison.
+    """The images of C labels, weighted by their `trust` [N] and indexed for comparison.
 
-    Images are weighted by ``weights[N]``; two with a cosine above `near_duplicate` are the same picture, hence no
-    evidence. `rng` draws the examples of large classes.
+    `rng` draws the examples of large labels.
     """
 
     def __init__(
         self,
         embeddings: CenteredEmbeddings,
         label_index: Ids,
-        weights: Floats,
+        trust: Floats,
         classes: int,
         *,
-        near_duplicate: float,
         rng: np.random.Generator,
     ) -> None:
-        self.embeddings, self.label_index, self.weights = embeddings, label_index, weights
-        self.near_duplicate = near_duplicate
-        self.sums = class_sums(embeddings.vectors, label_index, weights, classes)
-        self.model = fit_identities(embeddings.vectors, label_index, weights, classes)
-        self.model_coordinates = self.model.coordinates(embeddings.vectors)
-        self.model_sums = class_sums(self.model_coordinates, label_index, weights, classes)
-        #: Numbers of the labels with images, in the order of the centers in `center_index`.
-        self.present = np.flatnonzero(self.sums.count > 0)
+        self.vectors, self.label_index = embeddings.vectors, label_index
+        self.weights = np.maximum(trust, DISTRUSTED)
+        self.sums = class_sums(self.vectors, label_index, self.weights, classes)
+        self.centers = unit(self.sums.total)
+        self.model = fit_identities(self.vectors, label_index, self.weights, classes)
+        self.coordinates = self.model.coordinates(self.vectors)
+        self._coordinate_sums = class_sums(self.coordinates, label_index, self.weights, classes)
+        self._coordinate_means = self._coordinate_sums.means()
         #: int64 [C, R]: trusted rows of each label, then -1.
-        self.examples = _draw_examples(label_index, weights, classes, rng)
-        forms = self.model.class_forms(self.model_sums.means(), self.model_sums.count)
-        self.form_constants = forms[:, -1]
-        self.form_index = flat_index(np.ascontiguousarray(forms[:, :-1]))
-        self.center_index = cosine_index(unit(self.sums.total[self.present]))
-        self.image_index = flat_index(embeddings.vectors)
+        self.examples = _draw_examples(label_index, trust, classes, rng)
+        self._image_index = flat_index(self.vectors)
+        #: int64 [N, R]: the labels that claim each image most, strongest first, then -1.
+        self.claimants, background = self._find_claimants()
+        self.traits = ImageTraits(embeddings.quality, background)
 
-    def measure(self, pairs: Hypotheses) -> Measures:
-        """Measure each of the hypotheses `pairs`."""
-        parts = [self._measure(pairs.part(slice(start, start + _CHUNK))) for start in range(0, len(pairs.rows), _CHUNK)]
-        return Measures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    @property
+    def images(self) -> Floats:
+        """Number of images [C] of each label, by weight."""
+        return self.sums.count
 
-    def _measure(self, pairs: Hypotheses) -> Measures:
-        cosine, trusted = self._cosines_without(pairs.rows, pairs.labels)
-        rivals, rival_cosine = self._rivals(pairs)
-        ratio = self._log_ratios_without(pairs.rows, pairs.labels)
-        near = self._nearest_examples(pairs.rows, pairs.labels)
-        near = np.where(near > _WORTHLESS, near, cosine)
-        closest = [self._nearest_examples(pairs.rows, rivals[:, k]) for k in range(min(_CLOSEST, rivals.shape[1]))]
-        rival_near = np.max(closest, axis=0, initial=_WORTHLESS)
-        rival_near = np.where(rival_near > _WORTHLESS, rival_near, rival_cosine[:, 0])
-        rival_ratio = self._rival_log_ratios(pairs.rows, rivals)
-        order = np.argsort(np.where(rivals >= 0, -rival_ratio, np.inf), axis=1, kind="stable")
-        likeliest = np.take_along_axis(rivals, order, axis=1)
-        columns = [
-            *_against(cosine, rival_cosine, rivals >= 0),
-            *_against(ratio, np.take_along_axis(rival_ratio, order, axis=1), likeliest >= 0),
-            *(near, near - rival_near),
-        ]
-        features = np.column_stack([*columns, self.embeddings.quality[pairs.rows]]).astype(np.float64)
-        return Measures(features, trusted, likeliest[:, 0])
+    def compare(self, rows: Ids, labels: Ids) -> Comparison:
+        """Compare each of the images ``rows[n]`` with the label ``labels[n]``."""
+        starts = range(0, len(rows), _CHUNK)
+        parts = [self._compare(rows[at : at + _CHUNK], labels[at : at + _CHUNK]) for at in starts]
+        columns = zip(*((part.ratio, part.cosine, part.nearest, part.images) for part in parts), strict=True)
+        return Comparison(*(np.concatenate(column) for column in columns))
 
-    def _own_weights(self, rows: Ids, labels: Ids) -> Floats:
-        """Weights of the images in the sums of ``labels[n]``: zero for images of another label."""
-        return np.where(self.label_index[rows] == labels, self.weights[rows], 0.0)
-
-    def _cosines_without(self, rows: Ids, labels: Ids) -> tuple[Vectors, Floats]:
-        """Leave-one-out cosines to the centers of ``labels[n]``, and the trusted weight behind these."""
-        vectors = self.embeddings.vectors[rows]
-        total, trusted = self.sums.without(labels, vectors, self._own_weights(rows, labels))
-        return np.einsum("nd,nd->n", vectors, unit(total)), trusted
-
-    def _log_ratios_without(self, rows: Ids, labels: Ids) -> Vectors:
-        """Leave-one-out log ratios of ``labels[n]``, scaled."""
-        coordinates = self.model_coordinates[rows]
-        total, count = self.model_sums.without(labels, coordinates, self._own_weights(rows, labels))
-        means = (total / np.maximum(count, np.finfo(np.float32).tiny)[:, None]).astype(np.float32)
-        return self.model.log_ratio(coordinates, means, count) / _RATIO_UNIT
-
-    def _rivals(self, pairs: Hypotheses) -> tuple[Ids, Vectors]:
-        """Competing labels with the nearest centers, and their cosines, nearest first; padded with -1 and -2."""
-        width = max(1, min(_CANDIDATES, len(self.present) - 1))
-        vectors = self.embeddings.vectors[pairs.rows]
-        cosines, found = self.center_index.search(vectors, min(width + 2, len(self.present)))
-        labels = np.where(found >= 0, self.present[found], -1)
-        out = (labels < 0) | (labels == pairs.labels[:, None]) | (labels == pairs.excluded[:, None])
-        labels, cosines = np.where(out, -1, labels), np.where(out, _WORTHLESS, cosines)
-        at, column = np.nonzero(labels == self.label_index[pairs.rows, None])
-        cosines[at, column] = self._cosines_without(pairs.rows[at], labels[at, column])[0]
-        order = np.argsort(-cosines, axis=1, kind="stable")[:, :width]
-        return np.take_along_axis(labels, order, axis=1), np.take_along_axis(cosines, order, axis=1)
-
-    def _rival_log_ratios(self, rows: Ids, rivals: Ids) -> Vectors:
-        """Scaled log ratios of ``rivals[n, R]``; each image is left out of its own label."""
-        forms = self.model.quadratic(self.model_coordinates[rows])
-        products = pair_cosines(self.form_index, forms, np.maximum(rivals, 0))
-        ratios = (products + self.form_constants[rivals]) / _RATIO_UNIT
-        at, column = np.nonzero(rivals == self.label_index[rows, None])
-        ratios[at, column] = self._log_ratios_without(rows[at], rivals[at, column])
-        return ratios
+    def _compare(self, rows: Ids, labels: Ids) -> Comparison:
+        vectors, coordinates = self.vectors[rows], self.coordinates[rows]
+        own = np.where(self.label_index[rows] == labels, self.weights[rows], 0.0)
+        total, images = self.sums.without(labels, vectors, own)
+        cosine = np.einsum("nd,nd->n", vectors, unit(total))
+        total, _ = self._coordinate_sums.without(labels, coordinates, own)
+        means = (total / np.maximum(images, np.finfo(np.float32).tiny)[:, None]).astype(np.float32)
+        ratio = self.model.log_ratio(coordinates, means, images).astype(np.float64)
+        nearest = self._nearest_examples(rows, labels)
+        return Comparison(ratio, cosine, np.where(nearest > _WORTHLESS, nearest, cosine), images)
 
     def _nearest_examples(self, rows: Ids, labels: Ids) -> Vectors:
-        """Mean cosine to the 3 nearest examples of ``labels[n]`` without near duplicates; -2 for none."""
-        examples = np.where(labels[:, None] >= 0, self.examples[labels], -1)
-        usable = (examples >= 0) & (examples != rows[:, None])
-        cosines = pair_cosines(self.image_index, self.embeddings.vectors[rows], np.maximum(examples, 0))
-        cosines = np.where(usable & (cosines <= self.near_duplicate), cosines, _WORTHLESS)
-        width = min(_NEAREST, cosines.shape[1])
+        """Mean cosine to the nearest examples of ``labels[n]``; -2 for none."""
+        examples = self.examples[labels]
+        cosines = pair_cosines(self._image_index, self.vectors[rows], np.maximum(examples, 0))
+        cosines = np.where((examples >= 0) & (examples != rows[:, None]), cosines, _WORTHLESS)
+        width = min(NEAREST, cosines.shape[1])
         top = -np.partition(-cosines, width - 1, axis=1)[:, :width]
         counted = top > _WORTHLESS
         found = counted.sum(axis=1)
         means = np.where(counted, top, 0).sum(axis=1) / np.maximum(found, 1)
         return np.where(found > 0, means, _WORTHLESS).astype(np.float32)
 
+    def _find_claimants(self) -> tuple[Ids, Floats]:
+        """The other labels most like each image, [N, `CLAIMS`], and the background of the images."""
+        present = np.flatnonzero(self.sums.count > 0)
+        index = cosine_index(self.centers[present])
+        forms = self.model.class_forms(self._coordinate_means, self.sums.count)
+        products, constants = flat_index(np.ascontiguousarray(forms[:, :-1])), forms[:, -1]
+        claimants = np.full((len(self.vectors), CLAIMS), -1, np.int64)
+        background = np.zeros(len(self.vectors))
+        for start in range(0, len(self.vectors), _CHUNK):
+            rows = np.arange(start, min(start + _CHUNK, len(self.vectors)))
+            cosines, found = index.search(self.vectors[rows], min(_NEAREST_CENTERS + 1, len(present)))
+            labels = np.where(found >= 0, present[found], -1)
+            labels = np.where(labels == self.label_index[rows, None], -1, labels)
+            background[rows] = _mean_of_first(cosines, labels, _BACKGROUND)
+            quadratic = self.model.quadratic(self.coordinates[rows])
+            ratios = pair_cosines(products, quadratic, np.maximum(labels, 0)) + constants[labels]
+            order = np.argsort(np.where(labels >= 0, -ratios, np.inf), axis=1, kind="stable")[:, :CLAIMS]
+            claimants[rows, : order.shape[1]] = np.take_along_axis(labels, order, axis=1)
+        return claimants, background
 
-def _against(value: Vectors, rivals: Vectors, competes: Mask) -> list[Vectors]:
-    """A measure [n] by itself, less the best rival's, and less the mean of the 20 best; ``rivals[n, R]`` best first."""
-    there = competes[:, :_BACKGROUND]
-    mean = np.where(there, rivals[:, :_BACKGROUND], 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-    return [value, value - np.where(there[:, 0], rivals[:, 0], 0), value - mean]
+
+def _mean_of_first(values: Vectors, labels: Ids, most: int) -> Floats:
+    """Mean [n] of the first `most` of the ``values[n, R]`` with a label; 0 for none."""
+    there = labels >= 0
+    counted = there & (np.cumsum(there, axis=1) <= most)
+    mean: Floats = np.where(counted, values, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
+    return mean
 
 
-def _draw_examples(label_index: Ids, weights: Floats, classes: int, rng: np.random.Generator) -> Ids:
-    """Up to 64 random trusted rows of each class, [C, R]."""
-    trusted = np.flatnonzero(weights >= TRUSTED)
+def _draw_examples(label_index: Ids, trust: Floats, classes: int, rng: np.random.Generator) -> Ids:
+    """Up to 64 random trusted rows of each label, [C, R]."""
+    trusted = np.flatnonzero(trust >= TRUSTED)
     shuffled = trusted[np.lexsort((rng.random(len(trusted)), label_index[trusted]))]
     labels = label_index[shuffled]
     starts = np.searchsorted(labels, np.arange(classes))

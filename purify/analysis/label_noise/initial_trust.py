@@ -12,6 +12,8 @@ from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: The densest region of a class holds the images with more than this weight (of `CosineScale`).
 _CORE = 0.5
+#: Minimum share of images in the densest regions; barely trained networks have less than half of theirs there.
+_LEAST_DENSE = 0.2
 _MOST_ROWS = 400
 _SCALE_PAIRS = 40_000
 _LEAVE_OUT_STEPS = 2
@@ -20,7 +22,11 @@ DISTRUSTED = 1e-3
 
 
 def densest_places(vectors: Vectors, label_index: Ids, classes: int, near_duplicate: float, rng: Generator) -> Floats:
-    """1 for centered unit ``vectors[N, D]`` in the densest region of their class, else 0; at least one 1 per class."""
+    """1 for centered unit ``vectors[N, D]`` in the densest region of their class, else 0; at least one 1 per class.
+
+    With few classes, what different people look like is hardly known, and the region may be too small to be of use;
+    then the half of each class nearest to its mode is taken.
+    """
     left, right = rng.integers(0, len(label_index), (2, _SCALE_PAIRS))
     apart = label_index[left] != label_index[right]
     scale = cosine_scale(np.einsum("nd,nd->n", vectors[left[apart]], vectors[right[apart]]))
@@ -35,7 +41,21 @@ def densest_places(vectors: Vectors, label_index: Ids, classes: int, near_duplic
         total, _ = sums.without(label_index, vectors, weight)
         centers, own = unit(sums.total), np.einsum("nd,nd->n", vectors, unit(total))
     weight = cosine_scale(np.einsum("nd,nd->n", vectors, centers[other])).weight(own).astype(np.float64)
-    return ((weight > _CORE) | _is_best(own, label_index, classes)).astype(np.float64)
+    best = _is_best(own, label_index, classes)
+    dense = (weight > _CORE) | best
+    if dense.mean() < _LEAST_DENSE:
+        dense = _is_in_better_half(own, label_index) | best
+    return dense.astype(np.float64)
+
+
+def _is_in_better_half(values: Vectors, label_index: Ids) -> Mask:
+    """Mask [N] of the images with at least the median value of their class."""
+    order = np.lexsort((values, label_index))
+    size = np.bincount(label_index)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - np.repeat(np.cumsum(size) - size, size)
+    half: Mask = place >= size[label_index] // 2
+    return half
 
 
 def _modes(
@@ -61,11 +81,6 @@ def _another_label(label_index: Ids, rng: Generator) -> Ids:
     present = np.unique(label_index)
     place = np.searchsorted(present, label_index)
     return present[(place + rng.integers(1, len(present), len(label_index))) % len(present)]
-
-
-def trust_weights(core: Floats, label_index: Ids, classes: int) -> Floats:
-    """Weights of the images in the gallery: each class's best image gets 1, none gets 0."""
-    return np.where(_is_best(core, label_index, classes), 1.0, np.maximum(core, DISTRUSTED))
 
 
 def _is_best(values: Floats | Vectors, label_index: Ids, classes: int) -> Mask:

@@ -13,9 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from purify.analysis.identities.structure import Structure, find_structure
-from purify.analysis.label_noise.calibration import Calibration, calibrate
+from purify.analysis.label_noise.calibration import Calibration, TooFewLabelsError, calibrate, can_judge
 from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
-from purify.analysis.label_noise.class_rates import LEAST_CLASSES
 from purify.analysis.rules import removal
 from purify.analysis.rules.angle_rules import OFFICIAL
 from purify.analysis.rules.removal import RECOGNIZED, WRONG
@@ -50,16 +49,22 @@ class CalibratedRule:
     """Rule `calibrated`; it gives way to `official` if it has nothing to measure."""
 
     name: ClassVar[str] = "calibrated"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     probabilities: ClassVar[bool] = True
 
     def judge(self, context: RuleContext) -> Outcome:
-        """Judge by the embeddings alone; with too few labels, or embeddings hardly above chance, as `official`."""
-        if not can_judge(context.label_index):
-            return OFFICIAL.judge(context)
+        """Judge by the embeddings alone.
+
+        With embeddings hardly above chance, judge as `official`; with too few labels, keep all images.
+        """
         config = context.config
         labels, classes = context.label_index, context.classes
-        judged = judge(context.embeddings, labels, classes=classes, config=config, seed=context.seed)
+        try:
+            judged = judge(context.embeddings, labels, classes=classes, config=config, seed=context.seed)
+        except TooFewLabelsError as error:
+            if config.precision is not None:
+                raise InputError(f"the data can't support precision {config.precision:g}: {error}") from error
+            return removal.keep_all(len(labels), why=f"nothing was judged and all images are kept, since only {error}")
         if judged.recognized >= _LEAST_RECOGNIZED:
             return judged.outcome
         if config.precision is not None:
@@ -68,7 +73,11 @@ class CalibratedRule:
                 f"{judged.recognized:.0%} are nearer to their own label than to another, so the embeddings hardly tell "
                 "people apart; train longer, give --embeddings of a stronger extractor, or leave --precision out"
             )
-        return OFFICIAL.judge(context)
+        why = (
+            f"of the images that seem right only {judged.recognized:.0%} are nearer to their own label than to "
+            "another: the embeddings hardly tell people apart"
+        )
+        return replace(OFFICIAL.judge(context), why=why)
 
 
 CALIBRATED = CalibratedRule()
@@ -81,10 +90,12 @@ def judge(embeddings: Vectors, label_index: Ids, *, classes: int, config: Analyz
     ------
     InputError
         If the data can't support the wanted precision.
-    ValueError
-        With images of fewer than `LEAST_CLASSES` classes.
+    TooFewLabelsError
+        With fewer than 3 labels of two different pictures or more.
     """
-    structure, calibration = _understand(centered(embeddings), label_index, classes, config.near_duplicate, seed)
+    structure, calibration = _understand(
+        centered(embeddings, label_index, classes), label_index, classes, config.near_duplicate, seed
+    )
     merged = _merged_into(structure, classes)[label_index]
     doubt = float(np.minimum(calibration.p_clean, 1 - calibration.p_clean).mean())
     away = (merged != label_index) & (doubt <= _SURE_ENOUGH)
@@ -99,14 +110,10 @@ def judge(embeddings: Vectors, label_index: Ids, *, classes: int, config: Analyz
         config,
     )
     outcome = removal.explain_structure(outcome, renamed=renamed, further=further)
+    outcome = removal.explain_kept(outcome, calibration.hard, alone=np.bincount(label_index)[label_index] == 1)
     outcome = removal.spare_small_classes(outcome, np.bincount(label_index, minlength=classes)[label_index], config)
     outcome = removal.ask_a_person(outcome, config.review_budget)
     return Judged(replace(outcome, probabilities=True, structure=structure), calibration.recognized)
-
-
-def can_judge(label_index: Ids) -> bool:
-    """Whether there are enough classes of two images or more to measure right and wrong labels."""
-    return int((np.bincount(label_index) > 1).sum()) >= LEAST_CLASSES
 
 
 def _p_clean(calibration: Calibration, *, away: Mask, majority: Mask, further: Mask) -> Floats:

@@ -61,6 +61,34 @@ def expected_precision(ascending: Floats) -> Floats:
     return np.cumsum(1 - ascending) / np.arange(1, len(ascending) + 1)
 
 
+#: Rule of images that nothing could judge.
+UNJUDGED = "unjudged/1"
+
+
+def keep_all(images: int, *, why: str) -> Outcome:
+    """Outcome for `images` images of which nothing is known, for the reason `why`."""
+    return Outcome(
+        rule=UNJUDGED,
+        decision=np.full(images, Decision.KEEP.value, object),
+        reason=np.full(images, Reason.TOO_FEW_TO_JUDGE.value, object),
+        new_label=np.full(images, -1, np.int64),
+        other=np.full(images, -1, np.int64),
+        p_clean=np.ones(images),
+        p_other=np.zeros(images),
+        why=why,
+    )
+
+
+def explain_kept(outcome: Outcome, hard: Floats, *, alone: Mask) -> Outcome:
+    """Set the reasons of kept images that their label's other images don't speak for.
+
+    These are images `alone` under their label, and those that are rather right but unrecognizable: ``hard[N]``.
+    """
+    kept = outcome.decision == Decision.KEEP.value
+    reason = np.where(kept & (hard > outcome.p_clean / 2), Reason.HARD.value, outcome.reason)
+    return replace(outcome, reason=np.where(kept & alone, Reason.TOO_FEW_TO_JUDGE.value, reason))
+
+
 def explain_structure(outcome: Outcome, *, renamed: Mask, further: Mask) -> Outcome:
     """Set the reasons for images of duplicate labels and of the smaller groups of mixed ones.
 
@@ -75,10 +103,9 @@ def explain_structure(outcome: Outcome, *, renamed: Mask, further: Mask) -> Outc
 
 def spare_small_classes(outcome: Outcome, sizes: Ids, config: AnalyzeConfig) -> Outcome:
     """Turn drops into reviews in classes with fewer than `min_images` images."""
-    small = (sizes < config.min_images) & (outcome.decision != Decision.RELABEL.value)
-    dropped = small & (outcome.decision == Decision.DROP.value)
+    dropped = (sizes < config.min_images) & (outcome.decision == Decision.DROP.value)
     decision = np.where(dropped, Decision.REVIEW.value, outcome.decision)
-    return replace(outcome, decision=decision, reason=np.where(small, Reason.TOO_FEW_TO_JUDGE.value, outcome.reason))
+    return replace(outcome, decision=decision, reason=np.where(dropped, Reason.TOO_FEW_TO_JUDGE.value, outcome.reason))
 
 
 def ask_a_person(outcome: Outcome, budget: int) -> Outcome:

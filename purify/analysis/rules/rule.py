@@ -119,6 +119,8 @@ class Outcome:
         Whether they are probabilities.
     structure
         Mixed classes and duplicate labels; None if the rule looks for none.
+    why
+        Why another rule took over, or nothing was judged; empty otherwise.
     """
 
     rule: str
@@ -130,6 +132,7 @@ class Outcome:
     p_other: Floats
     probabilities: bool = False
     structure: Structure | None = None
+    why: str = ""
 
 
 @runtime_checkable

@@ -1,0 +1,71 @@
+"""Measures of images against images of one label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from purify.analysis.identities.plda import IdentityModel
+from purify.analysis.search import unit
+from purify.arrays import Floats, Ids, Vectors
+
+#: Nearest images of a label averaged.
+NEAREST = 3
+#: Images beyond this number add no evidence of a person: pictures of one occasion are not independent.
+MOST_IMAGES = 20
+#: Log ratios are in the hundreds; this brings them to the size of the other features.
+_RATIO_UNIT = 50.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Measures [n] of images against n sets of images.
+
+    ``ratio``: log ratio of `IdentityModel`; ``cosine``: to the mean of the set; ``nearest``: mean cosine to its 3
+    nearest images; ``images``: number of its images, by weight.
+    """
+
+    ratio: Floats
+    cosine: Floats
+    nearest: Floats
+    images: Floats
+
+
+@dataclass(frozen=True)
+class ImageTraits:
+    """Traits of N images, whatever their label: ``quality[N, 2]`` and ``background[N]``.
+
+    Background: mean cosine to the 20 nearest centers of other labels. An image near to many people is less distinctive.
+    """
+
+    quality: Floats
+    background: Floats
+
+    def features(self, rows: Ids, found: Comparison) -> Floats:
+        """Features [n, 14] of a comparison of the images `rows`, for a logistic regression."""
+        ratio, size = found.ratio / _RATIO_UNIT, np.log(np.clip(found.images, 1, MOST_IMAGES))
+        length, distance = self.quality[rows].T
+        background = self.background[rows]
+        measures = [ratio, found.cosine, found.nearest]
+        return np.column_stack(
+            [
+                *measures,
+                *(size, background, length, distance),
+                *(measure * size for measure in measures),
+                *(ratio * length, ratio * distance, ratio * background, size * background),
+            ]
+        ).astype(np.float64)
+
+
+def compare_with_sets(
+    vectors: Vectors, coordinates: Vectors, model: IdentityModel, rows: Ids, mates: Ids
+) -> Comparison:
+    """Compare the images ``rows[n]`` with the sets ``mates[n, m]``; `coordinates` are those of `model`."""
+    images = np.full(len(rows), float(mates.shape[1]))
+    ratio = model.log_ratio(coordinates[rows], coordinates[mates].mean(axis=1), images).astype(np.float64)
+    gathered = vectors[mates]
+    cosine = np.einsum("nd,nd->n", vectors[rows], unit(gathered.sum(axis=1)))
+    single = np.einsum("nd,nmd->nm", vectors[rows], gathered)
+    nearest = np.sort(single, axis=1)[:, -NEAREST:].mean(axis=1)
+    return Comparison(ratio, cosine, nearest, images)

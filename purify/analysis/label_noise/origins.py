@@ -1,0 +1,100 @@
+"""Where wrong images come from: from people without a label, from the people of other labels, or from look-alikes.
+
+The person of a wrong image has a label of his own with some probability. Larger labels lose more images, and lose them
+more often to the labels most like them, as far as this set shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from purify.analysis.label_noise.gallery import Gallery
+from purify.analysis.search import cosine_index
+from purify.arrays import Floats, Ids
+
+#: Labels most like a label, and the ranks at which groups of them begin; a last group holds all other labels.
+_NEIGHBORS = 20
+_RANKS = np.array([0, 2, 5, 10])
+_ELSEWHERE = len(_RANKS)
+#: Images from which the share of flips, and that of each group of ranks, start.
+_PRIOR_FLIPS, _PRIOR_WRONG = 5.0, 10.0
+_PRIOR_RANKED = 5.0
+_LEAST_SHARE = 0.02
+_LEAST_MASS = 0.5
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Share of flips among wrong images, and shares [5] of the groups of ranks among flips."""
+
+    flip_share: float
+    by_rank: Floats
+
+    @classmethod
+    def first(cls) -> Origins:
+        """Before anything is measured."""
+        ranked = np.full(_ELSEWHERE, 0.05)
+        return cls(0.5, np.append(ranked, 1 - ranked.sum()))
+
+    def measured(self, wrong: Floats, claimed: Floats, ranks: Ids, routes: Routes) -> Origins:
+        """Origins of images with probability ``wrong[n]`` of a wrong label, ``claimed[n, R]`` by each claimant."""
+        share = (claimed.sum() + _PRIOR_FLIPS) / (wrong.sum() + _PRIOR_WRONG)
+        found = np.bincount(ranks.ravel(), weights=claimed.ravel(), minlength=_ELSEWHERE + 1)
+        found += _PRIOR_RANKED * routes.width / routes.width.sum()
+        return Origins(float(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE)), found / found.sum())
+
+
+@dataclass(frozen=True)
+class Routes:
+    """The labels most like each label.
+
+    ``neighbors[C, 20]``: nearest first, then -1. ``width[5]``: number of labels of each group of ranks.
+    ``images[C]``: trusted images of each label.
+    """
+
+    neighbors: Ids
+    width: Floats
+    images: Floats
+
+    @classmethod
+    def of(cls, gallery: Gallery, sizes: Ids) -> Routes:
+        """Routes between the labels of `gallery`, of ``sizes[C]`` images."""
+        present = np.flatnonzero(sizes > 0)
+        centers = gallery.centers[present]
+        found = cosine_index(centers).search(centers, min(_NEIGHBORS + 1, len(present)))[1]
+        found = np.where(found == np.arange(len(present))[:, None], -1, found)
+        order = np.argsort(found < 0, axis=1, kind="stable")[:, :_NEIGHBORS]
+        nearest = np.take_along_axis(found, order, axis=1)
+        neighbors = np.full((len(sizes), _NEIGHBORS), -1, np.int64)
+        neighbors[present, : nearest.shape[1]] = np.where(nearest >= 0, present[nearest], -1)
+        others = len(present) - 1
+        bounds = np.minimum(np.append(_RANKS, _NEIGHBORS), others)
+        width = np.append(np.diff(bounds), max(others - _NEIGHBORS, 1)).astype(np.float64)
+        return cls(neighbors, width, np.where(sizes > 0, np.maximum(gallery.images, _LEAST_MASS), 0))
+
+    def rank(self, source: Ids, given: Ids) -> Ids:
+        """Group of ranks of the labels ``given[n]`` among the neighbors of ``source[n, R]``."""
+        ranks = np.full(source.shape, _ELSEWHERE, np.int64)
+        for start in range(0, len(source), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            at, column, place = np.nonzero(self.neighbors[source[part]] == given[part, None, None])
+            ranks[start + at, column] = np.searchsorted(_RANKS, place, side="right") - 1
+        return ranks
+
+    def per_label(self, origins: Origins) -> Floats:
+        """Share [5] of a label's flips that lands under a single label of each group of ranks."""
+        return origins.by_rank / np.maximum(self.width, 1)
+
+    def source_probability(self, origins: Origins, source: Ids, given: Ids, ranks: Ids) -> Floats:
+        """Probability [n, R] that a flip under the label ``given[n]`` comes from ``source[n, R]``."""
+        share = self.per_label(origins)
+        place = np.searchsorted(_RANKS, np.arange(_NEIGHBORS), side="right") - 1
+        extra = self.images[:, None] * (share[place] - share[_ELSEWHERE])
+        there = self.neighbors >= 0
+        arriving = np.bincount(self.neighbors[there], weights=extra[there], minlength=len(self.images))
+        arriving += share[_ELSEWHERE] * self.images.sum()
+        probability: Floats = self.images[source] * share[ranks] / arriving[given][:, None]
+        return probability

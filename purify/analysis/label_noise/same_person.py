@@ -1,0 +1,96 @@
+"""The evidence that an image shows the same person as a set of images, measured on this data set.
+
+Images are compared with random sets of 1 to 20 trusted images of their own label, and of other labels. A logistic
+regression tells the two apart; its log odds are the logarithm of the ratio of their densities. Its terms let the ratio
+depend on the number of images and on the quality of the image: one mate is less evidence than ten, and a blurred face
+less than a sharp one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from purify.analysis.label_noise.comparison import Comparison, ImageTraits, compare_with_sets
+from purify.analysis.label_noise.gallery import Gallery
+from purify.analysis.label_noise.logistic import Logistic, fit_logistic
+from purify.arrays import Floats, Ids
+
+#: Sizes of the sets, and draws for each.
+_SIZES = (1, 2, 3, 4, 6, 9, 14, 20)
+_DRAWS = 6000
+#: Labels of more images are drawn no more often.
+_MOST_IMAGES = 30
+
+
+@dataclass(frozen=True)
+class SamePerson:
+    """Log ratio of the probabilities of a comparison for the same person, and for another one."""
+
+    model: Logistic
+    traits: ImageTraits
+
+    def log_ratio(self, rows: Ids, found: Comparison) -> Floats:
+        """Log ratios [n] of a comparison of the images `rows`."""
+        return self.model.log_odds(self.traits.features(rows, found))
+
+
+def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator) -> SamePerson:
+    """Measure it on the trusted images of `gallery`; ``belief[N]`` are the probabilities of their labels."""
+    same, weights, other = [], [], []
+    for size in _SIZES:
+        rows, mates = _same_label(gallery.examples, size, rng)
+        if len(rows):
+            same.append(_features(gallery, rows, mates))
+            weights.append(np.minimum(belief[rows], belief[mates].min(axis=1)))
+        rows, mates = _other_label(gallery.examples, gallery.label_index, size, rng)
+        if len(rows):
+            other.append(_features(gallery, rows, mates))
+    return SamePerson(
+        fit_logistic(np.concatenate(same), np.concatenate(weights), np.concatenate(other)), gallery.traits
+    )
+
+
+def draw_pairs(examples: Ids, rng: Generator) -> tuple[Ids, Ids]:
+    """Each of the ``examples[C, R]`` (-1: none) and a random other one of its label, if there is one."""
+    keys = np.where(examples >= 0, rng.random(examples.shape), np.inf)
+    shuffled = np.take_along_axis(examples, np.argsort(keys, axis=1), axis=1)
+    count = (examples >= 0).sum(axis=1)
+    place = np.arange(examples.shape[1])
+    following = np.where(place + 1 < count[:, None], place + 1, 0)
+    mates = np.take_along_axis(shuffled, following, axis=1)
+    paired = (place < count[:, None]) & (count[:, None] > 1)
+    return shuffled[paired], mates[paired]
+
+
+def _features(gallery: Gallery, rows: Ids, mates: Ids) -> Floats:
+    found = compare_with_sets(gallery.vectors, gallery.coordinates, gallery.model, rows, mates)
+    return gallery.traits.features(rows, found)
+
+
+def _same_label(examples: Ids, size: int, rng: Generator) -> tuple[Ids, Ids]:
+    """Random images of a label, and sets of `size` others of it."""
+    drawn = _draw_sets(examples, size + 1, rng)
+    return drawn[:, 0], drawn[:, 1:]
+
+
+def _other_label(examples: Ids, label_index: Ids, size: int, rng: Generator) -> tuple[Ids, Ids]:
+    """Random images, and sets of `size` images of another label."""
+    mates = _draw_sets(examples, size, rng)
+    rows = rng.integers(0, len(label_index), len(mates))
+    apart = label_index[rows] != label_index[mates[:, 0]]
+    return rows[apart], mates[apart]
+
+
+def _draw_sets(examples: Ids, size: int, rng: Generator) -> Ids:
+    """Sets [n, size] of different images of one label; large labels are drawn more often."""
+    count = (examples >= 0).sum(axis=1)
+    labels = np.flatnonzero(count >= size)
+    if not len(labels):
+        return np.empty((0, size), np.int64)
+    share = np.sqrt(np.minimum(count[labels], _MOST_IMAGES))
+    drawn = examples[rng.choice(labels, _DRAWS, p=share / share.sum())]
+    keys = np.where(drawn >= 0, rng.random(drawn.shape), np.inf)
+    return np.take_along_axis(drawn, np.argsort(keys, axis=1)[:, :size], axis=1)
