@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -10,24 +11,34 @@ import numpy as np
 import pyarrow as pa
 
 from purify.analysis.identities.merge import LabelMerge
+from purify.analysis.identities.spelling import similarity
 from purify.analysis.identities.structure import Structure
 from purify.analysis.rules.rule import Outcome
 from purify.analysis.scores import degrees
 from purify.analysis.subcenters import Assignment
 from purify.analysis.verdict_table import SortedSamples, nullable_float32
+from purify.arrays import Ids
 from purify.tables.schema import CLASS_REPORT, Decision, Flag
 
 
 def class_report(
-    samples: SortedSamples, outcome: Outcome, assignment: Assignment, *, min_images: int, weak_majority: float
+    samples: SortedSamples,
+    outcome: Outcome,
+    assignment: Assignment,
+    duplicate_of: Ids,
+    *,
+    min_images: int,
+    weak_majority: float,
 ) -> pa.Table:
     """Build the class report (schema `CLASS_REPORT`), in the order of the class labels.
 
     ``noise_rate`` is the mean probability of a wrong label or, without probabilities, the share of images not kept.
-    ``flag`` is the first to apply: ``too_few`` (fewer than `min_images` images), ``mixed`` (two or more people, grouped
-    in ``split``), ``duplicate_of`` (same person as a larger label; ``merge_with`` of each label names the other),
-    ``weak_majority`` (a share below `weak_majority` is probably right or, without probabilities, nearest to the
-    dominant sub-center), ``ok``.
+    ``near_duplicates`` counts the images of each label that are near duplicates of others of it. ``flag`` is the first
+    to apply: ``mixed`` (two or more people, grouped in ``split``), ``duplicate_of`` (same person as a larger label;
+    ``merge_with`` of each label names the other, with the probability ``p_same`` and the likeness ``spelling`` of the
+    two labels in [0, 1], null without letters), ``too_few`` (fewer than `min_images` images), ``weak_majority`` (a
+    share below `weak_majority` is probably right or, without probabilities, nearest to the dominant sub-center),
+    ``ok``.
     """
     label_index, class_labels, structure = samples.label_index, samples.class_labels, outcome.structure
     keep = outcome.decision == Decision.KEEP.value
@@ -43,8 +54,8 @@ def class_report(
         mixed = structure.mixed
         duplicate[[merge.label for merge in structure.merges]] = True
     flag = np.select(
-        [n < min_images, mixed, duplicate, majority < weak_majority],
-        [Flag.TOO_FEW.value, Flag.MIXED.value, Flag.DUPLICATE_OF.value, Flag.WEAK_MAJORITY.value],
+        [mixed, duplicate, n < min_images, majority < weak_majority],
+        [Flag.MIXED.value, Flag.DUPLICATE_OF.value, Flag.TOO_FEW.value, Flag.WEAK_MAJORITY.value],
         Flag.OK.value,
     )
     columns = {
@@ -53,6 +64,7 @@ def class_report(
         "n_kept": n_kept,
         "dominant_share": nullable_float32(assignment.dominant_share),
         "noise_rate": nullable_float32(noise_rate),
+        "near_duplicates": np.bincount(label_index[duplicate_of >= 0], minlength=classes),
         "flag": flag.tolist(),
         **_proposals(samples, structure),
     }
@@ -84,8 +96,11 @@ def _groups(samples: SortedSamples, structure: Structure) -> dict[int, dict[int,
 
 
 def _partner(merge: LabelMerge, label: int, class_labels: Sequence[str], ids: pa.Array) -> dict[str, Any]:
+    spelling = similarity(class_labels[merge.label], class_labels[merge.into])
     return {
         "label": class_labels[label],
         "angle": float(degrees(np.array([merge.cosine]))[0]),
         "evidence_ids": ids.take(pa.array(merge.evidence)).to_pylist(),
+        "p_same": merge.p_same,
+        "spelling": None if math.isnan(spelling) else spelling,
     }

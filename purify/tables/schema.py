@@ -44,6 +44,8 @@ class Reason(enum.StrEnum):
     OPEN_SET = "open_set"
     SECOND_IDENTITY = "second_identity"
     DUPLICATE_OF = "duplicate_of"
+    SAME_PICTURE = "same_picture"
+    NEAR_DUPLICATE_OF = "near_duplicate_of"
     UNCERTAIN = "uncertain"
     TOO_FEW_TO_JUDGE = "too_few_to_judge"
     REVIEWED = "reviewed"
@@ -97,7 +99,15 @@ _VERDICT_FIELDS = [
 
 MANIFEST = _schema("manifest", _MANIFEST_FIELDS)
 VERDICTS = _schema("verdicts", _VERDICT_FIELDS)
-_MERGE = pa.struct({"label": pa.string(), "angle": pa.float32(), "evidence_ids": pa.list_(pa.string())})
+_MERGE = pa.struct(
+    {
+        "label": pa.string(),
+        "angle": pa.float32(),
+        "evidence_ids": pa.list_(pa.string()),
+        "p_same": pa.float32(),
+        "spelling": pa.float32(),
+    }
+)
 CLASS_REPORT = _schema(
     "class_report",
     [
@@ -106,6 +116,7 @@ CLASS_REPORT = _schema(
         pa.field("n_kept", pa.int32(), nullable=False),
         pa.field("dominant_share", pa.float32()),
         pa.field("noise_rate", pa.float32()),
+        pa.field("near_duplicates", pa.int32()),
         pa.field("flag", pa.string(), nullable=False),
         pa.field("split", pa.list_(pa.list_(pa.string()))),
         pa.field("merge_with", pa.list_(_MERGE)),
