@@ -17,28 +17,20 @@ from purify.analysis.rules.rule import Outcome
 from purify.analysis.scores import degrees
 from purify.analysis.subcenters import Assignment
 from purify.analysis.verdict_table import SortedSamples, nullable_float32
-from purify.arrays import Ids
 from purify.tables.schema import CLASS_REPORT, Decision, Flag
 
 
 def class_report(
-    samples: SortedSamples,
-    outcome: Outcome,
-    assignment: Assignment,
-    duplicate_of: Ids,
-    *,
-    min_images: int,
-    weak_majority: float,
+    samples: SortedSamples, outcome: Outcome, assignment: Assignment, *, min_images: int, weak_majority: float
 ) -> pa.Table:
     """Build the class report (schema `CLASS_REPORT`), in the order of the class labels.
 
     ``noise_rate`` is the mean probability of a wrong label or, without probabilities, the share of images not kept.
-    ``near_duplicates`` counts the images of each label that are near duplicates of others of it. ``flag`` is the first
-    to apply: ``mixed`` (two or more people, grouped in ``split``), ``duplicate_of`` (same person as a larger label;
-    ``merge_with`` of each label names the other, with the probability ``p_same`` and the likeness ``spelling`` of the
-    two labels in [0, 1], null without letters), ``too_few`` (fewer than `min_images` images), ``weak_majority`` (a
-    share below `weak_majority` is probably right or, without probabilities, nearest to the dominant sub-center),
-    ``ok``.
+    ``flag`` is the first to apply: ``mixed`` (two or more people, grouped in ``split``), ``duplicate_of`` (same person
+    as a larger label; ``merge_with`` of each label names the other, with the probability ``p_same`` and the likeness
+    ``spelling`` of the two labels in [0, 1], null without letters), ``too_few`` (fewer than `min_images` images),
+    ``weak_majority`` (a share below `weak_majority` is probably right or, without probabilities, nearest to the
+    dominant sub-center), ``ok``.
     """
     label_index, class_labels, structure = samples.label_index, samples.class_labels, outcome.structure
     keep = outcome.decision == Decision.KEEP.value
@@ -64,7 +56,6 @@ def class_report(
         "n_kept": n_kept,
         "dominant_share": nullable_float32(assignment.dominant_share),
         "noise_rate": nullable_float32(noise_rate),
-        "near_duplicates": np.bincount(label_index[duplicate_of >= 0], minlength=classes),
         "flag": flag.tolist(),
         **_proposals(samples, structure),
     }

@@ -86,16 +86,13 @@ def analyze(
         samples.ids, embeddings[order], samples.label_index, class_labels, config, seed, given, pictures
     )
     outcome = (rule or get_rule(config.rule)).judge(context)
-    duplicate_of = find_duplicates(context, outcome)
-    outcome = mark_duplicates(outcome, duplicate_of, dedupe=config.dedupe)
-    verdicts, report = _tables(samples, context, outcome, duplicate_of)
+    outcome = mark_duplicates(outcome, find_duplicates(context, outcome), dedupe=config.dedupe)
+    verdicts, report = _tables(samples, context, outcome)
     verdicts = verdicts.take(pa.array(np.argsort(order))).combine_chunks()
     return Analysis(verdicts, report, outcome.rule, outcome.probabilities)
 
 
-def _tables(
-    samples: SortedSamples, context: RuleContext, outcome: Outcome, duplicate_of: Ids
-) -> tuple[pa.Table, pa.Table]:
+def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome) -> tuple[pa.Table, pa.Table]:
     """Verdicts of the sorted samples, and the class report."""
     config, space = context.config, context.space_after(outcome.p_clean)
     assignment = assign(space.embeddings, samples.label_index, space.subcenters)
@@ -104,7 +101,7 @@ def _tables(
     )
     verdicts = verdict_table(samples, space, assignment, outcome, neighbors)
     report = class_report(
-        samples, outcome, assignment, duplicate_of, min_images=config.min_images, weak_majority=config.weak_majority
+        samples, outcome, assignment, min_images=config.min_images, weak_majority=config.weak_majority
     )
     return verdicts, report
 

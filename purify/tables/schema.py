@@ -116,7 +116,6 @@ CLASS_REPORT = _schema(
         pa.field("n_kept", pa.int32(), nullable=False),
         pa.field("dominant_share", pa.float32()),
         pa.field("noise_rate", pa.float32()),
-        pa.field("near_duplicates", pa.int32()),
         pa.field("flag", pa.string(), nullable=False),
         pa.field("split", pa.list_(pa.list_(pa.string()))),
         pa.field("merge_with", pa.list_(_MERGE)),

@@ -19,9 +19,9 @@ import numpy as np
 from purify.arrays import Floats
 
 #: Share of the duplicate labels that are expected to be spelled alike.
-_SPELLED_ALIKE = 0.5
+_SHARE_ALIKE = 0.5
 #: Similarity from which two labels are spelled alike.
-_ALIKE = 0.6
+SPELLED_ALIKE = 0.6
 #: Largest factor of the odds, if alike in every word and in one word.
 _MOST = 1000.0
 _MOST_OF_A_WORD = 5.0
@@ -71,10 +71,10 @@ def spelling_odds(
     known = np.sort(known[~np.isnan(known)])
     asked = np.array([similarity(labels[a], labels[b]) for a, b in pairs], np.float64).reshape(len(pairs))
     as_alike = len(known) - np.searchsorted(known, asked) + 1
-    odds = np.clip(_SPELLED_ALIKE * (len(known) + 1) / as_alike, 1, _MOST)
+    odds = np.clip(_SHARE_ALIKE * (len(known) + 1) / as_alike, 1, _MOST)
     number = Counter(word for label in labels for word in set(words(label)))
     shared = np.array([_shared_word(labels[a], labels[b], number) for a, b in pairs], np.float64).reshape(len(pairs))
-    return np.maximum(np.where(asked >= _ALIKE, odds, 1), 1 + (_MOST_OF_A_WORD - 1) * shared)
+    return np.maximum(np.where(asked >= SPELLED_ALIKE, odds, 1), 1 + (_MOST_OF_A_WORD - 1) * shared)
 
 
 def _shared_word(one: str, other: str, number: Counter[str]) -> float:
