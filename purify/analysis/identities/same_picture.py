@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.near_pairs import NearPairs, equal_pictures
-from purify.arrays import Floats, Ids
+from purify.arrays import Floats, Ids, Mask
 
 #: Pairs of trusted images under different labels on which the tail is measured.
 _TAIL = 500
 _LEAST_TAIL = 50
 #: Maximum share of false findings.
-_MOST_FALSE = 0.2
+_MOST_FALSE = 0.15
 _TRUSTED = 0.5
 _ROUNDS = 3
 
@@ -57,28 +57,39 @@ def find_same_pictures(near: NearPairs, label_index: Ids, p_clean: Floats, pictu
     trusted = p_clean >= _TRUSTED
     apart = label_index[near.first] != label_index[near.second]
     pairs = near.only(apart & trusted[near.first] & trusted[near.second])
-    p_same = 1 - _share_of_chance(pairs.distance, p_clean[pairs.first] * p_clean[pairs.second])
+    p_same = 1 - _share_of_chance(pairs, p_clean[pairs.first] * p_clean[pairs.second])
     found = p_same >= 1 - _MOST_FALSE
     same = SamePictures(pairs.first[found], pairs.second[found], p_same[found])
     return same if pictures is None else _with_equal(same, pictures, label_index)
 
 
-def _share_of_chance(distance: Floats, weight: Floats) -> Floats:
-    """Share of chance [P] among the pairs up to each of the ascending distances; 1 with too few to tell."""
-    share = np.ones(len(distance))
-    size = min(_TAIL, len(distance) // 2)
+def _share_of_chance(pairs: NearPairs, weight: Floats) -> Floats:
+    """Share of chance [P] among the pairs up to each distance, with their ``weight[P]``; 1 with too few to tell."""
+    share = np.ones(len(pairs.distance))
+    size = min(_TAIL, len(share) // 2)
     if size < _LEAST_TAIL:
         return share
-    tail, limit = distance[:size], distance[size]
+    tail, limit = pairs.distance[:size], pairs.distance[size]
+    found = np.cumsum(_of_new_images(pairs.first[:size], pairs.second[:size]))
     for _ in range(_ROUNDS):
         usual = share[:size] > _MOST_FALSE
         count = float(weight[:size][usual].sum())
         exponent = count / float((weight[:size] * np.log(limit / tail))[usual].sum())
         expected = count * (tail / limit) ** exponent
-        so_far = np.minimum(1, expected / np.arange(1, size + 1))
+        so_far = np.minimum(1, expected / found)
         # The least share at this or a larger distance (Benjamini and Hochberg, 1995).
         share[:size] = np.minimum.accumulate(so_far[::-1])[::-1]
     return share
+
+
+def _of_new_images(first: Ids, second: Ids) -> Mask:
+    """Mask [P] of the pairs of two images that are in no pair before: one odd image may be near to several others."""
+    seen: set[int] = set()
+    new = np.zeros(len(first), np.bool_)
+    for i, pair in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        new[i] = seen.isdisjoint(pair)
+        seen.update(pair)
+    return new
 
 
 def _with_equal(pairs: SamePictures, pictures: Ids, label_index: Ids) -> SamePictures:

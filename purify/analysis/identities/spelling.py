@@ -32,15 +32,15 @@ _LEAST_LETTERS = 3
 
 @lru_cache(maxsize=65_536)
 def words(label: str) -> tuple[str, ...]:
-    """Words of a label, sorted, in lower case, without accents and digits."""
+    """Words of a label, in lower case, without accents and digits."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", label) if not unicodedata.combining(c))
-    return tuple(sorted(_LETTERS.findall(plain.casefold())))
+    return tuple(_LETTERS.findall(plain.casefold()))
 
 
 def similarity(one: str, other: str) -> float:
     """Similarity of two labels in [0, 1]: that of the worst matched word of the shorter one; NaN without letters.
 
-    Run together or apart doesn't matter: the larger of this and the similarity of all letters, if these are equal.
+    Words run together or apart don't matter, where all letters are the same.
     """
     shorter, longer = sorted((words(one), words(other)), key=lambda found: (len(found), found))
     if not shorter:

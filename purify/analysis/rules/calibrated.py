@@ -125,6 +125,7 @@ def judge(
         _p_clean(calibration, away=away, majority=mixed & (structure.group == 0), further=further),
         np.where(renamed, calibration.p_clean * CERTAIN, calibration.p_target),
         np.where(renamed, merged, calibration.target),
+        min_images=config.min_images,
     )
     outcome = removal.decide(identifier(CALIBRATED), settled.p_clean, settled.p_other, settled.other, config)
     outcome = removal.explain_structure(outcome, renamed=renamed, further=further)
