@@ -102,8 +102,8 @@ def mixed_labels(report: pa.Table, verdicts: pa.Table) -> list[dict[str, Any]]:
 def merge_proposals(report: pa.Table) -> list[dict[str, Any]]:
     """Labels that may be one person, nearest first.
 
-    Each has ``label``, ``into`` (the larger), ``angle``, ``evidence_ids``, and the likeness ``spelling`` of the labels
-    where it adds to that of the faces.
+    Each has ``label``, ``into`` (the larger), ``angle``, ``evidence_ids``, the probability ``p_same`` (None in a run of
+    an earlier version), and the likeness ``spelling`` of the labels where it adds to that of the faces.
     """
     rows = report.select(["label", "n", "flag", "merge_with"]).filter(report["merge_with"].is_valid()).to_pylist()
     by_label = {row["label"]: row for row in rows}
@@ -113,6 +113,7 @@ def merge_proposals(report: pa.Table) -> list[dict[str, Any]]:
             small, large = _small_first(row, by_label.get(partner["label"], {"label": partner["label"], "n": row["n"]}))
             values = {"label": small, "into": large, "angle": partner["angle"], "evidence_ids": partner["evidence_ids"]}
             spelling = partner.get("spelling")
+            values["p_same"] = partner.get("p_same")
             values["spelling"] = spelling if spelling is not None and spelling >= SPELLED_ALIKE else None
             found.setdefault((small, large), values)
     return sorted(found.values(), key=lambda merge: (merge["angle"], merge["label"]))
