@@ -237,6 +237,7 @@ class AnalyzeConfig(Section):
     near_duplicate: float = Field(
         0.98, gt=0, le=1, description="Cosine above which a neighbor is a near duplicate without a vote."
     )
+    dedupe: bool = Field(False, description="Drop near duplicates of another image of the same label.")
     min_images: int = Field(
         2,
         ge=1,

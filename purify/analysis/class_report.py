@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from purify.analysis.identities.merge import LabelMerge
+from purify.analysis.identities.spelling import similarity
 from purify.analysis.identities.structure import Structure
 from purify.analysis.rules.rule import Outcome
 from purify.analysis.scores import degrees
@@ -24,8 +26,9 @@ def class_report(
     """Build the class report (schema `CLASS_REPORT`), in the order of the class labels.
 
     ``noise_rate`` is the mean probability of a wrong label or, without probabilities, the share of images not kept.
-    ``flag`` is the first to apply: ``too_few`` (fewer than `min_images` images), ``mixed`` (two or more people, grouped
-    in ``split``), ``duplicate_of`` (same person as a larger label; ``merge_with`` of each label names the other),
+    ``flag`` is the first to apply: ``mixed`` (two or more people, grouped in ``split``), ``duplicate_of`` (same person
+    as a larger label; ``merge_with`` of each label names the other, with the probability ``p_same`` and the likeness
+    ``spelling`` of the two labels in [0, 1], null without letters), ``too_few`` (fewer than `min_images` images),
     ``weak_majority`` (a share below `weak_majority` is probably right or, without probabilities, nearest to the
     dominant sub-center), ``ok``.
     """
@@ -43,8 +46,8 @@ def class_report(
         mixed = structure.mixed
         duplicate[[merge.label for merge in structure.merges]] = True
     flag = np.select(
-        [n < min_images, mixed, duplicate, majority < weak_majority],
-        [Flag.TOO_FEW.value, Flag.MIXED.value, Flag.DUPLICATE_OF.value, Flag.WEAK_MAJORITY.value],
+        [mixed, duplicate, n < min_images, majority < weak_majority],
+        [Flag.MIXED.value, Flag.DUPLICATE_OF.value, Flag.TOO_FEW.value, Flag.WEAK_MAJORITY.value],
         Flag.OK.value,
     )
     columns = {
@@ -84,8 +87,11 @@ def _groups(samples: SortedSamples, structure: Structure) -> dict[int, dict[int,
 
 
 def _partner(merge: LabelMerge, label: int, class_labels: Sequence[str], ids: pa.Array) -> dict[str, Any]:
+    spelling = similarity(class_labels[merge.label], class_labels[merge.into])
     return {
         "label": class_labels[label],
         "angle": float(degrees(np.array([merge.cosine]))[0]),
         "evidence_ids": ids.take(pa.array(merge.evidence)).to_pylist(),
+        "p_same": merge.p_same,
+        "spelling": None if math.isnan(spelling) else spelling,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from purify.analysis.neighbors import Neighbors, nearest_of
 from purify.analysis.rules.rule import Outcome
 from purify.analysis.scores import degrees
 from purify.analysis.subcenters import Assignment, SubcenterSpace, cosine_to_dominant
-from purify.arrays import Ids
+from purify.arrays import Ids, Mask
 from purify.tables.schema import VERDICTS, Reason
 
 _MOST_EVIDENCE = 5
@@ -64,6 +64,7 @@ def _names(class_labels: Sequence[str], labels: Ids) -> pa.Array:
 def _evidence_ids(samples: SortedSamples, outcome: Outcome, neighbors: Neighbors, assignment: Assignment) -> pa.Array:
     """The nearest neighbors that support the decision; an empty list if none of the k does.
 
+    A row of ``outcome.evidence`` stands alone: the same picture.
     Kept, of a second identity, or too few to judge: neighbors with the same label. Closer to another label, or its
     duplicate: neighbors with that label. Of an open set, or far from the dominant sub-center: neighbors with any other
     label. At a non-dominant sub-center: neighbors of the same class and sub-center. Uncertain: all.
@@ -86,8 +87,18 @@ def _evidence_ids(samples: SortedSamples, outcome: Outcome, neighbors: Neighbors
     showing = np.zeros(rows.shape, bool)
     for reason, mask in wanted.items():
         showing |= mask & (outcome.reason == reason.value)[:, None]
+    if outcome.evidence is not None:
+        neighbors, showing = _alone(outcome.evidence, neighbors, showing)
     chosen, offsets = nearest_of(neighbors, showing, most=_MOST_EVIDENCE)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), samples.ids.take(pa.array(chosen)))
+
+
+def _alone(evidence: Ids, neighbors: Neighbors, showing: Mask) -> tuple[Neighbors, Mask]:
+    """Neighbors and the mask of those that show the decision, with the given `evidence` alone where there is one."""
+    given = evidence >= 0
+    rows, showing = neighbors.rows.copy(), showing & ~given[:, None]
+    rows[given, 0], showing[given, 0] = evidence[given], True
+    return replace(neighbors, rows=rows), showing
 
 
 def nullable_float32(values: npt.NDArray[np.floating]) -> pa.Array:

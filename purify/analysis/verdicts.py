@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from purify.analysis.class_report import class_report
 from purify.analysis.neighbors import find_neighbors
+from purify.analysis.rules.duplicates import find_duplicates, mark_duplicates
 from purify.analysis.rules.registry import get_rule
 from purify.analysis.rules.rule import Outcome, Rule, RuleContext
 from purify.analysis.subcenters import SubcenterSpace, assign
@@ -45,6 +46,7 @@ def analyze(
     space: SubcenterSpace | None,
     rule: Rule | None = None,
     seed: int = 0,
+    digests: Sequence[str | None] | None = None,
 ) -> Analysis:
     """Judge every sample by `rule`, or by the rule named in `config`.
 
@@ -66,6 +68,8 @@ def analyze(
         PyTorch) for rules that use sub-centers; for others, the angles are to one trusted center per class.
     seed
         Seed of every random draw.
+    digests
+        Digests of the N images' bytes, such as their SHA-256, to tell equal files; None: unknown.
 
     Raises
     ------
@@ -79,8 +83,12 @@ def analyze(
     order = pc.sort_indices(pa.array(sample_ids, pa.string())).to_numpy().astype(np.int64)
     samples = _sorted_samples(sample_ids, labels, class_labels, order)
     given = None if space is None else SubcenterSpace.of(space.embeddings[order], space.subcenters)
-    context = RuleContext(samples.ids, embeddings[order], samples.label_index, class_labels, config, seed, given)
+    pictures = None if digests is None else _numbered(digests)[order]
+    context = RuleContext(
+        samples.ids, embeddings[order], samples.label_index, class_labels, config, seed, given, pictures
+    )
     outcome = (rule or get_rule(config.rule)).judge(context)
+    outcome = mark_duplicates(outcome, find_duplicates(context, outcome), dedupe=config.dedupe)
     verdicts, report = _tables(samples, context, outcome)
     verdicts = verdicts.take(pa.array(np.argsort(order))).combine_chunks()
     return Analysis(verdicts, report, outcome.rule, outcome.probabilities, outcome.why)
@@ -106,6 +114,12 @@ def _sorted_samples(
     ids, given = pa.array(sample_ids, pa.string()), pa.array(labels, pa.string())
     label_index, rows = _label_index(given, class_labels), pa.array(order)
     return SortedSamples(ids.take(rows), given.take(rows), label_index[order], class_labels)
+
+
+def _numbered(digests: Sequence[str | None]) -> Ids:
+    """Equal numbers [N] for equal digests, -1 for none."""
+    encoded = pa.array(digests, pa.string()).dictionary_encode()
+    return encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
 
 
 def _check_shapes(

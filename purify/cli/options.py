@@ -92,6 +92,7 @@ decision_options = all_of(
         "--review-budget", type=click.IntRange(0), metavar="N", help="Leave the N least certain images to a person."
     ),
     click.option("--keep-hard", is_flag=True, default=None, help="Keep doubtful faces unless almost certainly wrong."),
+    click.option("--dedupe", is_flag=True, default=None, help="Drop near duplicates within a label but for the first."),
 )
 """Options of the decision; `decision_settings` turns them into overrides."""
 
@@ -113,10 +114,20 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the fi
 
 
 def decision_settings(
-    rule: str | None, precision: float | None, review_budget: int | None, keep_hard: bool | None
+    rule: str | None,
+    precision: float | None,
+    review_budget: int | None,
+    keep_hard: bool | None,
+    dedupe: bool | None,
 ) -> list[str]:
     """Overrides for the given decision options."""
-    given = {"rule": rule, "precision": precision, "review_budget": review_budget, "keep_hard": keep_hard}
+    given = {
+        "rule": rule,
+        "precision": precision,
+        "review_budget": review_budget,
+        "keep_hard": keep_hard,
+        "dedupe": dedupe,
+    }
     return overrides_of({f"analyze.{key}": value for key, value in given.items()})
 
 

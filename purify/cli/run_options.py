@@ -55,6 +55,7 @@ class RunOptions:
     precision: float | None
     review_budget: int | None
     keep_hard: bool | None
+    dedupe: bool | None
     rounds: int | None
     out: Location
     config_file: Path | None
@@ -69,7 +70,7 @@ class RunOptions:
             "apply.reviews": absolute(self.reviews) if self.reviews else None,
             "rounds.most": self.rounds,
         }
-        decisions = decision_settings(self.rule, self.precision, self.review_budget, self.keep_hard)
+        decisions = decision_settings(self.rule, self.precision, self.review_budget, self.keep_hard, self.dedupe)
         return [*self.overrides, *image_settings(self.images), *overrides_of(given), *decisions]
 
     def require_source_for_inputs(self) -> None:

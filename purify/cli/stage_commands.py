@@ -131,6 +131,7 @@ def analyze_command(
     precision: float | None,
     review_budget: int | None,
     keep_hard: bool | None,
+    dedupe: bool | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -147,7 +148,7 @@ def analyze_command(
     from purify.pipeline.summary import judging_summary
 
     given = {"analyze.checkpoint": str(checkpoint.absolute()) if checkpoint else None}
-    settings = [*overrides, *decision_settings(rule, precision, review_budget, keep_hard), *overrides_of(given)]
+    settings = [*overrides, *decision_settings(rule, precision, review_budget, keep_hard, dedupe), *overrides_of(given)]
     config = judging_config(load_config(config_file, [*settings, *(image_settings(images) or ["ingest.images=[]"])]))
     run = judge_into_run(manifest, out, config, embeddings=embeddings, progress=not as_json)
     if as_json:

@@ -211,7 +211,7 @@ def find_label_errors(
         Seed of all random draws.
     **settings
         Further settings of the section ``analyze`` of the configuration: ``threshold``, ``neighbors``,
-        ``near_duplicate``, ``min_images``, ``weak_majority``.
+        ``near_duplicate``, ``dedupe``, ``min_images``, ``weak_majority``.
 
     Returns
     -------
@@ -256,9 +256,16 @@ def find_label_errors(
 
         fit = fit_subcenters(data.embeddings, index, classes=len(names), subcenters=subcenters, seed=seed)
         space = SubcenterSpace(*fit)
-    sample_ids, given_labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
     analysis = analyze(
-        sample_ids, given_labels, data.embeddings, names.tolist(), config.analyze, space=space, rule=chosen, seed=seed
+        rows["sample_id"].to_pylist(),
+        rows["label"].to_pylist(),
+        data.embeddings,
+        names.tolist(),
+        config.analyze,
+        space=space,
+        rule=chosen,
+        seed=seed,
+        digests=rows["sha256"].to_pylist(),
     )
     _warn_of_another_rule(chosen, analysis)
     return Verdicts(analysis, data, config)

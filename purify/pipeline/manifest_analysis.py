@@ -32,6 +32,7 @@ class JudgingInputs:
     embeddings: Vectors
     class_labels: Sequence[str]
     space: SubcenterSpace
+    digests: Sequence[str | None]
 
 
 def read_judging_inputs(
@@ -51,17 +52,17 @@ def read_judging_inputs(
     """
     get_rule(config.analyze.rule)
     rows = ok_rows(manifest)
-    sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
+    sample_ids, labels, digests = (rows[name].to_pylist() for name in ("sample_id", "label", "sha256"))
     vectors = read_embeddings(embeddings, sample_ids)
     if checkpoint_folder is not None:
         checkpoint = restrict_labels(load_checkpoint(checkpoint_folder), labels, manifest="the manifest")
         space = SubcenterSpace(vectors, checkpoint.head_weight.numpy())
-        return JudgingInputs(sample_ids, labels, vectors, checkpoint.labels, space)
+        return JudgingInputs(sample_ids, labels, vectors, checkpoint.labels, space, digests)
     names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
     fit = fit_subcenters(
         vectors, index.astype(np.int64), classes=len(names), subcenters=config.train.subcenters, seed=config.seed
     )
-    return JudgingInputs(sample_ids, labels, vectors, tuple(names.tolist()), SubcenterSpace(*fit))
+    return JudgingInputs(sample_ids, labels, vectors, tuple(names.tolist()), SubcenterSpace(*fit), digests)
 
 
 def known_head(checkpoint_folder: Path, manifest: Path) -> Path | None:

@@ -34,17 +34,20 @@ _SHEETS = {
     "borderline": (face_selection.borderline, "Borderline", "Borderline: as probably right as wrong"),
     "hard": (face_selection.hardest_kept, "Kept, but hard", "Kept, but hard: farthest from their label's center"),
 }
-_TOLD_AS_TEXT = (*_SHEETS, "mixed ", "label ", "into ")
+_TOLD_AS_TEXT = (*_SHEETS, "mixed ", "label ", "into ", "same ")
 
 
-def contact_sheets(run: RunTables, *, cards: Findings, mixed: Findings, merges: Findings, confused: Findings) -> Values:
-    """The ``sheets``, the ``strips`` of faces by angle, the four arguments with faces, and whether any is shown."""
+def contact_sheets(
+    run: RunTables, *, cards: Findings, mixed: Findings, merges: Findings, confused: Findings, same: Findings
+) -> Values:
+    """The ``sheets``, the ``strips`` of faces by angle, the five arguments with faces, and whether any is shown."""
     edges = _angle_edges(run.verdicts)
     chosen = {
         **{name: select(run.verdicts, most=_FACES) for name, (select, _, _) in _SHEETS.items()},
         **_chosen_at_angles(run.verdicts, edges),
         **_chosen_of_labels(run.verdicts, cards, merges),
         **_chosen_of_groups(run.verdicts, mixed, confused),
+        **{f"same {i}": face_selection.by_ids(run.verdicts, row["ids"]) for i, row in enumerate(same)},
     }
     faces = face_sheets(run.manifest, chosen, or_text=True)
     shown = any(face.picture for sheet in faces.values() for face in sheet)
@@ -62,6 +65,7 @@ def contact_sheets(run: RunTables, *, cards: Findings, mixed: Findings, merges: 
         ],
         "mixed": [{**row, "groups": _groups(row, i, faces)} for i, row in enumerate(mixed)],
         "merges": [{**row, "small": faces[f"label {i}"], "large": faces[f"into {i}"]} for i, row in enumerate(merges)],
+        "same": [{**row, "faces": faces[f"same {i}"]} for i, row in enumerate(same)],
         "confused": [{**row, "faces": faces.get(f"confused {i}", [])} for i, row in enumerate(confused)],
     }
 

@@ -53,10 +53,12 @@ def report_values(run: RunTables) -> dict[str, Any]:
     mixed = mixed_with_truth(label_findings.mixed_labels(run.class_report, run.verdicts), people)
     merges = merges_with_truth(label_findings.merge_proposals(run.class_report), run.verdicts, people)
     merges.sort(key=lambda merge: not merge["applied"])
+    same = label_findings.same_pictures(run.verdicts)
     structure = {
         "mixed": mixed[:_FINDINGS],
         "merges": merges[:_FINDINGS],
         "confused": label_findings.confused_pairs(run.verdicts, most=_FINDINGS),
+        "same": same[:_FINDINGS],
     }
     classes = label_findings.worst_labels(run.class_report, most=_WORST)
     cards = [row for row in classes if row["flag"] != Flag.MIXED][:_CARDS]
@@ -86,6 +88,8 @@ def report_values(run: RunTables) -> dict[str, Any]:
         "mixed_open": sum(not row["settled"] for row in mixed),
         "mixed_truth": _told([row["really_mixed"] for row in mixed if not row["settled"]]),
         "merges_in_all": len(merges),
+        "same_in_all": len(same),
+        "near_duplicates": run_overview.near_duplicates(run.verdicts),
         "same_person": _merge_counts(merges, applied=True),
         "look_alike": _merge_counts(merges, applied=False),
         "notices": notices(run, faces_shown=faces["faces_shown"]),

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from purify.analysis.identities.spelling import SPELLED_ALIKE
 from purify.report.label_angles import label_numbers
 from purify.tables.schema import Decision, Flag, Reason
 
@@ -99,7 +100,11 @@ def mixed_labels(report: pa.Table, verdicts: pa.Table) -> list[dict[str, Any]]:
 
 
 def merge_proposals(report: pa.Table) -> list[dict[str, Any]]:
-    """Labels that may be one person, nearest first: ``label``, ``into`` (the larger), ``angle``, ``evidence_ids``."""
+    """Labels that may be one person, nearest first.
+
+    Each has ``label``, ``into`` (the larger), ``angle``, ``evidence_ids``, the probability ``p_same`` (None in a run of
+    an earlier version), and the likeness ``spelling`` of the labels where it adds to that of the faces.
+    """
     rows = report.select(["label", "n", "flag", "merge_with"]).filter(report["merge_with"].is_valid()).to_pylist()
     by_label = {row["label"]: row for row in rows}
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -107,8 +112,32 @@ def merge_proposals(report: pa.Table) -> list[dict[str, Any]]:
         for partner in row["merge_with"]:
             small, large = _small_first(row, by_label.get(partner["label"], {"label": partner["label"], "n": row["n"]}))
             values = {"label": small, "into": large, "angle": partner["angle"], "evidence_ids": partner["evidence_ids"]}
+            spelling = partner.get("spelling")
+            values["p_same"] = partner.get("p_same")
+            values["spelling"] = spelling if spelling is not None and spelling >= SPELLED_ALIKE else None
             found.setdefault((small, large), values)
     return sorted(found.values(), key=lambda merge: (merge["angle"], merge["label"]))
+
+
+def same_pictures(verdicts: pa.Table) -> list[dict[str, Any]]:
+    """Pairs of images of different labels that are one picture, or of faces too alike for two people.
+
+    Those with the least probable label come first.
+
+    Each has ``ids``, ``labels``, ``decisions`` and ``p_clean`` of the two.
+    """
+    columns = ["sample_id", "label", "decision", "p_clean", "evidence_ids"]
+    rows = verdicts.filter(pc.equal(verdicts["reason"], Reason.SAME_PICTURE.value)).select(columns).to_pylist()
+    by_id = {row["sample_id"]: row for row in rows}
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        other = by_id.get((row["evidence_ids"] or [""])[0])
+        if other is not None:
+            pair = sorted((row, other), key=lambda one: str(one["sample_id"]))
+            ids = tuple(one["sample_id"] for one in pair)
+            values = {name: [one[name] for one in pair] for name in ("label", "decision", "p_clean")}
+            found.setdefault(ids, {"ids": ids, **values})
+    return sorted(found.values(), key=lambda pair: (min(pair["p_clean"]), pair["ids"]))
 
 
 def confused_pairs(verdicts: pa.Table, *, most: int) -> list[dict[str, Any]]:

@@ -26,6 +26,8 @@ REASON_MEANINGS: Mapping[str, str] = {
     Reason.OPEN_SET: "like no label of the set: a stranger, or no face",
     Reason.SECOND_IDENTITY: "in a smaller group of a label that shows two people or more",
     Reason.DUPLICATE_OF: "its label is another name of the same person",
+    Reason.SAME_PICTURE: "the same picture, or nearly, is under another label too",
+    Reason.NEAR_DUPLICATE_OF: "nearly the same picture as another one of its label",
     Reason.UNCERTAIN: "doubtful: kept, or left to a person, as asked",
     Reason.TOO_FEW_TO_JUDGE: "its label has too few images to judge",
     Reason.HARD: "far from its label, but of a kind that is hard to recognize, and no other label claims it",
@@ -91,6 +93,11 @@ def missing_images(manifest: pa.Table, source_warnings: Sequence[str] = ()) -> p
     if any("images are missing from the image roots" in warning for warning in source_warnings):
         return manifest.slice(0, 0)
     return manifest.filter(pc.starts_with(manifest["status_reason"].cast(pa.string()), Defect.MISSING.value))
+
+
+def near_duplicates(verdicts: pa.Table) -> int:
+    """Number of images that are near duplicates of another one of their label."""
+    return pc.sum(pc.equal(verdicts["reason"], Reason.NEAR_DUPLICATE_OF.value)).as_py() or 0
 
 
 def noise_of(verdicts: pa.Table, *, calibrated: bool) -> NoiseEstimate | None:

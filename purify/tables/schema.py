@@ -45,6 +45,8 @@ class Reason(enum.StrEnum):
     SECOND_IDENTITY = "second_identity"
     DUPLICATE_OF = "duplicate_of"
     HARD = "hard"
+    SAME_PICTURE = "same_picture"
+    NEAR_DUPLICATE_OF = "near_duplicate_of"
     UNCERTAIN = "uncertain"
     TOO_FEW_TO_JUDGE = "too_few_to_judge"
     REVIEWED = "reviewed"
@@ -98,7 +100,15 @@ _VERDICT_FIELDS = [
 
 MANIFEST = _schema("manifest", _MANIFEST_FIELDS)
 VERDICTS = _schema("verdicts", _VERDICT_FIELDS)
-_MERGE = pa.struct({"label": pa.string(), "angle": pa.float32(), "evidence_ids": pa.list_(pa.string())})
+_MERGE = pa.struct(
+    {
+        "label": pa.string(),
+        "angle": pa.float32(),
+        "evidence_ids": pa.list_(pa.string()),
+        "p_same": pa.float32(),
+        "spelling": pa.float32(),
+    }
+)
 CLASS_REPORT = _schema(
     "class_report",
     [

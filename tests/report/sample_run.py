@@ -37,6 +37,7 @@ class Sample:
     new_label: str | None = None
     p_clean: float | None = None
     subcenter: int = 0
+    evidence: tuple[str, ...] = ()
 
     @property
     def decision(self) -> Decision:
@@ -208,6 +209,7 @@ def _verdicts(samples: Sequence[Sample], rule: str) -> pa.Table:
             "new_label": sample.new_label,
             "reason": sample.reason.value,
             "rule": rule,
+            "evidence_ids": list(sample.evidence),
         }
         for sample in samples
     ]

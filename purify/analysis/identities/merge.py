@@ -13,6 +13,8 @@ from purify.analysis.search import unit
 from purify.arrays import Floats, Ids, Mask
 
 _SHOWN = (3, 2)
+#: Probability of a merge of two labels with many images each.
+CERTAIN = 0.98
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,15 @@ class LabelMerge:
 
     `into` has more images of the person (trusted ones count twice). Counts between the same powers of two are a tie,
     won by the lower class number, so that one more image doesn't swap the two. `into` may be merged into a third label.
-    `evidence` lists rows: up to 3 of `label` most like `into`, then up to 2 of `into` most like `label`.
+    `evidence` lists rows: up to 3 of `label` most like `into`, then up to 2 of `into` most like `label`. `p_same` is
+    the probability that it is one person.
     """
 
     label: int
     into: int
     cosine: float
     evidence: Ids
+    p_same: float = CERTAIN
 
 
 def find_merges(
@@ -37,35 +41,46 @@ def find_merges(
     nearest, similarity = prototypes.alike(prototypes.groups)
     whole = ~mixed[prototypes.labels]
     alike = (similarity >= same) & whole[:, None] & whole[nearest] & (nearest != np.arange(len(whole))[:, None])
-    weight = np.array([weight_of(rows.p_clean[_dominant(rows, found, label)]) for label in prototypes.labels.tolist()])
-    # In powers of two: of two labels of about equal size, every run keeps the first.
-    scale = np.floor(np.log2(np.maximum(weight, 1)))
+    rank = size_rank(rows, found, prototypes.labels)
     at, column = np.nonzero(alike)
     best: dict[int, int] = {}
     # Unordered pairs, each once.
     for a, b in np.unique(np.sort([at, nearest[at, column]], axis=0), axis=1).T.tolist():
-        small, large = sorted((a, b), key=lambda i: (scale[i], -i))
+        small, large = sorted((a, b), key=lambda i: rank[i])
         if prototypes.by_chance(int(prototypes.groups.size[small]), int(pictures[small]), np.array([large])):
             continue
-        if small not in best or (scale[large], -large) > (scale[best[small]], -best[small]):
+        if small not in best or rank[large] > rank[best[small]]:
             best[small] = large
-    return tuple(_merge(rows, found, prototypes, small, best[small]) for small in sorted(best))
+    labels = prototypes.labels.tolist()
+    return tuple(label_merge(rows, found, labels[small], labels[best[small]]) for small in sorted(best))
+
+
+def size_rank(rows: ClassRows, found: npt.NDArray[np.int32], labels: Ids) -> list[tuple[float, int]]:
+    """Sort key of the `labels`, ascending by the size of their dominant groups; a label is merged into a higher one."""
+    weight = np.array([weight_of(rows.p_clean[_dominant(rows, found, label)]) for label in labels.tolist()])
+    # In powers of two: of two labels of about equal size, every run keeps the first.
+    scale = np.floor(np.log2(np.maximum(weight, 1)))
+    return list(zip(scale.tolist(), (-labels).tolist(), strict=True))
+
+
+def label_merge(
+    rows: ClassRows, found: npt.NDArray[np.int32], label: int, into: int, p_same: float = CERTAIN
+) -> LabelMerge:
+    """The merge of `label` into `into`, with its evidence."""
+    members = [_dominant(rows, found, own) for own in (label, into)]
+    centers = unit(np.stack([rows.vectors[own].mean(axis=0) for own in members]))
+    shown = [
+        own[np.argsort(-(rows.vectors[own] @ center), kind="stable")[:most]]
+        for own, center, most in zip(members, centers[::-1], _SHOWN, strict=True)
+    ]
+    return LabelMerge(label, into, float(centers[0] @ centers[1]), np.concatenate(shown), p_same)
 
 
 def _dominant(rows: ClassRows, found: npt.NDArray[np.int32], label: int) -> Ids:
     """Rows of the dominant group of a class."""
     members = rows.members(label)
-    return members[found[members] == 0]
-
-
-def _merge(rows: ClassRows, found: npt.NDArray[np.int32], prototypes: Prototypes, small: int, large: int) -> LabelMerge:
-    centers = unit(prototypes.groups.mean[[small, large]])
-    label, into = int(prototypes.labels[small]), int(prototypes.labels[large])
-    shown = []
-    for own, center, most in zip((label, into), centers[::-1], _SHOWN, strict=True):
-        members = _dominant(rows, found, own)
-        shown.append(members[np.argsort(-(rows.vectors[members] @ center), kind="stable")[:most]])
-    return LabelMerge(label, into, float(centers[0] @ centers[1]), np.concatenate(shown))
+    dominant = members[found[members] == 0]
+    return dominant if len(dominant) else members
 
 
 def weight_of(p_clean: Floats) -> float:

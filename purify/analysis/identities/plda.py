@@ -63,6 +63,20 @@ class IdentityModel:
         constant = -0.5 * (expected**2 / variance + np.log(variance)).sum(axis=1, keepdims=True)
         return np.hstack([-0.5 / variance, expected / variance, np.ones_like(constant), constant])
 
+    def log_ratio_of_sets(self, means: Vectors, counts: Floats, others: Vectors, other_counts: Floats) -> Floats:
+        """Logarithm of p(two sets of images | one person) / p(two sets | two people), [...].
+
+        ``means[..., d]`` and ``others[..., d]`` are the sets' means, of ``counts[...]`` images each; they broadcast.
+        """
+        n, m = (1 / np.clip(count, _LEAST_COUNT, _MOST_EVIDENCE)[..., None] for count in (counts, other_counts))
+        a, b, shared = means.astype(np.float64), others.astype(np.float64), self.psi.astype(np.float64)
+        var_a, var_b = shared + n, shared + m
+        determinant = var_a * var_b - shared**2
+        together = (var_b * a * a - 2 * shared * a * b + var_a * b * b) / determinant
+        apart = a * a / var_a + b * b / var_b
+        ratio: Floats = 0.5 * (apart - together + np.log(var_a * var_b / determinant)).sum(axis=-1)
+        return ratio
+
     def _predicted(self, means: Vectors, counts: Floats) -> tuple[Vectors, Vectors]:
         """Predictive mean and variance [..., d] of another image of each person, given a mean of `counts` images."""
         n = np.clip(counts, _LEAST_COUNT, _MOST_EVIDENCE)[..., None].astype(np.float32)

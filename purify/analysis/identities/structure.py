@@ -11,17 +11,19 @@ Every threshold comes from the data at hand, so that a strong and a weak extract
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.class_rows import ClassRows, canonical_order, distinct_pictures, nearest_center
-from purify.analysis.identities.merge import LabelMerge, find_merges, weight_of
+from purify.analysis.class_rows import ClassRows, DistinctPictures, canonical_order, distinct_pictures, nearest_center
+from purify.analysis.identities.merge import CERTAIN, LabelMerge, find_merges, weight_of
 from purify.analysis.identities.null_thresholds import LEAST_IMAGES, null_thresholds, scale_of_centers, scale_of_pairs
 from purify.analysis.identities.prototypes import Prototypes
+from purify.analysis.identities.small_merges import find_small_merges
 from purify.analysis.identities.split import identities_of
-from purify.analysis.label_noise.mode_seeking import stack
+from purify.analysis.label_noise.mode_seeking import CosineScale, stack
 from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Minimum number of classes with a sizable dominant group, to measure thresholds on.
@@ -42,9 +44,21 @@ class Structure:
     mixed: Mask
     merges: tuple[LabelMerge, ...]
 
+    @property
+    def sure_merges(self) -> tuple[LabelMerge, ...]:
+        """The merges that are certain enough to be carried out."""
+        return tuple(merge for merge in self.merges if merge.p_same >= CERTAIN)
+
 
 def find_structure(
-    vectors: Vectors, label_index: Ids, classes: int, p_clean: Floats, *, near_duplicate: float = 0.98
+    vectors: Vectors,
+    label_index: Ids,
+    classes: int,
+    p_clean: Floats,
+    *,
+    near_duplicate: float = 0.98,
+    names: Sequence[str] | None = None,
+    noise_share: float = 0.0,
 ) -> Structure:
     """Find mixed classes and duplicate labels.
 
@@ -62,10 +76,15 @@ def find_structure(
         groups: for two labels of one person it may be low in both.
     near_duplicate
         Cosine above which two rows of a class are the same picture.
+    names
+        Spellings of the C labels, which may add to the evidence for a merge.
+    noise_share
+        Share of wrong labels.
     """
     order = canonical_order(vectors, label_index)
     sorted_vectors = np.ascontiguousarray(vectors[order], np.float32)
-    found = _find(ClassRows(sorted_vectors, label_index[order], classes, p_clean[order]), near_duplicate)
+    rows = ClassRows(sorted_vectors, label_index[order], classes, p_clean[order])
+    found = _find(rows, near_duplicate, names, noise_share)
     group = np.zeros(len(order), np.int32)
     if found is None:
         return Structure(group, np.zeros(classes, np.bool_), ())
@@ -74,8 +93,8 @@ def find_structure(
     return Structure(group, found.mixed, merges)
 
 
-def _find(rows: ClassRows, near_duplicate: float) -> Structure | None:
-    """The structure of sorted rows; None with too few or too small classes to measure thresholds on."""
+def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, noise_share: float) -> Structure | None:
+    """The structure of sorted rows; None with images of one class only."""
     rng = np.random.default_rng(_SEED)
     pairs = scale_of_pairs(rows, rng)
     if pairs is None:
@@ -83,15 +102,40 @@ def _find(rows: ClassRows, near_duplicate: float) -> Structure | None:
     samples = [distinct_pictures(rows, label, pairs, near_duplicate) for label in np.unique(rows.label).tolist()]
     centers = scale_of_centers(rows, samples, rng)
     dominant = [sample.rows[nearest_center(sample.rows, sample.center[None], centers) == 0] for sample in samples]
+    large = _find_large(rows, samples, dominant, pairs, centers, rng)
+    small = find_small_merges(
+        rows,
+        large.group,
+        samples,
+        dominant,
+        mixed=large.mixed,
+        merged=frozenset(merge.label for merge in large.merges),
+        names=names,
+        noise_share=noise_share,
+        near_duplicate=near_duplicate,
+        rng=rng,
+    )
+    return replace(large, merges=tuple(sorted((*large.merges, *small), key=lambda merge: merge.label)))
+
+
+def _find_large(
+    rows: ClassRows,
+    samples: list[DistinctPictures],
+    dominant: list[Vectors],
+    pairs: CosineScale,
+    centers: CosineScale,
+    rng: np.random.Generator,
+) -> Structure:
+    """Mixed classes, and duplicate ones among those of many images; none with too few of these for thresholds."""
+    mixed = np.zeros(rows.classes, np.bool_)
     known = [i for i, near in enumerate(dominant) if len(near) >= LEAST_IMAGES]
     if len(known) < _LEAST_CLASSES:
-        return None
+        return Structure(np.zeros(len(rows.label), np.int32), mixed, ())
     usual = [dominant[i] for i in known]
     thresholds = null_thresholds(usual, pairs, centers, rng)
     labels = np.array([samples[i].label for i in known], np.int64)
     prototypes = Prototypes.of(labels, stack(usual), np.diff(rows.start))
     found = np.full(len(rows.label), -1, np.int32)
-    mixed = np.zeros(rows.classes, np.bool_)
     for sample in samples:
         own = identities_of(sample, thresholds, prototypes)
         members = rows.members(sample.label)

@@ -7,25 +7,29 @@ review.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
+from purify.analysis.identities.merge import CERTAIN, LabelMerge
+from purify.analysis.identities.same_picture import find_same_pictures
 from purify.analysis.identities.structure import Structure, find_structure
 from purify.analysis.label_noise.calibration import Calibration, TooFewLabelsError, calibrate, can_judge
 from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
+from purify.analysis.near_pairs import NearPairs
 from purify.analysis.rules import removal
 from purify.analysis.rules.angle_rules import OFFICIAL
+from purify.analysis.rules.label_conflicts import explain_conflicts, settle
 from purify.analysis.rules.removal import RECOGNIZED, WRONG
 from purify.analysis.rules.rule import Outcome, RuleContext, identifier
 from purify.arrays import Floats, Ids, Mask, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
 
-#: Probability that the labels of a merge show one person, and that a mixed label means its larger group. Images can't
-#: tell the latter: it is a cautious guess, which sends these images to review.
-_MERGE_CONFIDENCE = 0.98
+#: Probability that a mixed label means its larger group. Images can't tell: it is a cautious guess, which sends these
+#: images to review.
 _MAJORITY_CONFIDENCE = 0.65
 #: Largest expected share of wrong verdicts at which merges are carried out; above it they remain proposals in the class
 #: report, since an extractor that confuses people also confuses labels.
@@ -60,7 +64,16 @@ class CalibratedRule:
         config = context.config
         labels, classes = context.label_index, context.classes
         try:
-            judged = judge(context.embeddings, labels, classes=classes, config=config, seed=context.seed)
+            judged = judge(
+                context.embeddings,
+                labels,
+                classes=classes,
+                config=config,
+                seed=context.seed,
+                names=context.class_labels,
+                near=context.near_pairs,
+                pictures=context.pictures,
+            )
         except TooFewLabelsError as error:
             if config.precision is not None:
                 raise InputError(f"the data can't support precision {config.precision:g}: {error}") from error
@@ -83,8 +96,21 @@ class CalibratedRule:
 CALIBRATED = CalibratedRule()
 
 
-def judge(embeddings: Vectors, label_index: Ids, *, classes: int, config: AnalyzeConfig, seed: int) -> Judged:
+def judge(
+    embeddings: Vectors,
+    label_index: Ids,
+    *,
+    classes: int,
+    config: AnalyzeConfig,
+    seed: int,
+    names: Sequence[str] | None = None,
+    near: NearPairs | None = None,
+    pictures: Ids | None = None,
+) -> Judged:
     """Judge finite ``embeddings[N, D]`` of any extractor and scale, with labels in [0, `classes`).
+
+    `names` are the spellings of the labels, if they mean something; `near` the pairs of the images nearest to each
+    other, found here if None; ``pictures[N]`` tells images of equal bytes (`RuleContext`).
 
     Raises
     ------
@@ -93,52 +119,68 @@ def judge(embeddings: Vectors, label_index: Ids, *, classes: int, config: Analyz
     TooFewLabelsError
         With fewer than 3 labels of two different pictures or more.
     """
-    structure, calibration = _understand(
-        centered(embeddings, label_index, classes), label_index, classes, config.near_duplicate, seed
-    )
-    merged = _merged_into(structure, classes)[label_index]
+    space = centered(embeddings, label_index, classes)
+    structure, calibration = _understand(space, label_index, classes, config.near_duplicate, seed, names)
+    merged = _merged_into(structure.sure_merges, classes)[label_index]
     doubt = float(np.minimum(calibration.p_clean, 1 - calibration.p_clean).mean())
     away = (merged != label_index) & (doubt <= _SURE_ENOUGH)
     mixed = structure.mixed[label_index]
     further = mixed & (structure.group > 0)
     renamed = away & (calibration.p_clean >= WRONG)
-    outcome = removal.decide(
-        identifier(CALIBRATED),
+    settled = settle(
+        find_same_pictures(near or NearPairs.of(space.vectors), merged, calibration.p_clean, pictures),
+        structure.merges,
+        label_index,
         _p_clean(calibration, away=away, majority=mixed & (structure.group == 0), further=further),
-        np.where(renamed, calibration.p_clean * _MERGE_CONFIDENCE, calibration.p_target),
+        np.where(renamed, calibration.p_clean * CERTAIN, calibration.p_target),
         np.where(renamed, merged, calibration.target),
-        config,
+        min_images=config.min_images,
     )
+    outcome = removal.decide(identifier(CALIBRATED), settled.p_clean, settled.p_other, settled.other, config)
     outcome = removal.explain_structure(outcome, renamed=renamed, further=further)
     outcome = removal.explain_kept(outcome, calibration.hard, alone=np.bincount(label_index)[label_index] == 1)
     outcome = removal.spare_small_classes(outcome, np.bincount(label_index, minlength=classes)[label_index], config)
+    outcome = explain_conflicts(outcome, settled)
     outcome = removal.ask_a_person(outcome, config.review_budget)
     return Judged(replace(outcome, probabilities=True, structure=structure), calibration.recognized)
 
 
 def _p_clean(calibration: Calibration, *, away: Mask, majority: Mask, further: Mask) -> Floats:
     """Probability of the label, given the structure of the classes."""
-    p_clean = np.where(away, calibration.p_clean * (1 - _MERGE_CONFIDENCE), calibration.p_clean)
+    p_clean = np.where(away, calibration.p_clean * (1 - CERTAIN), calibration.p_clean)
     p_clean = np.where(majority, p_clean * _MAJORITY_CONFIDENCE, p_clean)
     return np.where(further & (calibration.p_target < RECOGNIZED), 1 - _MAJORITY_CONFIDENCE, p_clean)
 
 
 def _understand(
-    embeddings: CenteredEmbeddings, label_index: Ids, classes: int, near_duplicate: float, seed: int
+    embeddings: CenteredEmbeddings,
+    label_index: Ids,
+    classes: int,
+    near_duplicate: float,
+    seed: int,
+    names: Sequence[str] | None,
 ) -> tuple[Structure, Calibration]:
     """Class structure, and probabilities without competition between labels of one person."""
     first = calibrate(embeddings, label_index, classes=classes, near_duplicate=near_duplicate, seed=seed)
-    structure = find_structure(embeddings.vectors, label_index, classes, first.p_clean, near_duplicate=near_duplicate)
-    people = _merged_into(structure, classes)[label_index]
+    structure = find_structure(
+        embeddings.vectors,
+        label_index,
+        classes,
+        first.p_clean,
+        near_duplicate=near_duplicate,
+        names=names,
+        noise_share=first.noise_share,
+    )
+    people = _merged_into(structure.merges, classes)[label_index]
     if not structure.merges or not can_judge(people):
         return replace(structure, merges=()), first
     return structure, calibrate(embeddings, people, classes=classes, near_duplicate=near_duplicate, seed=seed)
 
 
-def _merged_into(structure: Structure, classes: int) -> Ids:
+def _merged_into(merges: tuple[LabelMerge, ...], classes: int) -> Ids:
     """The final label [C] of each label, by following the merges."""
     into = np.arange(classes)
-    for merge in structure.merges:
+    for merge in merges:
         into[merge.label] = merge.into
     while not np.array_equal(into, into[into]):
         into = into[into]

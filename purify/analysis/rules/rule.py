@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.identities.structure import Structure
+from purify.analysis.label_noise.centering import centered
+from purify.analysis.near_pairs import NearPairs
 from purify.analysis.subcenters import SubcenterSpace, assign, nearest_other_class, trusted_centers
 from purify.arrays import Floats, Ids, Vectors
 from purify.config import AnalyzeConfig
@@ -41,6 +43,8 @@ class RuleContext:
         Seed of every random draw.
     given_space
         The sub-centers of a trained head, if any.
+    pictures
+        int64 [N]: equal numbers for images of equal bytes, -1 if unknown; None: all unknown.
     """
 
     sample_ids: Sequence[str]
@@ -50,6 +54,7 @@ class RuleContext:
     config: AnalyzeConfig
     seed: int = 0
     given_space: SubcenterSpace | None = None
+    pictures: Ids | None = None
 
     @property
     def classes(self) -> int:
@@ -67,6 +72,11 @@ class RuleContext:
             self.embeddings, self.label_index, classes=self.classes, subcenters=DEFAULT_SUBCENTERS, seed=self.seed
         )
         return SubcenterSpace.of(projected, subcenters)
+
+    @cached_property
+    def near_pairs(self) -> NearPairs:
+        """Pairs of the images nearest to each other."""
+        return NearPairs.of(centered(self.embeddings, self.label_index, self.classes).vectors)
 
     @cached_property
     def angles(self) -> AngleEvidence:
@@ -121,6 +131,8 @@ class Outcome:
         Mixed classes and duplicate labels; None if the rule looks for none.
     why
         Why another rule took over, or nothing was judged; empty otherwise.
+    evidence
+        int64 [N]: row that shows the decision, before all neighbors; -1 for none. None: none at all.
     """
 
     rule: str
@@ -133,6 +145,7 @@ class Outcome:
     probabilities: bool = False
     structure: Structure | None = None
     why: str = ""
+    evidence: Ids | None = None
 
 
 @runtime_checkable

@@ -11,6 +11,8 @@ const REASONS = {
   open_set: "like no label of the set",
   second_identity: "in a smaller group of a label that mixes people",
   duplicate_of: "its label is another name of the same person",
+  same_picture: "the same picture, or nearly, is under another label too",
+  near_duplicate_of: "nearly the same picture as another one of its label",
   uncertain: "doubtful",
   too_few_to_judge: "too few images to judge",
   hard: "hard to recognize, claimed by no other label",

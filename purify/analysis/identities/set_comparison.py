@@ -1,0 +1,88 @@
+"""Comparison of the images of two labels as sets, to tell whether they show one person.
+
+The measure is the log ratio of `IdentityModel`. Some people have many look-alikes in a data set, others none; so it
+counts by its excess over what the two sets reach with the labels that come next (as scores are normalized by a cohort
+in speaker verification), if these are alike at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+
+from purify.analysis.identities.plda import IdentityModel, fit_identities
+from purify.analysis.search import cosine_index, row_chunks, unit
+from purify.arrays import Floats, Ids, Vectors
+
+#: Candidates of a set: the labels with the nearest centers.
+CANDIDATES = 24
+#: The nearest candidates may be the same person; the background are those of these ranks.
+_BACKGROUND = slice(3, 20)
+
+
+@dataclass(frozen=True)
+class ImageSets:
+    """G sets of images: their unit centers [G, D], means in the coordinates of the model [G, d], and sizes [G]."""
+
+    center: Vectors
+    mean: Vectors
+    size: Floats
+
+    @classmethod
+    def of(cls, members: list[Vectors], model: IdentityModel) -> ImageSets:
+        """Sets of the unit vectors [n, D] each."""
+        mean = np.stack([rows.mean(axis=0) for rows in members]).astype(np.float32)
+        return cls(unit(mean), model.coordinates(mean), np.array([len(rows) for rows in members], np.float64))
+
+    def take(self, at: Ids) -> ImageSets:
+        """The sets `at`."""
+        return ImageSets(self.center[at], self.mean[at], self.size[at])
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Of G sets: candidates [G, K] (-1: none), their log ratios [G, K] (none: -inf), and the background [G]."""
+
+    found: Ids
+    log_ratio: Floats
+    background: Floats
+
+
+@dataclass(frozen=True)
+class SetComparison:
+    """The sets of all labels, searchable."""
+
+    model: IdentityModel
+    sets: ImageSets
+    index: faiss.Index
+
+    @classmethod
+    def of(cls, members: list[Vectors]) -> SetComparison:
+        """Fit the model to the members of each label, and index them."""
+        label = np.repeat(np.arange(len(members)), [len(rows) for rows in members])
+        model = fit_identities(np.concatenate(members), label, np.ones(len(label)), len(members))
+        sets = ImageSets.of(members, model)
+        return cls(model, sets, cosine_index(sets.center))
+
+    def log_ratio(self, one: ImageSets, other: ImageSets) -> Floats:
+        """Log ratio [P] of each pair of sets."""
+        parts = [
+            self.model.log_ratio_of_sets(one.mean[k], one.size[k], other.mean[k], other.size[k])
+            for k in row_chunks(len(one.size))
+        ]
+        return np.concatenate(parts)
+
+    def rivals(self, sets: ImageSets, own: Ids) -> Rivals:
+        """Compare sets with the labels nearest to each, but for the label ``own[G]``."""
+        width = min(CANDIDATES + 1, len(self.sets.size))
+        found = np.concatenate([self.index.search(sets.center[k], width)[1] for k in row_chunks(len(own))])
+        away = np.argsort(found == own[:, None], axis=1, kind="stable")
+        found = np.take_along_axis(found, away, axis=1)[:, : width - 1]
+        found = np.where(found == own[:, None], -1, found)
+        at = np.repeat(np.arange(len(own)), found.shape[1])
+        ratio = self.log_ratio(sets.take(at), self.sets.take(found.ravel())).reshape(found.shape)
+        ratio = np.where(found >= 0, ratio, -np.inf)
+        background = np.sort(ratio, axis=1)[:, ::-1][:, _BACKGROUND].mean(axis=1)
+        return Rivals(found, ratio, np.maximum(background, 0))

@@ -1,0 +1,129 @@
+"""One person under two labels of which one has few images: likely cases, as proposals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from purify.analysis.class_rows import ClassRows, DistinctPictures
+from purify.analysis.identities.merge import LabelMerge, label_merge, size_rank
+from purify.analysis.identities.null_thresholds import LEAST_IMAGES
+from purify.analysis.identities.one_person import PRIOR, Candidates, one_person_candidates
+from purify.analysis.identities.spelling import spelling_odds
+from purify.analysis.label_noise.logistic import sigmoid
+from purify.arrays import Floats, Ids, Mask, Vectors
+
+#: Minimum number of labels, to measure how alike different people are, and of those with several images, to measure
+#: how alike one person's are.
+_LEAST_LABELS = 12
+_LEAST_SEVERAL = 6
+#: Minimum probability of a proposal.
+_LIKELY = 0.5
+#: Merges of larger sets are found without this, by their similarity (`merge`).
+_FEW = 2 * LEAST_IMAGES
+#: Given a wrong image of a label, how often another one of it shows the same person.
+_COMPANIONS = 0.2
+_LEAST_NOISE = 1e-3
+#: Spellings are compared with those of this many pairs of look-alikes.
+_MOST_PAIRS = 100_000
+#: Faces this unlikely to be one person's need no look at the spelling.
+_LEAST_RATIO = -math.log(10)
+
+
+def find_small_merges(
+    rows: ClassRows,
+    found: npt.NDArray[np.int32],
+    samples: list[DistinctPictures],
+    dominant: list[Vectors],
+    *,
+    mixed: Mask,
+    merged: frozenset[int],
+    names: Sequence[str] | None,
+    noise_share: float,
+    near_duplicate: float,
+    rng: np.random.Generator,
+) -> tuple[LabelMerge, ...]:
+    """Propose merges of labels that are neither ``mixed[C]`` nor `merged` before; at most one of each label.
+
+    Parameters
+    ----------
+    samples, dominant
+        Distinct pictures of each label with images, and those of its dominant group.
+    names
+        Spellings of the C labels; None: they tell nothing.
+    noise_share
+        Share of wrong labels. The few images of a label may all be wrong, and of one other person.
+    """
+    members = [_pictures(sample, group) for sample, group in zip(samples, dominant, strict=True)]
+    several = sum(len(rows) > 1 for rows in members)
+    if len(members) < _LEAST_LABELS or several < _LEAST_SEVERAL:
+        return ()
+    labels = np.array([sample.label for sample in samples])
+    size = np.array([len(rows) for rows in members])
+    candidates = one_person_candidates(members, rng)
+    p_same = _probability(candidates, labels, size, members, names, noise_share, near_duplicate)
+    few = np.minimum(size[candidates.first], size[candidates.second]) < _FEW
+    whole = ~mixed[labels[candidates.first]] & ~mixed[labels[candidates.second]]
+    chosen = np.flatnonzero(whole & few & (p_same >= _LIKELY))
+    chosen = chosen[np.argsort(-p_same[chosen], kind="stable")]
+    rank = size_rank(rows, found, labels)
+    merges: dict[int, LabelMerge] = {}
+    for pair in chosen.tolist():
+        small, large = sorted((int(candidates.first[pair]), int(candidates.second[pair])), key=lambda i: rank[i])
+        label, into = int(labels[small]), int(labels[large])
+        if label not in merged and label not in merges:
+            merges[label] = label_merge(rows, found, label, into, float(p_same[pair]))
+    return tuple(merges[label] for label in sorted(merges))
+
+
+def _pictures(sample: DistinctPictures, dominant: Vectors) -> Vectors:
+    """The pictures of a label's person: its dominant group if that is more than half of them, else all."""
+    return dominant if len(dominant) > max(1, len(sample.rows) / 2) else sample.rows
+
+
+def _probability(
+    candidates: Candidates,
+    labels: Ids,
+    size: Ids,
+    members: list[Vectors],
+    names: Sequence[str] | None,
+    noise_share: float,
+    near_duplicate: float,
+) -> Floats:
+    """Probability [P] that each pair of sets shows one person whose labels are two names of it."""
+    log_ratio = candidates.log_ratio.copy()
+    asked = np.flatnonzero(log_ratio > _LEAST_RATIO)
+    for pair in asked.tolist():
+        log_ratio[pair] *= _own_share(members[candidates.first[pair]], members[candidates.second[pair]], near_duplicate)
+    spelled = np.zeros(len(log_ratio))
+    if names is not None:
+        spelled[asked] = np.log(_spelling(candidates, asked, labels, names))
+    smaller = np.minimum(size[candidates.first], size[candidates.second])
+    noise = max(noise_share, _LEAST_NOISE)
+    all_wrong = np.log(noise) + (smaller - 1) * np.log(noise * _COMPANIONS)
+    two_names = math.log(PRIOR) + spelled + log_ratio
+    probability: Floats = sigmoid(two_names - np.logaddexp(0, all_wrong + log_ratio))
+    return probability
+
+
+def _own_share(one: Vectors, other: Vectors, near_duplicate: float) -> float:
+    """Share of the smaller set's pictures that are not in the other one too: the same picture tells of no person."""
+    cosine = one @ other.T > near_duplicate
+    shared = max(int(cosine.any(axis=1).sum()), int(cosine.any(axis=0).sum()))
+    return 1 - min(1.0, shared / min(len(one), len(other)))
+
+
+def _spelling(candidates: Candidates, asked: Ids, labels: Ids, names: Sequence[str]) -> Floats:
+    """Factors of the odds by the spelling, compared with pairs of labels whose faces are alike but differ."""
+    ends = np.stack([labels[candidates.first], labels[candidates.second]], axis=1)
+    different = ends[candidates.log_ratio <= 0]
+    if len(different) > _MOST_PAIRS:
+        different = different[np.linspace(0, len(different) - 1, _MOST_PAIRS).astype(np.int64)]
+    return spelling_odds(names, _tuples(ends[asked]), _tuples(different))
+
+
+def _tuples(ends: Ids) -> list[tuple[int, int]]:
+    return [(int(a), int(b)) for a, b in ends]

@@ -1,0 +1,109 @@
+"""Pairs of images that are nearest to each other, and near duplicates among the images of a label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from purify.analysis.search import cosine_index, one_thread, row_chunks
+from purify.arrays import Floats, Ids, Mask, Vectors
+
+#: Neighbors of an image in which its copies are sought.
+_SOUGHT = 32
+#: Two images of a label are the same picture only if this many times nearer to each other than usual for a label. In
+#: embeddings of a network that has learned the labels by heart, all images of a label are near duplicates otherwise.
+_TIMES_NEARER = 15.0
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class NearPairs:
+    """Pairs of rows, ``first[P] < second[P]``, by ascending ``distance[P]`` (1 - cosine)."""
+
+    first: Ids
+    second: Ids
+    distance: Floats
+
+    @classmethod
+    def of(cls, vectors: Vectors) -> NearPairs:
+        """Each of the unit ``vectors[N, D]`` and its nearest neighbors."""
+        index, width = cosine_index(vectors), min(_SOUGHT + 1, len(vectors))
+        ends, distances = [], []
+        for rows in row_chunks(len(vectors)):
+            with one_thread():
+                cosines, found = index.search(vectors[rows], width)
+            at, other = np.repeat(np.arange(len(vectors))[rows], width), found.ravel()
+            paired = (other >= 0) & (at != other)
+            ends.append(np.sort([at[paired], other[paired]], axis=0))
+            distances.append(1 - cosines.ravel()[paired].astype(np.float64))
+        return cls._sorted(np.concatenate(ends, axis=1), np.concatenate(distances))
+
+    @classmethod
+    def _sorted(cls, ends: Ids, distance: Floats) -> NearPairs:
+        """Each pair once, nearest first; ties by row."""
+        ends, once = np.unique(ends, axis=1, return_index=True)
+        distance = np.maximum(distance[once], _TINY)
+        order = np.argsort(distance, kind="stable")
+        return cls(ends[0][order], ends[1][order], distance[order])
+
+    def only(self, chosen: Mask) -> NearPairs:
+        """The chosen pairs."""
+        return NearPairs(self.first[chosen], self.second[chosen], self.distance[chosen])
+
+
+def duplicates_within_labels(
+    near: NearPairs,
+    vectors: Vectors,
+    label_index: Ids,
+    kept: Mask,
+    near_duplicate: float,
+    pictures: Ids | None = None,
+) -> Ids:
+    """For each row, an earlier row of the same label that it is a near duplicate of, or -1, [N].
+
+    Only rows that are ``kept[N]`` count; a row that others are duplicates of is none itself. `near_duplicate` is the
+    cosine above which two images are the same picture, or more where the images of a label are all much alike. Equal
+    numbers of ``pictures[N]`` from 0 on are equal bytes.
+    """
+    limit = min(1 - near_duplicate, _usual_distance(vectors, label_index) / _TIMES_NEARER)
+    found = near.only(near.distance < limit)
+    first, second = found.first, found.second
+    if pictures is not None:
+        a, b = equal_pictures(pictures, label_index)
+        first, second = np.concatenate([first, a]), np.concatenate([second, b])
+    counted = (label_index[first] == label_index[second]) & kept[first] & kept[second]
+    first, second = first[counted], second[counted]
+    original = np.full(len(label_index), -1, np.int64)
+    # By rows, so that a row is settled before its duplicates.
+    for at in np.lexsort((first, second)).tolist():
+        if original[second[at]] < 0 and original[first[at]] < 0:
+            original[second[at]] = first[at]
+    return original
+
+
+def equal_pictures(pictures: Ids, label_index: Ids) -> tuple[Ids, Ids]:
+    """Pairs of rows with equal ``pictures[N]`` from 0 on, the lower row first.
+
+    Of each label's rows with a picture, these are the first one and each other, and the first ones of two labels.
+    """
+    order = np.lexsort((np.arange(len(pictures)), label_index, pictures))
+    order = order[pictures[order] >= 0]
+    if not len(order):
+        return order, order
+    picture, label = pictures[order], label_index[order]
+    starts = np.r_[True, (picture[1:] != picture[:-1]) | (label[1:] != label[:-1])]
+    leader = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
+    leaders = order[starts]
+    linked = pictures[leaders[1:]] == pictures[leaders[:-1]]
+    first = np.concatenate([leader[~starts], leaders[:-1][linked]])
+    second = np.concatenate([order[~starts], leaders[1:][linked]])
+    return np.minimum(first, second), np.maximum(first, second)
+
+
+def _usual_distance(vectors: Vectors, label_index: Ids) -> float:
+    """Median distance of two images of a label; that of a right angle without any."""
+    order = np.argsort(label_index, kind="stable")
+    same = label_index[order[:-1]] == label_index[order[1:]]
+    a, b = order[:-1][same], order[1:][same]
+    return float(np.median(1 - np.einsum("nd,nd->n", vectors[a], vectors[b]))) if len(a) else 1.0
