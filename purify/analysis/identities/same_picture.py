@@ -32,6 +32,10 @@ class SamePictures:
     second: Ids
     p_same: Floats
 
+    def contains(self, rows: Ids) -> Mask:
+        """Mask [n] of the `rows` in a pair."""
+        return np.isin(rows, np.concatenate([self.first, self.second]))
+
     def both_ways(self) -> tuple[Ids, Ids, Floats]:
         """Rows, their partners, and the probabilities, surest first: each pair twice, [2P]."""
         order = np.argsort(-np.tile(self.p_same, 2), kind="stable")

@@ -127,18 +127,24 @@ def judge(
     mixed = structure.mixed[label_index]
     further = mixed & (structure.group > 0)
     renamed = away & (calibration.p_clean >= WRONG)
+    alone = np.bincount(label_index)[label_index] == 1
+    # Of images alone under their labels, only the pair itself speaks, and it is symmetric.
+    unclaimed = np.where(alone, np.maximum(calibration.p_clean, 1 - calibration.noise_share), calibration.p_clean)
+    same = find_same_pictures(near or NearPairs.of(space.vectors), merged, unclaimed, pictures)
+    paired = same.contains(np.arange(len(alone))) & alone
+    p_clean = _p_clean(calibration, away=away, majority=mixed & (structure.group == 0), further=further)
     settled = settle(
-        find_same_pictures(near or NearPairs.of(space.vectors), merged, calibration.p_clean, pictures),
+        same,
         structure.merges,
         label_index,
-        _p_clean(calibration, away=away, majority=mixed & (structure.group == 0), further=further),
-        np.where(renamed, calibration.p_clean * CERTAIN, calibration.p_target),
+        np.where(paired & ~away, unclaimed, p_clean),
+        np.select([renamed, paired & ~away], [calibration.p_clean * CERTAIN, 0.0], calibration.p_target),
         np.where(renamed, merged, calibration.target),
         min_images=config.min_images,
     )
     outcome = removal.decide(identifier(CALIBRATED), settled.p_clean, settled.p_other, settled.other, config)
     outcome = removal.explain_structure(outcome, renamed=renamed, further=further)
-    outcome = removal.explain_kept(outcome, calibration.hard, alone=np.bincount(label_index)[label_index] == 1)
+    outcome = removal.explain_kept(outcome, calibration.hard, alone=alone)
     outcome = removal.spare_small_classes(outcome, np.bincount(label_index, minlength=classes)[label_index], config)
     outcome = explain_conflicts(outcome, settled)
     outcome = removal.ask_a_person(outcome, config.review_budget)
