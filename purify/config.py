@@ -257,7 +257,21 @@ class AnalyzeConfig(Section):
 class RoundsConfig(Section):
     """Rounds: each trains on the images that the one before kept."""
 
-    most: int = Field(1, ge=1, title="Most rounds", description="Most rounds of training, embedding and analysis.")
+    most: int | None = Field(
+        None,
+        ge=1,
+        title="Most rounds",
+        description="Most rounds of training, embedding and analysis; none: two where the first network was trained on "
+        "many wrong labels (second_from), else one.",
+    )
+    second_from: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        title="Second round from a share of noise",
+        description="Without a number of rounds: share of the images that the first round must find under wrong "
+        "labels for a second one, whose network has not learned these labels.",
+    )
     least_change: float = Field(
         0.005,
         ge=0,

@@ -15,14 +15,16 @@ from purify.tables.schema import VERDICTS
 
 
 def purify_again(
-    run: RunFolder, config: PurifyConfig, steps: Steps, board: ProgressBoard, *, images: Sequence[str]
+    run: RunFolder, config: PurifyConfig, steps: Steps, board: ProgressBoard, *, images: Sequence[str], learned: bool
 ) -> None:
     """Run the rounds after the first, whose verdicts exist; none without `images`.
+
+    `learned` says whether the network of round 1 was trained on the labels that it judged.
 
     ``run.json`` lists each round as soon as it is done; the verdicts of the last one are the run's.
     """
     verdicts = read_table(run.round(1).verdicts, VERDICTS)
-    summaries = [first_round(verdicts, config.rounds, trainable=bool(images))]
+    summaries = [first_round(verdicts, config.rounds, trainable=bool(images), learned=learned)]
     _record(run, summaries)
     while summaries[-1].stopped_because is None:
         number = summaries[-1].round + 1

@@ -7,8 +7,8 @@ two apart; its log odds are the logarithm of the ratio of their densities. The s
 part of the mixture that only wrong labels reach.
 
 Three rounds: the first trusts the densest region of each class, so that companions (several wrong images of one
-person, vouching for each other) don't spoil the gallery; each later round trusts the labels that the previous one
-found right.
+person, vouching for each other) don't spoil the gallery, or what a trained head recognizes; each later round trusts the
+labels that the previous one found right.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.class_rates import ANCHOR, LEAST_CLASSES, class_rates
 from purify.analysis.label_noise.gallery import COSINE, COSINE_MARGIN, NEAREST, TRUSTED, Gallery
 from purify.analysis.label_noise.hypotheses import Hypotheses, Measures
-from purify.analysis.label_noise.initial_trust import densest_places, trust_weights
+from purify.analysis.label_noise.initial_trust import densest_places, recognized_places, trust_weights
 from purify.analysis.label_noise.logistic import LARGEST_LOGIT, fit_logistic, sigmoid
 from purify.analysis.label_noise.simulated_labels import SIMULATED, SimulatedLabels, simulate
 from purify.arrays import Floats, Ids, Mask
@@ -57,7 +57,13 @@ class Calibration:
 
 
 def calibrate(
-    embeddings: CenteredEmbeddings, label_index: Ids, *, classes: int, near_duplicate: float, seed: int
+    embeddings: CenteredEmbeddings,
+    label_index: Ids,
+    *,
+    classes: int,
+    near_duplicate: float,
+    seed: int,
+    margin: Floats | None = None,
 ) -> Calibration:
     """Measure the probabilities of the labels ``label_index[N]`` of C classes.
 
@@ -69,6 +75,9 @@ def calibrate(
         Images with a larger cosine don't vouch for each other.
     seed
         Seed of the random draws: simulated labels, and samples of large classes.
+    margin
+        float64 [N]: margin of each image at the head that was trained on these labels (see `LearnedLabels`), if any:
+        the first round trusts positive ones instead of the densest places.
 
     Raises
     ------
@@ -80,6 +89,8 @@ def calibrate(
         raise ValueError(f"{(sizes > 0).sum()} classes: there is no third one to compare with")
     rng = np.random.default_rng(seed)
     core = belief = densest_places(embeddings.vectors, label_index, classes, near_duplicate, rng)
+    if margin is not None:
+        core = belief = np.where(np.isnan(margin), core, recognized_places(margin, label_index, classes))
     flip_share = 0.5
     for _ in range(_ROUNDS):
         weights = trust_weights(core, label_index, classes)

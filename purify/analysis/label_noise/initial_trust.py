@@ -1,4 +1,4 @@
-"""Initial trust: the images in the densest region of each class."""
+"""Initial trust: the images in the densest region of each class, or those that the trained head recognizes."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ def densest_places(vectors: Vectors, label_index: Ids, classes: int, near_duplic
         centers, own = unit(sums.total), np.einsum("nd,nd->n", vectors, unit(total))
     weight = cosine_scale(np.einsum("nd,nd->n", vectors, centers[other])).weight(own).astype(np.float64)
     return ((weight > _CORE) | _is_best(own, label_index, classes)).astype(np.float64)
+
+
+def recognized_places(margin: Floats, label_index: Ids, classes: int) -> Floats:
+    """1 for images of positive ``margin[N]`` (see `LearnedLabels`), else 0; at least one 1 per class."""
+    return ((margin > 0) | _is_best(margin, label_index, classes)).astype(np.float64)
 
 
 def _modes(
