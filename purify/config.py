@@ -261,16 +261,16 @@ class RoundsConfig(Section):
         None,
         ge=1,
         title="Most rounds",
-        description="Most rounds of training, embedding and analysis; none: two where the first network was trained on "
-        "many wrong labels (second_from), else one.",
+        description="Most rounds of training, embedding and analysis; none: two where the first network learned many "
+        "wrong labels (second_from; rule calibrated only), else one.",
     )
     second_from: float = Field(
         0.1,
         ge=0,
         le=1,
         title="Second round from a share of noise",
-        description="Without a number of rounds: share of the images that the first round must find under wrong "
-        "labels for a second one, whose network has not learned these labels.",
+        description="Without a number of rounds: more than this share of the images must be found under wrong labels "
+        "for a second round, whose network does not learn these labels.",
     )
     least_change: float = Field(
         0.005,

@@ -26,7 +26,7 @@ STAGE_VERSIONS = {
     "table": 1,
     "train": 1,
     "embed": 1,
-    "analyze": 1,
+    "analyze": 2,
     "compare": 1,
     "apply": 1,
     "evaluate": 1,

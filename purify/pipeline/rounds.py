@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from purify.analysis.round_changes import RoundSummary, first_round
+from purify.analysis.rules.calibrated import CALIBRATED
 from purify.config import PurifyConfig
 from purify.pipeline.steps import Steps
 from purify.progress import ProgressBoard
@@ -19,11 +20,14 @@ def purify_again(
 ) -> None:
     """Run the rounds after the first, whose verdicts exist; none without `images`.
 
-    `learned` says whether the network of round 1 was trained on the labels that it judged.
+    `learned` says whether the network of round 1 was trained on the labels that it judged. Without a wanted number
+    there is a second round only under the rule `calibrated`, which estimates the noise; the fixed angles of the
+    reference code come with one round.
 
     ``run.json`` lists each round as soon as it is done; the verdicts of the last one are the run's.
     """
     verdicts = read_table(run.round(1).verdicts, VERDICTS)
+    learned = learned and config.analyze.rule == CALIBRATED.name
     summaries = [first_round(verdicts, config.rounds, trainable=bool(images), learned=learned)]
     _record(run, summaries)
     while summaries[-1].stopped_because is None:

@@ -90,7 +90,9 @@ def calibrate(
     rng = np.random.default_rng(seed)
     core = belief = densest_places(embeddings.vectors, label_index, classes, near_duplicate, rng)
     if margin is not None:
-        core = belief = np.where(np.isnan(margin), core, recognized_places(margin, label_index, classes))
+        unknown = np.isnan(margin)
+        places = recognized_places(np.where(unknown, -np.inf, margin), label_index, classes)
+        core = belief = np.where(unknown, core, places)
     flip_share = 0.5
     for _ in range(_ROUNDS):
         weights = trust_weights(core, label_index, classes)
