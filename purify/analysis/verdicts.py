@@ -15,7 +15,7 @@ from purify.analysis.rules.registry import get_rule
 from purify.analysis.rules.rule import Outcome, Rule, RuleContext
 from purify.analysis.subcenters import SubcenterSpace, assign
 from purify.analysis.verdict_table import SortedSamples, verdict_table
-from purify.arrays import Ids, Vectors
+from purify.arrays import Ids, Mask, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
 
@@ -43,6 +43,7 @@ def analyze(
     space: SubcenterSpace | None,
     rule: Rule | None = None,
     seed: int = 0,
+    unseen: Mask | None = None,
 ) -> Analysis:
     """Judge every sample by `rule`, or by the rule named in `config`.
 
@@ -64,6 +65,8 @@ def analyze(
         PyTorch) for rules that use sub-centers; for others, the angles are to one trusted center per class.
     seed
         Seed of every random draw.
+    unseen
+        bool [N]: samples that the training of the embeddings' network left out; None: not known to be any.
 
     Raises
     ------
@@ -81,7 +84,10 @@ def analyze(
         if space is None
         else replace(SubcenterSpace.of(space.embeddings[order], space.subcenters), learned=space.learned)
     )
-    context = RuleContext(samples.ids, embeddings[order], samples.label_index, class_labels, config, seed, given)
+    left_out = None if unseen is None else unseen[order]
+    context = RuleContext(
+        samples.ids, embeddings[order], samples.label_index, class_labels, config, seed, given, left_out
+    )
     outcome = (rule or get_rule(config.rule)).judge(context)
     verdicts, report = _tables(samples, context, outcome)
     verdicts = verdicts.take(pa.array(np.argsort(order))).combine_chunks()

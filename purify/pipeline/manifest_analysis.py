@@ -8,20 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from purify.analysis.projection import fit_subcenters
 from purify.analysis.rules.registry import get_rule
 from purify.analysis.search import unit
 from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
-from purify.arrays import Vectors
+from purify.arrays import Mask, Vectors
 from purify.config import PurifyConfig
 from purify.embedding.store import read_embeddings
 from purify.models.checkpoint import Checkpoint, load_checkpoint, restrict_labels
 from purify.storage.files import read_table
 from purify.storage.locations import Location
 from purify.tables.manifest import ok_rows
-from purify.tables.schema import MANIFEST
+from purify.tables.schema import CLEANED, MANIFEST
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class JudgingInputs:
     embeddings: Vectors
     class_labels: Sequence[str]
     space: SubcenterSpace
+    unseen: Mask | None = None
 
 
 def read_judging_inputs(
@@ -41,13 +43,13 @@ def read_judging_inputs(
     config: PurifyConfig,
     *,
     checkpoint_folder: Path | None = None,
-    knows_all_labels: bool = True,
+    trained_on: Path | None = None,
 ) -> JudgingInputs:
     """Read embeddings of the ok rows, and the sub-centers.
 
-    With a checkpoint, the sub-centers are those of its head; the mean of its images stands in for a label that it need
-    not know. Without one, the embeddings may be of any extractor, and a sub-center head on a light projection is fitted
-    to them here.
+    With a checkpoint, the sub-centers are those of its head. That of a later round was trained on the rows `trained_on`
+    (schema `CLEANED`), so it needs not know all labels: the mean of its images stands in for one. Without a checkpoint,
+    the embeddings may be of any extractor, and a sub-center head on a light projection is fitted to them here.
 
     Raises
     ------
@@ -62,14 +64,21 @@ def read_judging_inputs(
     vectors = read_embeddings(embeddings, sample_ids)
     if checkpoint_folder is not None:
         checkpoint = load_checkpoint(checkpoint_folder)
-        wanted = labels if knows_all_labels else set(labels).intersection(checkpoint.labels)
+        wanted = labels if trained_on is None else set(labels).intersection(checkpoint.labels)
         known = restrict_labels(checkpoint, wanted, manifest="the manifest")
-        return JudgingInputs(sample_ids, labels, vectors, *_head_space(known, labels, vectors))
+        unseen = None if trained_on is None else _left_out(sample_ids, trained_on)
+        return JudgingInputs(sample_ids, labels, vectors, *_head_space(known, labels, vectors), unseen)
     names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
     fit = fit_subcenters(
         vectors, index.astype(np.int64), classes=len(names), subcenters=config.train.subcenters, seed=config.seed
     )
     return JudgingInputs(sample_ids, labels, vectors, tuple(names.tolist()), SubcenterSpace(*fit))
+
+
+def _left_out(sample_ids: Sequence[str], trained_on: Path) -> Mask:
+    """Mask of the samples that are not in the training table."""
+    seen = read_table(trained_on, CLEANED, columns=["sample_id"])["sample_id"].combine_chunks()
+    return np.asarray(pc.invert(pc.is_in(pa.array(sample_ids, pa.string()), seen)), bool)
 
 
 def _head_space(checkpoint: Checkpoint, labels: Sequence[str], vectors: Vectors) -> tuple[list[str], SubcenterSpace]:
@@ -95,10 +104,10 @@ def analyze_manifest(
     config: PurifyConfig,
     *,
     checkpoint_folder: Path | None = None,
-    knows_all_labels: bool = True,
+    trained_on: Path | None = None,
 ) -> Analysis:
     """Verdicts and class report of the ok rows; the parameters are those of `read_judging_inputs`."""
     given = read_judging_inputs(
-        manifest, embeddings, config, checkpoint_folder=checkpoint_folder, knows_all_labels=knows_all_labels
+        manifest, embeddings, config, checkpoint_folder=checkpoint_folder, trained_on=trained_on
     )
     return analyze(config=config.analyze, seed=config.seed, **vars(given))

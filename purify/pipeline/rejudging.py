@@ -30,6 +30,7 @@ def judged_by(folder: Path | str, run: RunTables, rule: str) -> RunTables:
     config = settings.model_copy(update={"analyze": settings.analyze.model_copy(update={"rule": rule})})
     checkpoint = place.checkpoint if place.checkpoint.exists() else None
     embeddings = run_embeddings(folder, run)
-    analysis = analyze_manifest(run.manifest, embeddings, config, checkpoint_folder=checkpoint, knows_all_labels=False)
+    trained_on = place.training_table if place.changes.exists() else None  # of a later round
+    analysis = analyze_manifest(run.manifest, embeddings, config, checkpoint_folder=checkpoint, trained_on=trained_on)
     name = f"{run.name}, rule {rule}"
     return replace(run, name=name, verdicts=analysis.verdicts, class_report=analysis.class_report, evaluation=None)

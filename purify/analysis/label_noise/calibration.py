@@ -13,7 +13,7 @@ labels that the previous one found right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,9 @@ _NOBODY = 0.95
 _SEVERAL_IMAGES = 4
 #: Minimum probability of a wrong label to look for another one.
 _SUSPECT = 0.01
+#: Log odds by which right images look worse if their network has not seen them. After two rounds on 45 % flips, of the
+#: images that the first one had removed, those with 0.15 were right in 53 %, those with 0.43 in 67 %.
+_UNSEEN = 1.0
 _LEAST_SHARE = 0.02
 _LEAST_NOISE = 5.0
 _SHARE_ITERATIONS = 200
@@ -54,6 +57,20 @@ class Calibration:
     noise_share: float
     trusted: Floats
     recognized: float
+
+
+def allow_for_unseen(calibration: Calibration, unseen: Mask) -> Calibration:
+    """Raise the log odds of images ``unseen[N]`` in the training of their network.
+
+    Right labels look like those of trusted images, which a network trained on these labels has mostly seen; right ones
+    that it has not seen look worse.
+    """
+    p_clean = calibration.p_clean
+    tiny = np.finfo(np.float64).tiny
+    log_odds = np.log(np.maximum(p_clean, tiny)) - np.log(np.maximum(1 - p_clean, tiny))
+    raised = np.where(unseen, sigmoid(log_odds + _UNSEEN), p_clean)
+    p_target = calibration.p_target * (1 - raised) / np.maximum(1 - p_clean, tiny)
+    return replace(calibration, p_clean=raised, p_target=p_target)
 
 
 def calibrate(

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from purify.analysis.identities.structure import Structure, find_structure
-from purify.analysis.label_noise.calibration import Calibration, calibrate
+from purify.analysis.label_noise.calibration import Calibration, allow_for_unseen, calibrate
 from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
 from purify.analysis.label_noise.class_rates import LEAST_CLASSES
 from purify.analysis.label_noise.learned_labels import LearnedLabels
@@ -70,7 +70,13 @@ class CalibratedRule:
         config = context.config
         labels, classes = context.label_index, context.classes
         judged = judge(
-            context.embeddings, labels, classes=classes, config=config, seed=context.seed, learned=context.learned
+            context.embeddings,
+            labels,
+            classes=classes,
+            config=config,
+            seed=context.seed,
+            learned=context.learned,
+            unseen=context.unseen,
         )
         if judged.recognized >= (_LEAST_RECOGNIZED if context.learned is None else _LEAST_RECOGNIZED_LEARNED):
             return judged.outcome
@@ -94,10 +100,12 @@ def judge(
     config: AnalyzeConfig,
     seed: int,
     learned: LearnedLabels | None = None,
+    unseen: Mask | None = None,
 ) -> Judged:
     """Judge finite ``embeddings[N, D]`` of any extractor and scale, with labels in [0, `classes`).
 
-    `learned` is the evidence of the head that was trained on these labels together with the extractor.
+    `learned` is the evidence of the head that was trained on these labels together with the extractor, ``unseen[N]``
+    marks the images that this training left out.
 
     Raises
     ------
@@ -108,6 +116,8 @@ def judge(
     """
     margin, vectors = (None, embeddings) if learned is None else (learned.margin, learned.embeddings)
     structure, calibration = _understand(centered(vectors), label_index, classes, config.near_duplicate, seed, margin)
+    if unseen is not None:
+        calibration = allow_for_unseen(calibration, unseen)
     merged = _merged_into(structure, classes)[label_index]
     doubt = float(np.minimum(calibration.p_clean, 1 - calibration.p_clean).mean())
     away = (merged != label_index) & (doubt <= _SURE_ENOUGH)

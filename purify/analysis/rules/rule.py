@@ -13,7 +13,7 @@ import numpy.typing as npt
 from purify.analysis.identities.structure import Structure
 from purify.analysis.label_noise.learned_labels import LearnedLabels, learned_labels
 from purify.analysis.subcenters import SubcenterSpace, assign, nearest_other_class, trusted_centers
-from purify.arrays import Floats, Ids, Vectors
+from purify.arrays import Floats, Ids, Mask, Vectors
 from purify.config import AnalyzeConfig
 
 Words = npt.NDArray[np.object_]
@@ -42,6 +42,8 @@ class RuleContext:
         Seed of every random draw.
     given_space
         The sub-centers of a trained head, if any.
+    unseen
+        bool [N]: images that the training of the embeddings' network left out; None: not known to be any.
     """
 
     sample_ids: Sequence[str]
@@ -51,6 +53,7 @@ class RuleContext:
     config: AnalyzeConfig
     seed: int = 0
     given_space: SubcenterSpace | None = None
+    unseen: Mask | None = None
 
     @property
     def classes(self) -> int:

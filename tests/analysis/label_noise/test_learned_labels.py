@@ -100,3 +100,25 @@ def test_fitted_centers_are_no_evidence(learned: np.ndarray | None) -> None:
 def test_a_label_whose_images_are_all_nearer_to_others_trusts_its_best_one() -> None:
     trusted = recognized_places(np.array([0.2, -0.1, 0.1, -0.3, -0.2]), np.array([0, 0, 0, 1, 1]), 2)
     assert trusted.tolist() == [1, 0, 1, 0, 1]
+
+
+def test_images_that_the_training_left_out_are_judged_more_kindly() -> None:
+    context, _ = _weak_network(spread=1.5)
+    unseen = np.arange(len(context.embeddings)) % 2 == 0
+    plain, kind = (
+        judge(
+            context.embeddings,
+            context.label_index,
+            classes=CLASSES,
+            config=context.config,
+            seed=0,
+            learned=context.learned,
+            unseen=mask,
+        ).outcome
+        for mask in (None, unseen)
+    )
+    doubtful = unseen & (plain.p_clean > 0.01) & (plain.p_clean < 0.99)
+    assert (kind.p_clean[doubtful] > plain.p_clean[doubtful]).all()
+    assert (kind.p_other[doubtful] <= plain.p_other[doubtful]).all()
+    np.testing.assert_array_equal(kind.p_clean[~unseen], plain.p_clean[~unseen])
+    assert (kind.p_clean + kind.p_other <= 1 + 1e-9).all()
