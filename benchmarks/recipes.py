@@ -39,7 +39,8 @@ from purify.training.launcher import run_job
 from purify.version import __version__
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "faces"
-_FACES = Path(os.environ.get("PURIFY_FACES", _BESIDE))
+#: Folder of the face sets.
+FACES = Path(os.environ.get("PURIFY_FACES", _BESIDE))
 #: Cosine above which a negative is ignored: the value of InsightFace's published configurations (WF12M with conflicts).
 FILTER = 0.4
 SAMPLE_RATE = 0.1
@@ -219,7 +220,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--faces",
     type=_FOLDER,
-    default=_FACES,
+    default=FACES,
     help="Folder with lfw112.tar, celebs112.tar, lfw_pairs.txt and noisy/. Default: PURIFY_FACES, or ../shared/faces.",
 )
 @click.option("--only", multiple=True, metavar="TEXT", help="Cells with TEXT in their name. Repeatable; default: all.")

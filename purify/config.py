@@ -258,7 +258,21 @@ class AnalyzeConfig(Section):
 class RoundsConfig(Section):
     """Rounds: each trains on the images that the one before kept."""
 
-    most: int = Field(1, ge=1, title="Most rounds", description="Most rounds of training, embedding and analysis.")
+    most: int | None = Field(
+        None,
+        ge=1,
+        title="Most rounds",
+        description="Most rounds of training, embedding and analysis; none: two where the first network learned many "
+        "wrong labels (second_from; rule calibrated only), else one.",
+    )
+    second_from: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        title="Second round from a share of noise",
+        description="Without a number of rounds: more than this share of the images must be found under wrong labels "
+        "for a second round, whose network does not learn these labels.",
+    )
     least_change: float = Field(
         0.005,
         ge=0,

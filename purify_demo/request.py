@@ -12,7 +12,7 @@ from purify.storage.sync import SyncedFolder
 from purify_demo.dataset import write_demo
 
 #: The recipe of the demo run, in the form of ``--set``.
-DEMO_SETTINGS = ("train.epochs=20", "train.min_steps=0")
+DEMO_SETTINGS = ("train.epochs=20", "train.min_steps=0", "rounds.most=1")
 
 
 def demo_request(folder: Location, config: PurifyConfig, *, quiet: bool) -> RunRequest:

@@ -50,6 +50,7 @@ class NoisySet:
                 },
                 "embed": {"shard_size": 32},
                 "analyze": {"threshold": 85},
+                "rounds": {"most": 1},
                 "evaluate": {"pairs": str(self.pairs), "bootstrap": 100},
             }
         )

@@ -11,8 +11,10 @@ import pyarrow.compute as pc
 from purify.config import RoundsConfig
 from purify.errors import InputError
 from purify.tables.apply import final_labels
-from purify.tables.schema import CHANGES
+from purify.tables.schema import CHANGES, Decision
 
+#: Rounds where no number is wanted.
+_MOST_BY_DEFAULT = 2
 _COMPARED = ("decision", "new_label", "p_clean", "reason")
 
 
@@ -20,6 +22,7 @@ class Stop(enum.StrEnum):
     """Reasons to stop after a round, the values of ``stopped_because``."""
 
     MOST_ROUNDS = "most_rounds"
+    ONE_IS_ENOUGH = "one_is_enough"
     NOTHING_CHANGED = "nothing_changed"
     SETTLED = "settled"
     NO_IMAGES = "no_images"
@@ -27,7 +30,8 @@ class Stop(enum.StrEnum):
 
 #: Their meanings, as shown to users.
 STOP_MEANINGS = {
-    Stop.MOST_ROUNDS: "as many rounds as rounds.most allows",
+    Stop.MOST_ROUNDS: "as many rounds as rounds.most allows (by default two)",
+    Stop.ONE_IS_ENOUGH: "the first network had few wrong labels to learn (rounds.second_from), or did not learn them",
     Stop.NOTHING_CHANGED: "every sample ended as in the round before, so another round would repeat this one",
     Stop.SETTLED: "decisions and estimated noise changed less than rounds.least_change and rounds.least_noise_change",
     Stop.NO_IMAGES: "there are no images to train another round on; give their roots (--images)",
@@ -58,17 +62,26 @@ class Comparison:
     summary: RoundSummary
 
 
-def first_round(verdicts: pa.Table, limits: RoundsConfig, *, trainable: bool) -> RoundSummary:
-    """Summarize round 1: the last one if only one is wanted, or if there are no images to train on."""
-    stop = Stop.MOST_ROUNDS if limits.most == 1 else None if trainable else Stop.NO_IMAGES
+def first_round(verdicts: pa.Table, limits: RoundsConfig, *, trainable: bool, learned: bool) -> RoundSummary:
+    """Summarize round 1, and decide whether it is the last.
+
+    It is if only one round is wanted, or if there are no images to train on. Without a wanted number, it is unless its
+    network `learned` the labels and more than ``limits.second_from`` of them are not kept.
+    """
+    stop: Stop | None = None if trainable else Stop.NO_IMAGES
+    if limits.most == 1:
+        stop = Stop.MOST_ROUNDS
+    elif limits.most is None and not (learned and _is_worth_another(verdicts, limits)):
+        stop = Stop.ONE_IS_ENOUGH
     return _summary(1, verdicts, changed=None, stop=stop)
 
 
 def compare_rounds(number: int, before: pa.Table, verdicts: pa.Table, limits: RoundsConfig) -> Comparison:
     """Compare round `number` (2 or later) with the one before it, and decide whether it is the last.
 
-    It is the last at ``limits.most``, without changes, or with the share of changed samples and the change of the
-    estimated noise both below their limits. Drop and review both remove a sample, so a move between them is no change.
+    It is the last at ``limits.most`` (none: 2), without changes, or with the share of changed samples and the change of
+    the estimated noise both below their limits. Drop and review both remove a sample, so a move between them is no
+    change.
     `before` and `verdicts` (schema `VERDICTS`) judge the same samples in any order.
 
     Raises
@@ -88,7 +101,7 @@ def compare_rounds(number: int, before: pa.Table, verdicts: pa.Table, limits: Ro
         stop = Stop.NOTHING_CHANGED
     elif len(changes) / len(verdicts) < limits.least_change and noise_change < limits.least_noise_change:
         stop = Stop.SETTLED
-    elif number >= limits.most:
+    elif number >= (limits.most or _MOST_BY_DEFAULT):
         stop = Stop.MOST_ROUNDS
     return Comparison(changes, _summary(number, verdicts, changed=len(changes), stop=stop))
 
@@ -97,6 +110,13 @@ def noise_estimate(verdicts: pa.Table) -> float | None:
     """Mean of 1 - ``p_clean`` over the verdicts that have one, in [0, 1]; None if none has."""
     mean = pc.mean(verdicts["p_clean"].cast(pa.float64())).as_py()
     return None if mean is None else 1.0 - mean
+
+
+def _is_worth_another(verdicts: pa.Table, limits: RoundsConfig) -> bool:
+    """Whether many given labels were found wrong, and two labels are left to train on."""
+    kept = pc.sum(pc.equal(verdicts["decision"], Decision.KEEP.value)).as_py() or 0
+    wrong_share = 1 - float(kept) / max(len(verdicts), 1)
+    return wrong_share > limits.second_from and pc.count_distinct(final_labels(verdicts)).as_py() > 1
 
 
 def _summary(number: int, verdicts: pa.Table, *, changed: int | None, stop: Stop | None) -> RoundSummary:

@@ -15,7 +15,7 @@ from purify.analysis.label_noise.centering import centered
 from purify.analysis.label_noise.initial_trust import DISTRUSTED
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.search import cosine_index, cosines_to, row_chunks, unit
-from purify.arrays import Floats, Ids, Vectors
+from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Nearest dominant sub-centers searched for one of another class; more than 2 for the sake of ties.
 _CANDIDATES = 4
@@ -23,10 +23,15 @@ _CANDIDATES = 4
 
 @dataclass(frozen=True)
 class SubcenterSpace:
-    """Unit embeddings [N, d], and unit sub-centers [C, K, d] to compare them with."""
+    """Unit embeddings [N, d], and unit sub-centers [C, K, d] to compare them with.
+
+    ``learned``, bool [C], marks the classes whose sub-centers are those of the head that was trained together with the
+    embeddings' network; None: all were fitted to the embeddings.
+    """
 
     embeddings: Vectors
     subcenters: Vectors
+    learned: Mask | None = None
 
     @classmethod
     def of(cls, embeddings: Vectors, subcenters: Vectors) -> SubcenterSpace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -82,7 +82,9 @@ def analyze(
     _check_finite(sample_ids, embeddings)
     order = pc.sort_indices(pa.array(sample_ids, pa.string())).to_numpy().astype(np.int64)
     samples = _sorted_samples(sample_ids, labels, class_labels, order)
-    given = None if space is None else SubcenterSpace.of(space.embeddings[order], space.subcenters)
+    given = None
+    if space is not None:
+        given = replace(SubcenterSpace.of(space.embeddings[order], space.subcenters), learned=space.learned)
     pictures = None if digests is None else _numbered(digests)[order]
     context = RuleContext(
         samples.ids, embeddings[order], samples.label_index, class_labels, config, seed, given, pictures

@@ -36,7 +36,12 @@ _OPTIONS = all_of(
     click.option("--embeddings", type=FILE_AT, help="Your own embeddings (Parquet) instead of a first training."),
     click.option("--reviews", type=FILE_AT, help="Reviews of an earlier run (reviews.parquet) that hold here too."),
     decision_options,
-    click.option("--rounds", type=click.IntRange(1), metavar="N", help="Most rounds (rounds.most)."),
+    click.option(
+        "--rounds",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Most rounds (rounds.most). Default: 2 where the first finds many wrong labels, else 1.",
+    ),
     click.option("--out", type=FOLDER_AT, default=Path("runs"), show_default=True, help="Folder or URL of all runs."),
 )
 

@@ -64,7 +64,7 @@ def write_judged_run(
         seed=config.seed,
         versions=package_versions(),
         judged_by=asdict(judging_rule(analysis, config.analyze.rule)),
-        rounds=[asdict(first_round(analysis.verdicts, config.rounds, trainable=False))],
+        rounds=[asdict(first_round(analysis.verdicts, config.rounds, trainable=False, learned=False))],
     )
     link_verdicts(run)
     apply_files(manifest, judged.verdicts, run.root, reviews=run.given_reviews)

@@ -11,12 +11,13 @@ import pyarrow as pa
 
 from purify.analysis.projection import fit_subcenters
 from purify.analysis.rules.registry import get_rule
+from purify.analysis.search import unit
 from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
 from purify.arrays import Vectors
 from purify.config import PurifyConfig
 from purify.embedding.store import read_embeddings
-from purify.models.checkpoint import load_checkpoint, restrict_labels
+from purify.models.checkpoint import Checkpoint, load_checkpoint, restrict_labels
 from purify.storage.files import read_table
 from purify.storage.locations import Location
 from purify.tables.manifest import ok_rows
@@ -36,12 +37,18 @@ class JudgingInputs:
 
 
 def read_judging_inputs(
-    manifest: pa.Table, embeddings: Location, config: PurifyConfig, *, checkpoint_folder: Path | None = None
+    manifest: pa.Table,
+    embeddings: Location,
+    config: PurifyConfig,
+    *,
+    checkpoint_folder: Path | None = None,
+    trained_on: Path | None = None,
 ) -> JudgingInputs:
     """Read embeddings of the ok rows, and the sub-centers.
 
-    With a checkpoint, the sub-centers are those of its head. Without one, the embeddings may be of any extractor,
-    and a sub-center head on a light projection is fitted to them here.
+    With a checkpoint, the sub-centers are those of its head. That of a later round was trained on the rows `trained_on`
+    (schema `CLEANED`), so it needs not know all labels: the mean of its images stands in for one. Without a checkpoint,
+    the embeddings may be of any extractor, and a sub-center head on a light projection is fitted to them here.
 
     Raises
     ------
@@ -55,14 +62,26 @@ def read_judging_inputs(
     sample_ids, labels, digests = (rows[name].to_pylist() for name in ("sample_id", "label", "sha256"))
     vectors = read_embeddings(embeddings, sample_ids)
     if checkpoint_folder is not None:
-        checkpoint = restrict_labels(load_checkpoint(checkpoint_folder), labels, manifest="the manifest")
-        space = SubcenterSpace(vectors, checkpoint.head_weight.numpy())
-        return JudgingInputs(sample_ids, labels, vectors, checkpoint.labels, space, digests)
+        checkpoint = load_checkpoint(checkpoint_folder)
+        wanted = labels if trained_on is None else set(labels).intersection(checkpoint.labels)
+        known = restrict_labels(checkpoint, wanted, manifest="the manifest")
+        return JudgingInputs(sample_ids, labels, vectors, *_head_space(known, labels, vectors), digests)
     names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
     fit = fit_subcenters(
         vectors, index.astype(np.int64), classes=len(names), subcenters=config.train.subcenters, seed=config.seed
     )
     return JudgingInputs(sample_ids, labels, vectors, tuple(names.tolist()), SubcenterSpace(*fit), digests)
+
+
+def _head_space(checkpoint: Checkpoint, labels: Sequence[str], vectors: Vectors) -> tuple[list[str], SubcenterSpace]:
+    """Labels and sub-centers of a trained head; then those that it lacks, each with the mean direction of its rows."""
+    unknown = sorted(set(labels).difference(checkpoint.labels))
+    head = checkpoint.head_weight.numpy()
+    given = np.asarray(labels, dtype=object)
+    means = [unit(vectors[given == label]).mean(axis=0) for label in unknown]
+    further = np.reshape(means, (len(unknown), 1, head.shape[2])).repeat(head.shape[1], axis=1).astype(head.dtype)
+    learned = np.arange(len(head) + len(unknown)) < len(head)
+    return [*checkpoint.labels, *unknown], SubcenterSpace(vectors, np.concatenate([head, further]), learned)
 
 
 def known_head(checkpoint_folder: Path, manifest: Path) -> Path | None:
@@ -72,8 +91,15 @@ def known_head(checkpoint_folder: Path, manifest: Path) -> Path | None:
 
 
 def analyze_manifest(
-    manifest: pa.Table, embeddings: Location, config: PurifyConfig, *, checkpoint_folder: Path | None = None
+    manifest: pa.Table,
+    embeddings: Location,
+    config: PurifyConfig,
+    *,
+    checkpoint_folder: Path | None = None,
+    trained_on: Path | None = None,
 ) -> Analysis:
     """Verdicts and class report of the ok rows; the parameters are those of `read_judging_inputs`."""
-    given = read_judging_inputs(manifest, embeddings, config, checkpoint_folder=checkpoint_folder)
+    given = read_judging_inputs(
+        manifest, embeddings, config, checkpoint_folder=checkpoint_folder, trained_on=trained_on
+    )
     return analyze(config=config.analyze, seed=config.seed, **vars(given))

@@ -29,6 +29,8 @@ def judged_by(folder: Path | str, run: RunTables, rule: str) -> RunTables:
     settings = PurifyConfig.model_validate(run.info.get("config", {}))
     config = settings.model_copy(update={"analyze": settings.analyze.model_copy(update={"rule": rule})})
     checkpoint = place.checkpoint if place.checkpoint.exists() else None
-    analysis = analyze_manifest(run.manifest, run_embeddings(folder, run), config, checkpoint_folder=checkpoint)
+    embeddings = run_embeddings(folder, run)
+    trained_on = place.training_table if place.changes.exists() else None  # of a later round
+    analysis = analyze_manifest(run.manifest, embeddings, config, checkpoint_folder=checkpoint, trained_on=trained_on)
     name = f"{run.name}, rule {rule}"
     return replace(run, name=name, verdicts=analysis.verdicts, class_report=analysis.class_report, evaluation=None)

@@ -140,7 +140,7 @@ def bring_up_to_date(
             if settled or not plan.learns or not steps.drift(run, config):
                 break
             _wait(trainings)
-        purify_again(run, config, steps, board, images=images)
+        purify_again(run, config, steps, board, images=images, learned=plan.learns)
         steps.apply(run)
         steps.report(run)
         if "purified" in plan.compared:

@@ -123,8 +123,9 @@ def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Lo
     """Embeddings + sub-centers -> ``verdicts.parquet`` and ``class_report.parquet`` of a round.
 
     All rows are judged under their given labels in every round. In round 1, the sub-centers are those of
-    ``analyze.checkpoint``, or of the round's checkpoint if it made the embeddings and knows all labels. Otherwise, and
-    in later rounds, they are fitted to the embeddings.
+    ``analyze.checkpoint``, or of the round's checkpoint if it made the embeddings and knows all labels; otherwise they
+    are fitted to the embeddings. In later rounds they are those of the round's checkpoint, with the means of the
+    labels that the round before removed altogether, and the rule knows which rows the round was not trained on.
     """
     folder = run.round(number)
     vectors = embeddings or folder.embeddings
@@ -137,10 +138,12 @@ def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Lo
         "subcenters": config.train.subcenters,
         "seed": config.seed,
     }
+    trained_on = folder.training_table if number > 1 else None
+    inputs |= {"trained_on": trained_on} if trained_on else {}
     with stage_of(run, _stage("analyze", number), inputs, [folder.verdicts, folder.class_report]) as pending:
         if pending:
             manifest = read_table(run.manifest, MANIFEST)
-            given = read_judging_inputs(manifest, vectors, config, checkpoint_folder=checkpoint)
+            given = read_judging_inputs(manifest, vectors, config, checkpoint_folder=checkpoint, trained_on=trained_on)
             analysis = analyze_samples(config=config.analyze, seed=config.seed, **vars(given))
             write_table(analysis.verdicts, folder.verdicts)
             write_table(analysis.class_report, folder.class_report)
@@ -211,9 +214,11 @@ def note_figures(run: RunFolder) -> None:
 
 def _judging_checkpoint(run: RunFolder, number: int, config: PurifyConfig, *, given_embeddings: bool) -> Path | None:
     """Folder of the checkpoint whose sub-centers judge a round; None: they are fitted to the embeddings."""
-    if number == 1 and config.analyze.checkpoint is not None:
+    if number > 1:
+        return run.round(number).checkpoint
+    if config.analyze.checkpoint is not None:
         return Path(config.analyze.checkpoint)
-    trained = number == 1 and not given_embeddings and own_extractor(number, config) is None
+    trained = not given_embeddings and own_extractor(number, config) is None
     return known_head(run.round(number).checkpoint, run.manifest) if trained else None
 
 

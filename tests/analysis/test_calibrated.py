@@ -218,6 +218,19 @@ def test_two_labels_are_judged_by_the_angle() -> None:
     assert set(analysis.verdicts["rule"].to_pylist()) == {"official/1"}
 
 
+def test_the_fixed_angle_never_drops_more_than_the_estimated_noise() -> None:
+    data = people(flips=0.3, spread=4.0)
+    judged = judge(data.embeddings, data.label, classes=60, config=AnalyzeConfig(), seed=0)
+    asked, plain = (verdicts(data, threshold=20, rule=rule).verdicts.to_pylist() for rule in ("calibrated", "official"))
+    assert {row["rule"] for row in asked} == {"official/1"}
+    dropped = [row for row in asked if row["decision"] == Decision.DROP]
+    spared = [row for row in asked if row["reason"] == Reason.UNCERTAIN]
+    assert len(dropped) == round(judged.noise_share * len(asked))
+    assert len(dropped) + len(spared) == sum(row["decision"] == Decision.DROP for row in plain)
+    assert min(row["p_clean"] for row in spared) >= max(row["p_clean"] for row in dropped)
+    assert {row["decision"] for row in spared} == {Decision.KEEP}
+
+
 def test_an_image_never_counts_among_what_it_is_compared_with() -> None:
     """Neither for its label, nor as one of the competitors: its measures don't know how far it is trusted."""
     data = people(classes=30, images=6)

@@ -30,7 +30,7 @@ def _verdicts(*verdicts: dict[str, Any]) -> pa.Table:
 
 
 def test_the_first_round_is_summed_up() -> None:
-    summary = first_round(_verdicts(KEEP, KEEP, DROP, REVIEW, RELABEL), ENDLESS, trainable=True)
+    summary = first_round(_verdicts(KEEP, KEEP, DROP, REVIEW, RELABEL), ENDLESS, trainable=True, learned=True)
     assert (summary.round, summary.kept, summary.removed, summary.changed) == (1, 3, 2, None)
     assert summary.noise_estimate == pytest.approx(0.5)
     assert summary.stopped_because is None
@@ -40,10 +40,37 @@ def test_the_first_round_is_summed_up() -> None:
     ("most", "trainable", "stop"),
     [(1, True, Stop.MOST_ROUNDS), (1, False, Stop.MOST_ROUNDS), (2, True, None), (2, False, Stop.NO_IMAGES)],
 )
+@pytest.mark.parametrize("learned", [True, False])
 def test_the_first_round_is_the_last_if_no_other_is_asked_for_or_can_be(
-    most: int, trainable: bool, stop: Stop | None
+    most: int, trainable: bool, stop: Stop | None, learned: bool
 ) -> None:
-    assert first_round(_verdicts(KEEP), RoundsConfig(most=most), trainable=trainable).stopped_because == stop
+    summary = first_round(_verdicts(KEEP), RoundsConfig(most=most), trainable=trainable, learned=learned)
+    assert summary.stopped_because == stop
+
+
+@pytest.mark.parametrize(
+    ("wrong", "learned", "trainable", "stop"),
+    [
+        ([DROP], True, True, Stop.ONE_IS_ENOUGH),
+        ([DROP, RELABEL], True, True, None),
+        ([DROP, REVIEW], True, True, Stop.ONE_IS_ENOUGH),
+        ([DROP, RELABEL], True, False, Stop.NO_IMAGES),
+        ([DROP, RELABEL], False, True, Stop.ONE_IS_ENOUGH),
+        ([DROP, RELABEL], False, False, Stop.ONE_IS_ENOUGH),
+    ],
+)
+def test_a_network_that_learned_many_wrong_labels_is_followed_by_another(
+    wrong: list[dict[str, Any]], learned: bool, trainable: bool, stop: Stop | None
+) -> None:
+    """Without a number of rounds; from one label alone nothing could be trained."""
+    verdicts = _verdicts(*wrong, *[KEEP] * 8)
+    summary = first_round(verdicts, RoundsConfig(second_from=0.15), trainable=trainable, learned=learned)
+    assert summary.stopped_because == stop
+
+
+def test_without_a_number_the_second_round_is_the_last() -> None:
+    changed = compare_rounds(2, _verdicts(KEEP, DROP), _verdicts(DROP, KEEP), RoundsConfig(least_change=0))
+    assert changed.summary.stopped_because == Stop.MOST_ROUNDS
 
 
 def test_changes_are_those_of_the_final_label_and_of_being_kept() -> None:

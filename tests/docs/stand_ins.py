@@ -25,6 +25,7 @@ SHORT_TRAINING = (
     "train.precision=float32",
     "analyze.threshold=88",
     "evaluate.bootstrap=100",
+    "rounds.most=1",
     'evaluate.baselines=["raw"]',
 )
 #: Appended where nothing is said of verification pairs: no models are compared then.

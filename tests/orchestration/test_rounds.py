@@ -45,7 +45,7 @@ def _request(
     *,
     embeddings: Path | None = None,
     images: list[str] | None = None,
-    **limits: float,
+    **limits: float | None,
 ) -> RunRequest:
     """Two rounds, whatever they change, and the model of the purified set; `limits` are others of the section."""
     config = noisy_set.config()
@@ -159,10 +159,12 @@ def test_killed_in_the_second_round_it_goes_on_there(
     [
         ({"most": 5, "least_change": 1, "least_noise_change": 1}, 2, "settled"),
         ({"most": 1}, 1, "most_rounds"),
+        ({"most": None, "second_from": 1}, 1, "one_is_enough"),
+        ({"most": None, "least_change": 1, "least_noise_change": 1}, 2, "settled"),
     ],
 )
 def test_the_stop_rule_decides_which_round_is_the_last(
-    limits: dict[str, float], last: int, stop: str, two_rounds: RunFolder, noisy_set: NoisySet, tmp_path: Path
+    limits: dict[str, float | None], last: int, stop: str, two_rounds: RunFolder, noisy_set: NoisySet, tmp_path: Path
 ) -> None:
     """On a copy of the run, whose rounds are done: only what depends on the rule is done again."""
     run = RunFolder(tmp_path / "copy")

@@ -6,8 +6,8 @@ An image of a label shows the label's person, or it is wrong: it shows the perso
 are judged jointly (`small_labels`); in large ones each image is compared with the trusted others.
 
 Rounds: the first trusts the densest region of each label, so that companions (several wrong images of one person,
-vouching for each other) don't spoil the comparison; each later round trusts the labels that the previous one found
-right. Within a round, the rates and origins are fitted by expectation maximization.
+vouching for each other) don't spoil the comparison, or what a trained head recognizes; each later round trusts the
+labels that the previous one found right. Within a round, the rates and origins are fitted by expectation maximization.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.evidence import Evidence, weigh, with_doubt
 from purify.analysis.label_noise.gallery import Gallery
 from purify.analysis.label_noise.hardness import first_hardness, measure_hardness
-from purify.analysis.label_noise.initial_trust import densest_places
+from purify.analysis.label_noise.initial_trust import densest_places, recognized_places
 from purify.analysis.label_noise.logistic import sigmoid
 from purify.analysis.label_noise.noise_rates import rates_by_size, rates_of_images
 from purify.analysis.label_noise.origins import Origins
@@ -72,7 +72,13 @@ class _Fit:
 
 
 def calibrate(
-    embeddings: CenteredEmbeddings, label_index: Ids, *, classes: int, near_duplicate: float, seed: int
+    embeddings: CenteredEmbeddings,
+    label_index: Ids,
+    *,
+    classes: int,
+    near_duplicate: float,
+    seed: int,
+    margin: Floats | None = None,
 ) -> Calibration:
     """Measure the probabilities of the labels ``label_index[N]`` of C classes.
 
@@ -84,6 +90,9 @@ def calibrate(
         Images of a label with a larger cosine are one picture: they are judged once.
     seed
         Seed of the random draws.
+    margin
+        float64 [N]: margin of each image at the head that was trained on these labels (see `LearnedLabels`), if any:
+        the first round trusts positive ones instead of the densest places. NaN for labels that it did not learn.
 
     Raises
     ------
@@ -98,7 +107,8 @@ def calibrate(
             f"{(sizes > 1).sum()} labels have two different pictures or more, and to tell right from wrong takes at "
             f"least {LEAST_CLASSES}; add images of other people, under labels of their own"
         )
-    found = _calibrate(embeddings.of(pictures), label_index[pictures], sizes, near_duplicate, seed)
+    heads = None if margin is None else margin[pictures]
+    found = _calibrate(embeddings.of(pictures), label_index[pictures], sizes, near_duplicate, seed, heads)
     of_image = {name: getattr(found, name)[place] for name in ("p_clean", "target", "p_target", "hard")}
     return Calibration(**of_image, noise_share=float(1 - of_image["p_clean"].mean()), recognized=found.recognized)
 
@@ -109,12 +119,21 @@ def can_judge(label_index: Ids) -> bool:
 
 
 def _calibrate(
-    embeddings: CenteredEmbeddings, label_index: Ids, sizes: Ids, near_duplicate: float, seed: int
+    embeddings: CenteredEmbeddings,
+    label_index: Ids,
+    sizes: Ids,
+    near_duplicate: float,
+    seed: int,
+    margin: Floats | None,
 ) -> Calibration:
     """`calibrate` without near duplicates; ``sizes[C]`` counts the pictures."""
     rng = np.random.default_rng(seed)
     classes, several = len(sizes), sizes[label_index] > 1
     trust = densest_places(embeddings.vectors, label_index, classes, near_duplicate, rng)
+    if margin is not None:
+        unknown = np.isnan(margin)
+        places = recognized_places(np.where(unknown, -np.inf, margin), label_index, classes)
+        trust = np.where(unknown, trust, places)
     hardness = first_hardness(len(label_index))
     origins, rates = Origins.first(), np.full(classes, _FIRST_RATE)
     for _ in range(_ROUNDS):

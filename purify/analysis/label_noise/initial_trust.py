@@ -1,4 +1,4 @@
-"""Initial trust: the images in the densest region of each class."""
+"""Initial trust: the images in the densest region of each class, or those that the trained head recognizes."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def _is_in_better_half(values: Vectors, label_index: Ids) -> Mask:
     place[order] = np.arange(len(order)) - np.repeat(np.cumsum(size) - size, size)
     half: Mask = place >= size[label_index] // 2
     return half
+
+
+def recognized_places(margin: Floats, label_index: Ids, classes: int) -> Floats:
+    """1 for images of positive ``margin[N]`` (see `LearnedLabels`), else 0; at least one 1 per class."""
+    return ((margin > 0) | _is_best(margin, label_index, classes)).astype(np.float64)
 
 
 def _modes(

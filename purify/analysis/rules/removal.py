@@ -89,6 +89,15 @@ def explain_kept(outcome: Outcome, hard: Floats, *, alone: Mask) -> Outcome:
     return replace(outcome, reason=np.where(kept & alone, Reason.TOO_FEW_TO_JUDGE.value, reason))
 
 
+def drop_at_most(outcome: Outcome, share: float) -> Outcome:
+    """Keep the likeliest of the dropped images where they are more than `share` of all, as `Reason.UNCERTAIN`."""
+    dropped = np.flatnonzero(outcome.decision == Decision.DROP.value)
+    spared = dropped[np.argsort(outcome.p_clean[dropped], kind="stable")[round(share * len(outcome.p_clean)) :]]
+    decision, reason = outcome.decision.copy(), outcome.reason.copy()
+    decision[spared], reason[spared] = Decision.KEEP.value, Reason.UNCERTAIN.value
+    return replace(outcome, decision=decision, reason=reason)
+
+
 def explain_structure(outcome: Outcome, *, renamed: Mask, further: Mask) -> Outcome:
     """Set the reasons for images of duplicate labels and of the smaller groups of mixed ones.
 

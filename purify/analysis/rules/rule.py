@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from purify.analysis.identities.structure import Structure
 from purify.analysis.label_noise.centering import centered
+from purify.analysis.label_noise.learned_labels import LearnedLabels, learned_labels
 from purify.analysis.near_pairs import NearPairs
 from purify.analysis.subcenters import SubcenterSpace, assign, nearest_other_class, trusted_centers
 from purify.arrays import Floats, Ids, Vectors
@@ -82,6 +83,19 @@ class RuleContext:
     def angles(self) -> AngleEvidence:
         """Cosines of the images to the sub-centers of `space`."""
         return AngleEvidence.of(self.space, self.label_index)
+
+    @cached_property
+    def learned(self) -> LearnedLabels | None:
+        """Evidence of the head that learned these labels; None if the sub-centers are of another origin."""
+        space = self.given_space
+        if space is None or space.learned is None:
+            return None
+        present, first = np.unique(self.label_index, return_index=True)
+        centers = space.subcenters[present, self.angles.dominant[first]][space.learned[present]]
+        if not len(centers):
+            return None
+        cos_own = np.where(space.learned[self.label_index], self.angles.cos_dominant, np.nan)
+        return learned_labels(self.embeddings, cos_own, self.angles.cos_other, centers)
 
     def space_after(self, p_clean: Floats) -> SubcenterSpace:
         """`space` if given or fitted; else one center per class, the mean of its images weighted by `p_clean`."""
