@@ -187,7 +187,7 @@ def _plain_name(block: bytes) -> bytes:
 
 
 def _records(body: bytes, content: int) -> dict[str, bytes]:
-    """Records ``LENGTH KEY=VALUE\\n`` of an extended header of the pax form."""
+    """Records ``LENGTH KEY=VALUE``, a line each, of an extended header of the pax form."""
     values = {}
     start = 0
     while start < len(body) and body[start]:

@@ -17,15 +17,10 @@ from purify.storage.files import read_table, readable, write_table
 from purify.storage.hashes import sha256_text
 from purify.storage.locations import Location, Url, as_text, inner_path
 from purify.storage.tar_headers import DamagedTarError, TarScan
+from purify.storage.unpacked import compression, unpacked
 
 _SHOWN = 3
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstandard",
-    b"PK\x03\x04": "zip",
-}
+
 #: Schema of the cached index of a remote tar; names are bytes, since not all are UTF-8.
 _KEPT = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64(), "refused": pa.string()})
 
@@ -49,22 +44,23 @@ class TarIndex:
 
 
 def index_tar(place: Location) -> TarIndex:
-    """Read the headers of a tar; an unchanged archive is not read again.
+    """Read the headers of a tar; an unchanged archive is not read again, a compressed one is unpacked to the cache.
 
     The index of a tar on a store is also cached: headers between small images lie so close that reading them means
-    reading the whole archive. InputError if the archive is unreadable, compressed or damaged, or has
-    duplicate names or names that leave it.
+    reading the whole archive. InputError if the archive is unreadable or damaged (or compressed, on a store), or
+    has duplicate names or names that leave it.
     """
     if isinstance(place, Url):
         return _remote_index(place, remote.version(place))
     with readable(place):
-        stat = place.stat()
-        return _index(place, stat.st_size, stat.st_mtime_ns)
+        plain = unpacked(place)
+        stat = plain.stat()
+        return _index(place, plain, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
-def _index(path: Path, _size: int, _mtime_ns: int) -> TarIndex:
-    with path.open("rb", buffering=0) as stream:  # headers lie apart: a buffer would read what is between them
+def _index(path: Path, plain: Path, _size: int, _mtime_ns: int) -> TarIndex:
+    with plain.open("rb", buffering=0) as stream:  # headers lie apart: a buffer would read what is between them
         return _read_index(path, stream)
 
 
@@ -108,7 +104,7 @@ def _from_table(table: pa.Table) -> TarIndex:
 
 
 def _read_index(place: Location, stream: BinaryIO) -> TarIndex:
-    _refuse_compressed(place, stream)
+    _refuse_packed(place, stream)
     scan = TarScan(stream)
     try:
         return _read_members(place, scan)
@@ -116,15 +112,14 @@ def _read_index(place: Location, stream: BinaryIO) -> TarIndex:
         raise InputError(f"{place}: not a tar archive, or a damaged tar archive: {error}; write it anew") from error
 
 
-def _refuse_compressed(path: Location, stream: BinaryIO) -> None:
+def _refuse_packed(path: Location, stream: BinaryIO) -> None:
     start = stream.read(8)
-    stream.seek(0)
-    for magic, name in _COMPRESSED.items():
-        if start.startswith(magic):
-            raise InputError(
-                f"{path}: compressed ({name}); images are read at random, so unpack it to an uncompressed .tar "
-                "(or to a folder) first"
-            )
+    packed = "zip" if start.startswith(b"PK\x03\x04") else compression(start)
+    if packed:
+        raise InputError(
+            f"{path}: compressed ({packed}); images are read at random, so unpack it to an uncompressed .tar "
+            "(or to a folder) first"
+        )
 
 
 def _read_members(path: Location, scan: TarScan) -> TarIndex:
