@@ -93,7 +93,8 @@ def test_a_bomb_is_bounded_by_what_its_directory_promises(
     packed = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     assert len(_inflate(packed.compress(bytes(1 << 24)) + packed.flush(), 1000)) == 1001
     monkeypatch.setattr("purify.storage.zip_archive.MAX_BYTES", 999)
-    assert ingest(path, [], config)["status_reason"][0].as_py().startswith("too_large: 1000 bytes")
+    with ImageByteReader() as reader, pytest.raises(OSError, match="1000 bytes; images have at most 999"):
+        reader.read(container_uri("zip", "A/1.jpg", path))
     assert positioned.MAX_BYTES == 1 << 30
 
 

@@ -10,10 +10,12 @@ from purify.errors import InputError, did_you_mean
 from purify.ingest.doors.door import Door
 from purify.ingest.doors.tables import TABLE
 from purify.ingest.doors.trees import FOLDER, TAR, ZIP
+from purify.ingest.doors.webdataset import WEBDATASET
 from purify.storage.locations import Location
 
 #: In the order of trial: particular forms before the folder, tar or table that they also are.
 DOORS: tuple[Door, ...] = (
+    WEBDATASET,
     FOLDER,
     TABLE,
     ZIP,
