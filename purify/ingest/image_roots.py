@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Collection, Iterator, Sequence
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -108,6 +109,7 @@ class ImageRoots:
 
     def __init__(self, paths: Sequence[Location]) -> None:
         self.roots = tuple(open_root(path) for path in paths)
+        self._composed_names: dict[Root, Mapping[str, str]] = {}
         # Absolute paths may name a root as given by the user, or with its links resolved.
         self._prefixes = [
             (f"{prefix}/", root)
@@ -142,10 +144,36 @@ class ImageRoots:
         return list({entry.uri: entry for entry in self._entries(path)}.values())
 
     def _entries(self, path: str) -> Iterator[Entry]:
+        """The entries of a path as written, else with slashes for backslashes, else in another Unicode normal form."""
+        spellings = [path, path.replace("\\", "/")] if "\\" in path else [path]
+        for spelling in spellings:
+            if found := list(self._entries_of(spelling)):
+                return iter(found)
+        return iter([] if path.isascii() else list(self._entries_in_other_form(spellings[-1])))
+
+    def _entries_in_other_form(self, path: str) -> Iterator[Entry]:
+        wanted = unicodedata.normalize("NFC", path)
+        roots, name = self._place_of(wanted)
+        for root in roots:
+            if (actual := self._composed(root).get(name)) and (entry := root.find(actual)):
+                yield entry
+
+    def _composed(self, root: Root) -> Mapping[str, str]:
+        """Names of the root's images in normal form C -> as they are, of those that differ; listed once."""
+        if root not in self._composed_names:
+            names = (entry.name for entry in root.listing().entries if not entry.name.isascii())
+            composed = {unicodedata.normalize("NFC", name): name for name in names}
+            self._composed_names[root] = composed
+        return self._composed_names[root]
+
+    def _place_of(self, path: str) -> tuple[Sequence[Root], str]:
+        """The roots in which to look for a path, and its name in them."""
         if path.startswith("/") or is_url(path):
-            roots, name = self._root_of(path)
-        else:
-            roots, name = self.roots, inner_path(path)
+            return self._root_of(path)
+        return self.roots, inner_path(path)
+
+    def _entries_of(self, path: str) -> Iterator[Entry]:
+        roots, name = self._place_of(path)
         found = False
         for root in roots:
             try:

@@ -50,7 +50,7 @@ def refresh_manifest(
 def take_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
     """Take a table as the manifest, without reading images, and return whether the manifest changed."""
     began = time.monotonic()
-    return _replace(run, table, load_manifest(table), config, began)
+    return _replace(run, table, load_manifest(table, config.ingest.columns), config, began)
 
 
 def _replace(run: RunFolder, source: Location, manifest: pa.Table, config: PurifyConfig, began: float) -> bool:
