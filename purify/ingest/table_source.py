@@ -97,7 +97,8 @@ def _entry(name: str, label: str, candidates: Sequence[Entry]) -> Entry:
 
 def _is_other(name: str | None, entry: Entry) -> bool:
     """Whether a file was found by another spelling of its path."""
-    return not f"/{name}".endswith(f"/{entry.name}") and posixpath.normpath(name or "") != entry.name
+    given, actual = f"/{posixpath.normpath(name or '')}", f"/{entry.name}"
+    return not given.endswith(actual) and not actual.endswith(given)
 
 
 def _found_otherwise(names: Sequence[str]) -> Sequence[str]:

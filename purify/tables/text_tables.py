@@ -1,4 +1,4 @@
-"""Tables in text: CSV and TSV with a header or with columns by number, JSON Lines, and ``.lst`` as MXNet writes it."""
+"""Tables in text: CSV and TSV with a header or with columns by number, JSON Lines, and lists without a header."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _text(value: Any) -> str | None:
 
 
 def image_list(path: Location, columns: Mapping[str, str]) -> tuple[list[str], Iterator[Sequence[str | None]]]:
-    """Columns and rows of a ``.lst`` file, which has no header.
+    """Columns and rows of a list (``.lst``, ``.txt``), which has no header.
 
     ``NUMBER LABEL [LABEL ...] PATH`` as im2rec writes it, ``NUMBER PATH LABEL`` of InsightFace, or ``PATH LABEL``,
     separated by tabs, or else by spaces. A label such as ``3.000000`` is ``3``. With `columns` by number, any.

@@ -137,6 +137,7 @@ TABLE_READERS: Mapping[str, Callable[[Location, _Wanted], pa.Table]] = {
     ".jsonl": _read_text(json_lines),
     ".ndjson": _read_text(json_lines),
     ".lst": _read_text(image_list),
+    ".txt": _read_text(image_list),
 }
 
 

@@ -71,6 +71,17 @@ def test_lists_of_images(tmp_path: Path, images: Path, config: IngestConfig, tex
     assert manifest["label"].to_pylist() == ["3", "3", "12"]
 
 
+def test_a_list_of_an_archive_with_one_folder(
+    tmp_path: Path, write_tar: Write, encode: Encode, config: IngestConfig
+) -> None:
+    archive = write_tar(tmp_path / "img_align.tar", {f"img_align/{i:06d}.png": encode(seed=i) for i in range(3)})
+    (tmp_path / "identity.txt").write_text("000000.png 2880\n000001.png 2880\nimg_align/000002.png 17\n")
+    ingested = ingest_again(tmp_path / "identity.txt", [archive], config, known=None)
+    assert ingested.manifest["status"].to_pylist() == ["ok"] * 3
+    assert ingested.manifest["label"].to_pylist() == ["2880", "2880", "17"]
+    assert ingested.warnings == ()
+
+
 def test_columns_by_number_have_no_header(tmp_path: Path, images: Path, config: IngestConfig) -> None:
     for name, separator in (("t.csv", ","), ("t.tsv", "\t"), ("t.lst", "\t")):
         (tmp_path / name).write_text("".join(f"x{separator}Ann{separator}{one}\n" for one in IDS))
