@@ -140,22 +140,22 @@ def _shards(source: Path) -> dict[str, Path]:
 
 
 def _shards_in(folder: Path) -> list[str]:
-    """The tars below a folder without images of its own, by name; empty for another folder."""
-    found = []
+    """The tars below a folder without images of its own, by name; empty for another folder, or an unreadable one."""
+    found: list[str] = []
     pending = [""]
     while pending:
         inner = pending.pop()
-        with os.scandir(folder / inner) as children:
-            for child in sorted(children, key=lambda child: child.name, reverse=True):
-                name = f"{inner}{child.name}"
-                if is_hidden(name):
-                    continue
-                if child.is_dir(follow_symlinks=False):
-                    pending.append(f"{name}/")
-                elif is_image(name):
-                    return []
-                elif is_tar(Path(name)):
-                    found.append(name)
+        try:
+            with os.scandir(folder / inner) as scan:
+                children = sorted(scan, key=lambda child: child.name, reverse=True)
+        except OSError:
+            return []
+        files = [f"{inner}{child.name}" for child in children if not child.is_dir(follow_symlinks=False)]
+        if any(is_image(name) and not is_hidden(name) for name in files):
+            return []
+        found.extend(name for name in files if is_tar(Path(name)) and not is_hidden(name))
+        inside = (f"{inner}{child.name}" for child in children if child.is_dir(follow_symlinks=False))
+        pending.extend(f"{name}/" for name in inside if not is_hidden(name))
     return sorted(found)
 
 
