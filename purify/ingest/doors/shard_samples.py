@@ -146,6 +146,6 @@ def _json_label(text: str, field: str) -> tuple[str, Sequence[str]]:
             value = value.get(part) if isinstance(value, dict) else None
     if isinstance(value, str):
         return value, ()
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value), ()
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
+        return str(int(value)), ()
     return "", tuple(map(str, content))

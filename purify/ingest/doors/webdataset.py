@@ -99,6 +99,20 @@ class ShardSource:
         return and_so_on(paths, 1)
 
 
+def shards_of_one_set(places: Sequence[Location], config: IngestConfig) -> Source | None:
+    """Several sources as one, if they are shards of one set: a shell has expanded ``shard-{000..012}.tar`` itself.
+
+    They are if they lie in one folder, their names differ in digits alone, and each holds samples of its own.
+    """
+    names = {(place.parent, re.sub(r"\d+", "#", place.name)) for place in places if isinstance(place, Path)}
+    paths = [place for place in places if isinstance(place, Path) and place.is_file()]
+    if len(names) > 1 or len(paths) < len(places) or config.format not in (None, WEBDATASET.name):
+        return None
+    if config.format is None and not all(is_tar(path) and looks_like_samples(path) for path in paths):
+        return None
+    return ShardSource({path.name: path.resolve() for path in paths}, config.label_field)
+
+
 def _split(shard: str) -> str | None:
     *folders, name = shard.lower().split("/")
     words = [*folders, *re.split(r"[-_.]", name)]
