@@ -19,6 +19,7 @@ from purify.pipeline.training_stage import round_model
 from purify.storage.files import read_json, read_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import train_rows
 from purify.tables.schema import MANIFEST
 from purify.tables.user_tables import is_table
 
@@ -30,10 +31,14 @@ def image_roots(source: str, config: PurifyConfig, *, given_embeddings: bool) ->
     """
     if config.ingest.images:
         return list(config.ingest.images)
-    place = to_location(source)
-    if not is_table(place) or (isinstance(place, Path) and place.is_dir()):
-        return [source]
-    return [] if given_embeddings else [str(place.parent)]
+    if given_embeddings and not config.ingest.more and _is_table(to_location(source)):
+        return []
+    places = map(to_location, [source, *config.ingest.more])
+    return list(dict.fromkeys(str(place.parent if _is_table(place) else place) for place in places))
+
+
+def _is_table(place: Location) -> bool:
+    return is_table(place) and not (isinstance(place, Path) and place.is_dir())
 
 
 def require_known_images(run: RunFolder, config: PurifyConfig) -> None:
@@ -104,4 +109,4 @@ def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | No
         open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
     if config.evaluate.pairs and images:
         roots = ImageRoots([to_location(root) for root in images])
-        usable_pairs(to_location(config.evaluate.pairs), roots, manifest, config.evaluate)
+        usable_pairs(to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate)
