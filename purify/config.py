@@ -19,6 +19,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from purify.credentials import CREDENTIALS_PATTERN, without_credentials
 from purify.errors import InputError, did_you_mean
 
+#: Entry-point group for kinds of sources of installed packages.
+DOOR_ENTRY_POINTS = "purify.doors"
 #: Entry-point group for decision rules of installed packages.
 RULE_ENTRY_POINTS = "purify.rules"
 _RULES = ("calibrated", "official", "paper")
@@ -59,6 +61,20 @@ class IngestConfig(Section):
     label_depth: int | None = Field(
         None, ge=1, description="Level of the label folders, 1 right below the source; none: the images' own folders."
     )
+    more: list[Place] = Field(
+        [], title="Further sources", description="Sources merged with the first, each with a prefix to its sample_ids."
+    )
+    same_labels: bool = Field(
+        False, description="Equal labels of several sources mean one person; else labels get the prefix too."
+    )
+    format: str | None = Field(
+        None,
+        description="How to read the source, such as folder, tar, webdataset or table; none: recognized.",
+    )
+    columns: dict[str, str] = Field(
+        {}, description="Columns of a table under other names, such as {path = 'file_name', label = 'person'}."
+    )
+    label_field: str = Field("label", description="Field of the label in the .json of a WebDataset sample.")
     workers: int = Field(0, ge=0, description="Decoding threads; 0: one per core.")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from purify.cli.answers import PUBLISHED
+from purify.storage.brace_patterns import is_brace_pattern
 from purify.storage.locations import Location, Url, absolute, to_location
 
 if TYPE_CHECKING:
@@ -39,6 +40,17 @@ class LocalCopy(PathOrUrl):
         return local_copy(super().convert(value, param, ctx))
 
 
+class SourceAt(PathOrUrl):
+    """A path or URL, or a pattern of several files such as ``shard-{000..012}.tar``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert to Path or Url."""
+        if isinstance(value, str) and is_brace_pattern(value):
+            return to_location(value)
+        return super().convert(value, param, ctx)
+
+
+SOURCE_AT = SourceAt(exists=True, path_type=Path)
 ANYTHING_AT = PathOrUrl(exists=True, path_type=Path)
 FILE_AT = PathOrUrl(exists=True, dir_okay=False, path_type=Path)
 FOLDER_AT = PathOrUrl(file_okay=False, path_type=Path)
@@ -109,6 +121,32 @@ label_depth_option = click.option(
     help="Depth of the label folders below SOURCE; default: the folder of each image.",
 )
 
+
+def _columns(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name.strip() and column.strip() for name, _, column in pairs):
+        raise click.BadParameter(f"{text!r}: expected NAME=COLUMN, separated by commas: path=file_name,label=person")
+    return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+columns_option = click.option(
+    "--columns",
+    callback=_columns,
+    metavar="NAME=COLUMN,...",
+    help="Other names of a table's columns, such as path=file_name,label=person.",
+)
+
+source_options = all_of(
+    label_depth_option,
+    click.option("--format", "source_format", metavar="NAME", help="How to read SOURCE; default: recognized."),
+    columns_option,
+    click.option("--label-field", metavar="NAME", help="Field of the label in a WebDataset's .json; default: label."),
+    click.option("--same-labels", is_flag=True, default=None, help="Equal labels of several SOURCEs mean one person."),
+)
+"""How to read SOURCE; `source_settings` turns them into overrides."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 
 
@@ -118,6 +156,27 @@ def decision_settings(
     """Overrides for the given decision options."""
     given = {"rule": rule, "precision": precision, "review_budget": review_budget, "keep_hard": keep_hard}
     return overrides_of({f"analyze.{key}": value for key, value in given.items()})
+
+
+def source_settings(
+    further: Sequence[Location],
+    *,
+    label_depth: int | None,
+    source_format: str | None,
+    columns: dict[str, str] | None,
+    label_field: str | None,
+    same_labels: bool | None,
+) -> list[str]:
+    """Overrides for the given source options, and for sources after the first, as absolute paths."""
+    given = {
+        "more": [absolute(place) for place in further] or None,
+        "label_depth": label_depth,
+        "format": source_format,
+        "columns": columns,
+        "label_field": label_field,
+        "same_labels": same_labels,
+    }
+    return overrides_of({f"ingest.{key}": value for key, value in given.items()})
 
 
 def image_settings(images: tuple[Location, ...]) -> list[str]:

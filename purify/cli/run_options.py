@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from purify.cli.options import (
-    ANYTHING_AT,
     FILE_AT,
     FOLDER_AT,
+    SOURCE_AT,
     all_of,
     config_options,
     decision_options,
     decision_settings,
     image_settings,
     images_option,
-    label_depth_option,
     overrides_of,
+    source_options,
+    source_settings,
 )
 from purify.storage.locations import Location, absolute
 
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from purify.pipeline.request import RunRequest
 
 _OPTIONS = all_of(
-    click.argument("source", type=ANYTHING_AT, required=False),
+    click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=SOURCE_AT),
     images_option,
-    label_depth_option,
+    source_options,
     click.option("--pairs", type=FILE_AT, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same)."),
     click.option("--embeddings", type=FILE_AT, help="Your own embeddings (Parquet) instead of a first training."),
     click.option("--reviews", type=FILE_AT, help="Reviews of an earlier run (reviews.parquet) that hold here too."),
@@ -45,9 +46,13 @@ _OPTIONS = all_of(
 class RunOptions:
     """The options as given; see their help."""
 
-    source: Location | None
+    sources: tuple[Location, ...]
     images: tuple[Location, ...]
     label_depth: int | None
+    source_format: str | None
+    columns: dict[str, str] | None
+    label_field: str | None
+    same_labels: bool | None
     pairs: Location | None
     embeddings: Location | None
     reviews: Location | None
@@ -61,23 +66,40 @@ class RunOptions:
     overrides: tuple[str, ...]
 
     @property
+    def source(self) -> Location | None:
+        """The first SOURCE; the others are a setting."""
+        return self.sources[0] if self.sources else None
+
+    @property
     def settings(self) -> list[str]:
         """``section.key=value`` of all options; paths are absolute, since a worker runs elsewhere."""
         given = {
-            "ingest.label_depth": self.label_depth,
             "evaluate.pairs": absolute(self.pairs) if self.pairs else None,
             "apply.reviews": absolute(self.reviews) if self.reviews else None,
             "rounds.most": self.rounds,
         }
         decisions = decision_settings(self.rule, self.precision, self.review_budget, self.keep_hard)
-        return [*self.overrides, *image_settings(self.images), *overrides_of(given), *decisions]
+        return [*self.overrides, *image_settings(self.images), *self._reading, *overrides_of(given), *decisions]
+
+    @property
+    def _reading(self) -> list[str]:
+        """``section.key=value`` of how the sources are read."""
+        return source_settings(
+            self.sources[1:],
+            label_depth=self.label_depth,
+            source_format=self.source_format,
+            columns=self.columns,
+            label_field=self.label_field,
+            same_labels=self.same_labels,
+        )
 
     def require_source_for_inputs(self) -> None:
         """Refuse such inputs without a SOURCE: the demo set has its own."""
-        inputs = (self.images, self.label_depth, self.pairs, self.embeddings, self.reviews)
+        inputs = (self.images, self._reading, self.pairs, self.embeddings, self.reviews)
         if self.source is None and any(inputs):
             raise click.UsageError(
-                "--images, --label-depth, --pairs, --embeddings and --reviews belong to a SOURCE; give one"
+                "--images, --label-depth, --format, --columns, --label-field, --same-labels, --pairs, --embeddings and "
+                "--reviews belong to a SOURCE; give one"
             )
 
     def request(self, folder: Location, *, quiet: bool) -> RunRequest:

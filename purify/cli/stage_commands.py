@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from purify.cli.options import (
     CHECKPOINT_AT,
     FILE_AT,
     FOLDER_AT,
+    SOURCE_AT,
     config_options,
     decision_options,
     decision_settings,
@@ -20,44 +22,45 @@ from purify.cli.options import (
     image_settings,
     images_option,
     json_option,
-    label_depth_option,
     optional_out_option,
     out_option,
     overrides_of,
+    source_options,
+    source_settings,
 )
 from purify.storage.locations import Location
 
 
 @command("ingest", example="purify ingest faces/ --out run")
-@click.argument("source", type=ANYTHING_AT)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=SOURCE_AT)
 @images_option
-@label_depth_option
+@source_options
 @out_option
 @config_options
 @json_option
 def ingest_command(
-    source: Location,
+    sources: tuple[Location, ...],
     images: tuple[Location, ...],
-    label_depth: int | None,
     out: Path,
     config_file: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
+    **reading: Any,
 ) -> None:
     """SOURCE -> OUT/manifest.parquet: a row per image.
 
-    Unreadable images are rows too, with the reason.
+    Several SOURCEs are merged, with a prefix each. Unreadable images are rows too, with the reason.
     """
     from purify.config import load_config
     from purify.ingest.ingest import ingest_again
     from purify.progress import progress_board
     from purify.storage.files import write_table
 
-    config = load_config(config_file, [*overrides, *overrides_of({"ingest.label_depth": label_depth})])
+    config = load_config(config_file, [*overrides, *source_settings(sources[1:], **reading)])
     path = out / "manifest.parquet"
     with progress_board(quiet=as_json) as board:
         roots, progress = image_roots(images, config), board.stage("ingest")
-        found = ingest_again(source, roots, config.ingest, known=None, progress=progress)
+        found = ingest_again(sources[0], roots, config.ingest, known=None, progress=progress)
     write_table(found.manifest, path)
     for warning in found.warnings:
         click.echo(f"Warning: {warning}.", err=True)

@@ -65,6 +65,7 @@ def _manifest(listing: Listing, inspections: pa.Table) -> pa.Table:
         "uri": inspections["uri"],
         "label": pa.array(listing.labels, pa.string()),
         "true_label": pa.array(listing.true_labels, pa.string()),
+        "split": pa.array(listing.splits or [None] * len(listing.sample_ids), pa.string()),
     }
     columns |= {name: inspections[name] for name in MANIFEST.names if name not in columns}
     return pa.table(columns, schema=MANIFEST)

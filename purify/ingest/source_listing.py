@@ -23,6 +23,8 @@ class Listing:
     problems: Sequence[str | None]
     #: Warnings for the user, such as unusable rows with an easy remedy.
     warnings: tuple[str, ...] = ()
+    #: Split of each sample, such as ``train`` or ``test``; None: in none. Empty: the source has no splits.
+    splits: Sequence[str | None] = ()
 
 
 class Source(Protocol):

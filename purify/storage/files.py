@@ -22,6 +22,8 @@ from purify.storage.locations import Location
 
 #: Metadata key of a Parquet file: the kind of table, ``<table>/<version>``.
 SCHEMA_KEY = b"purify.schema"
+#: Columns that some tables of the project's earlier versions lack; there they are null.
+_LATER_COLUMNS = {"split": ("manifest/", "cleaned/", "removed/")}
 #: Name prefix of temporary files; those of a process killed while writing may be deleted.
 PARTIAL_PREFIX = ".partial-"
 _ROW_GROUP_ROWS = 1 << 16
@@ -73,14 +75,21 @@ def _sync(path: Path) -> None:
 def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file as `schema`, or only `columns` of it; columns are taken by name and cast, others dropped.
 
-    InputError if the file is missing, not Parquet, another of the project's tables, or lacks a column or has one that
-    can't be cast.
+    A file of an earlier version may lack columns that were added since: they are null. InputError if the file is
+    missing, not Parquet, another of the project's tables, or lacks a column or has one that can't be cast.
     """
     wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
     with open_parquet(path) as file:
         require_kind(path, file.schema_arrow, schema)
-        require_columns(path, file.schema_arrow.names, wanted.names)
-        table = read_columns(path, file, wanted.names)
+        present = file.schema_arrow.names
+        kind = table_kind(file.schema_arrow) or ""
+        later = {name for name, kinds in _LATER_COLUMNS.items() if kind.startswith(kinds) and name not in present}
+        names = [name for name in wanted.names if name not in later]
+        require_columns(path, present, names)
+        table = read_columns(path, file, names)
+    for name in wanted.names:
+        if name in later:
+            table = table.append_column(name, pa.nulls(len(table)))
     return cast_table(path, table, wanted)
 
 

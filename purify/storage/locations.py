@@ -1,8 +1,9 @@
 """Locations of files, uris of images, and paths inside a root.
 
 ``file:///folder/image.jpg`` is a local file, ``s3://bucket/image.jpg`` a file on a store that fsspec supports;
-``tar://label/image.jpg::file:///folder/set.tar`` is a member of an uncompressed tar. The parts of a uri are
-percent-encoded bytes, so every file name has a uri, UTF-8 or not, and ``::`` is never part of a member's name.
+``tar://label/image.jpg::file:///folder/set.tar`` is the image with that key in a container, an uncompressed tar. The
+kinds of containers are those of `purify.storage.containers`. The parts of a uri are percent-encoded bytes, so every
+file name has a uri, UTF-8 or not, and ``::`` is never part of a key.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from purify.credentials import without_credentials
 from purify.errors import InputError
 
-_FILE, _TAR, _SEPARATOR = "file://", "tar://", "::"
+_FILE, _TAR, _SEPARATOR = "file://", "tar", "::"
 _URL = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]*)://(?P<path>.*)", re.DOTALL)
 _LOCAL_PROTOCOLS = frozenset({"file", "local"})
+#: No kind of container: a chained uri of a file, or of a file on a store, has no meaning.
+_NO_CONTAINERS = frozenset({*_LOCAL_PROTOCOLS, "http", "https", "s3", "gs", "gcs", "az", "abfs", "memory"})
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def to_location(text: str) -> Location:
         raise InputError(f"a {protocol}:// URL with a query, which often holds credentials; give one without")
     if not path.strip("/"):
         raise InputError(f"{text}: names no bucket or folder; expected {protocol}://BUCKET/PATH")
-    if _SEPARATOR in path or protocol == "tar":
+    if _SEPARATOR in path or protocol == _TAR:
         raise InputError(f"{text}: chained URLs are not supported; give the URL of a folder or file alone")
     return Url(protocol, path)
 
@@ -104,26 +108,44 @@ def file_uri(place: str | Location) -> str:
 
 def tar_uri(member: str, archive: str | Location) -> str:
     """Uri of a member of a tar."""
-    return f"{_TAR}{quote(_encode(member))}{_SEPARATOR}{file_uri(archive)}"
+    return container_uri(_TAR, member, archive)
 
 
-def split_uri(uri: str) -> tuple[Location, str | None]:
-    """Location of the file and, in a tar, the member's name; InputError if `uri` has neither form."""
-    member, separator, file = uri.rpartition(_SEPARATOR)
-    in_tar = bool(separator) and member.startswith(_TAR)
-    match = _URL.fullmatch(file)
-    if match is None or bool(separator) != in_tar or not _is_file(match["protocol"], match["path"]):
+def container_uri(kind: str, key: str, container: str | Location) -> str:
+    """Uri of the image with a `key` in a container (a file or folder) of a `kind`, such as ``tar`` or ``rec``."""
+    return f"{kind}://{quote(_encode(key))}{_SEPARATOR}{file_uri(container)}"
+
+
+class ImagePlace(NamedTuple):
+    """The place of an image: a file, or the image with a `key` in the container of a `kind` at `place`."""
+
+    place: Location
+    kind: str | None = None
+    key: str | None = None
+
+
+def split_uri(uri: str) -> ImagePlace:
+    """The place that a uri names; InputError if it has no known form."""
+    inner, separator, file = uri.rpartition(_SEPARATOR)
+    match, container = _URL.fullmatch(file), _URL.fullmatch(inner)
+    if (
+        match is None
+        or not _is_file(match["protocol"], match["path"])
+        or (separator and (container is None or container["protocol"] in _NO_CONTAINERS))
+    ):
         raise InputError(
             f"{uri}: not a uri of an image; expected file:///PATH, a URL such as s3://BUCKET/PATH, "
             "or tar://MEMBER::file:///ARCHIVE"
         )
     path = unquote_to_bytes(match["path"])
     place = Path(os.fsdecode(path)) if match["protocol"] == "file" else Url(match["protocol"], _decode(path))
-    return place, _decode(unquote_to_bytes(member.removeprefix(_TAR))) if in_tar else None
+    if container is None:
+        return ImagePlace(place)
+    return ImagePlace(place, container["protocol"], _decode(unquote_to_bytes(container["path"])))
 
 
 def _is_file(protocol: str, path: str) -> bool:
-    return path.startswith("/") if protocol == "file" else bool(path) and protocol not in ("tar", "local")
+    return path.startswith("/") if protocol == "file" else bool(path) and protocol not in (_TAR, "local")
 
 
 def inner_path(path: str) -> str:

@@ -68,6 +68,7 @@ _MANIFEST_FIELDS = [
     pa.field("uri", pa.string()),
     pa.field("label", pa.string(), nullable=False),
     pa.field("true_label", pa.string()),
+    pa.field("split", pa.string()),
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
     pa.field("sha256", pa.string()),

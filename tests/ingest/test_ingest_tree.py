@@ -367,7 +367,7 @@ def test_nothing_to_ingest(tmp_path: Path, write_tree: Write, write_tar: Write, 
 @pytest.mark.parametrize("name", ["set.zip", "set.jpg", "set", "set.tsv"])
 def test_unknown_kinds_of_source(tmp_path: Path, config: IngestConfig, name: str) -> None:
     (tmp_path / name).write_bytes(b"content")
-    with pytest.raises(InputError, match=f"{name}: unknown kind of source; expected a folder"):
+    with pytest.raises(InputError, match=f"{name}: unknown kind of source; expected one of these:"):
         ingest(tmp_path / name, [], config)
 
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purify.errors import InputError
-from purify.storage import image_bytes as blobs
+from purify.storage import containers as blobs
 from purify.storage.image_bytes import ImageByteReader
-from purify.storage.locations import Url, as_text, file_uri, inner_path, split_uri, tar_uri
+from purify.storage.locations import Url, as_text, container_uri, file_uri, inner_path, split_uri, tar_uri
 from purify.storage.tar_index import index_tar
 
 WriteTar = Callable[[Path, Mapping[str, bytes]], Path]
@@ -25,12 +25,12 @@ names = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",
 @given(member=names, file=names)
 def test_uris_come_apart_as_they_were_put_together(member: str, file: str) -> None:
     archive = Path("/") / file.strip("/")
-    assert split_uri(tar_uri(member, archive)) == (archive, member)
-    assert split_uri(file_uri(archive)) == (archive, None)
+    assert split_uri(tar_uri(member, archive)) == (archive, "tar", member)
+    assert split_uri(file_uri(archive)) == (archive, None, None)
     if file.strip("/"):
         url = Url("s3", f"bucket/{file.strip('/')}")
-        assert split_uri(tar_uri(member, url)) == (url, member)
-        assert split_uri(file_uri(url)) == (url, None)
+        assert split_uri(container_uri("rec", member, url)) == (url, "rec", member)
+        assert split_uri(file_uri(url)) == (url, None, None)
 
 
 def test_uris_of_ordinary_names_read_well() -> None:
@@ -40,7 +40,7 @@ def test_uris_of_ordinary_names_read_well() -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "/a.jpg", "s3://", "local:///a.jpg", "file://host/a", "tar://x", "zip://x::file:///a.zip"]
+    "uri", ["", "/a.jpg", "s3://", "local:///a.jpg", "file://host/a", "tar://x", "s3://x::file:///a.zip"]
 )
 def test_other_uris_are_refused(uri: str) -> None:
     with pytest.raises(InputError, match="not a uri of an image"):

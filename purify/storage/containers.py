@@ -1,0 +1,108 @@
+"""Containers: files and folders that hold many images by key, read at random from any number of threads.
+
+A uri ``KIND://KEY::file:///PATH`` names the image with a key in a container. An installed package adds a kind by the
+entry point group ``purify.containers``: the name is the kind, the value a function that opens a container.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from purify.errors import InputError
+from purify.storage.files import readable
+from purify.storage.image_cache import refuse_huge
+from purify.storage.tar_index import index_tar
+
+#: Entry-point group for kinds of containers of installed packages.
+CONTAINER_ENTRY_POINTS = "purify.containers"
+#: Largest image file; reading a larger one could exhaust the memory.
+MAX_BYTES = 1 << 30
+# A named pipe must not block the reader, and no child process should inherit the descriptor.
+READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class Container(Protocol):
+    """An open container; thread safe, so reads go by position (``os.pread``, a memory map)."""
+
+    def read(self, key: str) -> bytes:
+        """All bytes of the image with a key.
+
+        OSError means a defect of this image: unreadable, cut short, or larger than `MAX_BYTES`. InputError means that
+        the container is damaged, or has no such key.
+        """
+
+    def close(self) -> None:
+        """Release the files; no thread reads any more."""
+
+
+Opener = Callable[[Path], Container]
+
+
+class TarContainer:
+    """An uncompressed tar; its keys are the normalized names of its members."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._index = index_tar(path)
+        with readable(path):
+            self._descriptor = os.open(path, READ_FLAGS)
+
+    def read(self, key: str) -> bytes:
+        """See `Container`."""
+        offset, size = self._index.position(self._path, key)
+        return read_at(self._descriptor, offset, size)
+
+    def close(self) -> None:
+        """See `Container`."""
+        os.close(self._descriptor)
+
+
+def read_at(descriptor: int, offset: int, size: int) -> bytes:
+    """Read `size` bytes of an image at `offset` of an open file; OSError if the file ends before, or on a huge size."""
+    refuse_huge(size, MAX_BYTES)
+    parts = []
+    while size > 0:
+        part = os.pread(descriptor, size, offset)
+        if not part:
+            raise OSError(errno.EIO, "the file ends before the image does; it changed during the read")
+        parts.append(part)
+        offset, size = offset + len(part), size - len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+#: Kind of container, as in a uri -> function that opens one.
+CONTAINERS: Mapping[str, Opener] = {
+    "tar": TarContainer,
+}
+
+
+def open_container(kind: str, path: Path) -> Container:
+    """Open the container of a `kind` at `path`.
+
+    InputError if no installed package knows the kind, or the container is unreadable or damaged.
+    """
+    opener = CONTAINERS.get(kind) or _installed().get(kind)
+    if opener is None:
+        raise InputError(
+            f"{kind}://...::{path}: no installed package reads such containers; known are {', '.join(CONTAINERS)}"
+        )
+    return opener(path)
+
+
+@cache
+def _installed() -> Mapping[str, Opener]:
+    found = {}
+    for entry in entry_points(group=CONTAINER_ENTRY_POINTS):
+        try:
+            found[entry.name] = entry.load()
+        except Exception as error:
+            raise InputError(
+                f"container {entry.name}: can't load {entry.value}: {type(error).__name__}: {error}"
+            ) from error
+    return found
