@@ -6,7 +6,6 @@ entry point group ``purify.containers``: the name is the kind, the value a funct
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -15,16 +14,17 @@ from pathlib import Path
 from typing import Protocol
 
 from purify.errors import InputError
+from purify.storage.arrow_container import ArrowImages
 from purify.storage.files import readable
-from purify.storage.image_cache import refuse_huge
+from purify.storage.lmdb_container import LmdbImages
+from purify.storage.parquet_container import ParquetImages
+from purify.storage.positional_reads import READ_FLAGS, read_at
+from purify.storage.rec_container import RecImages
 from purify.storage.tar_index import index_tar
+from purify.storage.tsv_container import TsvImages
 
 #: Entry-point group for kinds of containers of installed packages.
 CONTAINER_ENTRY_POINTS = "purify.containers"
-#: Largest image file; reading a larger one could exhaust the memory.
-MAX_BYTES = 1 << 30
-# A named pipe must not block the reader, and no child process should inherit the descriptor.
-READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Container(Protocol):
@@ -63,22 +63,14 @@ class TarContainer:
         os.close(self._descriptor)
 
 
-def read_at(descriptor: int, offset: int, size: int) -> bytes:
-    """Read `size` bytes of an image at `offset` of an open file; OSError if the file ends before, or on a huge size."""
-    refuse_huge(size, MAX_BYTES)
-    parts = []
-    while size > 0:
-        part = os.pread(descriptor, size, offset)
-        if not part:
-            raise OSError(errno.EIO, "the file ends before the image does; it changed during the read")
-        parts.append(part)
-        offset, size = offset + len(part), size - len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 #: Kind of container, as in a uri -> function that opens one.
 CONTAINERS: Mapping[str, Opener] = {
     "tar": TarContainer,
+    "rec": RecImages,
+    "parquet": ParquetImages,
+    "arrow": ArrowImages,
+    "lmdb": LmdbImages,
+    "tsv": TsvImages,
 }
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from threading import Lock
 
 from purify.errors import InputError
-from purify.storage.containers import MAX_BYTES, READ_FLAGS, Container, open_container, read_at
+from purify.storage.containers import Container, open_container
 from purify.storage.image_cache import RemoteImageReader
 from purify.storage.locations import Url, split_uri
+from purify.storage.positional_reads import MAX_BYTES, READ_FLAGS, read_at
 
 
 class ImageByteReader:

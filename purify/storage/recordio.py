@@ -32,6 +32,10 @@ class DamagedRecordError(ValueError):
     """Bytes that are no RecordIO record, or a damaged one."""
 
 
+class CutRecordError(DamagedRecordError):
+    """The beginning of a record without its end."""
+
+
 @dataclass(frozen=True)
 class ImageRecord:
     """Payload of a record: a header and the encoded image.
@@ -64,13 +68,13 @@ def frame(payload: bytes) -> bytes:
 def unframe(data: bytes) -> tuple[bytes, int]:
     """Payload of the record at the start of `data`, and the record's length with its padding.
 
-    DamagedRecordError if no whole record stands there.
+    DamagedRecordError if no record stands there, CutRecordError if only the beginning of one does.
     """
     parts: list[bytes] = []
     offset = 0
     while True:
         if len(data) < offset + PART_HEADER.size:
-            raise DamagedRecordError("the data ends inside a record")
+            raise CutRecordError("the data ends inside a record")
         magic, word = PART_HEADER.unpack_from(data, offset)
         place, length = word >> 29, word & MOST_PAYLOAD
         if magic != MAGIC or place not in ((_MIDDLE, _LAST) if parts else (_WHOLE, _FIRST)):
@@ -79,7 +83,7 @@ def unframe(data: bytes) -> tuple[bytes, int]:
         parts.append(data[start : start + length])
         offset = start + length + -length % 4
         if len(data) < offset:
-            raise DamagedRecordError("the data ends inside a record")
+            raise CutRecordError("the data ends inside a record")
         if place in (_WHOLE, _LAST):
             return MAGIC.join(parts), offset
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purify.errors import InputError
-from purify.storage import containers as blobs
+from purify.storage import positional_reads as blobs
 from purify.storage.image_bytes import ImageByteReader
 from purify.storage.locations import Url, as_text, container_uri, file_uri, inner_path, split_uri, tar_uri
 from purify.storage.tar_index import index_tar
