@@ -61,7 +61,7 @@ class ParquetImages:
         with readable(path):
             self._stream = pa.OSFile(os.fspath(path), "rb")
         try:
-            self._file = pq.ParquetFile(self._stream, buffer_size=_BUFFER_BYTES)
+            self._file = pq.ParquetFile(self._stream, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
             names = self._file.schema_arrow.names
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a Parquet file, or a damaged one: {one_line(error)}") from error
@@ -157,22 +157,26 @@ class _ColumnReader:
 
     def _unpack(self, group: int) -> None:
         """Write the values of a row group to the file in the cache folder."""
-        folder = remote.cache_folder()
         places: list[tuple[int, int]] = []
+        for values in self._file.batches(self._column, group):
+            places += self._append(values)
+        self._unpacked[group] = np.asarray(places, np.int64)
+
+    def _append(self, values: pa.Array) -> Iterator[tuple[int, int]]:
+        """Write values to the file; yield position and size of each."""
+        folder = remote.cache_folder()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = self._unpacked_file = self._unpacked_file or tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
             position = file.seek(0, os.SEEK_END)
-            for values in self._file.batches(self._column, group):
-                for value in values:
-                    content = value.as_py()
-                    places.append((_NO_IMAGE if content is None else position, len(content or b"")))
-                    position += file.write(content or b"")
+            for value in values:
+                content = value.as_py()
+                yield _NO_IMAGE if content is None else position, len(content or b"")
+                position += file.write(content or b"")
             file.flush()
         except OSError as error:
             what = f"{folder}: can't be written: {error.strerror or error}; name another folder by PURIFY_CACHE"
             raise PurifyError(what) from error
-        self._unpacked[group] = np.asarray(places, np.int64)
 
     def close(self) -> None:
         with _KEPT.lock:
