@@ -15,6 +15,7 @@ from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
 from purify.arrays import Vectors
 from purify.config import PurifyConfig
+from purify.embedding.embedding_files import EmbeddingFiles
 from purify.embedding.store import read_embeddings
 from purify.models.checkpoint import load_checkpoint, restrict_labels
 from purify.storage.files import read_table
@@ -35,7 +36,11 @@ class JudgingInputs:
 
 
 def read_judging_inputs(
-    manifest: pa.Table, embeddings: Location, config: PurifyConfig, *, checkpoint_folder: Path | None = None
+    manifest: pa.Table,
+    embeddings: Location | EmbeddingFiles,
+    config: PurifyConfig,
+    *,
+    checkpoint_folder: Path | None = None,
 ) -> JudgingInputs:
     """Read embeddings of the ok rows, and the sub-centers.
 
@@ -71,7 +76,11 @@ def known_head(checkpoint_folder: Path, manifest: Path) -> Path | None:
 
 
 def analyze_manifest(
-    manifest: pa.Table, embeddings: Location, config: PurifyConfig, *, checkpoint_folder: Path | None = None
+    manifest: pa.Table,
+    embeddings: Location | EmbeddingFiles,
+    config: PurifyConfig,
+    *,
+    checkpoint_folder: Path | None = None,
 ) -> Analysis:
     """Verdicts and class report of the ok rows; the parameters are those of `read_judging_inputs`."""
     given = read_judging_inputs(manifest, embeddings, config, checkpoint_folder=checkpoint_folder)
