@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from purify.ingest.faults import Faults
 from purify.ingest.leftovers import is_image
 from purify.ingest.source_listing import and_so_on
+from purify.ingest.split_folders import SplitFolders, folders_of
 from purify.storage.locations import as_text
 
 LAYOUT = "put the images into one folder per label, as in Some_Name/1.jpg, or list them in a table of path,label"
@@ -24,21 +25,29 @@ class LabelLevel:
 
     depth: int
     inferred: bool
+    splits: SplitFolders | None = None
 
     def label(self, name: str) -> str:
         """The label of a file; empty for one above the label folders."""
         folders = folders_of(name)
         if len(folders) >= self.depth:
             return folders[self.depth - 1]
-        return folders[-1] if self.inferred and folders else ""
+        above = self.splits.level if self.splits else 0
+        return folders[-1] if self.inferred and len(folders) > above else ""
+
+    def folder(self, name: str) -> str:
+        """Path of the label folder of a file, without that of its split."""
+        folders = folders_of(name)[: self.depth]
+        return "/".join(folders[self.splits.level :] if self.splits else folders)
+
+    def split(self, name: str) -> str | None:
+        """The split of a file."""
+        return self.splits.split(name) if self.splits else None
 
 
-def folders_of(name: str) -> list[str]:
-    """The folders above a file, the outermost first."""
-    return name.split("/")[:-1]
-
-
-def find_label_depth(names: Sequence[str], given: int | None, faults: Faults) -> LabelLevel:
+def find_label_depth(
+    names: Sequence[str], given: int | None, faults: Faults, splits: SplitFolders | None = None
+) -> LabelLevel:
     """The `given` level of the label folders, or the one that the files called `names` suggest.
 
     A level without images, and an ambiguous level, are added to the `faults`: labels must not be guessed.
@@ -51,11 +60,12 @@ def find_label_depth(names: Sequence[str], given: int | None, faults: Faults) ->
         where = f"on level {given} (label_depth)" if given and deepest else "of a label"
         faults.add_text(f"no image lies in a folder {where}; {LAYOUT}")
     if given is not None:
-        return LabelLevel(given, inferred=False)
-    above = {path[: deepest - 1] for path in folders}
+        return LabelLevel(given, inferred=False, splits=splits)
+    below = splits.level if splits else 0
+    above = {path[below : deepest - 1] for path in folders}
     if deepest and (len(above) > 1 or min(map(len, folders)) < deepest):
         faults.add_text(_question(folders, deepest))
-    return LabelLevel(max(deepest, 1), inferred=True)
+    return LabelLevel(max(deepest, below + 1), inferred=True, splits=splits)
 
 
 def _question(folders: Counter[tuple[str, ...]], deepest: int) -> str:

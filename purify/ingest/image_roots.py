@@ -1,4 +1,4 @@
-"""Image roots: folders and tars, local or on a store, in which paths are looked up and images listed."""
+"""Image roots: folders, tars and zips, in which paths are looked up and images listed."""
 
 from __future__ import annotations
 
@@ -8,28 +8,54 @@ from functools import cached_property
 from pathlib import Path
 
 from purify.errors import InputError
+from purify.images.defects import Defect
 from purify.ingest.folder_root import FolderRoot
 from purify.ingest.leftovers import find_run_folders, is_hidden
 from purify.ingest.root_listing import Entry, Root, RootListing, not_a_file
 from purify.storage import remote
 from purify.storage.files import readable
-from purify.storage.locations import Location, Url, file_uri, inner_path, is_url, tar_uri
+from purify.storage.locations import Location, Url, container_uri, file_uri, inner_path, is_url, tar_uri
 from purify.storage.tar_index import index_tar
+from purify.storage.zip_archive import index_zip, is_zip
 
 
 def open_root(path: Location) -> Root:
-    """A folder or an uncompressed tar as a root; InputError if it is neither."""
+    """A folder, tar or zip as a root; InputError if it is none of them."""
     if isinstance(path, Url):
+        if path.suffix.lower() == ".zip":
+            raise InputError(f"{path}: a zip on a store can't be read; copy it here first")
         return RemoteFolderRoot(path) if remote.is_folder(path) else TarRoot(path)
     with readable(path):
         mode = path.stat().st_mode
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise InputError(f"{path}: neither a folder nor a file; expected a folder or an uncompressed .tar")
-    return FolderRoot(path) if stat.S_ISDIR(mode) else TarRoot(path)
+        raise InputError(f"{path}: neither a folder nor a file; expected a folder, a .tar or a .zip")
+    if stat.S_ISDIR(mode):
+        return FolderRoot(path)
+    return ZipRoot(path) if is_zip(path) else TarRoot(path)
+
+
+class ZipRoot:
+    """A zip."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._index = index_zip(self.path)
+
+    def find(self, name: str) -> Entry | None:
+        """See `Root`."""
+        if name in self._index.members:
+            return Entry(name, container_uri("zip", name, self.path))
+        if name in self._index.refused:
+            return Entry(name, None, f"{Defect.UNSUPPORTED}: {self._index.refused[name]}")
+        return None
+
+    def listing(self) -> RootListing:
+        """See `Root`."""
+        return _listing_of(self, (*self._index.members, *self._index.refused))
 
 
 class TarRoot:
-    """An uncompressed tar."""
+    """A tar."""
 
     def __init__(self, path: Location) -> None:
         self.path = path.resolve() if isinstance(path, Path) else path
@@ -45,7 +71,9 @@ class TarRoot:
 
     def listing(self) -> RootListing:
         """See `Root`."""
-        return _listing_of(self, (*self._index.members, *self._index.refused))
+        listing = _listing_of(self, (*self._index.members, *self._index.refused))
+        listing.warnings.extend(f"{self.path} {note}" for note in self._index.notes)
+        return listing
 
 
 class RemoteFolderRoot:
@@ -76,7 +104,7 @@ def _listing_of(root: Root, names: Collection[str]) -> RootListing:
 
 
 class ImageRoots:
-    """Several roots, searched in the order given; InputError if one is neither a folder nor an uncompressed tar."""
+    """Several roots, searched in the order given; InputError if one is no folder, tar or zip."""
 
     def __init__(self, paths: Sequence[Location]) -> None:
         self.roots = tuple(open_root(path) for path in paths)

@@ -8,12 +8,14 @@ from pathlib import PurePosixPath
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif .jp2".split()  # noqa: SIM905
 )
-_SIDECAR_SUFFIXES = frozenset({".json", ".txt", ".xmp"})
-#: Folders of archivers, storage appliances, file systems and recycle bins.
-_TOOL_FOLDERS = frozenset(
-    {"__MACOSX", "@eaDir", "#recycle", "#snapshot", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
+_SIDECAR_SUFFIXES = frozenset(
+    ".json .txt .xmp .cls .xml .csv .yaml .yml .npy .npz .pts .mat .aae .thm".split()  # noqa: SIM905
 )
-_TOOL_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+#: Folders of archivers, storage appliances, file systems and recycle bins, in lower case.
+_TOOL_FOLDERS = frozenset(
+    "__macosx @eadir @__thumb @recycle @recently-snapshot #recycle #snapshot lost+found $recycle.bin recycler".split()  # noqa: SIM905
+) | {"system volume information"}
+_TOOL_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini", "icon\r"})
 _RUN_INFO = "run.json"
 #: Any of these beside ``run.json`` marks a run folder.
 _RUN_PARTS = frozenset({"manifest.parquet", "stages", ".lock"})
@@ -22,7 +24,8 @@ _RUN_PARTS = frozenset({"manifest.parquet", "stages", ".lock"})
 def is_hidden(name: str) -> bool:
     """Whether a file, or a folder above it, belongs to the operating system, an archiver or a storage appliance."""
     parts = name.split("/")
-    return any(part.startswith(".") or part in _TOOL_FOLDERS for part in parts) or parts[-1].lower() in _TOOL_FILES
+    tools = any(part.startswith(".") or part.lower() in _TOOL_FOLDERS for part in parts)
+    return tools or parts[-1].lower() in _TOOL_FILES
 
 
 def is_image(name: str) -> bool:
@@ -31,12 +34,18 @@ def is_image(name: str) -> bool:
 
 
 def find_sidecars(names: Iterable[str]) -> set[str]:
-    """Files that describe an image in the same folder, such as ``1.json`` or ``1.jpg.xmp`` for ``1.jpg``."""
+    """Files that describe an image in the same folder: ``1.json``, ``1.face.json`` or ``1.jpg.xmp`` for ``1.jpg``."""
     names = list(names)
     images = [name for name in names if is_image(name)]
-    described = {*images, *(name.rpartition(".")[0] for name in images)}
+    described = {*images, *(name.rpartition(".")[0] for name in images), *map(key_of, images)}
     candidates = (name for name in names if PurePosixPath(name).suffix.lower() in _SIDECAR_SUFFIXES)
-    return {name for name in candidates if name.rpartition(".")[0] in described}
+    return {name for name in candidates if name.rpartition(".")[0] in described or key_of(name) in described}
+
+
+def key_of(name: str) -> str:
+    """The path up to the first dot of the file's name, which is what WebDataset's samples are grouped by."""
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}{file.partition('.')[0]}"
 
 
 def is_run_folder(children: Collection[str]) -> bool:

@@ -31,6 +31,8 @@ class RootListing:
     faults: Faults = field(default_factory=Faults)
     #: Run folders inside the root, whose files are left out.
     run_folders: list[str] = field(default_factory=list)
+    #: What is wrong with an archive that could be read.
+    warnings: list[str] = field(default_factory=list)
 
 
 class Root(Protocol):

@@ -1,4 +1,4 @@
-"""Sources: what holds the images of a set, recognized by its doors; local or on a store."""
+"""Sources: what holds the images of a set, recognized by its doors, or several of them merged; local or on a store."""
 
 from __future__ import annotations
 
@@ -6,18 +6,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from purify.config import IngestConfig
+from purify.errors import InputError
 from purify.ingest.doors.door_registry import find_door
+from purify.ingest.merged_source import MergedSource, prefixes
 from purify.ingest.source_listing import Source
+from purify.storage.brace_patterns import is_brace_pattern
 from purify.storage.files import readable
-from purify.storage.locations import Location
+from purify.storage.locations import Location, to_location
 
 
 def open_source(source: Location, images: Sequence[Location], config: IngestConfig) -> Source:
-    """The source at a path or URL; `images` are the roots of a table (none: the table's folder).
+    """The source at a path or URL, merged with those of ``config.more``.
 
-    InputError if it is missing or of an unknown kind, or a root can't be read.
+    `images` are the roots of a table (none: the table's folder). InputError if a source is missing or of an unknown
+    kind, or a root can't be read.
     """
-    if isinstance(source, Path):
+    if not config.more:
+        return _open(source, images, config)
+    places = [source, *map(to_location, config.more)]
+    opened, faults = [], []
+    for place in places:
+        try:
+            opened.append(_open(place, images, config))
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError("\n  ".join(faults))
+    return MergedSource(dict(zip(prefixes(places), opened, strict=True)), same_labels=config.same_labels)
+
+
+def _open(source: Location, images: Sequence[Location], config: IngestConfig) -> Source:
+    if isinstance(source, Path) and (source.exists() or not is_brace_pattern(source.name)):
         with readable(source):
             source.stat()
     return find_door(source, config.format).open(source, images, config)

@@ -30,10 +30,14 @@ def image_roots(source: str, config: PurifyConfig, *, given_embeddings: bool) ->
     """
     if config.ingest.images:
         return list(config.ingest.images)
-    place = to_location(source)
-    if not is_table(place) or (isinstance(place, Path) and place.is_dir()):
-        return [source]
-    return [] if given_embeddings else [str(place.parent)]
+    if given_embeddings and not config.ingest.more and _is_table(to_location(source)):
+        return []
+    places = map(to_location, [source, *config.ingest.more])
+    return list(dict.fromkeys(str(place.parent if _is_table(place) else place) for place in places))
+
+
+def _is_table(place: Location) -> bool:
+    return is_table(place) and not (isinstance(place, Path) and place.is_dir())
 
 
 def require_known_images(run: RunFolder, config: PurifyConfig) -> None:

@@ -18,10 +18,12 @@ from purify.storage.arrow_container import ArrowImages
 from purify.storage.files import readable
 from purify.storage.lmdb_container import LmdbImages
 from purify.storage.parquet_container import ParquetImages
-from purify.storage.positional_reads import READ_FLAGS, read_at
+from purify.storage.positioned import READ_FLAGS, read_at
 from purify.storage.rec_container import RecImages
 from purify.storage.tar_index import index_tar
 from purify.storage.tsv_container import TsvImages
+from purify.storage.unpacked import unpacked
+from purify.storage.zip_archive import ZipContainer
 
 #: Entry-point group for kinds of containers of installed packages.
 CONTAINER_ENTRY_POINTS = "purify.containers"
@@ -45,13 +47,13 @@ Opener = Callable[[Path], Container]
 
 
 class TarContainer:
-    """An uncompressed tar; its keys are the normalized names of its members."""
+    """A tar, if compressed its unpacked copy; its keys are the normalized names of its members."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._index = index_tar(path)
         with readable(path):
-            self._descriptor = os.open(path, READ_FLAGS)
+            self._descriptor = os.open(unpacked(path), READ_FLAGS)
 
     def read(self, key: str) -> bytes:
         """See `Container`."""
@@ -71,6 +73,7 @@ CONTAINERS: Mapping[str, Opener] = {
     "arrow": ArrowImages,
     "lmdb": LmdbImages,
     "tsv": TsvImages,
+    "zip": ZipContainer,
 }
 
 

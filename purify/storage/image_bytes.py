@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import stat
 from pathlib import Path
 from threading import Lock
@@ -12,7 +13,10 @@ from purify.errors import InputError
 from purify.storage.containers import Container, open_container
 from purify.storage.image_cache import RemoteImageReader
 from purify.storage.locations import Url, split_uri
-from purify.storage.positional_reads import MAX_BYTES, READ_FLAGS, read_at
+from purify.storage.positioned import MAX_BYTES, READ_FLAGS, read_at
+
+#: Files that the rest of the process may have open.
+_SPARE_FILES = 256
 
 
 class ImageByteReader:
@@ -76,8 +80,17 @@ class ImageByteReader:
             return known
         with self._lock:
             if (kind, path) not in self._containers:
+                _allow_open_files(len(self._containers) + _SPARE_FILES)
                 self._containers[kind, path] = open_container(kind, path)
             return self._containers[kind, path]
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise the process's own limit on open files, often 1024, where thousands of containers need more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and count > soft:
+        wanted = 2 * count if hard == resource.RLIM_INFINITY else min(2 * count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _read_file(path: Path) -> bytes:

@@ -26,7 +26,7 @@ from purify.arrays import Ids
 from purify.errors import InputError, PurifyError
 from purify.storage import remote
 from purify.storage.files import one_line, readable
-from purify.storage.positional_reads import read_at
+from purify.storage.positioned import read_at
 
 _BATCH_ROWS = 128
 _BUFFER_BYTES = 1 << 20

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from purify.errors import InputError
 from purify.storage.files import readable
-from purify.storage.positional_reads import READ_FLAGS
+from purify.storage.positioned import READ_FLAGS
 from purify.storage.recordio import CutRecordError, DamagedRecordError, unframe, unpack_image
 
 #: Read at once: most faces of 112 px are smaller.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,23 +16,10 @@ from purify.storage import remote
 from purify.storage.files import read_table, readable, write_table
 from purify.storage.hashes import sha256_text
 from purify.storage.locations import Location, Url, as_text, inner_path
+from purify.storage.tar_headers import DamagedTarError, TarScan
+from purify.storage.unpacked import compression, unpacked
 
 _SHOWN = 3
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstandard",
-    b"PK\x03\x04": "zip",
-}
-_KINDS = {
-    tarfile.SYMTYPE: "a symbolic link",
-    tarfile.LNKTYPE: "a hard link",
-    tarfile.CHRTYPE: "a device",
-    tarfile.BLKTYPE: "a device",
-    tarfile.FIFOTYPE: "a named pipe",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
-}
 
 #: Schema of the cached index of a remote tar; names are bytes, since not all are UTF-8.
 _KEPT = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64(), "refused": pa.string()})
@@ -47,6 +33,8 @@ class TarIndex:
     members: Mapping[str, tuple[int, int]]
     #: Name -> kind, for links, devices and the like, which are never followed.
     refused: Mapping[str, str]
+    #: What is wrong with an archive that could be read: "has no end mark ...".
+    notes: tuple[str, ...] = ()
 
     def position(self, archive: Location, member: str) -> tuple[int, int]:
         """Offset and size of a member of `archive`; InputError if there is none."""
@@ -56,22 +44,23 @@ class TarIndex:
 
 
 def index_tar(place: Location) -> TarIndex:
-    """Read the headers of a tar; an unchanged archive is not read again.
+    """Read the headers of a tar; an unchanged archive is not read again, a compressed one is unpacked to the cache.
 
     The index of a tar on a store is also cached: headers between small images lie so close that reading them means
-    reading the whole archive. InputError if the archive is unreadable, compressed or damaged, or has
-    duplicate names or names that leave it.
+    reading the whole archive. InputError if the archive is unreadable or damaged (or compressed, on a store), or
+    has duplicate names or names that leave it.
     """
     if isinstance(place, Url):
         return _remote_index(place, remote.version(place))
     with readable(place):
-        stat = place.stat()
-        return _index(place, stat.st_size, stat.st_mtime_ns)
+        plain = unpacked(place)
+        stat = plain.stat()
+        return _index(place, plain, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
-def _index(path: Path, _size: int, _mtime_ns: int) -> TarIndex:
-    with path.open("rb") as stream:
+def _index(path: Path, plain: Path, _size: int, _mtime_ns: int) -> TarIndex:
+    with plain.open("rb", buffering=0) as stream:  # headers lie apart: a buffer would read what is between them
         return _read_index(path, stream)
 
 
@@ -94,52 +83,52 @@ def _to_table(index: TarIndex) -> pa.Table:
     offsets = [offset for offset, _ in index.members.values()]
     sizes = [size for _, size in index.members.values()]
     kinds = [None] * len(index.members) + list(index.refused.values())
-    return pa.table([names, offsets + none, sizes + none, kinds], schema=_KEPT)
+    rows = pa.table([names, offsets + none, sizes + none, kinds], schema=_KEPT)
+    notes = [{"name": b"", "refused": note} for note in index.notes]  # no member has an empty name
+    return pa.concat_tables([rows, pa.Table.from_pylist(notes, schema=_KEPT)])
 
 
 def _from_table(table: pa.Table) -> TarIndex:
     members: dict[str, tuple[int, int]] = {}
     refused: dict[str, str] = {}
+    notes = []
     for encoded, offset, size, kind in zip(*(column.to_pylist() for column in table.columns), strict=True):
         name = encoded.decode("utf-8", "surrogateescape")
         if kind is None:
             members[name] = (offset, size)
-        else:
+        elif name:
             refused[name] = kind
-    return TarIndex(MappingProxyType(members), MappingProxyType(refused))
+        else:
+            notes.append(kind)
+    return TarIndex(MappingProxyType(members), MappingProxyType(refused), tuple(notes))
 
 
 def _read_index(place: Location, stream: BinaryIO) -> TarIndex:
-    _refuse_compressed(place, stream)
+    _refuse_packed(place, stream)
+    scan = TarScan(stream)
     try:
-        with tarfile.open(fileobj=stream, mode="r:") as archive:
-            index = _read_members(place, archive)
-            _check_end(place, stream, archive.offset)
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        raise InputError(f"{place}: not a tar archive, or a damaged one: {error}; write it anew") from error
-    return index
+        return _read_members(place, scan)
+    except DamagedTarError as error:
+        raise InputError(f"{place}: not a tar archive, or a damaged tar archive: {error}; write it anew") from error
 
 
-def _refuse_compressed(path: Location, stream: BinaryIO) -> None:
+def _refuse_packed(path: Location, stream: BinaryIO) -> None:
     start = stream.read(8)
-    stream.seek(0)
-    for magic, name in _COMPRESSED.items():
-        if start.startswith(magic):
-            raise InputError(
-                f"{path}: compressed ({name}); images are read at random, so unpack it to an uncompressed .tar "
-                "(or to a folder) first"
-            )
+    packed = "zip" if start.startswith(b"PK\x03\x04") else compression(start)
+    if packed:
+        raise InputError(
+            f"{path}: compressed ({packed}); images are read at random, so unpack it to an uncompressed .tar "
+            "(or to a folder) first"
+        )
 
 
-def _read_members(path: Location, archive: tarfile.TarFile) -> TarIndex:
+def _read_members(path: Location, scan: TarScan) -> TarIndex:
     members: dict[str, tuple[int, int]] = {}
     refused: dict[str, str] = {}
     unsafe: list[str] = []
     twice: list[str] = []
-    while (member := archive.next()) is not None:
-        # otherwise tarfile keeps every header: gigabytes for millions of members
-        archive.members.clear()  # type: ignore[attr-defined]
-        if member.isdir():
+    for member in scan:
+        if member.is_folder:
             continue
         try:
             name = inner_path(member.name)
@@ -148,12 +137,12 @@ def _read_members(path: Location, archive: tarfile.TarFile) -> TarIndex:
             continue
         if name in members or name in refused:
             twice.append(name)
-        elif member.isreg() and member.sparse is None:
-            members[name] = (member.offset_data, member.size)
+        elif member.kind is None:
+            members[name] = (member.offset, member.size)
         else:
-            refused[name] = _KINDS.get(member.type, "a sparse file" if member.isreg() else "no plain file")
+            refused[name] = member.kind
     _refuse_names(path, unsafe, [f"{name} occurs twice" for name in twice])
-    return TarIndex(MappingProxyType(members), MappingProxyType(refused))
+    return TarIndex(MappingProxyType(members), MappingProxyType(refused), tuple(scan.notes))
 
 
 def _refuse_names(path: Location, *kinds: list[str]) -> None:
@@ -164,10 +153,3 @@ def _refuse_names(path: Location, *kinds: list[str]) -> None:
         lines.append(f"member {shown}" + (f"; {len(problems)} such members" if len(problems) > 1 else ""))
     if lines:
         raise InputError(f"{path}: {'; '.join(lines)}; write the archive anew")
-
-
-def _check_end(path: Location, stream: BinaryIO, offset: int) -> None:
-    """Tell the end mark from a damaged header, which ends tarfile's listing as well."""
-    stream.seek(offset)
-    if any(stream.read(tarfile.BLOCKSIZE)):
-        raise InputError(f"{path}: damaged tar archive: no member header at byte {offset}; write it anew")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from purify.errors import InputError
 from purify.storage.files import readable
-from purify.storage.positional_reads import READ_FLAGS, read_at
+from purify.storage.positioned import READ_FLAGS, read_at
 
 _KEY = re.compile(r"(?P<start>[0-9]+)/(?P<length>[0-9]+)")
 

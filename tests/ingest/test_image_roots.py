@@ -101,7 +101,7 @@ def test_what_is_in_the_archive_but_no_file(tmp_path: Path) -> None:
 
 def test_roots_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"PK\x03\x04")
-    with pytest.raises(InputError, match=r"x\.zip: compressed \(zip\)"):
+    with pytest.raises(InputError, match=r"x\.zip: not a zip archive, or a damaged one"):
         ImageRoots([tmp_path / "x.zip"])
     with pytest.raises(InputError, match="nowhere: no such file"):
         ImageRoots([tmp_path / "nowhere"])

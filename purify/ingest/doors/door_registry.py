@@ -13,7 +13,8 @@ from purify.ingest.doors.door import Door
 from purify.ingest.doors.image_tables import IMAGE_PARQUET, SAVED_DATASET
 from purify.ingest.doors.records import RECORDS
 from purify.ingest.doors.tables import TABLE
-from purify.ingest.doors.trees import FOLDER, TAR
+from purify.ingest.doors.trees import FOLDER, TAR, ZIP
+from purify.ingest.doors.webdataset import WEBDATASET
 from purify.storage.locations import Location
 
 #: In the order of trial: particular forms before the folder, tar or table that they also are.
@@ -23,8 +24,10 @@ DOORS: tuple[Door, ...] = (
     SAVED_DATASET,
     IMAGE_PARQUET,
     BASE64_TEXT,
+    WEBDATASET,
     FOLDER,
     TABLE,
+    ZIP,
     TAR,
 )
 

@@ -12,8 +12,9 @@ from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.ingest.doors.door import Door
 from purify.ingest.doors.image_columns import as_texts, choose_columns, find_image_column
-from purify.ingest.doors.keyed_rows import SPLITS, KeyedRows, local_source, split_of
+from purify.ingest.doors.keyed_rows import KeyedRows, local_source, split_called, split_of
 from purify.ingest.source_listing import Listing, Source
+from purify.ingest.split_folders import SPLITS
 from purify.storage.arrow_container import map_batches
 from purify.storage.files import open_parquet, read_columns, read_json, table_kind
 from purify.storage.locations import Location, container_uri
@@ -59,7 +60,7 @@ class ImageTableSource:
         place = path.resolve()
         for row, label in enumerate(labels):
             uri = container_uri(self.kind, row_key(chosen.image, row), place)
-            rows.add(f"{name}#{row}", label, uri, split=splits[row], true_label=truth[row])
+            rows.add(f"{name}#{row}", label, uri, split=split_called(splits[row]), true_label=truth[row])
 
 
 def _parquet_schema(path: Path) -> pa.Schema:

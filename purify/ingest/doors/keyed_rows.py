@@ -9,10 +9,8 @@ from pathlib import Path
 from purify.errors import InputError
 from purify.images.defects import Defect
 from purify.ingest.source_listing import Listing
+from purify.ingest.split_folders import SPLITS
 from purify.storage.locations import Location
-
-#: Names of files and folders that mean a split.
-SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
 
 
 @dataclass
@@ -67,7 +65,12 @@ class KeyedRows:
 def split_of(path: Path) -> str | None:
     """The split that the parts of a relative path name, such as ``data/train-00000-of-00002.parquet``."""
     words = [path.name.partition(".")[0].partition("-")[0], *reversed(path.parent.parts)]
-    return next((word for word in words if word.lower() in SPLITS), None)
+    return next((SPLITS[word.lower()] for word in words if word.lower() in SPLITS), None)
+
+
+def split_called(name: str | None) -> str | None:
+    """A split as the manifest calls it, by its name in a source: ``val`` for ``validation``."""
+    return SPLITS.get(name.lower(), name) if name else None
 
 
 def local_source(source: Location) -> Path:

@@ -1,4 +1,4 @@
-"""Folders and uncompressed tars of ``label/image``."""
+"""Folders, tars and zips of ``label/image``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from purify.ingest.source_listing import Source
 from purify.ingest.tree_source import TreeSource
 from purify.storage import remote
 from purify.storage.locations import Location
+from purify.storage.zip_archive import is_zip
 
 
 def is_folder(source: Location) -> bool:
@@ -20,9 +21,13 @@ def is_folder(source: Location) -> bool:
 
 
 def is_tar(source: Location) -> bool:
-    """Whether a file is a tar, by its suffix; also a compressed one, whose error on opening names the remedy."""
+    """Whether a file is a tar, plain or compressed, by its suffix."""
     suffixes = Path(source.name.lower()).suffixes
-    return ".tar" in suffixes[-2:] or suffixes[-1:] == [".tgz"]
+    return ".tar" in suffixes[-2:] or source.name.lower().endswith((".tgz", ".tzst", ".txz", ".tbz2"))
+
+
+def _is_zip(source: Location) -> bool:
+    return is_zip(source) if isinstance(source, Path) else source.suffix.lower() == ".zip"
 
 
 def _open(source: Location, _images: Sequence[Location], config: IngestConfig) -> Source:
@@ -30,4 +35,5 @@ def _open(source: Location, _images: Sequence[Location], config: IngestConfig) -
 
 
 FOLDER = Door("folder", "a folder of label/image", is_folder, _open)
-TAR = Door("tar", "an uncompressed .tar of label/image", is_tar, _open)
+TAR = Door("tar", "a .tar of label/image (also .tar.gz, .tar.zst)", is_tar, _open)
+ZIP = Door("zip", "a .zip of label/image", _is_zip, _open)

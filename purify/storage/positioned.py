@@ -1,4 +1,4 @@
-"""Reads of images by position, from any number of threads."""
+"""Reads of images by position in an open file, so that any number of threads share its descriptor."""
 
 from __future__ import annotations
 

@@ -1,0 +1,162 @@
+"""WebDataset: samples as members of one key in the shards of a set, each shard a tar."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from purify.config import IngestConfig
+from purify.errors import InputError
+from purify.images.defects import Defect
+from purify.ingest.doors.door import Door
+from purify.ingest.doors.shard_samples import Sample, looks_like_samples, read_samples
+from purify.ingest.doors.trees import is_tar
+from purify.ingest.leftovers import is_hidden, is_image
+from purify.ingest.source_listing import Listing, Source, and_so_on
+from purify.ingest.split_folders import SPLITS
+from purify.storage.brace_patterns import expand_braces, is_brace_pattern
+from purify.storage.locations import Location, as_text, tar_uri
+
+_NO_LABEL = f"{Defect.NO_LABEL}: the sample has no"
+#: As many samples with nearly as many labels are not identities but captions.
+_MANY, _CAPTIONS = 100, 0.9
+
+
+@dataclass(frozen=True)
+class ShardSource:
+    """A set in shards; a sample's id is ``SHARD#KEY``, the key being its path up to the first dot of its name.
+
+    Its label is in ``.cls``, in a field of ``.json``, in ``.txt``, or is the name of its folder: the first of these
+    that most samples have.
+    """
+
+    #: Name in the ids -> path.
+    shards: dict[str, Path]
+    label_field: str
+
+    def listing(self) -> Listing:
+        """See `Source`."""
+        samples = list(self._samples())
+        if not samples:
+            raise InputError(f"{self._shown()}: no images found in {len(self.shards)} shards")
+        kind = self._kind(samples)
+        labels = [sample.labels.get(kind, "") for sample in samples]
+        splits = self._splits()
+        return Listing(
+            [f"{sample.shard}#{as_text(sample.key)}" for sample in samples],
+            labels,
+            [None] * len(samples),
+            [
+                tar_uri(s.image, self.shards[s.shard]) if label else None
+                for s, label in zip(samples, labels, strict=True)
+            ],
+            [None if label else f"{_NO_LABEL} {kind}" for label in labels],
+            tuple(self._warnings(samples, labels, kind)),
+            [splits[sample.shard] for sample in samples] if splits else (),
+        )
+
+    def _samples(self) -> Iterator[Sample]:
+        faults = []
+        for shard, path in self.shards.items():
+            try:
+                yield from read_samples(shard, path, self.label_field)
+            except InputError as error:
+                faults.append(str(error))
+        if faults:
+            raise InputError("\n  ".join(faults if len(faults) == 1 else [f"{len(faults)} damaged shards:", *faults]))
+
+    def _kind(self, samples: Sequence[Sample]) -> str:
+        """The kind of label that most samples have, the surest first."""
+        kinds = (".cls", f".json[{self.label_field}]", ".txt", "folder")
+        for kind in kinds:
+            if sum(kind in sample.labels for sample in samples) * 2 > len(samples):
+                return kind
+        fields = sorted({name for sample in samples[:_MANY] for name in sample.fields})
+        there = f"; the .json has {', '.join(fields)}: choose one by --label-field" if fields else ""
+        raise InputError(
+            f"{self._shown()}: most of the {len(samples)} samples have no label in {', '.join(kinds)}{there}"
+        )
+
+    def _splits(self) -> dict[str, str] | None:
+        """The split of each shard, from its folder or its name (``train-0001.tar``); None unless all have one."""
+        splits = {shard: _split(shard) for shard in self.shards}
+        known = {shard: split for shard, split in splits.items() if split is not None}
+        return known if len(known) == len(splits) else None
+
+    def _warnings(self, samples: Sequence[Sample], labels: Sequence[str], kind: str) -> Iterator[str]:
+        if without := [f"{s.shard}#{as_text(s.key)}" for s, label in zip(samples, labels, strict=True) if not label]:
+            yield f"{len(without)} samples have no label ({and_so_on(without)}): status no_label"
+        if several := [f"{s.shard}#{as_text(s.key)}" for s in samples if s.others]:
+            yield f"{len(several)} samples have several images ({and_so_on(several)}), of which the first was taken"
+        if len(labels) >= _MANY and len(set(labels)) > _CAPTIONS * len(labels):
+            yield f"the labels in {kind} are nearly all different, as captions are; choose a field by --label-field"
+
+    def _shown(self) -> str:
+        paths = list(map(str, self.shards.values()))
+        return and_so_on(paths, 1)
+
+
+def _split(shard: str) -> str | None:
+    *folders, name = shard.lower().split("/")
+    words = [*folders, *re.split(r"[-_.]", name)]
+    return next((SPLITS[word] for word in words if word in SPLITS), None)
+
+
+def _matches(source: Location) -> bool:
+    if not isinstance(source, Path):
+        return False
+    if is_brace_pattern(str(source)) and not source.exists():
+        return True
+    if source.is_dir():
+        return bool(_shards_in(source))
+    return is_tar(source) and looks_like_samples(source)
+
+
+def _open(source: Location, _images: Sequence[Location], config: IngestConfig) -> Source:
+    if not isinstance(source, Path):
+        raise InputError(f"{source}: shards on a store can't be read; copy them here first")
+    return ShardSource(_shards(source), config.label_field)
+
+
+def _shards(source: Path) -> dict[str, Path]:
+    if source.is_dir():
+        names = _shards_in(source)
+        if not names:
+            raise InputError(f"{source}: no folder of .tar files alone")
+        return {name: (source / name).resolve() for name in names}
+    if source.exists():
+        return {source.name: source.resolve()}
+    paths = [Path(name) for name in expand_braces(str(source))]
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        raise InputError(f"{source}: {len(missing)} of {len(paths)} files are missing: {and_so_on(missing)}")
+    common = Path(os.path.commonpath([path.parent for path in paths]))
+    shards = {path.relative_to(common).as_posix(): path.resolve() for path in paths}
+    if len(shards) < len(paths):
+        raise InputError(f"{source}: names a file twice")
+    return shards
+
+
+def _shards_in(folder: Path) -> list[str]:
+    """The tars below a folder without images of its own, by name; empty for another folder."""
+    found = []
+    pending = [""]
+    while pending:
+        inner = pending.pop()
+        with os.scandir(folder / inner) as children:
+            for child in sorted(children, key=lambda child: child.name, reverse=True):
+                name = f"{inner}{child.name}"
+                if is_hidden(name):
+                    continue
+                if child.is_dir(follow_symlinks=False):
+                    pending.append(f"{name}/")
+                elif is_image(name):
+                    return []
+                elif is_tar(Path(name)):
+                    found.append(name)
+    return sorted(found)
+
+
+WEBDATASET = Door("webdataset", "WebDataset (a .tar, a folder of them, shard-{000..012}.tar)", _matches, _open)
