@@ -115,7 +115,7 @@ def _from_parquet(path: Location, columns: Mapping[str, str]) -> pa.Array:
 def texts_of(path: Location, name: str, column: pa.Array) -> pa.Array:
     """A column of ids as text; InputError if it is neither text nor whole numbers."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (is_text(kind) or pa.types.is_integer(kind)):
+    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise InputError(f"{path}: column {name!r} is {kind}, expected text; write it as strings")
     return column.cast(kind).cast(pa.string())
 
