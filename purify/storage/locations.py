@@ -12,6 +12,7 @@ import os
 import posixpath
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -127,21 +128,26 @@ class ImagePlace(NamedTuple):
 def split_uri(uri: str) -> ImagePlace:
     """The place that a uri names; InputError if it has no known form."""
     inner, separator, file = uri.rpartition(_SEPARATOR)
-    match, container = _URL.fullmatch(file), _URL.fullmatch(inner)
-    if (
-        match is None
-        or not _is_file(match["protocol"], match["path"])
-        or (separator and (container is None or container["protocol"] in _NO_CONTAINERS))
-    ):
+    container = _URL.fullmatch(inner) if separator else None
+    place = _file_at(file)
+    if place is None or (separator and (container is None or container["protocol"] in _NO_CONTAINERS)):
         raise InputError(
             f"{uri}: not a uri of an image; expected file:///PATH, a URL such as s3://BUCKET/PATH, "
             "or tar://MEMBER::file:///ARCHIVE"
         )
-    path = unquote_to_bytes(match["path"])
-    place = Path(os.fsdecode(path)) if match["protocol"] == "file" else Url(match["protocol"], _decode(path))
     if container is None:
         return ImagePlace(place)
     return ImagePlace(place, container["protocol"], _decode(unquote_to_bytes(container["path"])))
+
+
+@lru_cache(maxsize=4096)  # millions of images lie in a few containers
+def _file_at(uri: str) -> Location | None:
+    """The location of a file by its uri; None if it has another form."""
+    match = _URL.fullmatch(uri)
+    if match is None or not _is_file(match["protocol"], match["path"]):
+        return None
+    path = unquote_to_bytes(match["path"])
+    return Path(os.fsdecode(path)) if match["protocol"] == "file" else Url(match["protocol"], _decode(path))
 
 
 def _is_file(protocol: str, path: str) -> bool:
