@@ -53,6 +53,9 @@ class RecordIndex:
     labels: Floats
     #: Whether it holds an image, and not a range of record numbers, as InsightFace's header and identity records do.
     is_image: Mask
+    #: Of a record without an image: the range of record numbers that it holds, from the first to before the last.
+    #: int64[N, 2], else zeros.
+    ranges: Ids
     #: Row -> why it can't be read.
     problems: Mapping[int, str]
     #: Why the ``.idx`` was not used, if there is one.
@@ -180,6 +183,7 @@ def _with_headers(
     data: mmap.mmap, keys: Ids | None, offsets: Ids, ends: Ids, whole: Mask, unused: str | None
 ) -> RecordIndex:
     labels, numbers = np.full(len(offsets), np.nan), np.full(len(offsets), -1, np.int64)
+    last = np.zeros(len(offsets))
     is_image, multiple = np.ones(len(offsets), np.bool_), np.zeros(len(offsets), np.bool_)
     whole = whole & (ends - offsets >= _HEADER_WORDS * _WORD)
     for rows, words in _slabs(data, offsets, np.flatnonzero(whole)):
@@ -193,16 +197,31 @@ def _with_headers(
         labels[rows] = words[place].view(np.float32)
         numbers[rows] = words[at + 4].astype(np.int64) | words[at + 5].astype(np.int64) << 32
         is_image[rows] = (flags == 0) | (room > 0)
+        last[rows] = words[np.minimum(place + (flags > 1), len(words) - 1)].view(np.float32)
     for row in np.flatnonzero(multiple & whole):
-        record = unpack_image(unframe(data[offsets[row] : ends[row]])[0])
+        try:
+            record = unpack_image(unframe(data[offsets[row] : ends[row]])[0])
+        except DamagedRecordError:
+            whole[row] = False
+            continue
         labels[row], numbers[row] = record.labels[0], np.uint64(record.number).astype(np.int64)
-        is_image[row] = len(record.labels) == 1 or bool(record.image)
+        is_image[row] = True
     labels[~whole] = np.nan
     is_image |= ~whole
     if keys is None:
         keys = numbers if len(np.unique(numbers)) == len(numbers) else np.arange(len(offsets))
-    problems = dict.fromkeys(np.flatnonzero(~whole).tolist(), _DAMAGED)
-    return RecordIndex(keys, offsets, labels, is_image, problems, unused)
+    ranges = _ranges(labels, last, is_image)
+    if len(ranges) and not is_image[0]:  # InsightFace's header record: the identity records, damaged ones too
+        is_image &= ~((keys >= ranges[0, 0]) & (keys < ranges[0, 1]))
+    problems = dict.fromkeys(np.flatnonzero(~whole & is_image).tolist(), _DAMAGED)
+    return RecordIndex(keys, offsets, labels, is_image, ranges, problems, unused)
+
+
+def _ranges(first: Floats, last: Floats, is_image: Mask) -> Ids:
+    """The ranges of records without an image; a range that is none becomes zeros."""
+    bounds = np.stack([first, last], axis=1)
+    valid = ~is_image & np.isfinite(bounds).all(axis=1) & (bounds >= 0).all(axis=1)
+    return np.where(valid[:, None], np.nan_to_num(bounds, posinf=0, neginf=0), 0).astype(np.int64)
 
 
 def _slabs(data: mmap.mmap, offsets: Ids, rows: Ids) -> Iterator[tuple[Ids, Words]]:

@@ -11,6 +11,7 @@ import numpy as np
 from purify.config import IngestConfig
 from purify.images.defects import Defect
 from purify.ingest.doors.door import Door
+from purify.ingest.doors.identity_ranges import strays
 from purify.ingest.doors.keyed_rows import KeyedRows, local_source, split_of
 from purify.ingest.label_lists import labels_beside
 from purify.ingest.source_listing import Listing, Source
@@ -71,13 +72,16 @@ def _labels(
     distinct = np.unique(values[np.isfinite(values)])
     if len(distinct) < 2 < len(images) and (listed := labels_beside(path, [str(key) for key in keys])) is not None:
         return listed[0], damaged
+    stray = strays(index)
     is_class = (values >= 0) & (values == np.floor(values)) & (values < _MOST_CLASSES)
     labels = [f"{value:.0f}" if ok else None for value, ok in zip(values.tolist(), is_class.tolist(), strict=True)]
     problems = [
-        problem or (None if ok else f"{Defect.NO_LABEL}: the label in its header, {value:g}, is no class number")
-        for problem, value, ok in zip(damaged, values.tolist(), is_class.tolist(), strict=True)
+        problem
+        or (f"{Defect.NO_LABEL}: the label in its header is {stray[row]}" if row in stray else None)
+        or (None if ok else f"{Defect.NO_LABEL}: the label in its header, {value:g}, is no class number")
+        for row, problem, value, ok in zip(images, damaged, values.tolist(), is_class.tolist(), strict=True)
     ]
-    return labels, problems
+    return [label if problem is None else None for label, problem in zip(labels, problems, strict=True)], problems
 
 
 def _rec_files(path: Path) -> list[Path]:

@@ -195,6 +195,7 @@ def test_a_cut_file_keeps_its_whole_records(
     whole = [row for row in rows if row[2] == "ok"]
     assert len(whole) in (5, 6)
     assert [row[:2] for row in whole] == [(f"train.rec#{n}", str(people[n - 1][0])) for n in range(1, len(whole) + 1)]
+    assert [row[0] for row in rows[len(whole) :]] == [f"train.rec#{n}" for n in range(len(whole) + 1, 13)]
     assert {row[2] for row in rows[len(whole) :]} == {"unreadable"}
     assert "damaged or cut off" in ingested.warnings[0]
     (insightface / "train.idx").unlink()
@@ -210,6 +211,20 @@ def test_other_files(tmp_path: Path, config: IngestConfig, content: bytes, messa
     for source in (tmp_path, tmp_path / "train.rec"):
         with pytest.raises(InputError, match=message):
             ingest(source, [], config)
+
+
+def test_short_records_are_damaged(tmp_path: Path, encode: Encode, config: IngestConfig) -> None:
+    records = [
+        image_record(encode(), 1.0),
+        frame(b""),
+        frame(b"short"),
+        frame(MAGIC + b"x"),
+        image_record(encode(), 2.0),
+    ]
+    records += [frame((9).to_bytes(4, "little") + bytes(24)), frame((9).to_bytes(4, "little") + bytes(24) + MAGIC)]
+    for keys in (None, []):
+        manifest = ingest(write_rec(tmp_path / str(keys), records, keys=keys), [], config)
+        assert manifest["status"].to_pylist() == ["ok", *["unreadable"] * 3, "ok", *["unreadable"] * 2]
 
 
 @settings(max_examples=150)
@@ -249,6 +264,21 @@ def test_a_record_that_changes_between_listing_and_reading(insightface: Path, co
             reader.read(uris[-1])
         with pytest.raises(InputError, match="no record 'x'"):
             reader.read(f"rec://x::file://{insightface}/train.rec")
+
+
+def test_a_label_unlike_those_of_its_identity_is_damaged(
+    tmp_path: Path, people: list[tuple[int, bytes]], encode: Encode, config: IngestConfig
+) -> None:
+    many = [(label, encode(seed=100 * label + k)) for label in range(12) for k in range(3)]
+    records = [record for _, record in insightface_records(many, [3] * 12)]
+    records[5] = image_record(many[4][1], 9.0, number=5)
+    ingested = ingest(write_rec(tmp_path / "damaged", records), [], config)
+    assert [row[0] for row in columns(ingested, "sample_id", "status") if row[1] != "ok"] == ["train.rec#5"]
+    assert "is 9, where the other images of its range have 1" in ingested["status_reason"][4].as_py()
+    # Ranges that mean something else are no evidence.
+    other = [record for _, record in insightface_records(people, [4, 4, 4])]
+    other[1:13] = [image_record(image, float(number % 5), number=number) for number, (_, image) in enumerate(people, 1)]
+    assert set(ingest(write_rec(tmp_path / "other", other), [], config)["status"].to_pylist()) == {"ok"}
 
 
 def test_numbers_beyond_the_index(tmp_path: Path, encode: Encode, config: IngestConfig) -> None:
