@@ -41,14 +41,22 @@ class ImageTableSource:
 
     def listing(self) -> Listing:
         """See `Source`."""
-        rows = KeyedRows()
+        rows, faults = KeyedRows(), []
         root = self.path if self.path.is_dir() else self.path.parent
         for file, split in self.files:
-            self._add(rows, file, file.relative_to(root).as_posix(), split)
-        return rows.listing(self.path, nothing="the table has no rows")
+            try:
+                self._add(rows, file, file.relative_to(root).as_posix(), split)
+            except InputError as error:
+                faults.append(str(error))
+        if faults:
+            raise InputError("\n  ".join(faults))
+        return rows.listing(self.path, nothing="its tables hold no rows with images")
 
     def _add(self, rows: KeyedRows, path: Path, name: str, split: str | None) -> None:
         schema = _SCHEMAS[self.kind](path)
+        if len(self.files) > 1 and find_image_column(schema, self.columns.get("image")) is None:
+            rows.warnings.append(f"{path}: holds no images and was skipped")
+            return
         info = path.with_name(_INFO)
         chosen = choose_columns(path, schema, self.columns, info=info if info.is_file() else None)
         further = [column for column in (chosen.true_label, chosen.split) if column is not None]

@@ -14,7 +14,7 @@ import pytest
 
 from purify.config import IngestConfig
 from purify.errors import InputError
-from purify.ingest.ingest import ingest
+from purify.ingest.ingest import ingest, ingest_again
 from purify.storage import parquet_container
 from purify.storage.image_bytes import ImageByteReader
 from purify.storage.parquet_container import ParquetImages, row_key
@@ -66,6 +66,18 @@ def test_shards_with_class_names(tmp_path: Path, images: list[bytes], config: In
     ]
     assert contents(manifest) == [*images[4:6], *images[:4]]
     assert ingest(folder, [], config)["label"].equals(manifest["label"])
+
+
+def test_files_without_images_among_shards(tmp_path: Path, images: list[bytes], config: IngestConfig) -> None:
+    pq.write_table(image_table(images[:2], pa.array(["a", "b"])), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"split": ["train"]}), tmp_path / "meta.parquet")
+    ingested = ingest_again(tmp_path, [], config, known=None)
+    assert ingested.manifest["sample_id"].to_pylist() == ["a.parquet#0", "a.parquet#1"]
+    assert "meta.parquet: holds no images and was skipped" in ingested.warnings[0]
+    for name in ("b.parquet", "c.parquet"):
+        (tmp_path / name).write_bytes(b"PAR1 cut")
+    with pytest.raises(InputError, match=r"b\.parquet: not a Parquet file[^\n]*\n.*c\.parquet: not a Parquet file"):
+        ingest(tmp_path, [], config)
 
 
 LABELS = {
@@ -240,7 +252,7 @@ def test_the_splits_of_saved_datasets(tmp_path: Path, images: list[bytes], confi
         ('{"_data_files": [{"filename": "x.arrow"}]}', "no such file"),
         ('{"_data_files": [{"filename": "bad.arrow"}]}', "not an Arrow file"),
         ('{"_data_files": [], "_indices_data_files": [{}]}', "flatten_indices"),
-        ('{"_data_files": []}', "no rows"),
+        ('{"_data_files": []}', "hold no rows"),
     ],
 )
 def test_damaged_saved_datasets(tmp_path: Path, config: IngestConfig, state: str, message: str) -> None:
