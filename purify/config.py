@@ -10,9 +10,10 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -23,6 +24,8 @@ from purify.errors import InputError, did_you_mean
 DOOR_ENTRY_POINTS = "purify.doors"
 #: Entry-point group for decision rules of installed packages.
 RULE_ENTRY_POINTS = "purify.rules"
+#: Columns of a user's table that may have other names in the file.
+_COLUMNS = ("path", "label", "sample_id", "true_label", "split", "image", "embedding")
 _RULES = ("calibrated", "official", "paper")
 
 BackboneName = Literal["iresnet_small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet"]
@@ -76,6 +79,14 @@ class IngestConfig(Section):
     )
     label_field: str = Field("label", description="Field of the label in the .json of a WebDataset sample.")
     workers: int = Field(0, ge=0, description="Decoding threads; 0: one per core.")
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_are_known(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name in columns:
+            if name not in _COLUMNS:
+                raise ValueError(f"{name!r} is none of {', '.join(_COLUMNS)}{did_you_mean(name, _COLUMNS)}")
+        return columns
 
 
 class ModelConfig(Section):
@@ -417,16 +428,61 @@ class PurifyConfig(Section):
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> PurifyConfig:
     """Read a TOML file, apply ``section.key=value`` overrides, and validate.
 
-    Values of overrides are TOML or JSON literals; anything else is taken as a string.
+    Relative paths in the file are relative to its folder. Values of overrides are TOML or JSON literals; anything else
+    is taken as a string.
 
     Raises
     ------
     InputError
         If the file can't be read, or a key or value is not valid; the message names the file and the key.
     """
-    return _validated(
-        {} if path is None else _read_toml(path), overrides, origin="configuration" if path is None else str(path)
-    )
+    if path is None:
+        return _validated({}, overrides, origin="configuration")
+    return _validated(_with_full_places(_read_toml(path), path.absolute().parent), overrides, origin=str(path))
+
+
+def with_full_places(config: PurifyConfig) -> PurifyConfig:
+    """`config` with absolute paths, valid in any working folder."""
+    values = _with_full_places(config.model_dump(mode="json", exclude_defaults=True), Path.cwd())
+    return config if values == config.model_dump(mode="json", exclude_defaults=True) else _changed(config, values)
+
+
+def _changed(config: PurifyConfig, values: dict[str, Any]) -> PurifyConfig:
+    sections = {
+        name: getattr(config, name).model_copy(update={key: section[key] for key in section if key in _places()[name]})
+        for name, section in values.items()
+        if name in _places()
+    }
+    return config.model_copy(update=sections)
+
+
+def _with_full_places(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """`data` with the relative paths in it made absolute; what is no path is left to the validation."""
+    return data | {
+        section: {
+            key: _full(value, folder) if key in _places().get(section, ()) else value for key, value in values.items()
+        }
+        for section, values in data.items()
+        if isinstance(values, dict)
+    }
+
+
+def _full(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_full(item, folder) for item in value]
+    is_path = isinstance(value, str) and value and "://" not in value
+    return str(folder / value) if is_path else value
+
+
+@cache
+def _places() -> dict[str, frozenset[str]]:
+    """Sections -> their settings that are paths or URLs."""
+    found = {}
+    for name, field in PurifyConfig.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            hints = get_type_hints(field.annotation, include_extras=True)
+            found[name] = frozenset(key for key, hint in hints.items() if Place in (hint, *get_args(hint)))
+    return found
 
 
 def config_from_json(values: Any, overrides: Iterable[str] = (), *, origin: str) -> PurifyConfig:

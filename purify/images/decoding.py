@@ -1,7 +1,8 @@
 """The decoder of ingest, training and embedding: bytes -> facts, bytes -> square RGB pixels.
 
 A truncated image is unreadable, never half gray. Of an animation the first frame is taken; the EXIF orientation is
-applied, transparency is laid over black, and 16-bit gray keeps its upper byte.
+applied, transparency is laid over black, and of 16-bit pixels the upper byte is kept, or of 10 or 12 bits in 16 their
+upper 8. HEIC is read with the extra ``heif``.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from purify.images.defects import Defect, UnreadableImageError
+from purify.images.heif import describe_unread, register_heif
+from purify.images.sixteen_bits import deep_mode, to_eight_bits, with_low_bytes
 
 Image.init()
+register_heif()
 # Raster formats of photos only: decoders of others (PostScript, PDF, ...) may run programs.
-_WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+_WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF", "JPEG2000")
 _FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
 # The row's status records the decoder's finding; its warnings, from many threads, would clutter the terminal.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -67,7 +71,7 @@ def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
                 raise UnreadableImageError(
                     Defect.DECOMPRESSION_BOMB, f"declares {width}x{height} pixels > {max_pixels}"
                 )
-            _to_rgb(image)
+            _to_rgb(image, data)
             if _orientation(image) >= _FIRST_SIDEWAYS:
                 width, height = height, width
     except UnreadableImageError as error:
@@ -85,7 +89,7 @@ def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     with _as_defects(data):
         image = _open(data)
         image.draft(None, (int(_REDUCING_GAP * size),) * 2)  # a large JPEG is decoded at 1/2, 1/4 or 1/8
-        pixels = _to_rgb(image)
+        pixels = _to_rgb(image, data)
         orientation = _orientation(image)
         width, height = pixels.size
         side = min(width, height)
@@ -108,12 +112,15 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(BytesIO(data), formats=_FORMATS)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, data: bytes) -> Image.Image:
+    deep = deep_mode(image)
     image.load()
     if image.mode.startswith("I"):  # 16-bit gray, some of it in 32-bit integers
-        return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode not in _MODES:
         raise UnreadableImageError(Defect.UNSUPPORTED, f"pixel mode {image.mode}; convert it to 8-bit RGB or gray")
+    if deep:
+        image = with_low_bytes(image, lambda: _open(data), deep)
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
@@ -145,6 +152,8 @@ def _as_defects(data: bytes) -> Iterator[None]:
 
 def _damage(data: bytes, error: Exception) -> UnreadableImageError:
     if isinstance(error, UnidentifiedImageError):  # its own text is the address of a buffer
+        if unread := describe_unread(data):
+            return UnreadableImageError(Defect.UNSUPPORTED, unread)
         if not data.startswith(_SIGNATURES):
             return UnreadableImageError(Defect.NOT_AN_IMAGE, "no decoder knows these bytes")
         if _is_cut_short(data):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import stat
-from collections.abc import Collection, Iterator, Sequence
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from purify.errors import InputError
 from purify.images.defects import Defect
@@ -13,8 +16,9 @@ from purify.ingest.folder_root import FolderRoot
 from purify.ingest.leftovers import find_run_folders, is_hidden
 from purify.ingest.root_listing import Entry, Root, RootListing, not_a_file
 from purify.storage import remote
+from purify.storage.brace_patterns import is_brace_pattern
 from purify.storage.files import readable
-from purify.storage.locations import Location, Url, container_uri, file_uri, inner_path, is_url, tar_uri
+from purify.storage.locations import Location, Url, container_uri, file_uri, inner_path, is_url
 from purify.storage.tar_index import index_tar
 from purify.storage.zip_archive import index_zip, is_zip
 
@@ -25,6 +29,8 @@ def open_root(path: Location) -> Root:
         if path.suffix.lower() == ".zip":
             raise InputError(f"{path}: a zip on a store can't be read; copy it here first")
         return RemoteFolderRoot(path) if remote.is_folder(path) else TarRoot(path)
+    if is_brace_pattern(path.name) and not path.exists():
+        raise InputError(f"{path}: images can't be looked up by path in it; give folders or archives with --images")
     with readable(path):
         mode = path.stat().st_mode
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
@@ -34,45 +40,75 @@ def open_root(path: Location) -> Root:
     return ZipRoot(path) if is_zip(path) else TarRoot(path)
 
 
-class ZipRoot:
+class ArchiveRoot:
+    """A tar or zip. If all its files lie below one folder, their names may be given without it."""
+
+    def __init__(self, path: Location, members: Collection[str], refused: Mapping[str, str]) -> None:
+        self.path = path
+        self._members, self._refused = members, refused
+
+    def find(self, name: str) -> Entry | None:
+        """See `Root`."""
+        for inner in (name, f"{self._top}{name}"):
+            if inner in self._members:
+                return Entry(inner, container_uri(self.kind, inner, self.path))
+            if inner in self._refused:
+                return Entry(inner, None, self.problem(self._refused[inner]))
+        return None
+
+    def listing(self) -> RootListing:
+        """See `Root`."""
+        return _listing_of(self, (*self._members, *self._refused))
+
+    @cached_property
+    def _top(self) -> str:
+        """Path of the folder that holds everything."""
+        visible = [name for name in (*self._members, *self._refused) if not is_hidden(name)]
+        ends = [posixpath.dirname(name) for name in (min(visible), max(visible))] if visible else [""]
+        common = posixpath.commonpath(ends)
+        return f"{common}/" if common else ""
+
+    #: Kind of container, as in a uri.
+    kind: ClassVar[str]
+
+    def problem(self, why: str) -> str:
+        """Problem text of a member that can't be read."""
+        raise NotImplementedError
+
+
+class ZipRoot(ArchiveRoot):
     """A zip."""
 
+    kind = "zip"
+
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
-        self._index = index_zip(self.path)
+        index = index_zip(path.resolve())
+        super().__init__(path.resolve(), index.members, index.refused)
 
-    def find(self, name: str) -> Entry | None:
-        """See `Root`."""
-        if name in self._index.members:
-            return Entry(name, container_uri("zip", name, self.path))
-        if name in self._index.refused:
-            return Entry(name, None, f"{Defect.UNSUPPORTED}: {self._index.refused[name]}")
-        return None
-
-    def listing(self) -> RootListing:
-        """See `Root`."""
-        return _listing_of(self, (*self._index.members, *self._index.refused))
+    def problem(self, why: str) -> str:
+        """See `ArchiveRoot`."""
+        return f"{Defect.UNSUPPORTED}: {why}"
 
 
-class TarRoot:
+class TarRoot(ArchiveRoot):
     """A tar."""
 
-    def __init__(self, path: Location) -> None:
-        self.path = path.resolve() if isinstance(path, Path) else path
-        self._index = index_tar(self.path)
+    kind = "tar"
 
-    def find(self, name: str) -> Entry | None:
-        """See `Root`."""
-        if name in self._index.members:
-            return Entry(name, tar_uri(name, self.path))
-        if name in self._index.refused:
-            return Entry(name, None, not_a_file(f"{self._index.refused[name]} in the archive; only files are read"))
-        return None
+    def __init__(self, path: Location) -> None:
+        path = path.resolve() if isinstance(path, Path) else path
+        index = index_tar(path)
+        super().__init__(path, index.members, index.refused)
+        self._notes = index.notes
+
+    def problem(self, why: str) -> str:
+        """See `ArchiveRoot`."""
+        return not_a_file(f"{why} in the archive; only files are read")
 
     def listing(self) -> RootListing:
         """See `Root`."""
-        listing = _listing_of(self, (*self._index.members, *self._index.refused))
-        listing.warnings.extend(f"{self.path} {note}" for note in self._index.notes)
+        listing = super().listing()
+        listing.warnings.extend(f"{self.path} {note}" for note in self._notes)
         return listing
 
 
@@ -108,6 +144,7 @@ class ImageRoots:
 
     def __init__(self, paths: Sequence[Location]) -> None:
         self.roots = tuple(open_root(path) for path in paths)
+        self._composed_names: dict[Root, Mapping[str, str]] = {}
         # Absolute paths may name a root as given by the user, or with its links resolved.
         self._prefixes = [
             (f"{prefix}/", root)
@@ -142,10 +179,36 @@ class ImageRoots:
         return list({entry.uri: entry for entry in self._entries(path)}.values())
 
     def _entries(self, path: str) -> Iterator[Entry]:
+        """The entries of a path as written, else with slashes for backslashes, else in another Unicode normal form."""
+        spellings = [path, path.replace("\\", "/")] if "\\" in path else [path]
+        for spelling in spellings:
+            if found := list(self._entries_of(spelling)):
+                return iter(found)
+        return iter([] if path.isascii() else list(self._entries_in_other_form(spellings[-1])))
+
+    def _entries_in_other_form(self, path: str) -> Iterator[Entry]:
+        wanted = unicodedata.normalize("NFC", path)
+        roots, name = self._place_of(wanted)
+        for root in roots:
+            if (actual := self._composed(root).get(name)) and (entry := root.find(actual)):
+                yield entry
+
+    def _composed(self, root: Root) -> Mapping[str, str]:
+        """Names of the root's images in normal form C -> as they are, of those that differ; listed once."""
+        if root not in self._composed_names:
+            names = (entry.name for entry in root.listing().entries if not entry.name.isascii())
+            composed = {unicodedata.normalize("NFC", name): name for name in names}
+            self._composed_names[root] = composed
+        return self._composed_names[root]
+
+    def _place_of(self, path: str) -> tuple[Sequence[Root], str]:
+        """The roots in which to look for a path, and its name in them."""
         if path.startswith("/") or is_url(path):
-            roots, name = self._root_of(path)
-        else:
-            roots, name = self.roots, inner_path(path)
+            return self._root_of(path)
+        return self.roots, inner_path(path)
+
+    def _entries_of(self, path: str) -> Iterator[Entry]:
+        roots, name = self._place_of(path)
         found = False
         for root in roots:
             try:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.images.decoding import inspect_image
 from purify.images.defects import Defect, describe_os_error
+from purify.images.heif import heif_package
 from purify.images.loading import resolve_workers
 from purify.progress import Progress, silent
 from purify.storage.files import open_parquet, read_table, write_table
@@ -98,7 +100,8 @@ def inspect_images(
 
 def inspection_settings(config: IngestConfig) -> dict[str, Any]:
     """Settings and versions that affect an inspection, besides the bytes and our own code."""
-    return {"min_size": config.min_size, "max_pixels": config.max_pixels, "pillow": pillow_version}
+    limits = {"min_size": config.min_size, "max_pixels": config.max_pixels, "pillow": pillow_version}
+    return limits | ({"heif": version(package)} if (package := heif_package()) else {})
 
 
 def load_inspections(path: Path, made_with: str) -> pa.Table:

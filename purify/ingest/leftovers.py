@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif .jp2".split()  # noqa: SIM905
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif .jp2 .heic .heif".split()  # noqa: SIM905
 )
 _SIDECAR_SUFFIXES = frozenset(
     ".json .txt .xmp .cls .xml .csv .yaml .yml .npy .npz .pts .mat .aae .thm".split()  # noqa: SIM905

@@ -19,6 +19,7 @@ from purify.pipeline.training_stage import round_model
 from purify.storage.files import read_json, read_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import train_rows
 from purify.tables.schema import MANIFEST
 from purify.tables.user_tables import is_table
 
@@ -108,4 +109,4 @@ def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | No
         open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
     if config.evaluate.pairs and images:
         roots = ImageRoots([to_location(root) for root in images])
-        usable_pairs(to_location(config.evaluate.pairs), roots, manifest, config.evaluate)
+        usable_pairs(to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate)

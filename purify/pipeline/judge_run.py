@@ -104,7 +104,7 @@ def _check(request: RunRequest) -> None:
     if request.config.analyze.checkpoint is not None and not _checkpoint_file(request.config).is_file():
         load_checkpoint(_checkpoint_file(request.config).parent)
     if not request.config.ingest.images and request.embeddings_at is not None:
-        manifest = load_manifest(to_location(request.source))
+        manifest = load_manifest(to_location(request.source), request.config.ingest.columns)
         given = EmbeddingFiles(request.embeddings_at, request.config.embeddings)
         read_embeddings(given, ok_rows(manifest)["sample_id"].to_pylist())
 

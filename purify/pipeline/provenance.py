@@ -21,7 +21,7 @@ def note_start(run: RunFolder, request: RunRequest) -> None:
     """Write the request and the provenance of a run to ``run.json``."""
     config = request.config
     optional = (request.embeddings, config.extractor.file, config.evaluate.pairs, config.apply.reviews)
-    files = (request.source, *optional, *config.ingest.images)
+    files = (request.source, *config.ingest.more, *optional, *config.ingest.images)
     inputs = [to_location(place) for place in files if place]
     run.update_info(
         source=request.source,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.config import PurifyConfig
+from purify.config import IngestConfig, PurifyConfig
 from purify.errors import InputError
 from purify.ingest.ingest import ingest_again
 from purify.ingest.inspection import inspection_settings, load_inspections, save_inspections
@@ -23,6 +24,8 @@ from purify.tables.manifest_diff import compare_manifests
 from purify.tables.schema import MANIFEST, Status
 
 _STAGE = "ingest"
+#: Settings added since the first version.
+_LATER = ("more", "same_labels", "format", "columns", "label_field")
 
 
 def refresh_manifest(
@@ -50,11 +53,11 @@ def refresh_manifest(
 def take_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
     """Take a table as the manifest, without reading images, and return whether the manifest changed."""
     began = time.monotonic()
-    return _replace(run, table, load_manifest(table), config, began)
+    return _replace(run, table, load_manifest(table, config.ingest.columns), config, began)
 
 
 def _replace(run: RunFolder, source: Location, manifest: pa.Table, config: PurifyConfig, began: float) -> bool:
-    inputs = {"source": str(source), "config": config.ingest.model_dump(exclude={"workers"})}
+    inputs = {"source": str(source), "config": _settings(config.ingest)}
     if run.manifest.exists():
         before = read_table(run.manifest, MANIFEST)
         if manifest.equals(before) and is_done(run, _STAGE, inputs):
@@ -64,6 +67,12 @@ def _replace(run: RunFolder, source: Location, manifest: pa.Table, config: Purif
     write_table(manifest, run.manifest)
     mark_done(run, _STAGE, inputs, [run.manifest], seconds=round(time.monotonic() - began, 3))
     return True
+
+
+def _settings(config: IngestConfig) -> dict[str, Any]:
+    """Settings that affect the manifest; later ones count where they are given, so earlier records still hold."""
+    later = {name for name in _LATER if getattr(config, name) == IngestConfig.model_fields[name].default}
+    return config.model_dump(exclude={"workers", *later})
 
 
 def _refuse_loss(source: Location, before: pa.Table, manifest: pa.Table, most_lost: float) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from purify.config import PurifyConfig, config_from_json, load_config
+from purify.config import PurifyConfig, config_from_json, load_config, with_full_places
 from purify.credentials import without_credentials
 from purify.errors import InputError
 from purify.storage import remote
@@ -55,10 +55,10 @@ class RunRequest:
         *,
         embeddings: str | Path | Location | None = None,
     ) -> Self:
-        """Make a request with absolute paths, valid in any working folder."""
+        """Make a request with absolute paths, those of `config` too, valid in any working folder."""
         places = (source, run_folder, embeddings)
         full = [None if place is None else absolute(to_location(str(place))) for place in places]
-        return cls(str(full[0]), str(full[1]), config or PurifyConfig(), full[2])
+        return cls(str(full[0]), str(full[1]), with_full_places(config or PurifyConfig()), full[2])
 
     @property
     def embeddings_at(self) -> Location | None:
@@ -160,7 +160,7 @@ def updated_request(
     return RunRequest(
         source=before.source,
         run_folder=before.run_folder,
-        config=load_config(config_file, overrides) if config_file else before.config,
+        config=with_full_places(load_config(config_file, overrides)) if config_file else before.config,
         embeddings=absolute(embeddings) if embeddings else before.embeddings,
     )
 

@@ -37,6 +37,7 @@ from purify.report.known_truth import truth_figures
 from purify.storage.files import read_table, write_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
+from purify.tables.manifest import train_rows
 from purify.tables.schema import CLEANED, MANIFEST, VERDICTS
 from purify.training.launcher import run_job
 
@@ -79,7 +80,7 @@ def train_model(run: RunFolder, name: str, config: PurifyConfig, board: Progress
     """``train.parquet`` of a K = 1 model, ``purified`` or a baseline, -> its checkpoint."""
     if name in ("random", "oracle"):
         kept = pq.read_metadata(run.training_table("purified")).num_rows if name == "random" else 0
-        first = read_table(run.round(1).training_table, MANIFEST)
+        first = train_rows(read_table(run.round(1).training_table, MANIFEST))
         write_table(baseline_table(first, name, kept=kept, seed=config.seed), run.training_table(name))
     training = training_of(run, name, config)
     with stage_of(run, training.stage, training.inputs, [training.checkpoint]) as pending:
@@ -89,7 +90,7 @@ def train_model(run: RunFolder, name: str, config: PurifyConfig, board: Progress
 
 def choose_purified(run: RunFolder, config: PurifyConfig) -> None:
     """``cleaned.parquet`` -> the purified model's ``train.parquet``, if that model is to be trained again."""
-    rows = read_table(run.cleaned, CLEANED)
+    rows = train_rows(read_table(run.cleaned, CLEANED))
     settle_table(run, "purified", rows, config, trained=is_trained(run, "purified", config))
 
 
@@ -193,7 +194,7 @@ def evaluate(
     with stage_of(run, "evaluate", inputs, [run.evaluation]) as pending:
         if pending:
             roots = [to_location(root) for root in images]
-            manifest, progress = read_table(first, MANIFEST), board.stage("evaluate")
+            manifest, progress = train_rows(read_table(first, MANIFEST)), board.stage("evaluate")
             evaluate_models(folders, pairs, roots, manifest, config, run.evaluation, progress=progress)
 
 

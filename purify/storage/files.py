@@ -136,7 +136,9 @@ def cast_table(path: Location, table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a column type is one of Arrow's kinds of text."""
+    """Whether a column type is one of Arrow's kinds of text, or a dictionary of it."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,7 +14,7 @@ from purify.storage.locations import Location
 from purify.tables.schema import MANIFEST, Status
 from purify.tables.user_tables import first_row, read_samples, require_filled
 
-_SAMPLE_COLUMNS = ("sample_id", "label", "true_label")
+_SAMPLE_COLUMNS = ("sample_id", "label", "true_label", "split")
 
 
 def ok_rows(manifest: pa.Table) -> pa.Table:
@@ -19,19 +22,30 @@ def ok_rows(manifest: pa.Table) -> pa.Table:
     return manifest.filter(is_ok(manifest))
 
 
+def train_rows(table: pa.Table) -> pa.Table:
+    """The rows of a manifest, or of a cleaned table, on which a final model is trained.
+
+    All, or those of the split ``train`` (and of none) if there are others too: ``val`` and ``test`` are for evaluation.
+    """
+    split = table["split"]
+    if "train" not in split.unique().to_pylist():
+        return table
+    return table.filter(pc.fill_null(pc.equal(split, "train"), True))
+
+
 def is_ok(manifest: pa.Table) -> pa.ChunkedArray:
     """Whether each row of a manifest has a usable image."""
     return pc.equal(manifest["status"], Status.OK.value)
 
 
-def load_manifest(path: Location) -> pa.Table:
+def load_manifest(path: Location, columns: Mapping[str, str] = MappingProxyType({})) -> pa.Table:
     """Load a manifest, or a user's table of ``path,label`` as one (all rows ok, no uri).
 
-    InputError, which names the row, if the file is missing or damaged, lacks a column, or has an unknown status, a
-    duplicate id, or an ok row with an empty label.
+    `columns` tells which of the table have other names in the file. InputError, which names the row, if the file is
+    missing or damaged, lacks a column, or has an unknown status, a duplicate id, or an ok row with an empty label.
     """
     further = _further_columns(path)
-    samples = read_samples(path, optional=("true_label",), empty_labels=bool(further))
+    samples = read_samples(path, optional=("true_label", "split"), empty_labels=bool(further), columns=columns)
     columns = {name: further.get(name, pa.nulls(len(samples))) for name in MANIFEST.names}
     columns |= {name: samples[name] for name in samples.column_names}
     if "status" not in further:

@@ -11,7 +11,7 @@ from typing import Any
 from purify.errors import InputError
 from purify.storage.files import local_file, open_parquet, read_columns, readable, require_columns
 from purify.storage.locations import Location
-from purify.tables.user_tables import csv_rows
+from purify.tables.text_tables import csv_rows
 
 _COLUMNS = ("a", "b", "same")
 _NUMBER = re.compile(r"[0-9]{1,9}")

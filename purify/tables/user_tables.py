@@ -1,9 +1,10 @@
-"""Users' tables of samples: Parquet or CSV with ``path,label`` (or ``sample_id,label``), optionally ``true_label``."""
+"""Users' tables of samples with ``path,label`` (or ``sample_id,label``): Parquet, CSV, TSV, JSON Lines, ``.lst``."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,34 +12,42 @@ import pyarrow.compute as pc
 from purify.errors import InputError
 from purify.storage.files import (
     is_text,
-    local_file,
     open_parquet,
     read_columns,
-    readable,
     require_columns,
     table_kind,
 )
 from purify.storage.locations import Location
+from purify.tables.text_tables import image_list, json_lines, separated
+
+#: Reads a text: path and names of columns -> the names in it, and its rows.
+TextReader = Callable[[Location, Mapping[str, str]], tuple[list[str], Iterator[Sequence[str | None]]]]
 
 #: The project's own tables of labeled samples.
 _SAMPLE_TABLES = ("manifest/", "cleaned/")
+_SAME_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 def read_samples(
-    path: Location, *, required: Sequence[str] = ("label",), optional: Sequence[str] = (), empty_labels: bool = False
+    path: Location,
+    *,
+    required: Sequence[str] = ("label",),
+    optional: Sequence[str] = (),
+    empty_labels: bool = False,
+    columns: Mapping[str, str] = _SAME_NAMES,
 ) -> pa.Table:
     """Read a table of samples: ``sample_id``, the `required` columns, and the present ones of `optional`.
 
-    ``sample_id`` is the column of that name, else ``path``. Text stays exactly as in the file: no special words such
-    as NA, no trimming. A Parquet column of integers is read as their digits. With `empty_labels`, labels
-    may be empty: a manifest also lists images without one.
+    ``sample_id`` is the column of that name, else ``path``; `columns` tells which have another name in the file. Text
+    stays exactly as in the file: no special words such as NA, no trimming. A column of integers is read as their
+    digits. With `empty_labels`, labels may be empty: a manifest also lists images without one.
 
     InputError if the file is missing, damaged, of another kind, empty, lacks a column, has an empty label or id (white
     space alone counts as empty), or a duplicate id. Rows are numbered from 1 without the header.
     """
     if not is_table(path):
         raise InputError(f"{path}: unknown kind of table; expected one of {', '.join(TABLE_READERS)}")
-    table = TABLE_READERS[path.suffix.lower()](path, required, optional)
+    table = TABLE_READERS[path.suffix.lower()](path, _Wanted(required, optional, columns))
     if not len(table):
         raise InputError(f"{path}: the table has no rows")
     _check_ids(path, table["sample_id"])
@@ -72,59 +81,64 @@ def require_filled(path: Location, column: pa.ChunkedArray, name: str, remedy: s
         raise InputError(f"{path}: row {row}: the {name} is empty; {remedy}")
 
 
-def _read_parquet(path: Location, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
+@dataclass(frozen=True)
+class _Wanted:
+    """Columns to read, and their names in the file where these differ."""
+
+    required: Sequence[str]
+    optional: Sequence[str]
+    columns: Mapping[str, str]
+
+    def choose(self, path: Location, present: Sequence[str]) -> dict[str, str]:
+        """Column of the result -> column of the file."""
+        present = list(present)
+        ids = ("sample_id", "path")
+        id_column = next((self.named(name) for name in ids if self.named(name) in present), self.named("path"))
+        columns = {"sample_id": id_column} | {name: self.named(name) for name in self.required}
+        columns |= {name: self.named(name) for name in self.optional if self.named(name) in present}
+        given = [self.columns[name] for name in (*ids, *self.required, *self.optional) if name in self.columns]
+        require_columns(path, present, list(dict.fromkeys([*columns.values(), *given])))
+        return columns
+
+    def named(self, name: str) -> str:
+        """Name of a column in the file."""
+        return self.columns.get(name, name)
+
+
+def _read_parquet(path: Location, wanted: _Wanted) -> pa.Table:
     with open_parquet(path) as file:
         kind = table_kind(file.schema_arrow)
         if kind and not kind.startswith(_SAMPLE_TABLES):
             raise InputError(f"{path}: holds {kind}; expected a manifest or a table of path,label")
-        columns = _choose(path, file.schema_arrow.names, required, optional)
+        columns = wanted.choose(path, file.schema_arrow.names)
         table = read_columns(path, file, list(dict.fromkeys(columns.values())))
     return pa.table({name: _to_text(path, table[column], column) for name, column in columns.items()})
 
 
-def _read_csv(path: Location, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
-    rows = csv_rows(path)
-    header = next(rows)
-    columns = _choose(path, header, required, optional)
-    positions = [header.index(column) for column in columns.values()]
-    values: list[list[str]] = [[] for _ in columns]
-    for row in rows:
-        for position, column in zip(positions, values, strict=True):
-            column.append(row[position])
-    return pa.table([pa.array(column, pa.string()) for column in values], names=list(columns))
+def _read_text(reader: TextReader) -> Callable[[Location, _Wanted], pa.Table]:
+    def read(path: Location, wanted: _Wanted) -> pa.Table:
+        header, rows = reader(path, wanted.columns)
+        columns = wanted.choose(path, header)
+        positions = [header.index(column) for column in columns.values()]
+        values: list[list[str | None]] = [[] for _ in columns]
+        for row in rows:
+            for position, column in zip(positions, values, strict=True):
+                column.append(row[position])
+        return pa.table([pa.array(column, pa.string()) for column in values], names=list(columns))
 
-
-def csv_rows(path: Location) -> Iterator[list[str]]:
-    """Yield the header of a CSV file in UTF-8, then its rows, as long as the header; empty lines are skipped."""
-    with readable(path), local_file(path).open(encoding="utf-8-sig", newline="") as stream:
-        try:
-            lines = csv.reader(stream, strict=True)
-            yield (header := next(lines, []))
-            for number, row in enumerate(filter(None, lines), start=1):
-                if len(row) != len(header):
-                    raise InputError(
-                        f"{path}: row {number} has {len(row)} values, expected {len(header)}; quote values with commas"
-                    )
-                yield row
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a CSV file in UTF-8, or a damaged one: {error}") from error
+    return read
 
 
 #: Suffix -> reader.
-TABLE_READERS: Mapping[str, Callable[[Location, Sequence[str], Sequence[str]], pa.Table]] = {
+TABLE_READERS: Mapping[str, Callable[[Location, _Wanted], pa.Table]] = {
     ".parquet": _read_parquet,
-    ".csv": _read_csv,
+    ".csv": _read_text(separated),
+    ".tsv": _read_text(separated),
+    ".jsonl": _read_text(json_lines),
+    ".ndjson": _read_text(json_lines),
+    ".lst": _read_text(image_list),
+    ".txt": _read_text(image_list),
 }
-
-
-def _choose(path: Location, present: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
-    """Column of the result -> column of the file."""
-    present = list(present)
-    id_column = "sample_id" if "sample_id" in present else "path"
-    columns = {"sample_id": id_column} | {name: name for name in required}
-    columns |= {name: name for name in optional if name in present}
-    require_columns(path, present, list(dict.fromkeys(columns.values())))
-    return columns
 
 
 def _to_text(path: Location, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:

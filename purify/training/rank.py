@@ -32,7 +32,7 @@ def train_rank(job: TrainJob, progress: Progress) -> None:
     An interrupted training continues at its last resume point, ``folder/resume.safetensors``.
     """
     torch.set_num_threads(job.threads_per_rank)
-    data, folder = TrainingSet.read(Path(job.table)), Path(job.folder)
+    data, folder = TrainingSet.read(Path(job.table), final=job.subcenters == 1), Path(job.folder)
     resume = ResumeFile(folder / "resume.safetensors", job.fingerprint) if job.fingerprint else None
     with process_group(rank_device()) as ranks:
         if ranks.rank == 0:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from purify.errors import InputError
-from purify.tables.manifest import load_manifest, ok_rows
+from purify.tables.manifest import load_manifest, ok_rows, train_rows
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,13 @@ class TrainingSet:
     label_index: npt.NDArray[np.int64]
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a manifest or cleaned table; see `of_table`."""
-        return cls.of_table(load_manifest(path), name=str(path))
+    def read(cls, path: Path, *, final: bool = False) -> Self:
+        """Read a manifest or cleaned table; see `of_table`.
+
+        A `final` model learns from the split ``train`` alone, if there are others; a model that judges, from all rows.
+        """
+        table = load_manifest(path)
+        return cls.of_table(train_rows(table) if final else table, name=str(path))
 
     @classmethod
     def of_table(cls, table: pa.Table, *, name: str) -> Self:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from PIL import Image
 
 from purify.images.decoding import ImageFacts, decode_rgb, inspect_image
 from purify.images.defects import Defect, UnreadableImageError
+from purify.images.heif import heif_package
 
 Encode = Callable[..., bytes]
 
@@ -68,6 +70,33 @@ def test_sixteen_bits_keep_the_upper_byte() -> None:
     for file_format in ("PNG", "TIFF"):
         data = save(Image.fromarray(values), file_format)
         assert np.unique(decode_rgb(data, 20)).tolist() == [0x80]
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_fewer_bits_in_sixteen_keep_their_brightness(bits: int, file_format: str) -> None:
+    ramp = np.linspace(0, (1 << bits) - 1, 400).round().astype(np.uint16).reshape(20, 20)
+    pixels = decode_rgb(save(Image.fromarray(ramp), file_format), 20)[..., 0]
+    np.testing.assert_array_equal(pixels, ramp >> (bits - 8))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_colors_of_fewer_bits_in_sixteen_keep_their_brightness(bits: int, channels: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 1 << bits, (20, 20, channels), dtype=np.uint16)
+    deep[0, 0] = (1 << bits) - 1
+    if channels == 4:
+        deep[..., -1] = 0xFFFF
+    np.testing.assert_array_equal(decode_rgb(_deep_png(deep), 20), deep[..., :3] >> (bits - 8))
+
+
+def _deep_png(pixels: np.ndarray) -> bytes:
+    """A PNG of 16 bits a channel: pixels uint16[H, W, C]."""
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def test_the_first_frame_counts() -> None:
@@ -139,13 +168,14 @@ def test_threads_see_the_same_pixels(encode: Encode) -> None:
         np.testing.assert_array_equal(pixels, decode_rgb(single, 24))
 
 
-def _png_that_declares(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
+
+def _png_that_declares(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = zlib.compress(b"\0" * 1000)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("side", [1001, 10_000, 60_000])
@@ -212,3 +242,32 @@ def test_no_damage_raises_and_ok_means_decodable(encode: Encode, data: st.DataOb
     assert (facts.defect is None) == (facts.reason is None)
     if facts.defect is None:
         assert decode_rgb(bytes(content), 24).shape == (24, 24, 3)
+
+
+_HEIC = b"\0\0\0\x28ftyp%s\0\0\0\0mif1MiHEMiPrmiafMiHBheic" + bytes(2000)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (_HEIC % b"heic", "HEIC"),
+        (_HEIC % b"mif1", "HEIC"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0avifmif1" + bytes(500), "AVIF|corrupt|truncated"),
+        (b"\xff\x0a" + bytes(500), "JPEG XL"),
+    ],
+)
+def test_formats_of_phones_are_named_whatever_the_files_name_says(data: bytes, words: str) -> None:
+    facts = inspect(data)
+    assert facts.defect in (Defect.UNSUPPORTED, Defect.CORRUPT, Defect.TRUNCATED)
+    assert re.search(words, str(facts.reason))
+
+
+def test_heic_is_read_with_the_extra() -> None:
+    package = heif_package()
+    if package != "pillow_heif":
+        pytest.skip("pillow_heif, which can also write HEIC, is not installed")
+    y, x = np.mgrid[:64, :64] * 4
+    image = Image.fromarray(np.stack([x, y, (x + y) // 2], -1).astype(np.uint8))
+    data = save(image, "HEIF", quality=95)
+    assert inspect(data) == ImageFacts(64, 64)
+    assert np.abs(decode_rgb(data, 64).astype(int) - np.asarray(image)).mean() < 4

@@ -14,9 +14,9 @@ from purify.storage.locations import Location
 from purify.tables.user_tables import TABLE_READERS, is_table
 
 
-def _open(source: Location, images: Sequence[Location], _config: IngestConfig) -> Source:
+def _open(source: Location, images: Sequence[Location], config: IngestConfig) -> Source:
     folder = source.resolve().parent if isinstance(source, Path) else source.parent
-    return TableSource(source, ImageRoots(images or [folder]))
+    return TableSource(source, ImageRoots(images or [folder]), config.columns)
 
 
 TABLE = Door("table", f"a table of path and label ({', '.join(TABLE_READERS)})", is_table, _open)

@@ -1,0 +1,181 @@
+"""Cost of a door: images per second of an ingest, compared with reading the bytes and decoding them alone.
+
+``python -m benchmarks.doors`` draws a set, writes it in every form that it can, and measures each in a process of its
+own, by turns with the comparison. ``--source PATH`` adds a set in any other form, such as a ``train.rec``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+_SIDE, _PER_LABEL, _SHARD = 112, 20, 10_000
+_CHUNK = 64
+_BYTES = "bytes and decoding"
+
+
+def _images(count: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
+    """Label, name and JPEG of each image: smooth random surfaces of about the size of a face crop."""
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        coarse = Image.fromarray(random.integers(0, 256, (14, 14, 3), dtype=np.uint8))
+        stream = io.BytesIO()
+        coarse.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
+        yield f"p{number // _PER_LABEL:06d}", f"{number:07d}.jpg", stream.getvalue()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def _write_tar(path: Path, images: Iterator[tuple[str, str, bytes]]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for label, name, content in images:
+            _add(archive, f"{label}/{name}", content)
+
+
+def _write_zip(path: Path, images: Iterator[tuple[str, str, bytes]]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for label, name, content in images:
+            archive.writestr(f"{label}/{name}", content)
+
+
+def _write_folder(path: Path, images: Iterator[tuple[str, str, bytes]]) -> None:
+    for label, name, content in images:
+        (path / label).mkdir(parents=True, exist_ok=True)
+        (path / label / name).write_bytes(content)
+
+
+def _write_webdataset(path: Path, images: Iterator[tuple[str, str, bytes]]) -> None:
+    path.mkdir()
+    archive: tarfile.TarFile | None = None
+    for number, (label, name, content) in enumerate(images):
+        if number % _SHARD == 0:
+            if archive:
+                archive.close()
+            archive = tarfile.open(path / f"shard-{number // _SHARD:05d}.tar", "w")  # noqa: SIM115
+        assert archive is not None
+        _add(archive, name, content)
+        _add(archive, f"{name[:-4]}.cls", str(int(label[1:])).encode())
+    if archive:
+        archive.close()
+
+
+_WRITERS: Mapping[str, Callable[[Path, Iterator[tuple[str, str, bytes]]], None]] = {
+    "set.tar": _write_tar,
+    "set.zip": _write_zip,
+    "folder": _write_folder,
+    "webdataset": _write_webdataset,
+}
+
+
+def _measure(source: Path, threads: int, *, plain: bool) -> dict[str, float]:
+    """Seconds and images of one ingest, or of its bytes and decoding alone, and the growth of the memory meanwhile."""
+    from purify.config import IngestConfig
+    from purify.images.decoding import inspect_image
+    from purify.ingest.ingest import ingest
+    from purify.storage.tar_index import index_tar
+
+    config = IngestConfig(workers=threads)
+    places = list(index_tar(source).members.values()) if plain else []
+    before = _peak()
+    began = time.perf_counter()
+    if plain:
+        descriptor = os.open(source, os.O_RDONLY)
+
+        def read(chunk: list[tuple[int, int]]) -> None:
+            for offset, size in chunk:
+                inspect_image(os.pread(descriptor, size, offset), min_size=1, max_pixels=1 << 30)
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(read, [places[start : start + _CHUNK] for start in range(0, len(places), _CHUNK)]))
+        count = len(places)
+    else:
+        count = len(ingest(source, [], config))
+    return {"seconds": time.perf_counter() - began, "images": count, "megabytes": _peak() - before}
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _in_a_process(source: Path, threads: int, *, plain: bool = False) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.doors", "--measure", str(source), "--threads", str(threads)]
+    answer = subprocess.run([*command, *(["--plain"] if plain else [])], check=True, capture_output=True, text=True)
+    return dict(json.loads(answer.stdout))
+
+
+def run_doors(count: int, rounds: int, threads: int, seed: int, sources: tuple[Path, ...]) -> dict[str, Any]:
+    """Median images per second of each form and of the comparison, their ratio, and the megabytes at the peak."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name, write in _WRITERS.items():
+            write(root / name, _images(count, seed))
+        places = {name: root / name for name in _WRITERS} | {source.name: source for source in sources}
+        found: dict[str, list[dict[str, float]]] = {}
+        for _ in range(rounds):
+            found.setdefault(_BYTES, []).append(_in_a_process(root / "set.tar", threads, plain=True))
+            for name, place in places.items():
+                found.setdefault(name, []).append(_in_a_process(place, threads))
+    speeds = {name: [one["images"] / one["seconds"] for one in all_] for name, all_ in found.items()}
+    ratio = {
+        name: statistics.median(here / there for here, there in zip(values, speeds[_BYTES], strict=True))
+        for name, values in speeds.items()
+    }
+    return {
+        "images": count,
+        "threads": threads,
+        "images_per_second": {name: statistics.median(values) for name, values in speeds.items()},
+        "ratio": ratio,
+        "megabytes": {name: max(one["megabytes"] for one in all_) for name, all_ in found.items()},
+    }
+
+
+@click.command()
+@click.option("--images", "count", default=20_000, show_default=True, help="Number of images.")
+@click.option("--rounds", default=3, show_default=True, help="Measurements of each form.")
+@click.option("--threads", default=2, show_default=True, help="Decoding threads.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--source", "sources", multiple=True, type=click.Path(path_type=Path), help="A further set. Repeatable.")
+@click.option("--measure", type=click.Path(path_type=Path), help="Measure this source in this process, once.")
+@click.option("--plain", is_flag=True, help="Its bytes and decoding alone (a tar).")
+def main(
+    count: int, rounds: int, threads: int, seed: int, sources: tuple[Path, ...], measure: Path | None, *, plain: bool
+) -> None:
+    """Measure the doors of ingest; prints JSON, and a table on stderr."""
+    if measure is not None:
+        click.echo(json.dumps(_measure(measure, threads, plain=plain)))
+        return
+    answer = run_doors(count, rounds, threads, seed, sources)
+    table = Table(title=f"{count} images, {threads} threads", title_justify="left")
+    for column in ("source", "images/s", "ratio", "MB more at the peak"):
+        table.add_column(column, justify="left" if column == "source" else "right")
+    for name, speed in answer["images_per_second"].items():
+        table.add_row(name, f"{speed:.0f}", f"{answer['ratio'][name]:.2f}", f"{answer['megabytes'][name]:.0f}")
+    Console(stderr=True).print(table)
+    click.echo(json.dumps(answer, indent=2))
+
+
+if __name__ == "__main__":
+    main()
