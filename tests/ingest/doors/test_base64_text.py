@@ -97,7 +97,7 @@ def test_a_cut_file_has_one_bad_line(tmp_path: Path, images: list[bytes], config
 
 def test_other_text_is_left_to_other_doors(tmp_path: Path, config: IngestConfig) -> None:
     (tmp_path / "a.txt").write_text("faces\tand names\n")
-    with pytest.raises(InputError, match="unknown kind of source"):
+    with pytest.raises(InputError, match=r"none of its 1 paths"):  # a list of paths and labels
         ingest(tmp_path / "a.txt", [], config)
     (tmp_path / "b.tsv").write_bytes(b"")
     with pytest.raises(InputError, match="empty file"):
