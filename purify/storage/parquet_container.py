@@ -25,11 +25,10 @@ import pyarrow.parquet as pq
 from purify.arrays import Ids
 from purify.errors import InputError, PurifyError
 from purify.storage import remote
-from purify.storage.files import one_line, readable
+from purify.storage.files import BUFFER_BYTES, one_line, readable
 from purify.storage.positioned import read_at
 
 _BATCH_ROWS = 128
-_BUFFER_BYTES = 1 << 20
 #: Most bytes of the rows kept in memory, of all files together.
 _MOST_KEPT = 1 << 26
 _NO_IMAGE = -1
@@ -61,7 +60,9 @@ class ParquetImages:
         with readable(path):
             self._stream = pa.OSFile(os.fspath(path), "rb")
         try:
-            self._file = pq.ParquetFile(self._stream, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
+            self._file = pq.ParquetFile(
+                self._stream, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True
+            )
             names = self._file.schema_arrow.names
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a Parquet file, or a damaged one: {one_line(error)}") from error
