@@ -26,11 +26,15 @@ def map_batches(path: Path) -> tuple[pa.MemoryMappedFile, pa.Schema, Sequence[pa
     try:
         if source.read(6) == b"ARROW1":
             file = pa.ipc.open_file(source)
-            return source, file.schema, [file.get_batch(number) for number in range(file.num_record_batches)]
-        source.seek(0)
-        stream = pa.ipc.open_stream(source)
-        return source, stream.schema, list(stream)
-    except (pa.ArrowException, OSError) as error:
+            schema, batches = file.schema, [file.get_batch(number) for number in range(file.num_record_batches)]
+        else:
+            source.seek(0)
+            stream = pa.ipc.open_stream(source)
+            schema, batches = stream.schema, list(stream)
+        for batch in batches:
+            batch.validate(full=True)  # a damaged offset would be read outside of the map
+        return source, schema, batches
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         source.close()
         raise InputError(f"{path}: not an Arrow file, or a damaged one: {one_line(error)}") from error
 

@@ -31,16 +31,12 @@ Line = tuple[int, list[bytes]]
 
 @dataclass(frozen=True)
 class _Columns:
-    """Numbers of the columns, from 0."""
+    """Numbers of the columns, from 0, and how many there are."""
 
     image: int
     label: int
     has_header: bool
-
-    @property
-    def least(self) -> int:
-        """Columns that a line must have."""
-        return max(self.image, self.label) + 1
+    count: int
 
 
 @dataclass(frozen=True)
@@ -70,8 +66,8 @@ class Base64Source:
     ) -> None:
         label = _text(parts[columns.label]) if columns.label < len(parts) else ""
         problem = None
-        if len(parts) < columns.least:
-            problem = f"{Defect.CORRUPT}: the line has {len(parts)} columns, expected {columns.least} or more"
+        if len(parts) != columns.count:
+            problem = f"{Defect.CORRUPT}: the line has {len(parts)} columns, the first one {columns.count}"
         at = start + sum(len(part) + 1 for part in parts[: columns.image])
         key = text_key(at, len(parts[columns.image]) if problem is None else 0)
         rows.add(f"{self.path.name}#{number}", label, container_uri("tsv", key, place), problem=problem)
@@ -90,8 +86,10 @@ def _find_columns(path: Path, wanted: Mapping[str, str]) -> _Columns:
     if image is None:
         raise InputError(f"{path}: no column holds images in base64; name it with --columns image=NUMBER (from 0)")
     if "label" in wanted:
-        return _Columns(image, _number(path, wanted, "label", names), has_header)
-    return _Columns(image, names.index("label") if has_header and "label" in names else 0, has_header)
+        label = _number(path, wanted, "label", names)
+    else:
+        label = names.index("label") if has_header and "label" in names else 0
+    return _Columns(image, label, has_header, len(names))
 
 
 def _number(path: Path, wanted: Mapping[str, str], name: str, header: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +14,15 @@ from purify.ingest.doors.door import Door
 from purify.ingest.doors.keyed_rows import KeyedRows, local_source
 from purify.ingest.label_lists import labels_beside
 from purify.ingest.source_listing import Listing, Source
-from purify.storage.lmdb_container import LmdbImages, database_file, label_of
+from purify.storage.lmdb_container import database_file
+from purify.storage.lmdb_scan import ScannedKey, scan_database
 from purify.storage.locations import Location, as_text, container_uri
 
 _SUFFIXES = (".lmdb", ".mdb")
 #: Keys that describe the database: ``__len__``, ``__keys__``, ``num-samples``.
-_ABOUT = re.compile(rb"__.*__|num[-_]samples|length|size|version|meta", re.DOTALL)
+_ABOUT = re.compile(r"__.*__|num[-_]samples|length|size|version|meta", re.DOTALL)
 #: ``image-000000001`` and ``label-000000001``.
-_NUMBERED = re.compile(rb"(?P<what>image|img|label)(?P<number>[-_][0-9]+)", re.DOTALL)
+_NUMBERED = re.compile(r"(?P<what>image|img|label)(?P<number>[-_][0-9]+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,17 @@ class DatabaseSource:
 
     def _read(self) -> tuple[list[str], Sequence[str | None], list[str | None]]:
         """Keys of the images, with their labels and problems."""
-        found = dict(_entries(self.path))
-        keys, labels, problems = [], [], []
-        for key, (own, problem) in found.items():
-            numbered = _NUMBERED.fullmatch(key)
-            if numbered is not None and numbered["what"] == b"label":
-                continue
-            named = found.get(b"label" + numbered["number"]) if numbered is not None else None
-            text = key.decode("utf-8", "surrogateescape")
-            keys.append(text)
-            labels.append(own or (named[0] if named else _folder(text)))
-            problems.append(problem)
-        return keys, labels, problems
+        named: dict[str, str | None] = {}
+        images: list[ScannedKey] = []
+        for scanned in scan_database(self.path):
+            numbered = _NUMBERED.fullmatch(scanned.key)
+            if numbered is not None and numbered["what"] == "label":
+                named[numbered["number"]] = scanned.text and scanned.text.strip()
+            elif not _ABOUT.fullmatch(scanned.key):
+                images.append(scanned)
+        labels = [image.label or _named(image.key, named) or _folder(image.key) for image in images]
+        problems = [f"{Defect.CORRUPT}: {image.problem}" if image.problem else None for image in images]
+        return [image.key for image in images], labels, problems
 
     def _from_list(self, keys: Sequence[str]) -> Sequence[str | None]:
         listed = labels_beside(self.beside, keys)
@@ -72,22 +72,10 @@ class DatabaseSource:
         return listed[0]
 
 
-def _entries(path: Path) -> Iterator[tuple[bytes, tuple[str | None, str | None]]]:
-    """Yield each key, except those about the database, with the label in its value, and its problem."""
-    database = LmdbImages(path)
-    try:
-        for key, value in database.items():
-            if _ABOUT.fullmatch(key):
-                continue
-            if key.startswith(b"label") and _NUMBERED.fullmatch(key):
-                yield key, (bytes(value).decode("utf-8", "replace").strip(), None)
-                continue
-            try:
-                yield key, (label_of(value), None)
-            except ValueError as error:
-                yield key, (None, f"{Defect.CORRUPT}: {error}")
-    finally:
-        database.close()
+def _named(key: str, named: Mapping[str, str | None]) -> str | None:
+    """The label under a key of its own."""
+    numbered = _NUMBERED.fullmatch(key)
+    return named.get(numbered["number"]) if numbered is not None else None
 
 
 def _folder(key: str) -> str | None:

@@ -99,7 +99,7 @@ def choose_columns(
         label,
         columns.get("true_label") or _usual(schema, image, ("true_label",)),
         columns.get("split") or _usual(schema, image, ("split",)),
-        _class_names(schema, info, label),
+        _class_names(path, schema, info, label),
     )
 
 
@@ -123,9 +123,9 @@ def _usual(schema: pa.Schema, image: str, names: Sequence[str]) -> str | None:
     return next((column for name in names for column in others if column.lower() == name), None)
 
 
-def _class_names(schema: pa.Schema, info: Path | None, label: str) -> Sequence[str] | None:
+def _class_names(path: Path, schema: pa.Schema, info: Path | None, label: str) -> Sequence[str] | None:
     """Names of the classes of a label by Hugging Face's ``ClassLabel``."""
-    features = _features(schema, info)
+    features = _features(path, schema, info)
     feature = features.get(label)
     if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
         return None
@@ -135,11 +135,11 @@ def _class_names(schema: pa.Schema, info: Path | None, label: str) -> Sequence[s
     return [str(name) for name in names]
 
 
-def _features(schema: pa.Schema, info: Path | None) -> Mapping[str, Any]:
+def _features(path: Path, schema: pa.Schema, info: Path | None) -> Mapping[str, Any]:
     written = (schema.metadata or {}).get(_HUGGING_FACE)
     try:
-        content = json.loads(written)["info"] if written else read_json(info) if info else {}
-        features = content["features"] if content else {}
-    except (ValueError, KeyError, TypeError):
-        return {}
+        content = json.loads(written).get("info") if written else read_json(info) if info else None
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path}: its Hugging Face metadata, which names the classes, is damaged: {error}") from error
+    features = content.get("features") if isinstance(content, dict) else None
     return features if isinstance(features, dict) else {}

@@ -84,7 +84,7 @@ def test_bad_lines_are_rows(tmp_path: Path, images: list[bytes], config: IngestC
     lines[3][0] = " "
     manifest = ingest(write_lines(tmp_path / "a.tsv", lines), [], config)
     assert manifest["status"].to_pylist() == ["ok", "unreadable", "unreadable", "no_label"]
-    assert "has 4 columns, expected 7" in manifest["status_reason"][1].as_py()
+    assert "has 4 columns, the first one 7" in manifest["status_reason"][1].as_py()
     assert "not an image in base64" in manifest["status_reason"][2].as_py()
 
 

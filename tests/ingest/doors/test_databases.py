@@ -120,6 +120,19 @@ def test_cut_and_other_files(tmp_path: Path, images: list[bytes], config: Ingest
         ingest(path, [], config)
 
 
+def test_a_damaged_page_ends_no_process_but_the_one_that_looks(
+    tmp_path: Path, encode: Encode, config: IngestConfig
+) -> None:
+    """LMDB aborts on pages of another kind than expected."""
+    path = write_database(tmp_path / "set", {f"a/{k:03}": encode(seed=k) for k in range(40)})
+    content = bytearray((path / "data.mdb").read_bytes())
+    root = next(page for page in range(2 * 4096, len(content), 4096) if content[page + 10] == 1)  # P_BRANCH
+    content[root + 10] = 4  # P_OVERFLOW
+    (path / "data.mdb").write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged"):
+        ingest(path, [], config)
+
+
 def test_a_database_is_open_once_for_all_readers(tmp_path: Path, images: list[bytes]) -> None:
     path = write_database(tmp_path / "set.lmdb", {"a": images[0]}, folder=False)
     first, second = LmdbImages(path), LmdbImages(path)
