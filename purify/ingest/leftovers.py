@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
@@ -21,16 +22,21 @@ _RUN_INFO = "run.json"
 _RUN_PARTS = frozenset({"manifest.parquet", "stages", ".lock"})
 
 
+_HIDDEN = re.compile(
+    rf"(?:^|/)(?:\.|(?:{'|'.join(map(re.escape, sorted(_TOOL_FOLDERS)))})(?:/|\Z)"
+    rf"|(?:{'|'.join(map(re.escape, sorted(_TOOL_FILES)))})\Z)",
+    re.IGNORECASE,
+)
+
+
 def is_hidden(name: str) -> bool:
     """Whether a file, or a folder above it, belongs to the operating system, an archiver or a storage appliance."""
-    parts = name.split("/")
-    tools = any(part.startswith(".") or part.lower() in _TOOL_FOLDERS for part in parts)
-    return tools or parts[-1].lower() in _TOOL_FILES
+    return _HIDDEN.search(name) is not None
 
 
 def is_image(name: str) -> bool:
     """Whether a file is an image, by its suffix."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
 
 
 def find_sidecars(names: Iterable[str]) -> set[str]:

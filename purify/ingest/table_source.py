@@ -26,7 +26,7 @@ class TableSource:
 
     Images are located by the column ``path``, else by ``sample_id``. Rows keep their order; other columns are ignored.
     A path is also found if its folders are separated by backslashes, or its letters are composed otherwise in Unicode
-    (macOS decomposes ``ë``) than the name of the file.
+    (macOS takes accents apart) than the name of the file.
     """
 
     path: Location

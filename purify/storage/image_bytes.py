@@ -28,6 +28,7 @@ class ImageByteReader:
 
     def __init__(self) -> None:
         self._containers: dict[tuple[str, Path], Container] = {}
+        self._stamps: dict[Path, str | None] = {}
         self._remote = RemoteImageReader()
         self._lock = Lock()
 
@@ -43,6 +44,7 @@ class ImageByteReader:
             for container in self._containers.values():
                 container.close()
             self._containers.clear()
+            self._stamps.clear()
             self._remote = RemoteImageReader()
 
     def read(self, uri: str) -> bytes:
@@ -66,14 +68,14 @@ class ImageByteReader:
 
         An unchanged stamp means unchanged bytes. An image in a container has the stamp of the container.
         """
-        place = split_uri(uri).place
+        place, kind, _ = split_uri(uri)
         if isinstance(place, Url):
             return self._remote.stamp(place)
-        try:
-            status = place.stat()
-        except OSError:
-            return None
-        return f"{status.st_size}-{status.st_mtime_ns}"
+        if kind is None:
+            return _stamp(place)
+        if place not in self._stamps:  # an older stamp than necessary is safe: it means one more read
+            self._stamps[place] = _stamp(place)
+        return self._stamps[place]
 
     def _container(self, kind: str, path: Path) -> Container:
         if (known := self._containers.get((kind, path))) is not None:
@@ -91,6 +93,14 @@ def _allow_open_files(count: int) -> None:
     if soft != resource.RLIM_INFINITY and count > soft:
         wanted = 2 * count if hard == resource.RLIM_INFINITY else min(2 * count, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def _stamp(path: Path) -> str | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _read_file(path: Path) -> bytes:

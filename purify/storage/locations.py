@@ -22,6 +22,8 @@ from purify.errors import InputError
 
 _FILE, _TAR, _SEPARATOR = "file://", "tar", "::"
 _URL = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]*)://(?P<path>.*)", re.DOTALL)
+#: Keys that `quote` leaves as they are.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
 _LOCAL_PROTOCOLS = frozenset({"file", "local"})
 #: No kind of container: a chained uri of a file, or of a file on a store, has no meaning.
 _NO_CONTAINERS = frozenset({*_LOCAL_PROTOCOLS, "http", "https", "s3", "gs", "gcs", "az", "abfs", "memory"})
@@ -114,7 +116,17 @@ def tar_uri(member: str, archive: str | Location) -> str:
 
 def container_uri(kind: str, key: str, container: str | Location) -> str:
     """Uri of the image with a `key` in a container (a file or folder) of a `kind`, such as ``tar`` or ``rec``."""
-    return f"{kind}://{quote(_encode(key))}{_SEPARATOR}{file_uri(container)}"
+    return f"{kind}://{_quoted(key)}{_SEPARATOR}{_container_uri(container)}"
+
+
+@lru_cache(maxsize=4096)
+def _container_uri(container: str | Location) -> str:
+    return file_uri(container)
+
+
+def _quoted(key: str) -> str:
+    """Percent-encoded; most keys need none."""
+    return key if _PLAIN.fullmatch(key) else quote(_encode(key))
 
 
 class ImagePlace(NamedTuple):
@@ -128,8 +140,8 @@ class ImagePlace(NamedTuple):
 def split_uri(uri: str) -> ImagePlace:
     """The place that a uri names; InputError if it has no known form."""
     inner, separator, file = uri.rpartition(_SEPARATOR)
+    place = _container(file) if separator else _file(file)
     container = _URL.fullmatch(inner) if separator else None
-    place = _file_at(file)
     if place is None or (separator and (container is None or container["protocol"] in _NO_CONTAINERS)):
         raise InputError(
             f"{uri}: not a uri of an image; expected file:///PATH, a URL such as s3://BUCKET/PATH, "
@@ -137,17 +149,19 @@ def split_uri(uri: str) -> ImagePlace:
         )
     if container is None:
         return ImagePlace(place)
-    return ImagePlace(place, container["protocol"], _decode(unquote_to_bytes(container["path"])))
+    key = container["path"]
+    return ImagePlace(place, container["protocol"], _decode(unquote_to_bytes(key)) if "%" in key else key)
 
 
-@lru_cache(maxsize=4096)  # millions of images lie in a few containers
-def _file_at(uri: str) -> Location | None:
-    """The location of a file by its uri; None if it has another form."""
+def _file(uri: str) -> Location | None:
     match = _URL.fullmatch(uri)
     if match is None or not _is_file(match["protocol"], match["path"]):
         return None
     path = unquote_to_bytes(match["path"])
     return Path(os.fsdecode(path)) if match["protocol"] == "file" else Url(match["protocol"], _decode(path))
+
+
+_container = lru_cache(maxsize=4096)(_file)  # many images share one
 
 
 def _is_file(protocol: str, path: str) -> bool:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 BLOCK = 512
 _ZEROS = bytes(BLOCK)
 _CHUNK = 1 << 20
+#: Bytes per read of headers: those of a few small images, and not much of a large one.
+_READ = 1 << 16
 #: An extended header holds a path and some times, not the content of a file.
 _MOST_EXTENDED = 1 << 20
 _PLAIN = frozenset(b"0\x007")
+_EXTENDED = frozenset(b"xXgLK")
 #: Kinds without content after their header, whatever their size field says.
 _EMPTY = frozenset(b"123456")
 _SPARSE = b"S"
@@ -35,8 +38,7 @@ class DamagedTarError(ValueError):
     """An archive that can't be read to its end."""
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A member of a tar: its name as given, and where its content is."""
 
     name: str
@@ -62,18 +64,20 @@ class TarScan:
         #: Values of extended headers for all further members, and for the next one.
         self._always: dict[str, bytes] = {}
         self._next: dict[str, bytes] = {}
+        #: Part of the file that was read last, and its offset.
+        self._chunk, self._start = b"", 0
 
     def __iter__(self) -> Iterator[Member]:
         offset = 0
         while offset < self._length:
-            block = self._read(offset, BLOCK)
+            block = self._block(offset)
             if block == _ZEROS:
                 offset = self._after_end_mark(offset)
                 continue
             if not _is_header(block):
                 raise DamagedTarError(_no_header(offset) if offset else "it begins with no member header")
             content, size = offset + BLOCK, _number(block[124:136])
-            if block[156:157] in (b"x", b"X", b"g", b"L", b"K"):
+            if block[156] in _EXTENDED:
                 self._extend(block[156:157], content, size)
                 offset = content + _padded(size)
                 continue
@@ -88,8 +92,11 @@ class TarScan:
 
     def _member(self, block: bytes, content: int, size: int) -> tuple[Member, int]:
         """The member of a header, and the offset of the next header."""
-        values, self._next = {**self._always, **self._next}, {}
         kind = block[156]
+        if kind in _PLAIN and not self._always and not self._next and content + size <= self._length:  # nearly all
+            name = _plain_name(block)
+            return Member(_text(name), content, size, None, name.endswith(b"/")), content + _padded(size)
+        values, self._next = {**self._always, **self._next}, {}
         size = _decimal(values["size"]) if "size" in values else size
         name = values.get("GNU.sparse.name") or values.get("path") or _plain_name(block)
         sparse = kind == ord(_SPARSE) or any(key.startswith("GNU.sparse.") for key in values)
@@ -141,6 +148,14 @@ class TarScan:
             break
         return self._length
 
+    def _block(self, offset: int) -> bytes:
+        """A block, from the chunk read last if it is there: small members lie close together."""
+        place = offset - self._start
+        if not 0 <= place <= len(self._chunk) - BLOCK:
+            self._start, place = offset, 0
+            self._chunk = self._read(offset, min(_READ, max(BLOCK, self._length - offset)))
+        return self._chunk[place : place + BLOCK]
+
     def _read(self, offset: int, size: int) -> bytes:
         self.stream.seek(offset)
         parts = [self.stream.read(size)]
@@ -158,18 +173,16 @@ def _is_header(block: bytes) -> bool:
         wanted = _number(block[148:156])
     except DamagedTarError:
         return False
-    rest = block[:148] + block[156:]
-    plain = sum(rest) + 8 * ord(" ")
-    return plain == wanted or plain - 256 * sum(byte > 127 for byte in rest) == wanted
+    plain = sum(block) - sum(block[148:156]) + 8 * ord(" ")
+    return plain == wanted or plain - 256 * sum(byte > 127 for byte in block[:148] + block[156:]) == wanted
 
 
 def _number(text: bytes) -> int:
     """A number in octal digits, or in GNU's binary form."""
     if text[0] & 0x80:
         return int.from_bytes(bytes([text[0] & 0x7F]) + text[1:], "big")
-    digits = text.partition(b"\0")[0].strip()
     try:
-        return int(digits or b"0", 8)
+        return int(text.partition(b"\0")[0].strip() or b"0", 8)
     except ValueError:
         raise DamagedTarError("a number of a header makes no sense") from None
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,8 +57,31 @@ def draw_stand_ins(folder: Path, draw: Draw) -> None:
         )
         nested.parent.mkdir(parents=True, exist_ok=True)
         nested.write_bytes((folder / "faces" / row["path"]).read_bytes())
+    _write_further_forms(folder, rows)
     _draw_pairs(folder, draw, rng)
     write_linear_onnx(folder / "model.onnx", rng.normal(size=(3 * 16 * 16, 8)), size=16)
+
+
+def _write_further_forms(folder: Path, rows: list[dict[str, str]]) -> None:
+    """The same faces as a zip, in WebDataset shards, in splits and as JSON Lines; a second folder ``more/``."""
+    (folder / "shards").mkdir()
+    with (
+        zipfile.ZipFile(folder / "faces.zip", "w") as archive,
+        tarfile.open(folder / "shards" / "shard-000.tar", "w") as first,
+        tarfile.open(folder / "shards" / "shard-001.tar", "w") as second,
+        (folder / "faces.jsonl").open("w", encoding="utf-8") as lines,
+    ):
+        for number, row in enumerate(rows):
+            path, content = row["path"], (folder / "faces" / row["path"]).read_bytes()
+            archive.writestr(path, content)
+            lines.write(json.dumps({"file_name": path, "person": row["label"]}) + "\n")
+            for ending, data in ((".png", content), (".cls", str(_LABELS.index(row["label"])).encode())):
+                member = tarfile.TarInfo(f"{number:06d}{ending}")
+                member.size = len(data)
+                (second if number % 2 else first).addfile(member, io.BytesIO(data))
+            for place in (Path("split") / ("val" if path.endswith("1.png") else "train"), Path("more")):
+                (folder / place / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / place / path).write_bytes(content)
 
 
 def _write_embeddings(folder: Path, rows: list[dict[str, str]], rng: np.random.Generator) -> None:

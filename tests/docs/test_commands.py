@@ -217,7 +217,7 @@ def _load_toml(block: Block, where: str) -> None:
 
 def _check_inline(code: str, where: str) -> None:
     if found := _SETTING.fullmatch(code):
-        if not found[1].endswith((".parquet", ".json", ".toml", ".py")):
+        if not found[1].endswith((".parquet", ".json", ".toml", ".py", ".rec", ".idx")):
             _load_setting(found[1], where)
     elif re.match(r"purify [a-z]", code):
         _, name, *words = code.split()

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from purify.errors import InputError
@@ -68,8 +68,9 @@ def read_samples(shard: str, path: Path, label_field: str) -> Iterator[Sample]:
     """The samples of the shard at `path` with an image, in its order; InputError if it is damaged."""
     with ShardReader(path) as reader:
         for key, names in reader.groups().items():
-            images = sorted(filter(is_image, names), key=lambda name: PurePosixPath(name).name.count("."))
+            images = [name for name in names if is_image(name)]
             if images:
+                images.sort(key=lambda name: name.count("."))  # 1.jpg before 1.mask.jpg
                 labels, fields = _labels(reader, key, names, label_field)
                 yield Sample(shard, key, images[0], labels, len(images) > 1, fields)
 
