@@ -84,7 +84,10 @@ def _find_columns(path: Path, wanted: Mapping[str, str]) -> _Columns:
         image, has_header = later[0], True
     image = _number(path, wanted, "image", names) if "image" in wanted else image
     if image is None:
-        raise InputError(f"{path}: no column holds images in base64; name it with --columns image=NUMBER (from 0)")
+        raise InputError(
+            f"{path}: no column holds images in base64; name it with --columns image=NUMBER (from 0), "
+            "or read a table of paths with --format table"
+        )
     if "label" in wanted:
         label = _number(path, wanted, "label", names)
     else:
@@ -142,4 +145,4 @@ def _open(source: Location, _images: Sequence[Location], config: IngestConfig) -
     return Base64Source(local_source(source), config.columns)
 
 
-BASE64_TEXT = Door("base64", "MS-Celeb-1M's TSV (an image in base64 on each line)", _is_base64_text, _open)
+BASE64_TEXT = Door("tsv", "MS-Celeb-1M's TSV (an image in base64 on each line)", _is_base64_text, _open)

@@ -101,4 +101,4 @@ def test_other_text_is_left_to_other_doors(tmp_path: Path, config: IngestConfig)
         ingest(tmp_path / "a.txt", [], config)
     (tmp_path / "b.tsv").write_bytes(b"")
     with pytest.raises(InputError, match="empty file"):
-        ingest(tmp_path / "b.tsv", [], IngestConfig(format="base64"))
+        ingest(tmp_path / "b.tsv", [], IngestConfig(format="tsv"))
