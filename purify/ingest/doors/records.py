@@ -53,6 +53,9 @@ def _add_records(rows: KeyedRows, path: Path, split: str | None) -> None:
     labels, problems = _labels(path, index, images.tolist(), keys)
     if damaged := sum(row in index.problems for row in images.tolist()):
         rows.warnings.append(f"{path}: {damaged} of its {len(images)} records are damaged or cut off; get it anew")
+    found, announced = len(set(labels) - {None}), _announced_classes(path)
+    if announced is not None and announced != found:
+        rows.warnings.append(f"{path}: holds {found} classes, but the file property beside it says {announced}")
     if len(images) > 1 and len(set(labels)) == 1:
         rows.warnings.append(
             f"{path}: all {len(images)} images have the label {labels[0]}, and no list of labels beside it fits; "
@@ -61,6 +64,15 @@ def _add_records(rows: KeyedRows, path: Path, split: str | None) -> None:
     for key, row, label, problem in zip(keys, images.tolist(), labels, problems, strict=True):
         uri = container_uri("rec", rec_key(key, int(index.offsets[row])), path)
         rows.add(f"{path.name}#{key}", label, uri, problem=problem, split=split)
+
+
+def _announced_classes(path: Path) -> int | None:
+    """Number of classes in InsightFace's file ``property`` (classes,height,width); None without a readable one."""
+    try:
+        first = path.with_name("property").read_text(encoding="utf-8").partition(",")[0].strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(first) if first.isdecimal() else None
 
 
 def _labels(

@@ -153,6 +153,15 @@ def test_labels_from_a_list_beside(tmp_path: Path, encode: Encode, config: Inges
     assert contents(manifest) == images
 
 
+def test_classes_are_counted_against_the_property(insightface: Path, config: IngestConfig) -> None:
+    assert ingest_again(insightface, [], config, known=None).warnings == ()
+    (insightface / "property").write_text("4,24,24")
+    (warning,) = ingest_again(insightface, [], config, known=None).warnings
+    assert "holds 3 classes, but the file property beside it says 4" in warning
+    (insightface / "property").write_bytes(b"\xff")
+    assert ingest_again(insightface, [], config, known=None).warnings == ()
+
+
 def test_labels_in_the_records_come_before_a_list(insightface: Path, config: IngestConfig) -> None:
     (insightface / "train.lst").write_text("".join(f"1\tx/{k}.jpg\t9\n" for k in range(12)))
     assert set(ingest(insightface, [], config)["label"].to_pylist()) == {"0", "1", "2"}
