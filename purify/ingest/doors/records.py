@@ -53,7 +53,7 @@ def _add_records(rows: KeyedRows, path: Path, split: str | None) -> None:
     labels, problems = _labels(path, index, images.tolist(), keys)
     if damaged := sum(row in index.problems for row in images.tolist()):
         rows.warnings.append(f"{path}: {damaged} of its {len(images)} records are damaged or cut off; get it anew")
-    found, announced = len(set(labels) - {None}), _announced_classes(path)
+    found, announced = len(set(labels) - {None}), _announced_classes(path) if split is None else None
     if announced is not None and announced != found:
         rows.warnings.append(f"{path}: holds {found} classes, but the file property beside it says {announced}")
     if len(images) > 1 and len(set(labels)) == 1:
