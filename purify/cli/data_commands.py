@@ -32,7 +32,10 @@ def demo_data_command(out: Path, seed: int, as_json: bool) -> None:
 @command("config", example="purify config --set train.epochs=20 > run.toml")
 @config_options
 def config_command(config_file: Path | None, overrides: tuple[str, ...]) -> None:
-    """Print all settings in force, as a commented TOML file."""
-    from purify.config import load_config, to_toml
+    """Print all settings in force, as a commented TOML file.
 
-    click.echo(to_toml(load_config(config_file, overrides)))
+    Its paths are absolute, so that the file can be used in any folder.
+    """
+    from purify.config import load_config, to_toml, with_full_places
+
+    click.echo(to_toml(with_full_places(load_config(config_file, overrides))))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from purify.storage.image_bytes import ImageByteReader
 from purify.tables.schema import INSPECTIONS, Status
 
 _CHUNK_ROWS = 64
+_TABLE_ROWS = 1 << 13
 #: Metadata key: fingerprint of the settings and versions behind the inspections.
 _MADE_WITH = b"purify.inspected_with"
 #: Longer than a tick of the kernel's clock (10 ms at most): a file that changes after it was read gets another time.
@@ -83,19 +85,15 @@ def inspect_images(
         def inspect(chunk: Sequence[int]) -> list[_Inspection]:
             return [inspector.inspect(uris[row], problems[row]) for row in chunk]
 
-        inspections: list[_Inspection] = []
+        gathered = _Gathered([uris[row] for row in fresh], [stamps[row] for row in fresh])
         for part in _in_chunks(pool, inspect, fresh):
-            inspections.extend(part)
-            progress(len(uris) - len(fresh) + len(inspections), len(uris))
+            gathered.add(part)
+            progress(len(uris) - len(fresh) + gathered.count, len(uris))
     progress(len(uris), len(uris))
-    new = _table(inspections, [uris[row] for row in fresh], [stamps[row] for row in fresh])
+    new = gathered.table()
     rows = np.concatenate([np.flatnonzero(place.is_valid().to_numpy(zero_copy_only=False)), fresh])
     together = pa.concat_tables([known.take(place.drop_null()), new]).take(pa.array(np.argsort(rows)))
-    return Inspections(
-        together,
-        read=sum(inspection.sha256 is not None for inspection in inspections),
-        decoded=sum(inspection.decoded for inspection in inspections),
-    )
+    return Inspections(together, read=len(new) - new["sha256"].null_count, decoded=gathered.decoded)
 
 
 def inspection_settings(config: IngestConfig) -> dict[str, Any]:
@@ -181,17 +179,44 @@ def _status(defect: Defect | None) -> str:
     return Status.OK.value if defect is None else _STATUS.get(defect, Status.UNREADABLE).value
 
 
-def _table(inspections: Sequence[_Inspection], uris: Sequence[str | None], stamps: Sequence[str | None]) -> pa.Table:
-    facts = {name: [getattr(one, name) for one in inspections] for name in INSPECTIONS.names[2:]}
-    return pa.table({"uri": uris, "stamp": stamps, **facts}, schema=INSPECTIONS)
+class _Gathered:
+    """Inspections of images in order, kept as a table: a row takes a fraction of the memory of an object."""
+
+    def __init__(self, uris: Sequence[str | None], stamps: Sequence[str | None]) -> None:
+        self._uris, self._stamps = uris, stamps
+        self._tables: list[pa.Table] = [INSPECTIONS.empty_table()]
+        self._latest: list[_Inspection] = []
+        self.count = 0
+        self.decoded = 0
+
+    def add(self, inspections: Sequence[_Inspection]) -> None:
+        """Take in the inspections of the next images."""
+        self._latest.extend(inspections)
+        self.count += len(inspections)
+        self.decoded += sum(inspection.decoded for inspection in inspections)
+        if len(self._latest) >= _TABLE_ROWS:
+            self._flush()
+
+    def table(self) -> pa.Table:
+        """All of them (schema `INSPECTIONS`)."""
+        self._flush()
+        return pa.concat_tables(self._tables)
+
+    def _flush(self) -> None:
+        rows = slice(self.count - len(self._latest), self.count)
+        facts = {name: [getattr(one, name) for one in self._latest] for name in INSPECTIONS.names[2:]}
+        places = {"uri": self._uris[rows], "stamp": self._stamps[rows]}
+        self._tables.append(pa.table({**places, **facts}, schema=INSPECTIONS))
+        self._latest.clear()
 
 
 def _in_chunks(pool: ThreadPoolExecutor, work: Callable[[Sequence], _Part], items: Sequence) -> Iterable[_Part]:
     """`work` on each chunk of `items`, in order; pending chunks are canceled if the caller fails."""
-    futures = [pool.submit(work, items[start : start + _CHUNK_ROWS]) for start in range(0, len(items), _CHUNK_ROWS)]
+    starts = range(0, len(items), _CHUNK_ROWS)
+    futures = deque(pool.submit(work, items[start : start + _CHUNK_ROWS]) for start in starts)
     try:
-        for future in futures:
-            yield future.result()
+        while futures:
+            yield futures.popleft().result()  # not kept: the results of all chunks would fill the memory
     finally:
         for future in futures:
             future.cancel()

@@ -8,6 +8,7 @@ from pathlib import Path
 from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.ingest.doors.door_registry import find_door
+from purify.ingest.doors.webdataset import shards_of_one_set
 from purify.ingest.merged_source import MergedSource, prefixes
 from purify.ingest.source_listing import Source
 from purify.storage.brace_patterns import is_brace_pattern
@@ -24,6 +25,8 @@ def open_source(source: Location, images: Sequence[Location], config: IngestConf
     if not config.more:
         return _open(source, images, config)
     places = [source, *map(to_location, config.more)]
+    if one_set := shards_of_one_set(places, config):
+        return one_set
     opened, faults = [], []
     for place in places:
         try:

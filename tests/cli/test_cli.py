@@ -200,7 +200,7 @@ def test_config_prints_what_it_reads(tmp_path: Path) -> None:
     path.write_text(_run("config", "--set", "train.epochs=7", "--set", "evaluate.pairs=p.txt").output)
     config = load_config(path)
     assert config.train.epochs == 7
-    assert config.evaluate.pairs == "p.txt"
+    assert config.evaluate.pairs == str(Path.cwd() / "p.txt")
     path.write_text(to_toml(PurifyConfig()))
     assert load_config(path) == PurifyConfig()
 

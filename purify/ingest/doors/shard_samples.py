@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,8 +126,9 @@ def _labels(reader: ShardReader, key: str, names: Sequence[str], field: str) -> 
         elif ending == ".json" and field:
             label, fields = _json_label(reader.text(name, _MOST_JSON), field)
             labels[f".json[{field}]"] = label
-    labels["folder"] = as_text(key.rpartition("/")[0].rpartition("/")[2])
-    return {kind: label for kind, label in labels.items() if label.strip()}, fields
+    if "/" in key:
+        labels["folder"] = as_text(key.rpartition("/")[0].rpartition("/")[2])
+    return {kind: sys.intern(label) for kind, label in labels.items() if label.strip()}, fields
 
 
 def _json_label(text: str, field: str) -> tuple[str, Sequence[str]]:
@@ -144,6 +146,6 @@ def _json_label(text: str, field: str) -> tuple[str, Sequence[str]]:
             value = value.get(part) if isinstance(value, dict) else None
     if isinstance(value, str):
         return value, ()
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value), ()
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
+        return str(int(value)), ()
     return "", tuple(map(str, content))

@@ -99,6 +99,20 @@ class ShardSource:
         return and_so_on(paths, 1)
 
 
+def shards_of_one_set(places: Sequence[Location], config: IngestConfig) -> Source | None:
+    """Several sources as one, if they are shards of one set: a shell has expanded ``shard-{000..012}.tar`` itself.
+
+    They are if they lie in one folder, their names differ in digits alone, and each holds samples of its own.
+    """
+    names = {(place.parent, re.sub(r"\d+", "#", place.name)) for place in places if isinstance(place, Path)}
+    paths = [place for place in places if isinstance(place, Path) and place.is_file()]
+    if len(names) > 1 or len(paths) < len(places) or config.format not in (None, WEBDATASET.name):
+        return None
+    if config.format is None and not all(is_tar(path) and looks_like_samples(path) for path in paths):
+        return None
+    return ShardSource({path.name: path.resolve() for path in paths}, config.label_field)
+
+
 def _split(shard: str) -> str | None:
     *folders, name = shard.lower().split("/")
     words = [*folders, *re.split(r"[-_.]", name)]
@@ -140,22 +154,22 @@ def _shards(source: Path) -> dict[str, Path]:
 
 
 def _shards_in(folder: Path) -> list[str]:
-    """The tars below a folder without images of its own, by name; empty for another folder."""
-    found = []
+    """The tars below a folder without images of its own, by name; empty for another folder, or an unreadable one."""
+    found: list[str] = []
     pending = [""]
     while pending:
         inner = pending.pop()
-        with os.scandir(folder / inner) as children:
-            for child in sorted(children, key=lambda child: child.name, reverse=True):
-                name = f"{inner}{child.name}"
-                if is_hidden(name):
-                    continue
-                if child.is_dir(follow_symlinks=False):
-                    pending.append(f"{name}/")
-                elif is_image(name):
-                    return []
-                elif is_tar(Path(name)):
-                    found.append(name)
+        try:
+            with os.scandir(folder / inner) as scan:
+                children = sorted(scan, key=lambda child: child.name, reverse=True)
+        except OSError:
+            return []
+        files = [f"{inner}{child.name}" for child in children if not child.is_dir(follow_symlinks=False)]
+        if any(is_image(name) and not is_hidden(name) for name in files):
+            return []
+        found.extend(name for name in files if is_tar(Path(name)) and not is_hidden(name))
+        inside = (f"{inner}{child.name}" for child in children if child.is_dir(follow_symlinks=False))
+        pending.extend(f"{name}/" for name in inside if not is_hidden(name))
     return sorted(found)
 
 

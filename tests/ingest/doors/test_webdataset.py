@@ -177,3 +177,21 @@ def test_a_sample_of_extended_names(tmp_path: Path, encode: Encode, config: Inge
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
     assert [row["label"] for row in _rows(tmp_path / "set.tar", config).values()] == ["5"] * 3
+
+
+def test_a_pattern_that_the_shell_has_expanded_is_one_set(
+    tmp_path: Path, write_tar: Write, encode: Encode, config: IngestConfig
+) -> None:
+    paths = [
+        write_tar(tmp_path / "set" / f"shard-{shard:03d}.tar", _samples(encode, 3, ".cls", _cls, start=3 * shard))
+        for shard in range(2)
+    ]
+    expanded = _rows(paths[0], config, more=[str(paths[1])])
+    assert expanded == _rows(tmp_path / "set" / "shard-{000..001}.tar", config)
+    assert [row["label"] for row in expanded.values()] == ["0", "1", "2"] * 2
+    people = [
+        write_tar(tmp_path / f"part{part}.tar", {f"{label}/1.png": encode() for label in ("Ann", "Bo")})
+        for part in range(2)
+    ]
+    merged = _rows(people[0], config, more=[str(people[1])])  # label folders: names may be of different people
+    assert [row["label"] for row in merged.values()] == ["part0/Ann", "part0/Bo", "part1/Ann", "part1/Bo"]
