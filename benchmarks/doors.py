@@ -24,9 +24,13 @@ from typing import Any
 
 import click
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+
+from purify.storage.recordio import ImageRecord, frame, index_line, pack_image
 
 _SIDE, _PER_LABEL, _SHARD = 112, 20, 10_000
 _CHUNK = 64
@@ -82,11 +86,28 @@ def _write_webdataset(path: Path, images: Iterator[tuple[str, str, bytes]]) -> N
         archive.close()
 
 
+def _write_rec(path: Path, images: Iterator[tuple[str, str, bytes]]) -> None:
+    offset, lines = 0, []
+    with path.open("wb") as file:
+        for number, (label, _, content) in enumerate(images):
+            lines.append(index_line(number, offset))
+            offset += file.write(frame(pack_image(ImageRecord((float(label[1:]),), number, content))))
+    path.with_suffix(".idx").write_text("".join(lines), encoding="utf-8")
+
+
+def _write_parquet(path: Path, images: Iterator[tuple[str, str, bytes]]) -> None:
+    """One row group of everything, the largest that a reader meets."""
+    labels, contents = zip(*((label, content) for label, _, content in images), strict=True)
+    pq.write_table(pa.table({"image": contents, "label": labels}), path, row_group_size=len(labels))
+
+
 _WRITERS: Mapping[str, Callable[[Path, Iterator[tuple[str, str, bytes]]], None]] = {
     "set.tar": _write_tar,
     "set.zip": _write_zip,
     "folder": _write_folder,
     "webdataset": _write_webdataset,
+    "train.rec": _write_rec,
+    "set.parquet": _write_parquet,
 }
 
 

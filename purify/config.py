@@ -220,6 +220,18 @@ class EmbedConfig(Section):
     shard_size: int = Field(1024, ge=1, description="Rows per block: the unit of resuming and of scale.workers.")
 
 
+class EmbeddingsConfig(Section):
+    """Reading given embeddings."""
+
+    columns: dict[str, str] = Field(
+        {},
+        description="Their columns (of a .npz: arrays) under other names: {path = 'image', embedding = 'vector'}.",
+    )
+    ids: Place | None = Field(
+        None, title="List of ids", description="Ids of the rows of a .npy, one a line; none: a list beside it."
+    )
+
+
 def _rules() -> list[str]:
     """Names of the built-in rules and of those of installed packages."""
     return list(dict.fromkeys([*_RULES, *sorted(entry.name for entry in entry_points(group=RULE_ENTRY_POINTS))]))
@@ -411,6 +423,7 @@ class PurifyConfig(Section):
     train: TrainConfig = TrainConfig()
     extractor: ExtractorConfig = ExtractorConfig()
     embed: EmbedConfig = EmbedConfig()
+    embeddings: EmbeddingsConfig = EmbeddingsConfig()
     analyze: AnalyzeConfig = AnalyzeConfig()
     rounds: RoundsConfig = RoundsConfig()
     apply: ApplyConfig = ApplyConfig()

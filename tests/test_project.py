@@ -63,7 +63,7 @@ def test_stores_are_known_in_one_place() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    extras = [PROJECT["optional-dependencies"][extra] for extra in ("dask", "onnx", "ray")]
+    extras = [PROJECT["optional-dependencies"][extra] for extra in ("dask", "lmdb", "onnx", "ray")]
     declared = {requirement_name(requirement) for group in (PROJECT["dependencies"], *extras) for requirement in group}
     importable = {IMPORT_NAMES.get(name, name) for name in declared} | set(PACKAGES) | {"dask", "distributed", "ray"}
     undeclared = {

@@ -148,6 +148,17 @@ source_options = all_of(
 )
 """How to read SOURCE; `source_settings` turns them into overrides."""
 
+embedding_options = all_of(
+    click.option(
+        "--embedding-columns",
+        callback=_columns,
+        metavar="NAME=COLUMN,...",
+        help="Columns of --embeddings under other names, such as path=image,embedding=vector.",
+    ),
+    click.option("--embedding-ids", type=FILE_AT, help="Ids of the rows of a .npy, one a line; default: beside it."),
+)
+"""How to read --embeddings; `embedding_settings` turns them into overrides."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 
 
@@ -188,6 +199,12 @@ def source_settings(
         "same_labels": same_labels,
     }
     return overrides_of({f"ingest.{key}": value for key, value in given.items()})
+
+
+def embedding_settings(embedding_columns: dict[str, str] | None, embedding_ids: Location | None) -> list[str]:
+    """Overrides for the given options of embeddings, the list of ids as an absolute path."""
+    ids = absolute(embedding_ids) if embedding_ids else None
+    return overrides_of({"embeddings.columns": embedding_columns, "embeddings.ids": ids})
 
 
 def image_settings(images: tuple[Location, ...]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from purify.cli.options import (
+    ANYTHING_AT,
     FILE_AT,
     FOLDER_AT,
     SOURCE_AT,
@@ -18,6 +19,8 @@ from purify.cli.options import (
     config_options,
     decision_options,
     decision_settings,
+    embedding_options,
+    embedding_settings,
     image_settings,
     images_option,
     overrides_of,
@@ -34,7 +37,12 @@ _OPTIONS = all_of(
     images_option,
     source_options,
     click.option("--pairs", type=FILE_AT, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same)."),
-    click.option("--embeddings", type=FILE_AT, help="Your own embeddings (Parquet) instead of a first training."),
+    click.option(
+        "--embeddings",
+        type=ANYTHING_AT,
+        help="Your own embeddings (Parquet, .npy, .npz or a folder of them) instead of a first training.",
+    ),
+    embedding_options,
     click.option("--reviews", type=FILE_AT, help="Reviews of an earlier run (reviews.parquet) that hold here too."),
     decision_options,
     click.option(
@@ -60,6 +68,8 @@ class RunOptions:
     same_labels: bool | None
     pairs: Location | None
     embeddings: Location | None
+    embedding_columns: dict[str, str] | None
+    embedding_ids: Location | None
     reviews: Location | None
     rule: str | None
     precision: float | None
@@ -85,7 +95,9 @@ class RunOptions:
             "rounds.most": self.rounds,
         }
         decisions = decision_settings(self.rule, self.precision, self.review_budget, self.keep_hard, self.dedupe)
-        return [*self.overrides, *image_settings(self.images), *self._reading, *overrides_of(given), *decisions]
+        vectors = embedding_settings(self.embedding_columns, self.embedding_ids)
+        reading = [*image_settings(self.images), *self._reading, *vectors]
+        return [*self.overrides, *reading, *overrides_of(given), *decisions]
 
     @property
     def _reading(self) -> list[str]:

@@ -18,6 +18,8 @@ from purify.cli.options import (
     config_options,
     decision_options,
     decision_settings,
+    embedding_options,
+    embedding_settings,
     image_roots,
     image_settings,
     images_option,
@@ -117,7 +119,13 @@ def embed_command(
 
 @command("analyze", example="purify analyze faces.csv --embeddings embeddings.parquet --out run")
 @click.argument("manifest", type=FILE_AT)
-@click.option("--embeddings", type=FILE_AT, required=True, help="Parquet with sample_id (or path) and embedding.")
+@click.option(
+    "--embeddings",
+    type=ANYTHING_AT,
+    required=True,
+    help="Parquet with path (or sample_id) and embedding, .npy with a list of ids, .npz, or a folder of them.",
+)
+@embedding_options
 @click.option("--checkpoint", type=CHECKPOINT_AT, help="Checkpoint whose sub-centers judge; default: fit new ones.")
 @images_option
 @click.option("--out", type=FOLDER_AT, required=True, help="Folder or URL of the run to write.")
@@ -127,6 +135,8 @@ def embed_command(
 def analyze_command(
     manifest: Location,
     embeddings: Location,
+    embedding_columns: dict[str, str] | None,
+    embedding_ids: Location | None,
     checkpoint: Path | None,
     images: tuple[Location, ...],
     out: Location,
@@ -151,7 +161,9 @@ def analyze_command(
     from purify.pipeline.summary import judging_summary
 
     given = {"analyze.checkpoint": str(checkpoint.absolute()) if checkpoint else None}
-    settings = [*overrides, *decision_settings(rule, precision, review_budget, keep_hard, dedupe), *overrides_of(given)]
+    decisions = decision_settings(rule, precision, review_budget, keep_hard, dedupe)
+    reading = embedding_settings(embedding_columns, embedding_ids)
+    settings = [*overrides, *decisions, *reading, *overrides_of(given)]
     config = judging_config(load_config(config_file, [*settings, *(image_settings(images) or ["ingest.images=[]"])]))
     run = judge_into_run(manifest, out, config, embeddings=embeddings, progress=not as_json)
     if as_json:

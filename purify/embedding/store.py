@@ -1,7 +1,7 @@
-"""Parquet files of embeddings: read into one array by sample, written part by part.
+"""Embeddings on disk: read into one array by sample, written part by part.
 
-A file of any extractor has ``sample_id`` (or ``path``) and ``embedding``, a list of floats. Ours also have ``sha256``
-of the image's bytes, and name the origin of the vectors in their metadata.
+They are read in all forms of `purify.embedding.embedding_files`. Ours are Parquet with ``sample_id``, ``embedding`` and
+``sha256`` of the image's bytes, and name the origin of the vectors in their metadata.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from purify.arrays import Vectors
+from purify.embedding.embedding_files import PART_ROWS, EmbeddingFiles, EmbeddingPart, parquet_columns
+from purify.embedding.id_lists import texts_of
 from purify.errors import InputError
-from purify.storage.files import atomic_path, is_text, one_line, open_parquet, require_columns
+from purify.storage.files import atomic_path
 from purify.storage.locations import Location
 from purify.tables.schema import embeddings_schema
 
@@ -30,30 +32,29 @@ _ROWS = 16_384
 _SHOWN = 3
 
 
-def read_embeddings(path: Location, sample_ids: Sequence[str]) -> Vectors:
+def read_embeddings(source: Location | EmbeddingFiles, sample_ids: Sequence[str]) -> Vectors:
     """Read the embeddings of `sample_ids` -> float32[N, D] in their order.
 
-    Rows of the file may be in any order; other samples are skipped. It is read a batch at a time. InputError if the
-    file is missing or damaged, lacks a column or one of the ids, or, among the rows asked for, has a duplicate id or an
-    embedding that is missing, of another length than the rest, not finite or all zeros. Rows are numbered from 1.
+    A location is a file or folder with usual names; see `EmbeddingFiles`. The rows may be in any order; other samples
+    are skipped. They are read a part at a time. InputError if a file is missing or damaged,
+    lacks a column or one of the ids, or, among the rows asked for, has a duplicate id or an embedding that is missing,
+    of another length than the rest, not finite or all zeros. Rows are numbered from 1.
     """
-    with open_parquet(path) as file:
-        id_column = _check_columns(path, file.schema_arrow)
-        gathering = _Gathering(path, sample_ids)
-        try:
-            for batch in file.iter_batches(batch_size=_ROWS, columns=[id_column, "embedding"]):
-                gathering.add(batch[id_column], batch["embedding"])
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{path}: damaged Parquet file: {one_line(error)}") from error
+    files = source if isinstance(source, EmbeddingFiles) else EmbeddingFiles(source)
+    gathering = _Gathering(files.place, sample_ids)
+    for part in files.parts():
+        gathering.add(part)
     return gathering.finish()
 
 
 def select_embeddings(table: pa.Table, sample_ids: Sequence[str], *, name: str = "embeddings") -> Vectors:
     """Like `read_embeddings`, from a table in memory, called `name` in errors."""
-    id_column = _check_columns(Path(name), table.schema)
-    gathering = _Gathering(Path(name), sample_ids)
-    for batch in table.select([id_column, "embedding"]).to_batches(max_chunksize=_ROWS):
-        gathering.add(batch[id_column], batch["embedding"])
+    place, row = Path(name), 1
+    id_name, column = parquet_columns(place, table.schema, {})
+    gathering = _Gathering(place, sample_ids)
+    for batch in table.select([id_name, column]).to_batches(max_chunksize=PART_ROWS):
+        gathering.add(EmbeddingPart(place, row, texts_of(place, id_name, batch[id_name]), batch[column]))
+        row += len(batch)
     return gathering.finish()
 
 
@@ -115,78 +116,61 @@ class _Gathering:
     def __init__(self, path: Location, sample_ids: Sequence[str]) -> None:
         self._path = path
         self._wanted = pa.array(sample_ids, pa.string())
-        self._row = np.zeros(len(sample_ids), np.int64)  # 1-based row of the file; 0: not seen yet
+        self._seen = np.zeros(len(sample_ids), np.bool_)
         self._vectors: Vectors | None = None
-        self._read = 0
 
-    def add(self, ids: pa.Array, embeddings: pa.Array) -> None:
-        """Collect the wanted rows from the next batch of the file."""
-        position = pc.index_in(ids.cast(pa.string()), self._wanted)
+    def add(self, part: EmbeddingPart) -> None:
+        """Collect the wanted rows of a part."""
+        position = pc.index_in(part.ids, self._wanted)
         present = position.is_valid()
-        rows = self._read + 1 + np.flatnonzero(present.to_numpy(zero_copy_only=False))
-        self._read += len(ids)
+        rows = part.first_row + np.flatnonzero(present.to_numpy(zero_copy_only=False))
         if not len(rows):
             return
         target = position.filter(present).to_numpy().astype(np.int64)
-        self._note_rows(target, rows)
-        vectors = self._to_matrix(embeddings.filter(present), rows)
+        self._note_rows(part.file, target, rows)
+        vectors = self._to_matrix(part.file, part.embeddings.filter(present), rows)
         if self._vectors is None:
-            self._vectors = np.empty((len(self._row), vectors.shape[1]), np.float32)
+            self._vectors = np.empty((len(self._seen), vectors.shape[1]), np.float32)
         self._vectors[target] = vectors
 
     def finish(self) -> Vectors:
         """All vectors; InputError if an id lacks one."""
-        missing = np.flatnonzero(self._row == 0)
+        missing = np.flatnonzero(~self._seen)
         if len(missing):
             names = ", ".join(self._wanted.take(pa.array(missing[:_SHOWN])).to_pylist())
             raise InputError(
-                f"{self._path}: no embedding for {len(missing)} of {len(self._row)} samples, such as {names}; "
+                f"{self._path}: no embedding for {len(missing)} of {len(self._seen)} samples, such as {names}; "
                 "its ids must be those of the manifest"
             )
         return np.empty((0, 0), np.float32) if self._vectors is None else self._vectors
 
-    def _note_rows(self, target: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> None:
+    def _note_rows(self, file: Location, target: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> None:
         _, first = np.unique(target, return_index=True)
         again = np.setdiff1d(np.arange(len(target)), first)
-        again = np.union1d(again, np.flatnonzero(self._row[target]))
+        again = np.union1d(again, np.flatnonzero(self._seen[target]))
         if len(again):
             sample_id = self._wanted[int(target[again[0]])].as_py()
-            raise InputError(f"{self._path}: row {rows[again[0]]}: {sample_id} occurs twice; leave one out")
-        self._row[target] = rows
+            raise InputError(f"{file}: row {rows[again[0]]}: {sample_id} occurs twice; leave one out")
+        self._seen[target] = True
 
-    def _to_matrix(self, embeddings: pa.Array, rows: npt.NDArray[np.int64]) -> Vectors:
+    def _to_matrix(self, file: Location, embeddings: pa.Array, rows: npt.NDArray[np.int64]) -> Vectors:
         """Lists of floats -> checked float32[n, D]."""
-        self._refuse(embeddings.is_null().to_numpy(zero_copy_only=False), rows, "the embedding is missing")
+        _refuse(file, embeddings.is_null().to_numpy(zero_copy_only=False), rows, "the embedding is missing")
         lengths = pc.list_value_length(embeddings).to_numpy()
         dim = int(lengths[0]) if self._vectors is None else self._vectors.shape[1]
         if not dim:
-            raise InputError(f"{self._path}: row {rows[0]}: the embedding is empty")
-        wrong = lengths != dim
-        self._refuse(wrong, rows, f"the embedding has another length than those before it ({dim})")
+            raise InputError(f"{file}: row {rows[0]}: the embedding is empty")
+        _refuse(file, lengths != dim, rows, f"the embedding has another length than those before it ({dim})")
         values = embeddings.flatten().to_numpy(zero_copy_only=False)  # a missing value becomes NaN
         with np.errstate(over="ignore"):
             matrix = values.astype(np.float32, copy=False).reshape(-1, dim)
-        self._refuse(~np.isfinite(matrix).all(axis=1), rows, "the embedding has a value that is missing or not finite")
-        self._refuse(~matrix.any(axis=1), rows, "the embedding is all zeros, so it has no direction")
+        finite = np.isfinite(matrix).all(axis=1)
+        _refuse(file, ~finite, rows, "the embedding has a value that is missing or not finite")
+        _refuse(file, ~matrix.any(axis=1), rows, "the embedding is all zeros, so it has no direction")
         return matrix
 
-    def _refuse(self, bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64], what: str) -> None:
-        if bad.any():
-            more = f" ({bad.sum()} such rows)" if bad.sum() > 1 else ""
-            raise InputError(f"{self._path}: row {rows[int(np.argmax(bad))]}: {what}{more}; correct it or leave it out")
 
-
-def _check_columns(path: Location, schema: pa.Schema) -> str:
-    """Name of the id column; InputError if a column is missing or of a wrong type."""
-    id_column = "sample_id" if "sample_id" in schema.names else "path"
-    require_columns(path, schema.names, [id_column, "embedding"])
-    kind = schema.field("embedding").type
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if not (is_list and pa.types.is_floating(kind.value_type)):
-        raise InputError(f"{path}: column 'embedding' is {kind}, expected lists of float16, float32 or float64")
-    kind = schema.field(id_column).type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if not (is_text(kind) or pa.types.is_integer(kind)):
-        raise InputError(f"{path}: column {id_column!r} is {kind}, expected text; write it as strings")
-    return id_column
+def _refuse(file: Location, bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64], what: str) -> None:
+    if bad.any():
+        more = f" ({bad.sum()} such rows)" if bad.sum() > 1 else ""
+        raise InputError(f"{file}: row {rows[int(np.argmax(bad))]}: {what}{more}; correct it or leave it out")

@@ -22,6 +22,9 @@ from purify.storage.locations import Location, Url, container_uri, file_uri, inn
 from purify.storage.tar_index import index_tar
 from purify.storage.zip_archive import index_zip, is_zip
 
+#: Files whose images have keys instead of paths.
+_KEYED = (".rec", ".parquet", ".arrow", ".lmdb", ".mdb", ".tsv")
+
 
 def open_root(path: Location) -> Root:
     """A folder, tar or zip as a root; InputError if it is none of them."""
@@ -37,6 +40,8 @@ def open_root(path: Location) -> Root:
         raise InputError(f"{path}: neither a folder nor a file; expected a folder, a .tar or a .zip")
     if stat.S_ISDIR(mode):
         return FolderRoot(path)
+    if path.suffix.lower() in _KEYED:
+        raise InputError(f"{path}: its images have no paths; give the folders or archives of others with --images")
     return ZipRoot(path) if is_zip(path) else TarRoot(path)
 
 

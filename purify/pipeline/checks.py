@@ -11,6 +11,8 @@ from purify.analysis.rules.registry import get_rule
 from purify.config import PurifyConfig
 from purify.embedding.extractors import open_extractor
 from purify.errors import InputError
+from purify.ingest.doors.door_registry import find_door
+from purify.ingest.doors.tables import TABLE
 from purify.ingest.image_roots import ImageRoots
 from purify.pipeline.cleaned_tables import has_truth
 from purify.pipeline.embedding_stage import own_extractor
@@ -31,14 +33,18 @@ def image_roots(source: str, config: PurifyConfig, *, given_embeddings: bool) ->
     """
     if config.ingest.images:
         return list(config.ingest.images)
-    if given_embeddings and not config.ingest.more and _is_table(to_location(source)):
+    kind = config.ingest.format
+    if given_embeddings and not config.ingest.more and _lists_paths(to_location(source), kind):
         return []
     places = map(to_location, [source, *config.ingest.more])
-    return list(dict.fromkeys(str(place.parent if _is_table(place) else place) for place in places))
+    return list(dict.fromkeys(str(place.parent if _lists_paths(place, kind) else place) for place in places))
 
 
-def _is_table(place: Location) -> bool:
-    return is_table(place) and not (isinstance(place, Path) and place.is_dir())
+def _lists_paths(place: Location, kind: str | None) -> bool:
+    """Whether a source is a table of paths, and not one with images inside."""
+    if not is_table(place) or not isinstance(place, Path):
+        return is_table(place)
+    return not place.is_dir() and (not place.exists() or find_door(place, kind) is TABLE)
 
 
 def require_known_images(run: RunFolder, config: PurifyConfig) -> None:

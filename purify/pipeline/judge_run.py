@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from purify.config import PurifyConfig
+from purify.embedding.embedding_files import EmbeddingFiles
 from purify.embedding.store import read_embeddings
 from purify.errors import InputError
 from purify.models.checkpoint import FILE_NAME, load_checkpoint
@@ -50,7 +51,7 @@ def judge_into_run(
     config
         All settings.
     embeddings
-        Parquet with ``sample_id`` (or ``path``) and ``embedding``.
+        A file or folder as in `purify.embedding.embedding_files`, read as ``config.embeddings`` says.
     progress
         Show progress on stderr.
 
@@ -104,7 +105,8 @@ def _check(request: RunRequest) -> None:
         load_checkpoint(_checkpoint_file(request.config).parent)
     if not request.config.ingest.images and request.embeddings_at is not None:
         manifest = load_manifest(to_location(request.source), request.config.ingest.columns)
-        read_embeddings(request.embeddings_at, ok_rows(manifest)["sample_id"].to_pylist())
+        given = EmbeddingFiles(request.embeddings_at, request.config.embeddings)
+        read_embeddings(given, ok_rows(manifest)["sample_id"].to_pylist())
 
 
 def _checkpoint_file(config: PurifyConfig) -> Path:

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from purify.arrays import Vectors
+from purify.embedding.embedding_files import EmbeddingFiles
+from purify.embedding.id_lists import find_id_list, load_array
 from purify.embedding.store import read_embeddings, select_embeddings
 from purify.errors import InputError
 from purify.report.shown_images import with_images
-from purify.storage.files import open_parquet, read_columns
 from purify.storage.locations import to_location
 from purify.tables.manifest import load_manifest, ok_rows
 from purify.tables.schema import MANIFEST, Status
@@ -46,8 +47,13 @@ def combine(embeddings: Any, labels: Any, ids: Sequence[str] | None, images: Any
 
 
 def _opened(embeddings: Any) -> Any:
-    """A local path as `Path`, a DataFrame as a table; anything else unchanged."""
-    return Path(embeddings) if isinstance(embeddings, str) and "://" not in embeddings else _table_or_self(embeddings)
+    """Files as `EmbeddingFiles`, an array file without ids as the array, a DataFrame as a table; others unchanged."""
+    if not isinstance(embeddings, str | Path):
+        return _table_or_self(embeddings)
+    place = to_location(str(embeddings))
+    if isinstance(place, Path) and place.suffix.lower() == ".npy" and find_id_list(place) is None:
+        return load_array(place)
+    return EmbeddingFiles(place)
 
 
 def _table_or_self(value: Any) -> Any:
@@ -80,10 +86,8 @@ def _manifest_of(labels: Any, ids: Sequence[str] | None, embeddings: Any) -> pa.
 
 def _ids_beside(embeddings: Any, rows: int) -> list[Any]:
     """Ids of the embeddings, or row numbers, zero-padded to sort in row order."""
-    if isinstance(embeddings, Path):
-        with open_parquet(embeddings) as file:
-            column = _id_column(file.schema_arrow.empty_table())
-            embeddings = read_columns(embeddings, file, [column]) if column else None
+    if isinstance(embeddings, EmbeddingFiles):
+        return embeddings.ids()
     if column := _id_column(embeddings):
         return list(embeddings[column].to_pylist())
     width = len(str(max(rows - 1, 0)))
@@ -117,8 +121,8 @@ def _check_rows(labels: Sequence[str], ids: Sequence[str]) -> None:
 
 def _vectors(embeddings: Any, ids: Sequence[str]) -> Vectors:
     """Embeddings in the order of the ids."""
-    if isinstance(embeddings, str | Path):
-        return read_embeddings(to_location(str(embeddings)), ids)
+    if isinstance(embeddings, EmbeddingFiles):
+        return read_embeddings(embeddings, ids)
     if isinstance(embeddings, pa.Table) and "embedding" in embeddings.column_names:
         if _id_column(embeddings) is not None:
             return select_embeddings(embeddings, ids)

@@ -16,6 +16,7 @@ from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
 from purify.arrays import Vectors
 from purify.config import PurifyConfig
+from purify.embedding.embedding_files import EmbeddingFiles
 from purify.embedding.store import read_embeddings
 from purify.models.checkpoint import Checkpoint, load_checkpoint, restrict_labels
 from purify.storage.files import read_table
@@ -38,7 +39,7 @@ class JudgingInputs:
 
 def read_judging_inputs(
     manifest: pa.Table,
-    embeddings: Location,
+    embeddings: Location | EmbeddingFiles,
     config: PurifyConfig,
     *,
     checkpoint_folder: Path | None = None,
@@ -92,7 +93,7 @@ def known_head(checkpoint_folder: Path, manifest: Path) -> Path | None:
 
 def analyze_manifest(
     manifest: pa.Table,
-    embeddings: Location,
+    embeddings: Location | EmbeddingFiles,
     config: PurifyConfig,
     *,
     checkpoint_folder: Path | None = None,

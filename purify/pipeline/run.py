@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from purify.config import PurifyConfig
+from purify.embedding.embedding_files import EmbeddingFiles
 from purify.errors import InputError
 from purify.pipeline.checks import check_inputs, image_roots, plan_models, require_known_images
 from purify.pipeline.cleaned_tables import adopt_reviews
@@ -194,12 +195,14 @@ def _made_from(run: RunFolder, request: RunRequest) -> dict[str, str]:
     """Fingerprint of the inputs of a run, besides the files of its source."""
     config = request.config
     given = (config.extractor.file, config.evaluate.pairs, config.apply.reviews)
-    files = [request.embeddings_at, *(place and to_location(place) for place in given)]
+    files = [place and to_location(place) for place in given]
+    vectors = request.embeddings_at and EmbeddingFiles(request.embeddings_at, config.embeddings)
     inputs = {
         "source": request.source,
         "config": config.model_dump(mode="json", exclude={"scale", "show"}),
         "reviews": run.given_reviews,
-        **{f"file {number}": file and local_file(file) for number, file in enumerate(files)},
+        **(vectors.inputs() if vectors else {}),
+        **{f"file {number}": file and local_file(file) for number, file in enumerate(files, start=1)},
     }
     return {"all": fingerprint(inputs)}
 

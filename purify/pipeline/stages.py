@@ -16,6 +16,7 @@ from purify.analysis.round_changes import RoundSummary, compare_rounds
 from purify.analysis.verdicts import analyze as analyze_samples
 from purify.config import PurifyConfig
 from purify.embedding.blocks import RunBlocks, run_here
+from purify.embedding.embedding_files import EmbeddingFiles
 from purify.embedding.extractors import model_file
 from purify.errors import PurifyError
 from purify.models.checkpoint import FILE_NAME
@@ -129,11 +130,11 @@ def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Lo
     labels that the round before removed altogether, and the rule knows which rows the round was not trained on.
     """
     folder = run.round(number)
-    vectors = embeddings or folder.embeddings
+    vectors = EmbeddingFiles(embeddings, config.embeddings) if embeddings else EmbeddingFiles(folder.embeddings)
     checkpoint = _judging_checkpoint(run, number, config, given_embeddings=embeddings is not None)
     inputs = {
         "manifest": run.manifest,
-        "embeddings": vectors,
+        **vectors.inputs(),
         "checkpoint": checkpoint / FILE_NAME if checkpoint else "projection",
         "config": config.analyze.model_dump(exclude={"checkpoint"}),
         "subcenters": config.train.subcenters,

@@ -10,7 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from purify.analysis.rules.registry import gives_probabilities
+from purify.config import EmbeddingsConfig
+from purify.embedding.embedding_files import EmbeddingFiles
 from purify.storage.files import read_json, read_table
+from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.reviews import override_verdicts, read_reviews
 from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
@@ -52,10 +55,13 @@ class RunTables:
         return self.info.get("source_warnings") or ()
 
 
-def run_embeddings(folder: Path | str, run: RunTables) -> Path:
+def run_embeddings(folder: Path | str, run: RunTables) -> EmbeddingFiles:
     """The embeddings of the last round, or those given to the run."""
     path, given = RunFolder(Path(folder)).embeddings, run.info.get("embeddings")
-    return path if path.exists() or not given else Path(given)
+    if path.exists() or not given:
+        return EmbeddingFiles(path)
+    settings = EmbeddingsConfig.model_validate(run.info.get("config", {}).get("embeddings", {}))
+    return EmbeddingFiles(to_location(given), settings)
 
 
 def read_run(folder: Path | str, *, round_number: int | None = None) -> RunTables:

@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import Protocol
 
 from purify.errors import InputError
+from purify.storage.arrow_container import ArrowImages
 from purify.storage.files import readable
+from purify.storage.lmdb_container import LmdbImages
+from purify.storage.parquet_container import ParquetImages
 from purify.storage.positioned import READ_FLAGS, read_at
+from purify.storage.rec_container import RecImages
 from purify.storage.tar_index import index_tar
+from purify.storage.tsv_container import TsvImages
 from purify.storage.unpacked import unpacked
 from purify.storage.zip_archive import ZipContainer
 
@@ -63,6 +68,11 @@ class TarContainer:
 #: Kind of container, as in a uri -> function that opens one.
 CONTAINERS: Mapping[str, Opener] = {
     "tar": TarContainer,
+    "rec": RecImages,
+    "parquet": ParquetImages,
+    "arrow": ArrowImages,
+    "lmdb": LmdbImages,
+    "tsv": TsvImages,
     "zip": ZipContainer,
 }
 

@@ -27,6 +27,8 @@ _LATER_COLUMNS = {"split": ("manifest/", "cleaned/", "removed/")}
 #: Name prefix of temporary files; those of a process killed while writing may be deleted.
 PARTIAL_PREFIX = ".partial-"
 _ROW_GROUP_ROWS = 1 << 16
+#: Read at once from a Parquet file; without a buffer, Arrow reads a column of a whole row group at once.
+BUFFER_BYTES = 1 << 20
 
 
 @contextmanager
@@ -102,7 +104,7 @@ def open_parquet(path: Location) -> Iterator[pq.ParquetFile]:
     """
     with readable(path), pa.OSFile(os.fspath(local_file(path)), "rb") as stream:
         try:
-            file = pq.ParquetFile(stream)
+            file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER_BYTES)
             file.schema_arrow  # noqa: B018 - names that are not UTF-8 are found here, not by every reader
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a Parquet file, or a damaged one: {one_line(error)}") from error

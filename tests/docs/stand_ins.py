@@ -91,7 +91,9 @@ def _write_embeddings(folder: Path, rows: list[dict[str, str]], rng: np.random.G
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     table = pa.table({"path": [row["path"] for row in rows], "embedding": column})
     pq.write_table(table, folder / "embeddings.parquet")
+    pq.write_table(table.rename_columns(["where", "arcface"]), folder / "vectors.parquet")
     np.save(folder / "embeddings.npy", vectors)
+    (folder / "ids.txt").write_text("".join(f"{row['path']}\n" for row in rows), encoding="utf-8")
     np.save(folder / "labels.npy", np.array([row["label"] for row in rows]))
 
 

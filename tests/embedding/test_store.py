@@ -96,7 +96,7 @@ def test_ids_of_any_kind_of_text_are_read(tmp_path: Path, kind: pa.DataType) -> 
 
 def test_columns_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "e.parquet"
-    pq.write_table(pa.table({"sample_id": ["a"], "vector": [[1.0]]}), path)
+    pq.write_table(pa.table({"sample_id": ["a"], "one": [[1.0]], "two": [[1.0]]}), path)
     with pytest.raises(InputError, match="missing column embedding"):
         read_embeddings(path, ["a"])
     pq.write_table(pa.table({"embedding": [[1.0]]}), path)

@@ -174,7 +174,7 @@ def test_a_saved_run_is_one_that_the_other_commands_read(people: People, verdict
     assert tables.verdicts.equals(verdicts.analysis.verdicts)
     assert tables.class_report.equals(verdicts.analysis.class_report)
     assert tables.calibrated
-    assert run_embeddings(folder, tables) == folder / "round-1" / "embeddings.parquet"
+    assert run_embeddings(folder, tables).place == folder / "round-1" / "embeddings.parquet"
     for name, schema in (("verdicts", VERDICTS), ("class_report", CLASS_REPORT)):
         assert read_table(folder / f"{name}.parquet", schema).equals(read_table(getattr(run, name), schema))
     cleaned = apply_verdicts(read_table(run.manifest, MANIFEST), verdicts.analysis.verdicts).cleaned

@@ -7,7 +7,11 @@ from importlib.metadata import entry_points
 
 from purify.config import DOOR_ENTRY_POINTS
 from purify.errors import InputError, did_you_mean
+from purify.ingest.doors.base64_text import BASE64_TEXT
+from purify.ingest.doors.databases import LMDB
 from purify.ingest.doors.door import Door
+from purify.ingest.doors.image_tables import IMAGE_PARQUET, SAVED_DATASET
+from purify.ingest.doors.records import RECORDS
 from purify.ingest.doors.tables import TABLE
 from purify.ingest.doors.trees import FOLDER, TAR, ZIP
 from purify.ingest.doors.webdataset import WEBDATASET
@@ -15,6 +19,11 @@ from purify.storage.locations import Location
 
 #: In the order of trial: particular forms before the folder, tar or table that they also are.
 DOORS: tuple[Door, ...] = (
+    RECORDS,
+    LMDB,
+    SAVED_DATASET,
+    IMAGE_PARQUET,
+    BASE64_TEXT,
     WEBDATASET,
     FOLDER,
     TABLE,

@@ -1,0 +1,212 @@
+"""Embeddings of any extractor, in the forms in which they are stored: rows read a part at a time.
+
+A Parquet file has a column of ids and one of lists of floats. A ``.npy`` [N, D] is memory-mapped and has a list of ids
+beside it, a ``.npz`` holds both. A folder holds shards of either kind; clip-retrieval's has ``img_emb/img_emb_N.npy``
+and ``metadata/metadata_N.parquet``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from purify.config import EmbeddingsConfig
+from purify.embedding.id_lists import as_ids, find_id_list, id_column, load_array, read_id_list, texts_of
+from purify.errors import InputError
+from purify.storage.files import one_line, open_parquet, require_columns
+from purify.storage.locations import Location, to_location
+
+PART_ROWS = 16_384
+_EMBEDDINGS = (
+    "embedding",
+    "embeddings",
+    "vector",
+    "vectors",
+    "feature",
+    "features",
+    "emb",
+    "image_embedding",
+    "img_emb",
+)
+_NPZ_IDS = ("sample_ids", "sample_id", "ids", "paths", "path", "image_paths", "filenames", "names", "keys")
+_CLIP_ARRAY = re.compile(r"img_emb_(?P<number>[0-9]+)\.npy")
+
+
+@dataclass(frozen=True)
+class EmbeddingPart:
+    """Rows of a file: ids as text, lists of floats, and the number of the first row, from 1."""
+
+    file: Location
+    first_row: int
+    ids: pa.Array
+    embeddings: pa.Array
+
+
+@dataclass(frozen=True)
+class EmbeddingFiles:
+    """Embeddings at a place, and how to read them.
+
+    Attributes
+    ----------
+    place
+        A file or a local folder of shards.
+    settings
+        Names of its columns, and the list of ids of an array.
+    """
+
+    place: Location
+    settings: EmbeddingsConfig = field(default_factory=EmbeddingsConfig)
+
+    def parts(self) -> Iterator[EmbeddingPart]:
+        """Yield all rows in order, at most `PART_ROWS` at a time; InputError if a file can't be used."""
+        for file, ids in self._shards():
+            yield from _reader(file)(file, ids, self.settings.columns)
+
+    def ids(self) -> list[str]:
+        """Ids of all rows, in order."""
+        return [sample_id for part in self.parts() for sample_id in part.ids.to_pylist()]
+
+    def inputs(self) -> dict[str, Any]:
+        """All that decides what is read, by name, for a fingerprint: the files, and the names of columns."""
+        files = [file for shard in self._shards() for file in shard if file is not None]
+        named: dict[str, Any] = {f"embeddings {number}": file for number, file in enumerate(files) if number}
+        columns = {"embedding columns": self.settings.columns} if self.settings.columns else {}
+        return {"embeddings": files[0], **named, **columns}
+
+    def _shards(self) -> list[tuple[Location, Location | None]]:
+        """Files of embeddings, each with its list of ids, if there is one."""
+        given = to_location(self.settings.ids) if self.settings.ids is not None else None
+        if isinstance(self.place, Path) and self.place.is_dir():
+            if given is not None:
+                raise InputError(
+                    f"{self.place}: a list of ids belongs to one file; put one beside each .npy of a folder"
+                )
+            return _shards_of(self.place)
+        return [_with_ids(self.place, given)]
+
+
+def _with_ids(file: Location, given: Location | None) -> tuple[Location, Location | None]:
+    suffix = file.suffix.lower()
+    if suffix == ".npy" and given is None and isinstance(file, Path):
+        given = find_id_list(file)
+    if suffix == ".npy" and given is None:
+        raise InputError(
+            f"{file}: whose rows are these? Put the ids, one a line, into {file.stem}.txt beside it, or give "
+            "--embedding-ids FILE"
+        )
+    return file, given if suffix == ".npy" else None
+
+
+def _reader(file: Location) -> Callable[[Location, Location | None, Mapping[str, str]], Iterator[EmbeddingPart]]:
+    return _READERS.get(file.suffix.lower(), _parquet_parts)
+
+
+def _shards_of(folder: Path) -> list[tuple[Location, Location | None]]:
+    arrays = folder / "img_emb" if (folder / "img_emb").is_dir() else folder
+    clip = [(path, found) for path in arrays.glob("*.npy") if (found := _CLIP_ARRAY.fullmatch(path.name)) is not None]
+    if clip:
+        return [(path, _clip_metadata(path, found["number"])) for path, found in sorted(clip, key=_by_number)]
+    for suffix in _READERS:
+        lists = {find_id_list(path) for path in folder.glob("*.npy")} if suffix == ".npy" else set()
+        shards = sorted((path for path in folder.glob(f"*{suffix}") if path not in lists), key=_natural)
+        if shards:
+            return [_with_ids(path, None) for path in shards]
+    raise InputError(f"{folder}: holds no embeddings ({', '.join(_READERS)}, or clip-retrieval's img_emb and metadata)")
+
+
+def _by_number(shard: tuple[Path, re.Match[str]]) -> int:
+    return int(shard[1]["number"])
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Order of names with numbers: ``part_2`` before ``part_10``."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _clip_metadata(array: Path, number: str) -> Path:
+    name = f"metadata_{number}.parquet"
+    for folder in (array.parent.parent / "metadata", array.parent):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"{array}: no {name} in the folder metadata beside it, which names the images")
+
+
+def _parquet_parts(file: Location, _ids: Location | None, columns: Mapping[str, str]) -> Iterator[EmbeddingPart]:
+    with open_parquet(file) as opened:
+        id_name, name = parquet_columns(file, opened.schema_arrow, columns)
+        row = 1
+        try:
+            for batch in opened.iter_batches(batch_size=PART_ROWS, columns=[id_name, name]):
+                ids = texts_of(file, id_name, batch[id_name])
+                yield EmbeddingPart(file, row, ids, batch[name])
+                row += len(ids)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{file}: damaged Parquet file: {one_line(error)}") from error
+
+
+def parquet_columns(file: Location, schema: pa.Schema, columns: Mapping[str, str]) -> tuple[str, str]:
+    """Names of the columns of ids and embeddings; InputError if one is missing or of a wrong type."""
+    lists = [field.name for field in schema if _is_float_list(field.type)]
+    usual = [name for name in _EMBEDDINGS if name in schema.names]
+    name = columns.get("embedding") or next(iter([*usual, *(lists if len(lists) == 1 else [])]), "embedding")
+    id_name = id_column(schema.names, columns) or "path"
+    require_columns(file, schema.names, [id_name, name])
+    kind = schema.field(name).type
+    if name not in lists:
+        raise InputError(f"{file}: column {name!r} is {kind}, expected lists of float16, float32 or float64")
+    texts_of(file, id_name, pa.array([], schema.field(id_name).type))
+    return id_name, name
+
+
+def _is_float_list(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return is_list and pa.types.is_floating(kind.value_type)
+
+
+def _npy_parts(file: Location, ids: Location | None, columns: Mapping[str, str]) -> Iterator[EmbeddingPart]:
+    assert ids is not None
+    yield from _matrix_parts(file, read_id_list(ids, columns), load_array(file), str(ids))
+
+
+def _npz_parts(file: Location, _ids: Location | None, columns: Mapping[str, str]) -> Iterator[EmbeddingPart]:
+    with load_array(file) as content:
+        names = list(content)
+        vectors = columns.get("embedding") or _only([name for name in names if name in _EMBEDDINGS])
+        id_name = columns.get("sample_id") or columns.get("path") or _only([n for n in _NPZ_IDS if n in names][:1])
+        if vectors not in names or id_name is None or id_name not in names:
+            raise InputError(
+                f"{file}: needs an array of embeddings and one of ids; name them with --embedding-columns "
+                f"path=ARRAY,embedding=ARRAY; it has: {', '.join(names) or 'no arrays'}"
+            )
+        try:
+            arrays = content[id_name], content[vectors]
+        except (ValueError, OSError, EOFError) as error:
+            raise InputError(f"{file}: not plain numbers and texts, or damaged: {error}") from error
+    yield from _matrix_parts(file, as_ids(file, arrays[0]), arrays[1], id_name)
+
+
+def _only(names: Sequence[str]) -> str | None:
+    return names[0] if len(names) == 1 else None
+
+
+def _matrix_parts(file: Location, ids: pa.Array, matrix: npt.NDArray, ids_at: str) -> Iterator[EmbeddingPart]:
+    if matrix.ndim != 2 or matrix.dtype.kind != "f" or matrix.dtype.itemsize > 8:
+        raise InputError(f"{file}: is {matrix.dtype} of shape {matrix.shape}, expected float16, 32 or 64 [N, D]")
+    if len(ids) != len(matrix):
+        raise InputError(f"{file}: {len(matrix)} embeddings, but {len(ids)} ids in {ids_at}; there must be one of each")
+    native = matrix.dtype.newbyteorder("=")
+    for start in range(0, len(matrix), PART_ROWS):
+        part = np.ascontiguousarray(matrix[start : start + PART_ROWS], native)
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), part.shape[1])
+        yield EmbeddingPart(file, start + 1, ids.slice(start, len(part)), lists)
+
+
+#: Suffix -> reader of a file with its list of ids, if it has one.
+_READERS = {".parquet": _parquet_parts, ".npy": _npy_parts, ".npz": _npz_parts}

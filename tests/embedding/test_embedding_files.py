@@ -1,0 +1,185 @@
+"""Embeddings in the forms in which other tools store them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from purify.config import EmbeddingsConfig
+from purify.embedding import embedding_files
+from purify.embedding.embedding_files import EmbeddingFiles
+from purify.embedding.store import read_embeddings
+from purify.errors import InputError
+
+IDS = [f"p/{k}.jpg" for k in range(7)]
+VECTORS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float16)
+ORDER = [5, 0, 6, 3]
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several parts from few rows."""
+    monkeypatch.setattr(embedding_files, "PART_ROWS", 3)
+
+
+def check(place: Path, **settings: object) -> None:
+    """All ids are there in order, and chosen rows come back in any order."""
+    files = EmbeddingFiles(place, EmbeddingsConfig.model_validate(settings))
+    assert files.ids() == IDS
+    vectors = read_embeddings(files, [IDS[row] for row in ORDER])
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, VECTORS[ORDER].astype(np.float32))
+
+
+def table(rows: slice = slice(None), *, id_column: str = "path", column: str = "embedding") -> pa.Table:
+    return pa.table({id_column: IDS[rows], column: list(VECTORS[rows].astype(np.float32))})
+
+
+@pytest.mark.parametrize("id_column", ["sample_id", "path", "image_path", "file_name", "key"])
+@pytest.mark.parametrize("column", ["embedding", "vector", "features", "arcface"])
+def test_usual_columns_are_found(tmp_path: Path, id_column: str, column: str) -> None:
+    pq.write_table(table(id_column=id_column, column=column), tmp_path / "e.parquet")
+    check(tmp_path / "e.parquet")
+
+
+def test_columns_by_name(tmp_path: Path) -> None:
+    both = table(id_column="where").append_column("other", table()["embedding"]).append_column("path", [["x"] * 7])
+    pq.write_table(both, tmp_path / "e.parquet")
+    check(tmp_path / "e.parquet", columns={"path": "where", "embedding": "other"})
+    with pytest.raises(InputError, match="missing column what"):
+        check(tmp_path / "e.parquet", columns={"path": "what"})
+
+
+def save_ids(path: Path) -> None:
+    match path.suffix:
+        case ".npy":
+            np.save(path, np.asarray(IDS))
+        case ".json":
+            path.write_text(str(IDS).replace("'", '"'))
+        case ".csv":
+            path.write_text("number,path\n" + "".join(f"{k},{name}\n" for k, name in enumerate(IDS)))
+        case ".parquet":
+            pq.write_table(pa.table({"n": range(7), "path": pa.array(IDS, pa.large_string())}), path)
+        case _:
+            path.write_text("\n".join(IDS) + "\n")
+
+
+@pytest.mark.parametrize("name", ["e.txt", "e.csv", "e.parquet", "e.json", "ids.npy", "e_ids.npy", "paths.txt"])
+@pytest.mark.parametrize("dtype", [np.float16, ">f4", np.float64])
+def test_an_array_with_a_list_beside(tmp_path: Path, name: str, dtype: object) -> None:
+    np.save(tmp_path / "e.npy", VECTORS.astype(dtype))
+    save_ids(tmp_path / name)
+    check(tmp_path / "e.npy")
+
+
+def test_an_array_with_a_list_elsewhere(tmp_path: Path) -> None:
+    np.save(tmp_path / "e.npy", np.asfortranarray(VECTORS))
+    save_ids(tmp_path / "list.txt")
+    check(tmp_path / "e.npy", ids=str(tmp_path / "list.txt"))
+    with pytest.raises(InputError, match=r"whose rows are these.*e\.txt beside it.*--embedding-ids"):
+        check(tmp_path / "e.npy")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_in_one_file(tmp_path: Path, save: Callable) -> None:
+    save(tmp_path / "a.npz", embeddings=VECTORS, paths=np.asarray(IDS))
+    check(tmp_path / "a.npz")
+    save(tmp_path / "b.npz", x=VECTORS, y=np.asarray(IDS).astype(bytes), z=np.zeros(3))
+    check(tmp_path / "b.npz", columns={"path": "y", "embedding": "x"})
+    with pytest.raises(InputError, match=r"path=ARRAY,embedding=ARRAY; it has: x, y, z"):
+        check(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_clip_retrievals_folder(tmp_path: Path, nested: bool) -> None:
+    """Twelve shards, whose numbers sort as numbers: 10 comes after 9."""
+    arrays = tmp_path / "img_emb" if nested else tmp_path
+    metadata = tmp_path / "metadata" if nested else tmp_path
+    for folder in {arrays, metadata}:
+        folder.mkdir(exist_ok=True)
+    for shard in range(12):
+        rows = slice(shard, shard + 1)
+        np.save(arrays / f"img_emb_{shard}.npy", VECTORS[rows])
+        pq.write_table(
+            pa.table({"image_path": IDS[rows], "caption": ["a"] * len(IDS[rows])}),
+            metadata / f"metadata_{shard}.parquet",
+        )
+    check(tmp_path)
+    (metadata / "metadata_3.parquet").unlink()
+    with pytest.raises(InputError, match=r"img_emb_3\.npy: no metadata_3\.parquet"):
+        check(tmp_path)
+
+
+def test_folders_of_shards(tmp_path: Path) -> None:
+    for kind in ("parquet", "npy"):
+        (tmp_path / kind).mkdir()
+        for shard, rows in ((9, slice(0, 4)), (10, slice(4, 7))):
+            if kind == "parquet":
+                pq.write_table(table(rows), tmp_path / kind / f"part-{shard}.parquet")
+            else:
+                np.save(tmp_path / kind / f"part-{shard}.npy", VECTORS[rows])
+                (tmp_path / kind / f"part-{shard}.txt").write_text("\n".join(IDS[rows]))
+        check(tmp_path / kind)
+    with pytest.raises(InputError, match="holds no embeddings"):
+        check(tmp_path)
+
+
+def test_rows_are_named_by_their_shard(tmp_path: Path) -> None:
+    pq.write_table(table(slice(0, 4)), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"path": ["x", IDS[1]], "embedding": [[1.0, 2.0, 3.0]] * 2}), tmp_path / "b.parquet")
+    with pytest.raises(InputError, match=r"b\.parquet: row 2: p/1.jpg occurs twice"):
+        read_embeddings(tmp_path, IDS[:4])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "damaged"),
+        (b"\x93NUMPY\x01\0", "damaged"),
+        (b"nothing", "damaged"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_damaged_arrays(tmp_path: Path, content: bytes, message: str, suffix: str) -> None:
+    path = tmp_path / f"e{suffix}"
+    path.write_bytes(content)
+    save_ids(tmp_path / "e.txt")
+    with pytest.raises(InputError, match=message):
+        check(path)
+
+
+def test_arrays_of_another_kind(tmp_path: Path) -> None:
+    save_ids(tmp_path / "e.txt")
+    for array, message in (
+        (VECTORS[:5], r"5 embeddings, but 7 ids in .*e\.txt"),
+        (VECTORS[0], r"of shape \(3,\), expected float16, 32 or 64 \[N, D\]"),
+        (np.ones((7, 3), int), "is int64 of shape"),
+        (np.array([{}] * 7), "plain numbers or texts"),
+    ):
+        np.save(tmp_path / "e.npy", array, allow_pickle=True)
+        with pytest.raises(InputError, match=message):
+            check(tmp_path / "e.npy")
+    np.savez(tmp_path / "o.npz", embeddings=VECTORS, ids=np.array([{}] * 7))
+    with pytest.raises(InputError, match="not plain numbers and texts"):
+        check(tmp_path / "o.npz")
+    np.savez(tmp_path / "t.npz", embeddings=VECTORS, ids=VECTORS)
+    with pytest.raises(InputError, match="expected a list of texts"):
+        check(tmp_path / "t.npz")
+
+
+def test_a_fingerprint_names_all_files(tmp_path: Path) -> None:
+    pq.write_table(table(), tmp_path / "e.parquet")
+    assert EmbeddingFiles(tmp_path / "e.parquet").inputs() == {"embeddings": tmp_path / "e.parquet"}
+    np.save(tmp_path / "n.npy", VECTORS)
+    save_ids(tmp_path / "n.txt")
+    columns = EmbeddingsConfig(columns={"path": "x"})
+    assert EmbeddingFiles(tmp_path / "n.npy", columns).inputs() == {
+        "embeddings": tmp_path / "n.npy",
+        "embeddings 1": tmp_path / "n.txt",
+        "embedding columns": {"path": "x"},
+    }
