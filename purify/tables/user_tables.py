@@ -21,7 +21,7 @@ from purify.storage.files import (
 from purify.storage.locations import Location
 
 #: The project's own tables of labeled samples.
-_SAMPLE_TABLES = ("manifest/", "cleaned/")
+_SAMPLE_TABLES = ("manifest/", "cleaned/", "removed/")
 
 
 def read_samples(
