@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 
 from purify.export.export_job import Job, Part, ShardWriter, write_shards
 from purify.export.image_stream import ExportedImage
-from purify.export.safe_names import safe_name
-from purify.ingest.leftovers import is_image
+from purify.export.safe_names import image_suffix, safe_name
 from purify.storage.files import atomic_path
 
 #: Bounds of a row group, the unit of reading.
@@ -127,4 +126,4 @@ class _ParquetShard:
 
 def _file_name(image: ExportedImage) -> str:
     name = safe_name(image.sample_id.rpartition("/")[2])
-    return name if is_image(name) else f"{name}.{image.kind}"
+    return name if image_suffix(name) else f"{name}.{image.kind}"

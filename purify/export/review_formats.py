@@ -56,7 +56,7 @@ def write_fiftyone(job: Job) -> None:
         return {name: value for name, value in fields.items() if value is not None}
 
     _write_rows(job, "samples.json", '{"samples": [', sample, paths, "]}")
-    write_json(job.folder.root / "metadata.json", {"name": job.folder.root.name, "media_type": "image", "info": {}})
+    write_json(job.folder.root / "metadata.json", {"media_type": "image"})
 
 
 def write_label_studio(job: Job) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
-from purify.ingest.leftovers import is_hidden, is_image
+from purify.ingest.leftovers import IMAGE_SUFFIXES, is_hidden
 
 #: What no file name can hold, or what separates folders somewhere.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
@@ -36,12 +36,15 @@ def _percent_of(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
+def image_suffix(name: str) -> str:
+    """The suffix of an image's name, with its dot; empty if it has none."""
+    stem, dot, suffix = name.rpartition(".")
+    return dot + suffix if stem and f".{suffix.lower()}" in IMAGE_SUFFIXES else ""
+
+
 def _split(name: str) -> tuple[str, str]:
-    """A name and its suffix, which is empty unless it is that of an image."""
-    if not is_image(name):
-        return name, ""
-    stem, _, suffix = name.rpartition(".")
-    return stem, f".{suffix}"
+    suffix = image_suffix(name)
+    return name.removesuffix(suffix), suffix
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
@@ -85,7 +88,7 @@ def file_names(sample_ids: Sequence[str], labels: Sequence[str], *, suffix: str 
     """
     folders = label_folders(sorted(set(labels)))
     paths = [f"{folders[label]}/{file_name(sample, label)}" for sample, label in zip(sample_ids, labels, strict=True)]
-    if suffix is None and all(map(is_image, paths)):
+    if suffix is None and all(map(image_suffix, paths)):
         return distinct_names(paths)
     stems, suffixes = zip(*map(_split, paths), strict=True)
     return [f"{stem}{suffix or own}" for stem, own in zip(distinct_names(stems), suffixes, strict=True)]

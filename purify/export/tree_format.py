@@ -8,8 +8,7 @@ from pathlib import Path, PurePosixPath
 from purify.errors import InputError
 from purify.export.export_job import Job, Part
 from purify.export.image_stream import ExportedImage
-from purify.export.safe_names import file_names, label_folders, safe_name
-from purify.ingest.leftovers import is_image
+from purify.export.safe_names import file_names, image_suffix, label_folders, safe_name
 from purify.storage.files import atomic_path
 
 #: Images between two records of the progress; they are compared anew after an interruption.
@@ -53,7 +52,7 @@ def _paths(job: Job, part: Part) -> Sequence[str]:
 
 
 def _with_suffix(path: str, image: ExportedImage) -> str:
-    return path if is_image(path) else f"{path}.{image.kind}"
+    return path if image_suffix(path) else f"{path}.{image.kind}"
 
 
 def _write(path: Path, image: ExportedImage) -> None:

@@ -19,6 +19,9 @@ from purify.export.label_files import write_label_list
 from purify.export.safe_names import safe_name
 
 _RECORD = 20 * tarfile.BLOCKSIZE
+#: A header without name and size; those of `tarfile` take a third of the time of an export.
+_BLANK = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
+_SIZE, _CHECKSUM = slice(124, 135), slice(148, 156)
 
 
 def write_webdataset(job: Job) -> None:
@@ -50,9 +53,7 @@ class _TarShard:
         self._append(f"{key}.json", json.dumps(about, sort_keys=True).encode())
 
     def _append(self, name: str, data: bytes) -> None:
-        member = tarfile.TarInfo(name)
-        member.size = len(data)
-        self._stream.write(member.tobuf(tarfile.USTAR_FORMAT))
+        self._stream.write(_header(name.encode("ascii"), len(data)))
         self._stream.write(data)
         self._stream.write(bytes(-len(data) % tarfile.BLOCKSIZE))
 
@@ -60,3 +61,13 @@ class _TarShard:
         """Write the end mark, and fill the last record."""
         end = self._stream.tell() + 2 * tarfile.BLOCKSIZE
         self._stream.write(bytes(2 * tarfile.BLOCKSIZE + -end % _RECORD))
+
+
+def _header(name: bytes, size: int) -> bytes:
+    """USTAR header of a plain file of mode 644, without owner and time."""
+    header = bytearray(_BLANK)
+    header[: len(name)] = name
+    header[_SIZE] = b"%011o" % size
+    header[_CHECKSUM] = b" " * 8
+    header[_CHECKSUM] = b"%06o\0 " % sum(header)
+    return bytes(header)

@@ -65,7 +65,7 @@ def import_reviews(run: Path, given: Path) -> dict[str, int]:
 
 
 def read_tool_reviews(given: Path) -> pa.Table:
-    """Reviews (schema `REVIEWS`, oldest first) in an export of Label Studio or FiftyOne; InputError if it is neither."""
+    """Reviews (schema `REVIEWS`, oldest first) in an export of Label Studio or FiftyOne; else InputError."""
     path = given / _SAMPLES_FILE if given.is_dir() else given
     content = read_json(path)
     written = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
