@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 from purify.errors import InputError
 from purify.export.export_job import Job
 from purify.storage.files import atomic_path
-
-LABEL_LIST = "labels.csv"
+from purify.tables.class_names import FILE_NAME, HEADER
 
 
 def write_label_list(job: Job) -> None:
-    """Write ``labels.csv``: ``label_id,label`` of every class, in order."""
-    write_csv(job.folder.root / LABEL_LIST, ("label_id", "label"), enumerate(job.selection.labels))
+    """Write ``labels.csv`` with every class, in order; `purify.tables.class_names` reads it."""
+    write_csv(job.folder.root / FILE_NAME, HEADER, enumerate(job.selection.labels))
 
 
 def refuse_tabs(sample_ids: pa.ChunkedArray) -> None:

@@ -12,6 +12,7 @@ from purify.export.export_job import Job
 from purify.export.label_files import refuse_tabs, write_csv, write_label_list
 from purify.export.safe_names import safe_name
 from purify.storage.files import atomic_path
+from purify.tables.class_names import FILE_NAME, HEADER
 from purify.tables.schema import Decision
 
 _BATCH = 4096
@@ -68,7 +69,7 @@ def write_cleanlab(job: Job) -> None:
         names=list(_ISSUE),
     )
     write_csv(job.folder.root / "label_issues.csv", _ISSUE, _counted(job, table))
-    write_csv(job.folder.root / "labels.csv", ("label_id", "label"), enumerate(names))
+    write_csv(job.folder.root / FILE_NAME, HEADER, enumerate(names))
 
 
 def _counted(job: Job, table: pa.Table, before: int = 0) -> Iterator[tuple[object, ...]]:

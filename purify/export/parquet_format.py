@@ -24,35 +24,40 @@ from purify.storage.files import atomic_path
 #: Bounds of a row group, the unit of reading.
 _GROUP_ROWS, _GROUP_BYTES = 1000, 32 << 20
 _CARD = "README.md"
+#: Name of a set without splits.
+_WHOLE = "images"
 
 
 def write_parquet(job: Job) -> None:
-    """Write ``data/SPLIT-00000.parquet`` and so on, and ``README.md``, which tells `datasets` the splits."""
-    names = split_names(job.parts())
+    """Write ``data/SPLIT-00000.parquet`` and so on, and ``README.md``, which tells `datasets` the splits.
+
+    Without splits the files are called ``images-...``, and are ``train`` for `datasets`.
+    """
+    stems = split_names(job.parts())
     write_shards(
         job,
-        name=lambda part, number: f"data/{names[part.name]}-{number:05d}.parquet",
+        name=lambda part, number: f"data/{stems[part.name]}-{number:05d}.parquet",
         open_shard=_opener(job.selection.labels),
     )
     with atomic_path(job.folder.root / _CARD) as temporary:
-        temporary.write_text("\n".join(_card(list(names.values()))), encoding="utf-8")
+        temporary.write_text("\n".join(_card(list(stems.values()))), encoding="utf-8")
 
 
 def split_names(parts: Sequence[Part]) -> dict[str, str]:
     """Split -> its name for `datasets`, which allows letters, digits and underscores."""
     names: dict[str, str] = {}
     for part in parts:
-        name = re.sub(r"\W", "_", part.name)
+        name = re.sub(r"\W", "_", part.split or _WHOLE, flags=re.ASCII)
         while name in names.values():
             name += "_"
         names[part.name] = name
     return names
 
 
-def _card(names: Sequence[str]) -> Iterator[str]:
+def _card(stems: Sequence[str]) -> Iterator[str]:
     yield from ("---", "configs:", "- config_name: default", "  data_files:")
-    for name in names:
-        yield from (f"  - split: {name}", f'    path: "data/{name}-*.parquet"')
+    for stem in stems:
+        yield from (f"  - split: {'train' if stem == _WHOLE else stem}", f'    path: "data/{stem}-*.parquet"')
     yield from (
         "---",
         "",

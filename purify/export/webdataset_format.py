@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from purify.export.export_job import Job, write_shards
+from purify.export.export_job import Job, Part, write_shards
 from purify.export.image_stream import ExportedImage
 from purify.export.label_files import write_label_list
 from purify.export.safe_names import safe_name
@@ -25,8 +25,12 @@ _SIZE, _CHECKSUM = slice(124, 135), slice(148, 156)
 
 
 def write_webdataset(job: Job) -> None:
-    """Write shards ``SPLIT-000000.tar``, and ``labels.csv``."""
-    write_shards(job, name=lambda part, number: f"{safe_name(part.name)}-{number:06d}.tar", open_shard=_open_shard)
+    """Write shards ``SPLIT-000000.tar`` (``shard-...`` without splits), and ``labels.csv``."""
+
+    def name(part: Part, number: int) -> str:
+        return f"{safe_name(part.split or 'shard')}-{number:06d}.tar"
+
+    write_shards(job, name=name, open_shard=_open_shard)
     write_label_list(job)
 
 

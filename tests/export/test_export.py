@@ -28,6 +28,7 @@ from purify.export.formats import FORMATS, Images
 from purify.export.image_stream import Edit
 from purify.ingest.ingest import ingest
 from purify.storage.recordio import unframe, unpack_image
+from purify.tables.class_names import read_class_names
 from purify.tables.schema import VERDICTS
 from tests.export.conftest import manifest_row, tree, write_manifest
 
@@ -62,8 +63,9 @@ def test_folder_round_trip(manifest: Path, pictures: Mapping[str, bytes], tmp_pa
 def test_webdataset_members(manifest: Path, pictures: Mapping[str, bytes], tmp_path: Path) -> None:
     run_export(manifest, "webdataset", tmp_path / "out", limits=ShardLimits(images=5))
     shards = sorted((tmp_path / "out").glob("*.tar"))
-    assert [shard.name for shard in shards] == [f"train-{number:06d}.tar" for number in range(3)]
-    names = list(csv.DictReader((tmp_path / "out/labels.csv").open(encoding="utf-8")))
+    assert [shard.name for shard in shards] == [f"shard-{number:06d}.tar" for number in range(3)]
+    names = read_class_names(tmp_path / "out")
+    assert names is not None
     found = {}
     for shard in shards:
         with tarfile.open(shard, "r:") as archive:
@@ -72,7 +74,7 @@ def test_webdataset_members(manifest: Path, pictures: Mapping[str, bytes], tmp_p
             key, _, suffix = name.partition(".")
             if suffix not in ("cls", "json"):
                 about = json.loads(members[f"{key}.json"])
-                assert names[int(members[f"{key}.cls"])]["label"] == about["label"]
+                assert names[members[f"{key}.cls"].decode()] == about["label"]
                 found[about["sample_id"]] = (data, about["label"], suffix)
     kinds = {"jpg": "jpg", "jpeg": "jpg", "png": "png", "webp": "webp"}
     assert found == {
@@ -83,7 +85,7 @@ def test_webdataset_members(manifest: Path, pictures: Mapping[str, bytes], tmp_p
 def test_webdataset_reads_it(manifest: Path, pictures: Mapping[str, bytes], tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
     run_export(manifest, "webdataset", tmp_path / "out", limits=ShardLimits(images=5))
-    urls = f"{tmp_path}/out/train-{{000000..000002}}.tar"
+    urls = f"{tmp_path}/out/shard-{{000000..000002}}.tar"
     samples = list(webdataset.WebDataset(urls, shardshuffle=False))
     found = {
         next(s[kind] for kind in ("jpg", "png", "webp") if kind in s): json.loads(s["json"])["label"] for s in samples
@@ -96,7 +98,7 @@ def test_webdataset_reads_it(manifest: Path, pictures: Mapping[str, bytes], tmp_
 def test_parquet_layout(manifest: Path, pictures: Mapping[str, bytes], tmp_path: Path) -> None:
     run_export(manifest, "parquet", tmp_path / "out", limits=ShardLimits(images=5))
     shards = sorted((tmp_path / "out/data").iterdir())
-    assert [shard.name for shard in shards] == [f"train-{number:05d}.parquet" for number in range(3)]
+    assert [shard.name for shard in shards] == [f"images-{number:05d}.parquet" for number in range(3)]
     table = pa.concat_tables(pq.ParquetFile(shard).read() for shard in shards)
     features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
     names = features["label"]["names"]
@@ -173,7 +175,7 @@ def test_numbers_of_labels_are_those_of_the_table(
     numbers = [number[str(row["label"])] for row in rows]
     table = write_manifest(tmp_path / "cleaned.parquet", rows, label_id=numbers)
     run_export(table, "parquet", tmp_path / "out")
-    found = pq.read_table(tmp_path / "out/data/train-00000.parquet")
+    found = pq.read_table(tmp_path / "out/data/images-00000.parquet")
     assert found["label"].to_pylist() == numbers
     names = json.loads(found.schema.metadata[b"huggingface"])["info"]["features"]["label"]["names"]
     assert names == ["Cem", "B\u00e9la", "(unused 2)", "Ada Lovelace"]
