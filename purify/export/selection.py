@@ -58,7 +58,8 @@ class Selection:
 def select_rows(table: Location, images: Sequence[Location] = ()) -> Selection:
     """The ok rows of a manifest, a cleaned or a removed table, or a user's table with `images` as its roots.
 
-    Numbers of labels are those of the column ``label_id``, else the places of the sorted labels.
+    Numbers of labels are those of the column ``label_id``, else the places of the sorted labels (by size, if all are
+    numbers).
 
     Raises
     ------
@@ -99,7 +100,7 @@ def _numbered(
 ) -> tuple[list[str], pa.ChunkedArray | pa.Array]:
     """Names by number, and the number of each row."""
     if given is None:
-        names = sorted(labels.unique().to_pylist())
+        names = _in_order(labels.unique().to_pylist())
         return names, pc.index_in(labels, pa.array(names, pa.string())).cast(pa.int64())
     if not pa.types.is_integer(given.type) or given.null_count:
         raise InputError(f"{table}: column 'label_id' must hold a whole number in every row; drop it or fill it in")
@@ -110,6 +111,12 @@ def _numbered(
     if min(names_of) < 0 or max(names_of) >= _MOST_LABELS:
         raise InputError(f"{table}: column 'label_id' holds {min(names_of)} to {max(names_of)}; expected 0 to 2^24 - 1")
     return [names_of.get(number, f"(unused {number})") for number in range(max(names_of) + 1)], given
+
+
+def _in_order(labels: list[str]) -> list[str]:
+    """Labels sorted; those that all are numbers by size, so that class numbers without a gap stay the same."""
+    numbers = all(label.isascii() and label.isdecimal() for label in labels)
+    return sorted(labels, key=lambda label: (int(label) if numbers else 0, label))
 
 
 def _splits(split: pa.ChunkedArray | None) -> tuple[pa.ChunkedArray | None, str]:

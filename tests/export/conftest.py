@@ -55,7 +55,8 @@ def write_manifest(path: Path, rows: list[dict[str, object]], **columns: list[ob
     broken = {"sample_id": "Cem/broken.jpg", "label": "Cem", "status": "unreadable", "status_reason": "truncated"}
     table = pa.Table.from_pylist([*rows, broken], schema=MANIFEST)
     for name, values in columns.items():
-        table = table.append_column(name, pa.array([*values, None]))
+        kept = [column for column in table.column_names if column != name]
+        table = table.select(kept).append_column(name, pa.array([*values, None]))
     pq.write_table(table, path)
     return path
 

@@ -83,7 +83,7 @@ def test_webdataset_members(manifest: Path, pictures: Mapping[str, bytes], tmp_p
 
 
 def test_webdataset_reads_it(manifest: Path, pictures: Mapping[str, bytes], tmp_path: Path) -> None:
-    webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
+    webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed (extra dev)")
     run_export(manifest, "webdataset", tmp_path / "out", limits=ShardLimits(images=5))
     urls = f"{tmp_path}/out/shard-{{000000..000002}}.tar"
     samples = list(webdataset.WebDataset(urls, shardshuffle=False))
@@ -145,6 +145,23 @@ def test_rec_is_insightfaces_layout(manifest: Path, pictures: Mapping[str, bytes
     assert (out / "property").read_text() == "3,20,24\n"
 
 
+def test_rec_is_mxnets_own_file(faces: Path, tmp_path: Path) -> None:
+    """The images of a set that MXNet wrote give the same files, byte for byte."""
+    sample = faces / "rec_sample"
+    data = (sample / "train.rec").read_bytes()
+    offsets = [int(line.split()[1]) for line in (sample / "train.idx").open(encoding="ascii")]
+    records = [unpack_image(unframe(data[offset:])[0]) for offset in offsets]
+    (tmp_path / "source").mkdir()
+    rows = []
+    for number, record in enumerate(record for record in records if record.image):
+        (tmp_path / "source" / f"{number}.jpg").write_bytes(record.image)
+        row = manifest_row(tmp_path / "source", f"{number}.jpg", record.image)
+        rows.append(row | {"label": f"{record.labels[0]:.0f}", "width": 112, "height": 112})
+    run_export(write_manifest(tmp_path / "manifest.parquet", rows), "rec", tmp_path / "out")
+    for name in ("train.rec", "train.idx", "property"):
+        assert (tmp_path / "out" / name).read_bytes() == (sample / name).read_bytes(), name
+
+
 @pytest.mark.parametrize("form", ["csv", "lst"])
 def test_lists_name_what_the_source_holds(
     form: str, manifest: Path, pictures: Mapping[str, bytes], tmp_path: Path
@@ -182,6 +199,18 @@ def test_numbers_of_labels_are_those_of_the_table(
     wrong = write_manifest(tmp_path / "wrong.parquet", rows, label_id=[0] * 12)
     with pytest.raises(InputError, match="label_id"):
         run_export(wrong, "parquet", tmp_path / "out-2")
+
+
+def test_labels_that_are_numbers_keep_their_order(tmp_path: Path, encode: Any, write_tree: Any) -> None:
+    pictures = {f"{number}/1.png": encode(seed=number) for number in range(12)}
+    root = write_tree(tmp_path / "source", pictures)
+    table = write_manifest(
+        tmp_path / "manifest.parquet",
+        [manifest_row(root, name, data) for name, data in pictures.items()],
+    )
+    run_export(table, "lst", tmp_path / "out")
+    lines = [line.rstrip("\n").split("\t") for line in (tmp_path / "out/train.lst").open(encoding="utf-8")]
+    assert all(path.split("/")[0] == number for _, number, path in lines)
 
 
 def test_splits_are_kept(pictures: Mapping[str, bytes], tmp_path: Path, write_tree: Any) -> None:
