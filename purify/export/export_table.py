@@ -83,6 +83,8 @@ def export_table(request: ExportRequest, *, progress: Progress = silent) -> Expo
 def _selected(request: ExportRequest, form: Format) -> Selection:
     if request.edit is not None and form.images is Images.LISTED:
         raise InputError(f"--format {request.form} holds no images; leave out --crop and --size")
+    if request.verdicts is not None and form.verdicts is Verdicts.UNUSED:
+        raise InputError(f"--format {request.form} shows no verdicts; leave out --verdicts")
     selection = select_rows(request.table, request.images)
     if form.images is Images.WRITTEN:
         require_images(request.table, selection)

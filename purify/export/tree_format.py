@@ -9,6 +9,7 @@ from purify.errors import InputError
 from purify.export.export_job import Job, Part
 from purify.export.image_stream import ExportedImage
 from purify.export.safe_names import file_names, image_suffix, label_folders, safe_name
+from purify.images.encoding import FILE_KINDS
 from purify.storage.files import atomic_path
 
 #: Images between two records of the progress; they are compared anew after an interruption.
@@ -31,6 +32,7 @@ def write_images(job: Job, inside: str = "") -> dict[str, list[str]]:
         folder = PurePosixPath(inside, safe_name(part.split) if part.split else "")
         paths = [str(folder / path) for path in _paths(job, part)]
         done = job.folder.rows_done(part.name)
+        paths[:done] = [_found(job.folder.root, path) for path in paths[:done]]
         for image in job.counted(job.stream.images(part.rows, done), before):
             paths[image.row] = _with_suffix(paths[image.row], image)
             _write(job.folder.root / paths[image.row], image)
@@ -53,6 +55,17 @@ def _paths(job: Job, part: Part) -> Sequence[str]:
 
 def _with_suffix(path: str, image: ExportedImage) -> str:
     return path if image_suffix(path) else f"{path}.{image.kind}"
+
+
+def _found(root: Path, path: str) -> str:
+    """The path, with its suffix, of an image that an interrupted export has written."""
+    if image_suffix(path):
+        return path
+    candidates = (f"{path}.{kind}" for kind in FILE_KINDS)
+    found = next((candidate for candidate in candidates if (root / candidate).exists()), None)
+    if found is None:
+        raise InputError(f"{root / path}: was written before the interruption, and is gone; export to a new folder")
+    return found
 
 
 def _write(path: Path, image: ExportedImage) -> None:

@@ -21,6 +21,8 @@ _STARTS = (
     (b"\0\0\0\x0cjP  ", "jp2"),
     (b"\xff\x4f\xff\x51", "jp2"),
 )
+#: What `file_kind` may answer.
+FILE_KINDS = ("jpg", "png", "webp", "bmp", "gif", "tif", "jp2", "avif", "heic", "ppm", "bin")
 _BRANDS = {b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic", b"mif1": "heic", b"msf1": "heic"}
 
 

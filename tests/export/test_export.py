@@ -229,11 +229,16 @@ def test_splits_are_kept(pictures: Mapping[str, bytes], tmp_path: Path, write_tr
     assert {path.name for path in (tmp_path / "webdataset").glob("*.tar")} == {"train-000000.tar", "val-000000.tar"}
 
 
+@pytest.mark.parametrize("ids", ["names", "keys"])
 @pytest.mark.parametrize("form", WITH_IMAGES)
 @pytest.mark.parametrize("stop", [1, 5, 9, 12])
 def test_an_interrupted_export_is_continued_to_the_same_bytes(
-    form: str, stop: int, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: str, stop: int, ids: str, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if ids == "keys":  # of records, without a suffix
+        table = pq.read_table(manifest)
+        keys = pa.array([f"train.rec#{row}" for row in range(len(table))])
+        pq.write_table(table.set_column(0, table.schema.field(0), keys), manifest)
     monkeypatch.setattr("purify.export.tree_format._RECORDED", 4)
     monkeypatch.setattr("purify.export.rec_format._RECORDED", 4)
     limits = ShardLimits(images=4)
@@ -374,6 +379,11 @@ def test_cleanlab_trains_on_the_label_issues(judged: Path, tmp_path: Path) -> No
     learner = classification.CleanLearning(LogisticRegression())
     learner.fit(np.random.default_rng(0).normal(size=(12, 4)), issues["given_label"].to_numpy(), label_issues=issues)
     assert learner.get_label_issues()["is_label_issue"].sum() == 2
+
+
+def test_formats_of_verdicts_need_some_and_others_none(judged: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="shows no verdicts"):
+        run_export(judged, "folder", tmp_path / "out", verdicts=judged.with_name("verdicts.parquet"))
 
 
 def test_formats_of_verdicts_need_some(manifest: Path, tmp_path: Path) -> None:
