@@ -28,7 +28,7 @@ TIERS = (
     ("tables", "images", "models", "faces"),
     ("ingest", "training", "embedding", "analysis", "evaluation"),
     ("report",),
-    ("pipeline", "review"),
+    ("pipeline", "review", "export"),
     ("purify",),  # purify/__init__.py: the names of the API, each imported when it is first used
     ("orchestration", "purify_demo"),
     ("cli", "flows"),

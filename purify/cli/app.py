@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import click
 
-from purify.cli import data_commands, result_commands, run_commands, schedule_commands, stage_commands
+from purify.cli import data_commands, export, result_commands, run_commands, schedule_commands, stage_commands
 from purify.cli.command import write_lines
 from purify.cli.review_command import review_command
 from purify.errors import PurifyError, did_you_mean
@@ -32,6 +32,7 @@ SECTIONS: dict[str, list[click.Command]] = {
         result_commands.evaluate_command,
         result_commands.score_command,
     ],
+    "For other tools": [export.export_command, export.export_model_command],
     "Schedules": [schedule_commands.serve_command, schedule_commands.deploy_command],
     "Data and settings": [data_commands.demo_data_command, data_commands.config_command],
 }

@@ -28,13 +28,28 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.option("--host", default="127.0.0.1", show_default=True, callback=_address, help="Address to serve at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port; default: a free one.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
+@click.option(
+    "--import",
+    "given",
+    type=click.Path(exists=True, path_type=Path),
+    help="Take over the reviews of a Label Studio or FiftyOne export, or a reviews.parquet, and serve nothing.",
+)
 def review_command(
-    run: Path, images: tuple[Location, ...], reviewer: str | None, host: str, port: int, open_browser: bool
+    run: Path,
+    images: tuple[Location, ...],
+    reviewer: str | None,
+    host: str,
+    port: int,
+    open_browser: bool,
+    given: Path | None,
 ) -> None:
     """Serve a page to accept, reject or relabel the faces of RUN.
 
     Each decision is saved to RUN/reviews.parquet at once. --images shows the faces of a run made without them.
     """
+    if given is not None:
+        _import(run, given)
+        return
     import getpass
     import webbrowser
 
@@ -56,3 +71,10 @@ def review_command(
     answer({"reviewed": reviewed, "reviews": str(folder.reviews)}, as_json=False)
     if reviewed:
         click.echo(f"Next: purify apply {shlex.quote(str(run))}")
+
+
+def _import(run: Path, given: Path) -> None:
+    from purify.review.review_imports import import_reviews
+
+    answer({**import_reviews(run, given), "reviews": str(run / "reviews.parquet")}, as_json=False)
+    click.echo(f"Next: purify apply {shlex.quote(str(run))}")

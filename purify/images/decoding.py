@@ -106,6 +106,12 @@ def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     return np.array(pixels)
 
 
+def square_side(data: bytes) -> int:
+    """Side in pixels of an image's central square; UnreadableImageError if its header can't be read."""
+    with _as_defects(data):
+        return min(_open(data).size)
+
+
 def _open(data: bytes) -> Image.Image:
     if not data:
         raise UnreadableImageError(Defect.ZERO_BYTES)

@@ -24,7 +24,7 @@ from purify.tables.text_tables import image_list, json_lines, separated
 TextReader = Callable[[Location, Mapping[str, str]], tuple[list[str], Iterator[Sequence[str | None]]]]
 
 #: The project's own tables of labeled samples.
-_SAMPLE_TABLES = ("manifest/", "cleaned/")
+_SAMPLE_TABLES = ("manifest/", "cleaned/", "removed/")
 _SAME_NAMES: Mapping[str, str] = MappingProxyType({})
 
 

@@ -1,0 +1,1 @@
+"""Tables of samples in the formats of other tools: one small module a format."""
