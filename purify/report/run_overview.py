@@ -29,6 +29,7 @@ REASON_MEANINGS: Mapping[str, str] = {
     Reason.UNCERTAIN: "doubtful: kept, or left to a person, as asked",
     Reason.TOO_FEW_TO_JUDGE: "its label has too few images to judge",
     Reason.REVIEWED: "decided by a person",
+    Reason.PUBLISHED_LIST: "kept or removed by a published list",
 }
 
 

@@ -79,7 +79,7 @@ def _read_parquet(path: Location, required: Sequence[str], optional: Sequence[st
             raise InputError(f"{path}: holds {kind}; expected a manifest or a table of path,label")
         columns = _choose(path, file.schema_arrow.names, required, optional)
         table = read_columns(path, file, list(dict.fromkeys(columns.values())))
-    return pa.table({name: _to_text(path, table[column], column) for name, column in columns.items()})
+    return pa.table({name: to_text(path, table[column], column) for name, column in columns.items()})
 
 
 def _read_csv(path: Location, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
@@ -127,7 +127,8 @@ def _choose(path: Location, present: Sequence[str], required: Sequence[str], opt
     return columns
 
 
-def _to_text(path: Location, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def to_text(path: Location, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """A user's column of text, dictionary or integers as text; InputError if it is of another kind."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type

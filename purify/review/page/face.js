@@ -13,6 +13,7 @@ const REASONS = {
   duplicate_of: "its label is another name of the same person",
   uncertain: "doubtful",
   too_few_to_judge: "too few images to judge",
+  published_list: "kept or removed by a published list",
 };
 const KINDS = { keep: "keep", drop: "drop", relabel: "move", review: "move" };
 
