@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -40,6 +40,14 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.
 def group(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Group]:
     """Make a function the group `name`; docstring and example as for `command`."""
     return click.group(name, cls=ExampleGroup, example=example)
+
+
+def walk(commands: Mapping[str, click.Command], prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command by its full name, such as ``lists apply``, groups before their own."""
+    for name, one in commands.items():
+        yield f"{prefix}{name}", one
+        if isinstance(one, click.Group):
+            yield from walk(one.commands, f"{prefix}{name} ")
 
 
 def write_lines(formatter: click.HelpFormatter, heading: str, lines: Sequence[str]) -> None:

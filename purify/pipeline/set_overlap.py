@@ -109,6 +109,7 @@ def _tables(sides: tuple[OverlapSide, OverlapSide], people: SharedPeople, pictur
             "score": people.score[i],
             "cosine": people.cosine[i],
             "expected_false": people.expected_false[i],
+            "mutual": bool(people.mutual[i]),
             "same_pictures": together[a, b],
             "evidence_a": evidence[0],
             "evidence_b": evidence[1],
@@ -129,15 +130,17 @@ def _picture_table(sides: tuple[OverlapSide, OverlapSide], pictures: SharedPictu
 def _figures(
     sides: tuple[OverlapSide, OverlapSide], people: SharedPeople, pictures: SharedPictures, settings: OverlapSettings
 ) -> dict[str, Any]:
-    found = len(people.a)
+    last = [people.expected_false[group][-1:].sum() for group in (people.mutual, ~people.mutual)]
     return {
         **{side.name: {"set": side.place, "labels": len(side.labels), "images": len(side.rows)} for side in sides},
         "people": {
-            "pairs": found,
+            "pairs": len(people.a),
+            "mutual": int(people.mutual.sum()),
             "labels_a": len(np.unique(people.a)),
             "labels_b": len(np.unique(people.b)),
-            "threshold": people.threshold if found else None,
-            "expected_false": float(people.expected_false[-1]) if found else 0.0,
+            "threshold": people.thresholds[0],
+            "threshold_not_mutual": people.thresholds[1],
+            "expected_false": float(sum(last)),
             "false_share": settings.false_share,
             "comparisons": people.comparisons,
             "strangers_measured": people.tail.pairs,

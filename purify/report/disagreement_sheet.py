@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
@@ -31,11 +32,12 @@ def disagreement_sheet(manifest: pa.Table, differences: pa.Table) -> tuple[bytes
         faces = read_faces(manifest, [row["sample_id"] or "" for row in rows])
         shown = [(face, _caption(row)) for face, row in zip(faces, rows, strict=True) if face is not None]
         lost += len(rows) - len(shown)
-        if not shown:
+        if not (count := len(shown)):
             continue
         total = pc.sum(pc.equal(differences["difference"], kind.value)).as_py()
+        shown += [(np.full_like(shown[0][0], 255), "")] * (_COLUMNS - len(shown))  # the title needs a whole row
         pictures, captions = zip(*shown, strict=True)
-        figure = contact_sheet(pictures, captions, columns=_COLUMNS, title=f"{title} ({len(shown)} of {total:,})")
+        figure = contact_sheet(pictures, captions, columns=_COLUMNS, title=f"{title} ({count} of {total:,})")
         parts.append(Image.open(io.BytesIO(png_bytes(figure))).convert("RGB"))
     return _stacked(parts), lost
 

@@ -28,6 +28,13 @@ def overlap_sheet(manifest_a: pa.Table, manifest_b: pa.Table, people: pa.Table) 
             continue
         shown = (left if left is not None else right, right if right is not None else left)
         pictures += [np.full_like(shown[i], 255) if face is None else face for i, face in enumerate((left, right))]
-        captions += [f"A {row['label_a']}\n{row['n_a']} images", f"B {row['label_b']}\nscore {row['score']:.2f}"]
+        captions += [
+            f"A {row['label_a']}\n{_images(row['n_a'])}",
+            f"B {row['label_b']}\n{_images(row['n_b'])}, score {row['score']:.2f}",
+        ]
     title = f"People in both sets ({len(pictures) // 2} of {len(people):,} pairs, least sure first)"
     return png_bytes(contact_sheet(pictures, captions, columns=_COLUMNS, title=title)), lost
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"

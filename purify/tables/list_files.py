@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import enum
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from purify.tables.user_tables import csv_rows, to_text
 _ID_COLUMNS = ("sample_id", "path")
 _COMMENT = "#"
 _SEPARATORS = ("\t", ",", " ")
+_SLASH = re.compile(r"[/\\]")
 #: Lines on which the form of a file is decided.
 _LOOKED_AT = 1000
 
@@ -76,7 +78,7 @@ def read_list(path: Location, found: Callable[[Sequence[str]], int], *, form: Li
 
     A table (Parquet, or CSV whose header has ``path`` or ``sample_id``) is read by its columns. Of any other text,
     empty lines and lines that begin with ``#`` are skipped, and without a `form`, that one is taken under which most
-    paths are known: ``found(paths)`` counts these. InputError if the file is missing, damaged or without entries.
+    paths are known: ``found(paths)`` counts these. InputError if the file is missing or damaged, or a path is empty.
     """
     if path.suffix.lower() == ".parquet":
         return _from_parquet(path)
@@ -84,11 +86,9 @@ def read_list(path: Location, found: Callable[[Sequence[str]], int], *, form: Li
     if form in (None, ListForm.CSV) and _has_header(lines):
         return _from_csv(path)
     lines = [stripped for line in lines if (stripped := line.strip()) and not stripped.startswith(_COMMENT)]
-    if not lines:
-        raise InputError(f"{path}: the list has no entries")
     reading = _best_reading(lines, found, form)
-    paths, labels = zip(*map(reading.split, lines), strict=True)
-    return CleanList(paths, labels, str(reading))
+    entries = [reading.split(line) for line in lines]
+    return CleanList([name for name, _ in entries], [label for _, label in entries], str(reading))
 
 
 def write_list(path: Path, paths: Sequence[str], labels: Sequence[str], form: ListForm) -> None:
@@ -165,8 +165,6 @@ def _from_parquet(path: Location) -> CleanList:
 
 
 def _filled(path: Location, paths: Sequence[str | None], labels: Sequence[str | None], form: str) -> CleanList:
-    if not paths:
-        raise InputError(f"{path}: the list has no entries")
     for row, name in enumerate(paths, start=1):
         if not (name or "").strip():
             raise InputError(f"{path}: row {row}: the path is empty; name the image or leave the row out")
@@ -185,4 +183,11 @@ def _best_reading(lines: Sequence[str], found: Callable[[Sequence[str]], int], f
     if form is not None:
         allowed = {form} if form is not ListForm.CSV else {ListForm.PATH, ListForm.PATH_LABEL, ListForm.LABEL_PATH}
         readings = [reading for reading in readings if reading.form in allowed] or [_Reading(ListForm.PATH, "")]
-    return max(readings, key=lambda reading: found([reading.split(line)[0] for line in sample]))
+
+    def fit(reading: _Reading) -> tuple[int, int]:
+        """Entries with a known path, then those with a label: a listed path may be known with its label before it."""
+        entries = [reading.split(line) for line in sample]
+        plausible = [(path, label) for path, label in entries if not _SLASH.search(label or "")]
+        return found([path for path, _ in plausible]), sum(label is not None for _, label in plausible)
+
+    return max(readings, key=fit)

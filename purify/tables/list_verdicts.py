@@ -72,10 +72,12 @@ def verdicts_by_list(
 
     Of a list of kept images, all other rows are dropped; of one of removed images, all others are kept. Labels in a
     list of kept images relabel, by default if at least half of them are labels of the manifest. InputError if no entry
-    is in the manifest, or if, by default, most rows would be relabeled.
+    is in the manifest, if nothing is to be kept, or if, by default, most rows would be relabeled.
     """
     judging = _Judging(manifest, _match(SamplePaths(manifest["sample_id"].to_pylist()), given), listed, labels)
-    if not judging.found.labels:
+    if not given.paths and listed is Listed.KEPT:
+        raise InputError(f"{name}: the list has no entries, so it would keep nothing")
+    if given.paths and not judging.found.labels:
         raise InputError(
             f"{name}: none of its {len(given.paths)} entries, such as {given.paths[0]!r}, is in the manifest, whose "
             f"samples are such as {manifest['sample_id'][0]}; read as {given.form}"
@@ -156,6 +158,8 @@ class _Judging:
 
     def warnings(self) -> Iterator[str]:
         """What has no effect, and why."""
+        if not self.found.counts.total():
+            yield "the list has no entries"
         told = {
             Match.NONE.value: "match no sample and have no effect",
             Match.AMBIGUOUS.value: "match several samples and have no effect (add their folders)",

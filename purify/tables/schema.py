@@ -175,6 +175,7 @@ SHARED_PEOPLE = _schema(
         pa.field("score", pa.float32(), nullable=False),
         pa.field("cosine", pa.float32(), nullable=False),
         pa.field("expected_false", pa.float32(), nullable=False),
+        pa.field("mutual", pa.bool_(), nullable=False),
         pa.field("same_pictures", pa.int32(), nullable=False),
         pa.field("evidence_a", pa.list_(pa.string())),
         pa.field("evidence_b", pa.list_(pa.string())),

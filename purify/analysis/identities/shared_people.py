@@ -9,7 +9,8 @@ so that strangers there have cosines of a person elsewhere.
 The threshold comes from the data. Different labels of one set are different people, so the largest scores within A and
 within B show how scores of strangers fall off; an exponential tail is fitted below the very largest, which may be one
 person under two names, and gives the number of false pairs to expect among all comparisons of A with B. The threshold
-is the least at which it is at most a given share of the pairs found (Benjamini and Hochberg, 1995).
+is the least at which it is at most a given share of the pairs found (Benjamini and Hochberg, 1995). Pairs that are not
+each other's nearest claim one person under two labels of a set; they are rarer, so they have a threshold of their own.
 
 On real faces this told more people apart than the log ratio of the two sets of images under the same model, than the
 plain cosine of the means, and than the cosine standardized by the spread of the neighborhood.
@@ -76,8 +77,9 @@ class SharedPeople:
     """Pairs of labels ``a[P]``, ``b[P]`` of one person, surest first.
 
     `cosine` is that of the centers, `score` the cosine relative to both neighborhoods; ``expected_false[P]`` counts the
-    strangers to expect at that score or a larger one, among `comparisons`. ``evidence[i]`` has row numbers [2, k] of A
-    and of B, of the most similar images of the two. `threshold` is infinite if nothing was found.
+    strangers to expect at that score or a larger one, among `comparisons`. ``mutual[P]`` tells whether the two are each
+    other's nearest. ``evidence[i]`` has row numbers [2, k] of A and of B, of the most similar images of the two.
+    `thresholds` are the least scores found of mutual and of other pairs; None without any.
     """
 
     a: Ids
@@ -85,8 +87,9 @@ class SharedPeople:
     cosine: Floats
     score: Floats
     expected_false: Floats
+    mutual: Mask
     evidence: tuple[Ids, ...]
-    threshold: float
+    thresholds: tuple[float | None, float | None]
     comparisons: int
     tail: StrangerTail
 
@@ -109,10 +112,10 @@ def find_shared_people(a: LabeledSet, b: LabeledSet, *, false_share: float = 0.0
     pairs = crowd.pairs(across=True)
     score = crowd.scores(pairs)
     order = np.lexsort((pairs[1], pairs[0], -score))
+    pairs, score = pairs[:, order], score[order]
     comparisons = a.classes * b.classes
-    expected = tail.expected(score[order], comparisons)
-    allowed = np.flatnonzero(expected <= false_share * np.arange(1, len(order) + 1))
-    found = order[: allowed[-1] + 1] if len(allowed) else order[:0]
+    expected, mutual = tail.expected(score, comparisons), _mutual(pairs)
+    found = _sure(expected, mutual, false_share) | _sure(expected, ~mutual, false_share)
     first, second = pairs[:, found]
     split = vectors[: len(a.label_index)], vectors[len(a.label_index) :]
     return SharedPeople(
@@ -120,12 +123,36 @@ def find_shared_people(a: LabeledSet, b: LabeledSet, *, false_share: float = 0.0
         b=second - a.classes,
         cosine=crowd.cosines(pairs[:, found]).astype(np.float64),
         score=score[found],
-        expected_false=expected[: len(found)],
+        expected_false=expected[found],
+        mutual=mutual[found],
         evidence=_evidence(a.label_index, b.label_index, split, first, second - a.classes),
-        threshold=float(score[found[-1]]) if len(found) else float("inf"),
+        thresholds=(_least(score[found & mutual]), _least(score[found & ~mutual])),
         comparisons=comparisons,
         tail=tail,
     )
+
+
+def _mutual(pairs: Ids) -> Mask:
+    """Whether the people of each pair [2, n], sorted by falling score, are each other's nearest."""
+    nearest = np.ones(pairs.shape[1], bool)
+    for people in pairs:
+        first = np.zeros(len(people), bool)
+        first[np.unique(people, return_index=True)[1]] = True
+        nearest &= first
+    return nearest
+
+
+def _sure(expected: Floats, among: Mask, false_share: float) -> Mask:
+    """The most pairs of a group for which the number of strangers to expect is a small enough share of their number."""
+    rows = np.flatnonzero(among)
+    allowed = np.flatnonzero(expected[rows] <= false_share * np.arange(1, len(rows) + 1))
+    sure = np.zeros(len(expected), bool)
+    sure[rows[: allowed[-1] + 1 if len(allowed) else 0]] = True
+    return sure
+
+
+def _least(scores: Floats) -> float | None:
+    return float(scores[-1]) if len(scores) else None
 
 
 def _centers(vectors: Vectors, label: Ids, classes: int) -> Vectors:

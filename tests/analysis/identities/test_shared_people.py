@@ -1,0 +1,172 @@
+"""People and pictures in two sets: drawn ones, and Labeled Faces in the Wild against web faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+import pytest
+
+from purify.analysis.identities.shared_people import LabeledSet, SharedPeople, StrangerTail, find_shared_people
+from purify.analysis.identities.shared_pictures import find_shared_pictures
+from purify.errors import InputError
+
+DIM = 48
+SPREAD = 0.1
+
+
+def draw(people: Sequence[int], images: Sequence[int], seed: int) -> LabeledSet:
+    """A set with a label for each of the `people`, who look the same in every set."""
+    faces = np.random.default_rng(0).normal(size=(2000, DIM)) / np.sqrt(DIM)
+    label = np.repeat(np.arange(len(people)), images)
+    noise = SPREAD * np.random.default_rng(seed).normal(size=(len(label), DIM))
+    return LabeledSet((faces[np.asarray(people)[label]] + noise).astype(np.float32), label)
+
+
+def found_in(shared: SharedPeople) -> set[tuple[int, int]]:
+    return set(zip(shared.a.tolist(), shared.b.tolist(), strict=True))
+
+
+def test_shared_people_are_found_also_with_one_image() -> None:
+    sizes = np.random.default_rng(3).integers(1, 9, 400)
+    sizes[280:284] = sizes[300:302] = 1
+    a = draw(range(300), sizes[:300].tolist(), seed=1)
+    b = draw(range(280, 380), sizes[300:].tolist(), seed=2)
+    shared = find_shared_people(a, b)
+    truth = {(280 + i, i) for i in range(20)}
+    assert found_in(shared) == truth
+    assert shared.comparisons == 300 * 100
+    assert (np.diff(shared.score) <= 0).all()
+    assert shared.expected_false[-1] <= 0.01 * len(shared.a)
+    assert shared.thresholds == (shared.score[-1], None)
+    assert shared.mutual.all()
+
+
+def test_evidence_is_of_the_two_labels() -> None:
+    a, b = draw(range(40), [5] * 40, seed=1), draw(range(30, 60), [2] * 30, seed=2)
+    shared = find_shared_people(a, b)
+    assert len(shared.a) == 10
+    for left, right, (rows_a, rows_b) in zip(shared.a, shared.b, shared.evidence, strict=True):
+        assert set(a.label_index[rows_a]) == {left}
+        assert set(b.label_index[rows_b]) == {right}
+        assert len(set(rows_a)) == len(set(rows_b)) == 2
+
+
+def test_sets_of_different_people_share_nobody() -> None:
+    for seed in range(5):
+        a, b = draw(range(200), [3] * 200, seed=seed), draw(range(200, 500), [3] * 300, seed=seed + 50)
+        shared = find_shared_people(a, b)
+        assert len(shared.a) == 0
+        assert shared.thresholds == (None, None)
+
+
+def test_a_set_shares_everybody_with_itself() -> None:
+    a, b = draw(range(100), [2] * 100, seed=1), draw(range(100), [2] * 100, seed=1)
+    assert found_in(find_shared_people(a, b)) == {(i, i) for i in range(100)}
+
+
+def test_sides_and_orders_are_of_no_account() -> None:
+    a, b = draw(range(120), [4] * 120, seed=1), draw(range(100, 160), [3] * 60, seed=2)
+    order = np.random.default_rng(0).permutation(len(a.label_index))
+    shuffled = LabeledSet(a.embeddings[order], a.label_index[order])
+    there, back = find_shared_people(shuffled, b), find_shared_people(b, a)
+    assert found_in(there) == {(y, x) for x, y in found_in(back)}
+    np.testing.assert_allclose(there.score, back.score, atol=1e-5)
+
+
+def test_one_person_under_two_labels_is_found_twice() -> None:
+    a = draw([*range(100), 7], [4] * 101, seed=1)
+    b = draw([7, *range(200, 240)], [4] * 41, seed=2)
+    shared = find_shared_people(a, b)
+    assert found_in(shared) == {(7, 0), (100, 0)}
+    assert shared.mutual.tolist() == [True, False]
+
+
+def test_duplicate_labels_in_a_set_do_not_hide_shared_people() -> None:
+    a = draw([*range(200), *range(20)], [3] * 220, seed=1)
+    b = draw([*range(100, 110), *range(300, 340)], [3] * 50, seed=2)
+    assert found_in(find_shared_people(a, b)) == {(100 + i, i) for i in range(10)}
+
+
+def test_too_few_labels_and_other_extractors_are_refused() -> None:
+    with pytest.raises(InputError, match="4 labels, too few"):
+        find_shared_people(draw(range(2), [3, 3], seed=1), draw(range(2), [3, 3], seed=2))
+    other = LabeledSet(np.ones((4, 3), np.float32), np.arange(4))
+    with pytest.raises(InputError, match="lengths 48 and 3"):
+        find_shared_people(draw(range(5), [3] * 5, seed=1), other)
+
+
+def test_the_tail_of_strangers() -> None:
+    tail = StrangerTail(pairs=1000, rank=10, score=0.5, scale=0.1)
+    expected = tail.expected(np.array([0.5, 0.6, 5.0, -5.0]), 500)
+    np.testing.assert_allclose(expected, [5, 5 / np.e, 0, 500], atol=1e-12)
+
+
+def test_shared_pictures() -> None:
+    a, b = draw(range(30), [4] * 30, seed=1), draw(range(20, 60), [4] * 40, seed=2)
+    copies = np.array([0, 50, 119])
+    embeddings = np.concatenate([b.embeddings, 3 * a.embeddings[copies]])  # the scale is of no account
+    labels = np.concatenate([b.label_index, [0, 1, 2]])
+    shared = find_shared_pictures(a.embeddings, embeddings, (a.label_index, labels), same_picture=0.999)
+    assert shared.a.tolist() == copies.tolist()
+    assert shared.b.tolist() == [160, 161, 162]
+    assert (shared.cosine > 0.999).all()
+    assert shared.strangers == 0
+
+
+Names = npt.NDArray[np.object_]
+
+
+@pytest.fixture(scope="module")
+def lfw(faces: Path) -> tuple[npt.NDArray[np.float32], Names, Names]:
+    """Embeddings of LFW and of web faces, the set and the person of each."""
+    table = pq.read_table(faces / "dlib_embeddings.parquet")
+    vectors = np.stack(table["embedding"].to_numpy()).astype(np.float32)
+    parts = [path.split("/") for path in table["path"].to_pylist()]
+    return vectors, np.array([p[0] for p in parts], object), np.array([p[1] for p in parts], object)
+
+
+#: Pairs of names in LFW that stand for one person, or for twins.
+ALIASES = {("Joseph_Blatter", "Sepp_Blatter"), ("Bison_Dele", "Brian_Williams"), ("Nan_Wang", "Wang_Nan"),
+           ("Shinya_Taniguchi", "Takahiro_Mori"), ("Tamara_Mowry", "Tia_Mowry"),
+           ("Carlos_Ruckauf", "Eduardo_Duhalde")}  # fmt: skip
+
+
+def copy_people(rng: np.random.Generator, part: Names, who: Names, *, share_pictures: bool) -> tuple[Names, Names]:
+    """Rows of LFW and, under other names, of 50 of its people: all their pictures, or half of them moved."""
+    in_lfw, web = np.flatnonzero(part == "lfw112"), set(who[part != "lfw112"])
+    names, counts = np.unique(who[in_lfw].astype(str), return_counts=True)
+    least = 1 if share_pictures else 4
+    eligible = [name for name, count in zip(names, counts, strict=True) if count >= least and name not in web]
+    copied = [rng.permutation(in_lfw[who[in_lfw] == name]) for name in rng.choice(eligible, 50, replace=False)]
+    if share_pictures:
+        return in_lfw, np.concatenate(copied)
+    moved = np.concatenate([rows[: len(rows) // 2] for rows in copied])
+    return np.setdiff1d(in_lfw, moved), moved
+
+
+@pytest.mark.parametrize(("share_pictures", "least_found"), [(True, 0.98), (False, 0.93)])
+def test_lfw_against_web_faces_and_copied_people(
+    lfw: tuple[npt.NDArray[np.float32], Names, Names], share_pictures: bool, least_found: float
+) -> None:
+    """50 people of LFW under other names beside 15 of the web, of whom LFW has ten under the same name."""
+    vectors, part, who = lfw
+    web = np.flatnonzero(part != "lfw112")
+    found_truth = everybody = false = pairs = 0
+    for seed in (0, 4):
+        rows_a, copied = copy_people(np.random.default_rng(seed), part, who, share_pictures=share_pictures)
+        rows_b = np.concatenate([web, copied])
+        names_b = [*who[web], *(f"copy of {name}" for name in who[copied])]
+        labels_a, index_a = np.unique(who[rows_a].astype(str), return_inverse=True)
+        labels_b, index_b = np.unique(np.array(names_b, str), return_inverse=True)
+        shared = find_shared_people(LabeledSet(vectors[rows_a], index_a), LabeledSet(vectors[rows_b], index_b))
+        found = {(labels_a[a], labels_b[b].removeprefix("copy of ")) for a, b in found_in(shared)}
+        truth = {(name, name) for name in {*who[copied], *who[web]} & set(labels_a)}
+        assert len(truth) == 60
+        found_truth, everybody, pairs = found_truth + len(found & truth), everybody + 60, pairs + len(found)
+        false += sum(tuple(sorted(pair)) not in ALIASES for pair in found - truth)
+    assert false <= 0.01 * pairs
+    assert found_truth >= least_found * everybody
