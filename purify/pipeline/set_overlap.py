@@ -25,6 +25,8 @@ from purify.tables.schema import SHARED_PEOPLE, SHARED_PICTURES
 
 #: Rank of the strangers' tail below which the threshold rests on few pairs.
 _FEW_PAIRS = 30
+#: Share of images that look the same as one of another label, beyond which the threshold for pictures is doubtful.
+_MOST_ALIKE = 0.01
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _figures(
             "images_a": len(np.unique(pictures.a)),
             "images_b": len(np.unique(pictures.b)),
             "same_picture": settings.same_picture,
-            "alike_under_other_labels": pictures.strangers,
+            "alike_strangers": pictures.alike_strangers,
         },
     }
 
@@ -178,10 +180,10 @@ def _warnings(people: SharedPeople, pictures: SharedPictures, sides: tuple[Overl
             f"with {len(sides[0].labels)} and {len(sides[1].labels)} labels, the threshold for people rests on few "
             "pairs of strangers; look at people.parquet before you rely on it"
         )
-    if pictures.strangers > 0.01 * sum(len(side.rows) for side in sides):
+    if pictures.alike_strangers > _MOST_ALIKE:
         warnings.append(
-            f"{pictures.strangers:,} images are as near to an image of another label of their own set as copies of a "
-            "picture; if these are no copies, raise --same-picture"
+            f"{pictures.alike_strangers:.1%} of the images are as near to one of another label of their own set as "
+            "copies of a picture; if these are no copies, raise --same-picture"
         )
     return warnings
 

@@ -12,8 +12,8 @@ person under two names, and gives the number of false pairs to expect among all 
 is the least at which it is at most a given share of the pairs found (Benjamini and Hochberg, 1995). Pairs that are not
 each other's nearest claim one person under two labels of a set; they are rarer, so they have a threshold of their own.
 
-On real faces this told more people apart than the log ratio of the two sets of images under the same model, than the
-plain cosine of the means, and than the cosine standardized by the spread of the neighborhood.
+On real faces this found more shared people than the log ratio of the two sets of images under the same model, and than
+the plain cosine of the means (docs/how-to/overlap.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import numpy as np
 from purify.analysis.identities.plda import fit_identities
 from purify.analysis.label_noise.centering import centered
 from purify.analysis.label_noise.leave_one_out import class_sums
-from purify.analysis.search import cosine_index, one_thread, row_chunks, unit
+from purify.analysis.search import cosine_index, row_chunks, unit
+from purify.analysis.threaded_search import search_blocks
 from purify.arrays import Floats, Ids, Mask, Vectors
 from purify.errors import InputError
 
@@ -223,20 +224,15 @@ class _Crowd:
 
 def _search(centers: Vectors, part: slice) -> tuple[Ids, Vectors]:
     """The nearest centers among those of `part` to every center except itself: numbers and cosines, padded with -1."""
-    index = cosine_index(centers[part])
-    width = min(_COHORT + 2, part.stop - part.start)
-    found = np.full((len(centers), _COHORT + 1), -1, np.int64)
-    cosine = np.full(found.shape, -np.inf, np.float32)
-    for rows in row_chunks(len(centers)):
-        with one_thread():
-            near, ids = index.search(centers[rows], width)
-        ids = np.where(ids >= 0, ids + part.start, -1)
-        itself: Mask = (ids == np.arange(rows.start, rows.start + len(ids))[:, None]) | (ids < 0)
-        order = np.argsort(itself, axis=1, kind="stable")[:, : found.shape[1]]
-        kept = ~np.take_along_axis(itself, order, axis=1)
-        found[rows, : order.shape[1]] = np.where(kept, np.take_along_axis(ids, order, axis=1), -1)
-        cosine[rows, : order.shape[1]] = np.where(kept, np.take_along_axis(near, order, axis=1), -np.inf)
-    return found, cosine
+    cosine, found = search_blocks(cosine_index(centers[part]), centers, _COHORT + 2)
+    found = np.where(found >= 0, found + part.start, -1)
+    itself = found == np.arange(len(centers))[:, None]
+    order = np.argsort(itself, axis=1, kind="stable")[:, : _COHORT + 1]
+    gone = np.take_along_axis(itself, order, axis=1)
+    return (
+        np.where(gone, -1, np.take_along_axis(found, order, axis=1)),
+        np.where(gone, -np.inf, np.take_along_axis(cosine, order, axis=1)).astype(np.float32),
+    )
 
 
 def _fit_tail(crowd: _Crowd) -> StrangerTail:

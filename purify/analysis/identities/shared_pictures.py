@@ -7,25 +7,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.label_noise.centering import centered
-from purify.analysis.search import cosine_index, one_thread, row_chunks
-from purify.arrays import Floats, Ids, Vectors
+from purify.analysis.search import cosine_index
+from purify.analysis.threaded_search import search_blocks
+from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Most pictures of A for one of B.
 _MOST = 5
+#: Images of each set on which the threshold is checked.
+_CHECKED = 20_000
 
 
 @dataclass(frozen=True)
 class SharedPictures:
     """Row numbers ``a[P]``, ``b[P]`` of equal pictures and their cosines, sorted by `b`, nearest first.
 
-    ``strangers`` counts images whose nearest image of another label in their own set is as near: a check of the
-    threshold, since few of these are one picture.
+    ``alike_strangers`` checks the threshold: the share of images (of a sample) with an image of another label of their
+    own set as near as that; few of these should be one picture.
     """
 
     a: Ids
     b: Ids
     cosine: Floats
-    strangers: int
+    alike_strangers: float
 
 
 def find_shared_pictures(
@@ -37,29 +40,18 @@ def find_shared_pictures(
     """
     split = len(embeddings_a)
     vectors = centered(np.concatenate([embeddings_a, embeddings_b])).vectors
-    a, b = vectors[:split], vectors[split:]
-    cosine, near = _nearest(a, b)
-    at, column = np.nonzero((cosine > same_picture) & (near >= 0))
-    strangers = sum(
-        _alike_strangers(rows, label, same_picture) for rows, label in ((a, labels[0]), (b, labels[1])) if len(rows)
-    )
-    return SharedPictures(near[at, column], at, cosine[at, column].astype(np.float64), strangers)
+    sides = vectors[:split], vectors[split:]
+    index = cosine_index(sides[0])
+    cosine, near = search_blocks(index, sides[1], _MOST)
+    at, column = np.nonzero(cosine > same_picture)
+    alike = [_have_alike_strangers(rows, label, same_picture) for rows, label in zip(sides, labels, strict=True)]
+    share = float(np.concatenate(alike).mean())
+    return SharedPictures(near[at, column], at, cosine[at, column].astype(np.float64), share)
 
 
-def _nearest(among: Vectors, queries: Vectors) -> tuple[Vectors, Ids]:
-    """Cosines and numbers of the `_MOST` nearest of `among` to each query, padded with -1."""
-    index = cosine_index(among)
-    cosine = np.full((len(queries), _MOST), -1, np.float32)
-    near = np.full((len(queries), _MOST), -1, np.int64)
-    width = min(_MOST, len(among))
-    for rows in row_chunks(len(queries)):
-        with one_thread():
-            cosine[rows, :width], near[rows, :width] = index.search(queries[rows], width)
-    return cosine, near
-
-
-def _alike_strangers(vectors: Vectors, label: Ids, same_picture: float) -> int:
-    """Number of images with an image of another label above the threshold among their nearest."""
-    cosine, near = _nearest(vectors, vectors)
-    other = (near >= 0) & (label[near] != label[:, None])
-    return int(((cosine > same_picture) & other).any(axis=1).sum())
+def _have_alike_strangers(vectors: Vectors, label: Ids, same_picture: float) -> Mask:
+    """Whether images, evenly spaced, have one of another label above the threshold among their nearest."""
+    rows = np.linspace(0, len(vectors) - 1, min(len(vectors), _CHECKED)).astype(np.int64)
+    cosine, near = search_blocks(cosine_index(vectors), vectors[rows], _MOST)
+    alike: Mask = ((cosine > same_picture) & (label[near] != label[rows, None])).any(axis=1)
+    return alike

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
@@ -12,6 +13,8 @@ import pytest
 
 from purify.analysis.identities.shared_people import LabeledSet, SharedPeople, StrangerTail, find_shared_people
 from purify.analysis.identities.shared_pictures import find_shared_pictures
+from purify.analysis.search import flat_index, unit
+from purify.analysis.threaded_search import search_blocks
 from purify.errors import InputError
 
 DIM = 48
@@ -114,7 +117,29 @@ def test_shared_pictures() -> None:
     assert shared.a.tolist() == copies.tolist()
     assert shared.b.tolist() == [160, 161, 162]
     assert (shared.cosine > 0.999).all()
-    assert shared.strangers == 0
+    assert shared.alike_strangers == 0
+
+
+def test_copies_under_other_labels_of_one_set_are_told() -> None:
+    a, b = draw(range(30), [4] * 30, seed=1), draw(range(40, 60), [4] * 20, seed=2)
+    a.embeddings[4:8] = a.embeddings[:4]
+    shared = find_shared_pictures(a.embeddings, b.embeddings, (a.label_index, b.label_index), same_picture=0.99)
+    assert shared.alike_strangers == 8 / 200
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_search_in_threads_is_the_same_for_any_number(threads: int) -> None:
+    vectors = unit(np.random.default_rng(0).normal(size=(9000, 16)))
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        cosine, near = search_blocks(flat_index(vectors[:50]), vectors, 60)
+    finally:
+        faiss.omp_set_num_threads(before)
+    assert (near[:, 50:] == -1).all()
+    assert np.isneginf(cosine[:, 50:]).all()
+    assert (near[:50, 0] == np.arange(50)).all()
+    np.testing.assert_allclose(cosine[:, 0], (vectors @ vectors[:50].T).max(axis=1), atol=1e-5)
 
 
 Names = npt.NDArray[np.object_]
