@@ -32,7 +32,7 @@ from purify.storage.locations import Location
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.01,
     show_default=True,
-    help="Tolerated share of false pairs among the people found.",
+    help="Tolerated share of false pairs among the people found, and among the faces.",
 )
 @click.option(
     "--same-picture",
@@ -41,7 +41,7 @@ from purify.storage.locations import Location
     show_default=True,
     help="Cosine above which two images are one picture.",
 )
-@click.option("--drop-from", type=click.Choice(["a", "b"]), help="Set from which shared people and pictures go.")
+@click.option("--drop-from", type=click.Choice(["a", "b"]), help="Set that loses shared people, pictures and faces.")
 @images_option
 @click.option("--sheet", type=click.Path(path_type=Path), help="Contact sheet of the people: .png.")
 @out_option
@@ -91,7 +91,9 @@ def _short(figures: dict[str, Any], out: Path) -> dict[str, Any]:
     lines: dict[str, Any] = {
         "people": f"{people['pairs']:,} pairs ({people['labels_a']:,} labels of A, {people['labels_b']:,} of B)",
         "expected false": round(people["expected_false"], 2),
-        "pictures": f"{pictures['pairs']:,} pairs ({pictures['images_a']:,} of A, {pictures['images_b']:,} of B)",
+        "pictures": f"{pictures['same_picture_pairs']:,} pairs ({pictures['same_picture_images_a']:,} of A, "
+        f"{pictures['same_picture_images_b']:,} of B)",
+        "other faces": f"{pictures['same_person_images_b']:,} images of B show a person of A",
         "pairs": str(out / "people.parquet"),
     }
     if dropped := figures.get("dropped"):

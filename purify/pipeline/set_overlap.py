@@ -33,8 +33,8 @@ _MOST_ALIKE = 0.01
 class OverlapSettings:
     """Settings of an overlap.
 
-    `false_share` is the tolerated share of false people among those found, `same_picture` the least cosine of two
-    copies of a picture, `drop_from` the set (``a`` or ``b``) that loses what is shared.
+    `false_share` is the tolerated share of false people among those found, and of false faces; `same_picture` the
+    least cosine of two copies of a picture; `drop_from` the set (``a`` or ``b``) that loses what is shared.
     """
 
     false_share: float = 0.01
@@ -92,13 +92,20 @@ def compare_sets(
 def _find_pictures(sides: tuple[OverlapSide, OverlapSide], settings: OverlapSettings) -> SharedPictures:
     a, b = (side.vectors for side in sides)
     labels = (a.label_index, b.label_index)
-    return find_shared_pictures(a.embeddings, b.embeddings, labels, same_picture=settings.same_picture)
+    return find_shared_pictures(
+        a.embeddings,
+        b.embeddings,
+        labels,
+        same_picture=settings.same_picture,
+        false_share=settings.false_share,
+    )
 
 
 def _tables(sides: tuple[OverlapSide, OverlapSide], people: SharedPeople, pictures: SharedPictures) -> Shared:
     index = [side.vectors.label_index for side in sides]
     sizes = [np.bincount(numbers) for numbers in index]
-    together = Counter(zip(index[0][pictures.a].tolist(), index[1][pictures.b].tolist(), strict=True))
+    same = pictures.same_picture
+    together = Counter(zip(index[0][pictures.a[same]].tolist(), index[1][pictures.b[same]].tolist(), strict=True))
     ids = [side.rows["sample_id"] for side in sides]
     rows = []
     for i, (a, b) in enumerate(zip(people.a.tolist(), people.b.tolist(), strict=True)):
@@ -124,7 +131,7 @@ def _picture_table(sides: tuple[OverlapSide, OverlapSide], pictures: SharedPictu
     found = [side.rows.take(pa.array(rows)) for side, rows in zip(sides, (pictures.a, pictures.b), strict=True)]
     a, b = ([table[name].to_pylist() for name in ("sample_id", "label", "sha256")] for table in found)
     same = [None if None in pair else pair[0] == pair[1] for pair in zip(a[2], b[2], strict=True)]
-    columns = [*a[:2], *b[:2], pictures.cosine.astype(np.float32), same]
+    columns = [*a[:2], *b[:2], pictures.cosine.astype(np.float32), pictures.same_picture, same]
     fields = [pa.array(values, field.type) for values, field in zip(columns, SHARED_PICTURES, strict=True)]
     return pa.table(fields, schema=SHARED_PICTURES)
 
@@ -149,10 +156,13 @@ def _figures(
             "tail": {"rank": people.tail.rank, "score": people.tail.score, "scale": people.tail.scale},
         },
         "pictures": {
-            "pairs": len(pictures.a),
-            "images_a": len(np.unique(pictures.a)),
-            "images_b": len(np.unique(pictures.b)),
+            "same_picture_pairs": int(pictures.same_picture.sum()),
+            "same_picture_images_a": len(np.unique(pictures.a[pictures.same_picture])),
+            "same_picture_images_b": len(np.unique(pictures.b[pictures.same_picture])),
             "same_picture": settings.same_picture,
+            "same_person_images_b": int((~pictures.same_picture).sum()),
+            "threshold": pictures.threshold,
+            "expected_false": pictures.expected_false,
             "alike_strangers": pictures.alike_strangers,
         },
     }

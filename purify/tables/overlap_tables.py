@@ -35,7 +35,7 @@ def drop_shared(table: pa.Table, shared: Shared, side: str) -> Separated:
     """
     other = "b" if side == "a" else "a"
     people = _first(shared.people, f"label_{side}")
-    pictures = _first(shared.pictures, f"sample_id_{side}")
+    pictures = _first(shared.pictures.sort_by([("cosine", "descending")]), f"sample_id_{side}")
     dropped: list[dict[str, Any]] = []
     for sample_id, label in zip(table["sample_id"].to_pylist(), table["label"].to_pylist(), strict=True):
         row: dict[str, Any] = {"sample_id": sample_id, "label": label}
@@ -43,8 +43,8 @@ def drop_shared(table: pa.Table, shared: Shared, side: str) -> Separated:
             reason, evidence = OverlapReason.SHARED_PERSON, person[f"evidence_{other}"]
             dropped.append(row | _because(reason, person[f"label_{other}"], evidence))
         elif (picture := pictures.get(sample_id)) is not None:
-            reason, evidence = OverlapReason.SHARED_PICTURE, [picture[f"sample_id_{other}"]]
-            dropped.append(row | _because(reason, picture[f"label_{other}"], evidence))
+            reason = OverlapReason.SHARED_PICTURE if picture["same_picture"] else OverlapReason.SHARED_FACE
+            dropped.append(row | _because(reason, picture[f"label_{other}"], [picture[f"sample_id_{other}"]]))
     gone = table_of(dropped, OVERLAP_DROPPED)
     kept = table.filter(pc.invert(pc.is_in(table["sample_id"], gone["sample_id"].combine_chunks())))
     return Separated(_renumbered(kept), gone)

@@ -55,6 +55,7 @@ class OverlapReason(enum.StrEnum):
 
     SHARED_PERSON = "shared_person"
     SHARED_PICTURE = "shared_picture"
+    SHARED_FACE = "shared_face"
 
 
 class Flag(enum.StrEnum):
@@ -181,12 +182,13 @@ SHARED_PEOPLE = _schema(
         pa.field("evidence_b", pa.list_(pa.string())),
     ],
 )
-#: Pictures in two sets, A and B.
+#: Images of B whose picture or person is in A, whatever their labels.
 SHARED_PICTURES = _schema(
     "shared_pictures",
     [
         *(pa.field(f"{name}_{side}", pa.string(), nullable=False) for side in "ab" for name in ("sample_id", "label")),
         pa.field("cosine", pa.float32(), nullable=False),
+        pa.field("same_picture", pa.bool_(), nullable=False),
         pa.field("same_bytes", pa.bool_()),
     ],
 )

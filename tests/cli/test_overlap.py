@@ -69,9 +69,11 @@ def test_people_and_pictures_with_evidence(tmp_path: Path, sets: tuple[object, .
         assert {name.split("/")[0] for name in row["evidence_a"]} == {row["label_a"]}
         assert {name.split("/")[0] for name in row["evidence_b"]} == {row["label_b"]}
     pictures = read_table(tmp_path / "out" / "pictures.parquet", SHARED_PICTURES).to_pylist()
-    assert [(row["sample_id_a"], row["sample_id_b"], row["same_bytes"]) for row in pictures] == [
+    same = [row for row in pictures if row["same_picture"]]
+    assert [(row["sample_id_a"], row["sample_id_b"], row["same_bytes"]) for row in same] == [
         ("a3/2.png", "b100/1.png", None)
     ]
+    assert found["pictures"]["same_picture_pairs"] == 1
     assert found == json.loads((tmp_path / "out" / "overlap.json").read_text())
     assert found["people"]["pairs"] == found["people"]["mutual"] == 10
     assert found["people"]["comparisons"] == 80 * 50

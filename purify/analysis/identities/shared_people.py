@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.identities.plda import fit_identities
+from purify.analysis.identities.stranger_tail import StrangerTail, sure_pairs
 from purify.analysis.label_noise.centering import centered
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.search import cosine_index, row_chunks, unit
@@ -32,13 +33,10 @@ from purify.errors import InputError
 
 #: Nearest other people whose mean cosine is subtracted.
 _COHORT = 20
-#: Ranks of the scores of strangers between which their tail is fitted.
-_TAIL_RANKS = (60, 600)
 #: Minimum people in both sets together: fewer have no neighborhood and no tail.
 LEAST_PEOPLE = 6
 _EVIDENCE = 3
 _MOST_ROWS = 1000
-_TINY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -52,25 +50,6 @@ class LabeledSet:
     def classes(self) -> int:
         """Number of labels C."""
         return int(self.label_index.max(initial=-1)) + 1
-
-
-@dataclass(frozen=True)
-class StrangerTail:
-    """Tail of the scores of different people of one set.
-
-    ``rank`` of ``pairs`` pairs reach `score`; beyond, their number falls by a factor e every `scale`.
-    """
-
-    pairs: int
-    rank: int
-    score: float
-    scale: float
-
-    def expected(self, scores: Floats, comparisons: int) -> Floats:
-        """Number of pairs of strangers to expect from each of the `scores` on, among so many comparisons."""
-        beyond = np.exp(np.minimum(-(scores - self.score) / max(self.scale, _TINY), 700))
-        found: Floats = comparisons * np.minimum(1, self.rank / self.pairs * beyond)
-        return found
 
 
 @dataclass(frozen=True)
@@ -146,9 +125,8 @@ def _mutual(pairs: Ids) -> Mask:
 def _sure(expected: Floats, among: Mask, false_share: float) -> Mask:
     """The most pairs of a group for which the number of strangers to expect is a small enough share of their number."""
     rows = np.flatnonzero(among)
-    allowed = np.flatnonzero(expected[rows] <= false_share * np.arange(1, len(rows) + 1))
     sure = np.zeros(len(expected), bool)
-    sure[rows[: allowed[-1] + 1 if len(allowed) else 0]] = True
+    sure[rows[: sure_pairs(expected[rows], false_share)]] = True
     return sure
 
 
@@ -236,14 +214,10 @@ def _search(centers: Vectors, part: slice) -> tuple[Ids, Vectors]:
 
 
 def _fit_tail(crowd: _Crowd) -> StrangerTail:
-    """Fit the tail to the scores of near people of one set."""
-    score = np.sort(crowd.scores(crowd.pairs(across=False)))[::-1]
+    """Tail of the scores of different people of one set."""
     in_b = len(crowd.centers) - crowd.first
     total = (crowd.first * (crowd.first - 1) + in_b * (in_b - 1)) // 2
-    last = max(2, min(_TAIL_RANKS[1], len(score) // 2))
-    early = max(1, last * _TAIL_RANKS[0] // _TAIL_RANKS[1])
-    scale = float(score[early - 1] - score[last - 1]) / np.log(last / early)
-    return StrangerTail(total, early, float(score[early - 1]), scale)
+    return StrangerTail.fit(crowd.scores(crowd.pairs(across=False)), total)
 
 
 def _evidence(label_a: Ids, label_b: Ids, vectors: tuple[Vectors, Vectors], a: Ids, b: Ids) -> tuple[Ids, ...]:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from purify.analysis.identities.shared_people import LabeledSet, SharedPeople, StrangerTail, find_shared_people
+from purify.analysis.identities.shared_people import LabeledSet, SharedPeople, find_shared_people
 from purify.analysis.identities.shared_pictures import find_shared_pictures
+from purify.analysis.identities.stranger_tail import StrangerTail, sure_pairs
 from purify.analysis.search import flat_index, unit
 from purify.analysis.threaded_search import search_blocks
 from purify.errors import InputError
@@ -21,11 +22,11 @@ DIM = 48
 SPREAD = 0.1
 
 
-def draw(people: Sequence[int], images: Sequence[int], seed: int) -> LabeledSet:
+def draw(people: Sequence[int], images: Sequence[int], seed: int, spread: float = SPREAD) -> LabeledSet:
     """A set with a label for each of the `people`, who look the same in every set."""
     faces = np.random.default_rng(0).normal(size=(2000, DIM)) / np.sqrt(DIM)
     label = np.repeat(np.arange(len(people)), images)
-    noise = SPREAD * np.random.default_rng(seed).normal(size=(len(label), DIM))
+    noise = spread * np.random.default_rng(seed).normal(size=(len(label), DIM))
     return LabeledSet((faces[np.asarray(people)[label]] + noise).astype(np.float32), label)
 
 
@@ -108,23 +109,53 @@ def test_the_tail_of_strangers() -> None:
     np.testing.assert_allclose(expected, [5, 5 / np.e, 0, 500], atol=1e-12)
 
 
+def test_the_fitted_tail_tells_the_number_of_strangers_beyond_it() -> None:
+    """Exponential scores, among them a few pairs that are one person after all."""
+    scores = np.random.default_rng(0).exponential(size=100_000)
+    tail = StrangerTail.fit(np.r_[np.sort(scores)[-2000:], np.full(10, 30.0)], len(scores))
+    assert 0.1 < tail.expected(np.array([np.log(1e6)]), len(scores))[0] < 0.5  # 0.1 without these pairs
+    assert StrangerTail.fit(np.array([0.5]), 1).expected(np.array([9.0]), 10)[0] == 10
+
+
+def test_as_many_pairs_are_sure_as_their_share_of_strangers_allows() -> None:
+    assert sure_pairs(np.array([0.001, 0.002, 0.5, 0.6]), 0.2) == 4
+    assert sure_pairs(np.array([0.001, 0.002, 0.5, 0.9]), 0.2) == 3
+    assert sure_pairs(np.array([0.3]), 0.2) == 0
+    assert sure_pairs(np.empty(0), 0.2) == 0
+
+
 def test_shared_pictures() -> None:
     a, b = draw(range(30), [4] * 30, seed=1), draw(range(20, 60), [4] * 40, seed=2)
     copies = np.array([0, 50, 119])
     embeddings = np.concatenate([b.embeddings, 3 * a.embeddings[copies]])  # the scale is of no account
     labels = np.concatenate([b.label_index, [0, 1, 2]])
     shared = find_shared_pictures(a.embeddings, embeddings, (a.label_index, labels), same_picture=0.999)
-    assert shared.a.tolist() == copies.tolist()
-    assert shared.b.tolist() == [160, 161, 162]
-    assert (shared.cosine > 0.999).all()
+    same = shared.same_picture
+    assert shared.a[same].tolist() == copies.tolist()
+    assert shared.b[same].tolist() == [160, 161, 162]
+    assert (shared.cosine[same] > 0.999).all()
     assert shared.alike_strangers == 0
+
+
+def test_images_of_a_shared_person_under_a_wrong_label() -> None:
+    """Persons 0 to 4 of A are also in B, each with one image among those of somebody else."""
+    a, b = draw(range(100), [4] * 100, 1, 0.05), draw(range(100, 180), [4] * 80, 2, 0.05)
+    other = draw(range(5), [1] * 5, 3, 0.05)
+    rows = np.arange(5) * 8
+    b.embeddings[rows] = other.embeddings
+    shared = find_shared_pictures(a.embeddings, b.embeddings, (a.label_index, b.label_index), same_picture=0.999)
+    assert shared.b.tolist() == rows.tolist()
+    assert a.label_index[shared.a].tolist() == list(range(5))
+    assert not shared.same_picture.any()
+    assert shared.threshold == shared.cosine.min()
+    assert shared.expected_false <= 0.05
 
 
 def test_copies_under_other_labels_of_one_set_are_told() -> None:
     a, b = draw(range(30), [4] * 30, seed=1), draw(range(40, 60), [4] * 20, seed=2)
-    a.embeddings[4:8] = a.embeddings[:4]
+    a.embeddings[4:6] = a.embeddings[:2]
     shared = find_shared_pictures(a.embeddings, b.embeddings, (a.label_index, b.label_index), same_picture=0.99)
-    assert shared.alike_strangers == 8 / 200
+    assert shared.alike_strangers == 4 / (2 * 50)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
