@@ -40,10 +40,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def command_line() -> Iterator[str]:
     """Every command with its arguments and options, as click knows them."""
     from purify.cli import main
+    from purify.cli.command import walk
 
     yield from ("# Command line", "")
     yield "Every command also answers `--help`. Exit codes: 0 done, 1 failed, 2 input or usage that can't be used."
-    for name, command in main.commands.items():
+    for name, command in walk(main.commands):
         inner = click.Context(command, info_name=f"purify {name}")
         usage = " ".join([inner.command_path, *command.collect_usage_pieces(inner)])
         example = getattr(command, "example", None)

@@ -114,6 +114,6 @@ def cosine_to_dominant(space: SubcenterSpace, labels: Ids, assignment: Assignmen
 
 def trusted_centers(embeddings: Vectors, label_index: Ids, p_clean: Floats, classes: int) -> SubcenterSpace:
     """Centered embeddings, and for each class the mean of its images, weighted by the probability of their label."""
-    vectors = centered(embeddings, label_index, classes).vectors
+    vectors = centered(embeddings, label_index).vectors
     sums = class_sums(vectors, label_index, np.maximum(p_clean, DISTRUSTED), classes)
     return SubcenterSpace(vectors, unit(sums.total)[:, None])

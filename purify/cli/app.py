@@ -13,6 +13,8 @@ import click
 
 from purify.cli import data_commands, export, result_commands, run_commands, schedule_commands, stage_commands
 from purify.cli.command import write_lines
+from purify.cli.lists import lists_command
+from purify.cli.overlap import overlap_command
 from purify.cli.review_command import review_command
 from purify.errors import PurifyError, did_you_mean
 from purify.version import __version__
@@ -33,6 +35,7 @@ SECTIONS: dict[str, list[click.Command]] = {
         result_commands.score_command,
     ],
     "For other tools": [export.export_command, export.export_model_command],
+    "Lists and other sets": [lists_command, overlap_command],
     "Schedules": [schedule_commands.serve_command, schedule_commands.deploy_command],
     "Data and settings": [data_commands.demo_data_command, data_commands.config_command],
 }

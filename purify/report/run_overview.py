@@ -32,6 +32,7 @@ REASON_MEANINGS: Mapping[str, str] = {
     Reason.TOO_FEW_TO_JUDGE: "its label has too few images to judge",
     Reason.HARD: "far from its label, but of a kind that is hard to recognize, and no other label claims it",
     Reason.REVIEWED: "decided by a person",
+    Reason.PUBLISHED_LIST: "kept or removed by a published list",
 }
 
 

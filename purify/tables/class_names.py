@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from purify.errors import InputError
-from purify.tables.user_tables import csv_rows
+from purify.tables.text_tables import csv_rows
 
 FILE_NAME = "labels.csv"
 HEADER = ("label_id", "label")

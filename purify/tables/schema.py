@@ -50,6 +50,15 @@ class Reason(enum.StrEnum):
     UNCERTAIN = "uncertain"
     TOO_FEW_TO_JUDGE = "too_few_to_judge"
     REVIEWED = "reviewed"
+    PUBLISHED_LIST = "published_list"
+
+
+class OverlapReason(enum.StrEnum):
+    """Why an image was dropped from one of two sets."""
+
+    SHARED_PERSON = "shared_person"
+    SHARED_PICTURE = "shared_picture"
+    SHARED_FACE = "shared_face"
 
 
 class Flag(enum.StrEnum):
@@ -156,6 +165,53 @@ CHANGES = _schema(
             for field in map(VERDICTS.field, ("decision", "new_label", "p_clean", "reason"))
             for name in (f"{field.name}_before", field.name)
         ),
+    ],
+)
+#: Images with another outcome under A than under B: two lists, or a list and verdicts.
+DIFFERENCES = _schema(
+    "differences",
+    [
+        *_SAMPLE_FIELDS,
+        pa.field("difference", pa.string(), nullable=False),
+        *(pa.field(f"{name}_{side}", pa.string()) for side in ("a", "b") for name in ("decision", "label", "reason")),
+        pa.field("p_clean", pa.float32()),
+    ],
+)
+#: People in two sets, A and B, whatever their labels.
+SHARED_PEOPLE = _schema(
+    "shared_people",
+    [
+        pa.field("label_a", pa.string(), nullable=False),
+        pa.field("label_b", pa.string(), nullable=False),
+        pa.field("n_a", pa.int32(), nullable=False),
+        pa.field("n_b", pa.int32(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("cosine", pa.float32(), nullable=False),
+        pa.field("expected_false", pa.float32(), nullable=False),
+        pa.field("mutual", pa.bool_(), nullable=False),
+        pa.field("same_pictures", pa.int32(), nullable=False),
+        pa.field("evidence_a", pa.list_(pa.string())),
+        pa.field("evidence_b", pa.list_(pa.string())),
+    ],
+)
+#: Images of B whose picture or person is in A, whatever their labels.
+SHARED_PICTURES = _schema(
+    "shared_pictures",
+    [
+        *(pa.field(f"{name}_{side}", pa.string(), nullable=False) for side in "ab" for name in ("sample_id", "label")),
+        pa.field("cosine", pa.float32(), nullable=False),
+        pa.field("same_picture", pa.bool_(), nullable=False),
+        pa.field("same_bytes", pa.bool_()),
+    ],
+)
+#: Images dropped from one set because they, or their person, are in the other.
+OVERLAP_DROPPED = _schema(
+    "overlap_dropped",
+    [
+        *_SAMPLE_FIELDS,
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("other_label", pa.string(), nullable=False),
+        pa.field("evidence_ids", pa.list_(pa.string())),
     ],
 )
 #: Human decisions, oldest first; the last row of a sample is in force.

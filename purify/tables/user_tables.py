@@ -112,7 +112,7 @@ def _read_parquet(path: Location, wanted: _Wanted) -> pa.Table:
             raise InputError(f"{path}: holds {kind}; expected a manifest or a table of path,label")
         columns = wanted.choose(path, file.schema_arrow.names)
         table = read_columns(path, file, list(dict.fromkeys(columns.values())))
-    return pa.table({name: _to_text(path, table[column], column) for name, column in columns.items()})
+    return pa.table({name: to_text(path, table[column], column) for name, column in columns.items()})
 
 
 def _read_text(reader: TextReader) -> Callable[[Location, _Wanted], pa.Table]:
@@ -141,7 +141,8 @@ TABLE_READERS: Mapping[str, Callable[[Location, _Wanted], pa.Table]] = {
 }
 
 
-def _to_text(path: Location, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def to_text(path: Location, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """A user's column of text, dictionary or integers as text; InputError if it is of another kind."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 
 from purify.cli import main
 from purify.cli.app import SECTIONS
-from purify.cli.command import ExampleCommand
+from purify.cli.command import ExampleCommand, ExampleGroup, walk
 
 NAMES = sorted(main.commands)
+EVERY = dict(walk(main.commands))
 
 
 def _help(*arguments: str) -> str:
@@ -28,9 +29,9 @@ def _is_plain(text: str) -> bool:
     return "\b" not in text and "\\b" not in text and "Traceback" not in text
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_each_command_explains_itself(name: str) -> None:
-    text = _help(name)
+    text = _help(*name.split())
     assert _is_plain(text)
     assert max(map(len, text.splitlines())) <= 100
     example = text.rpartition("Example:\n")[2].strip()
@@ -38,12 +39,14 @@ def test_each_command_explains_itself(name: str) -> None:
     assert "\n" not in example
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_each_example_gives_what_its_command_requires(name: str) -> None:
     """With options that exist; the files of an example do not."""
-    command = main.commands[name]
-    assert isinstance(command, ExampleCommand)
-    words = shlex.split(command.example.partition(" >")[0])[2:]
+    command = EVERY[name]
+    assert isinstance(command, ExampleCommand | ExampleGroup)
+    words = shlex.split(command.example.partition(" >")[0])[1:]
+    if isinstance(command, ExampleGroup):
+        command = EVERY[" ".join(words[:2])]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("-")} <= known
     required = {parameter.opts[0] for parameter in command.params if parameter.required and parameter.opts[0][0] == "-"}
@@ -95,7 +98,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_every_option_has_help() -> None:
     silent = [
         f"{name} {parameter.opts[0]}"
-        for name, command in main.commands.items()
+        for name, command in EVERY.items()
         for parameter in command.params
         if isinstance(parameter, click.Option) and not parameter.help
     ]

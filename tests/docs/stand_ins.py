@@ -59,6 +59,7 @@ def draw_stand_ins(folder: Path, draw: Draw) -> None:
         nested.parent.mkdir(parents=True, exist_ok=True)
         nested.write_bytes((folder / "faces" / row["path"]).read_bytes())
     _write_further_forms(folder, rows)
+    _write_second_set(folder, rng)
     _draw_pairs(folder, draw, rng)
     write_linear_onnx(folder / "model.onnx", rng.normal(size=(3 * 16 * 16, 8)), size=16)
 
@@ -95,6 +96,18 @@ def _write_embeddings(folder: Path, rows: list[dict[str, str]], rng: np.random.G
     np.save(folder / "embeddings.npy", vectors)
     (folder / "ids.txt").write_text("".join(f"{row['path']}\n" for row in rows), encoding="utf-8")
     np.save(folder / "labels.npy", np.array([row["label"] for row in rows]))
+
+
+def _write_second_set(folder: Path, rng: np.random.Generator) -> None:
+    """``train.parquet`` and ``test.parquet`` with their embeddings: people of their own, and two in both."""
+    faces = rng.normal(size=(60, 32))
+    for name, people in (("train", range(40)), ("test", range(38, 60))):
+        paths = [f"{name}/{person}/{k}.png" for person in people for k in range(3)]
+        vectors = (faces[np.repeat(people, 3)] + 0.3 * rng.normal(size=(len(paths), 32))).astype(np.float32)
+        labels = [path.split("/")[1] + name[0] for path in paths]
+        pq.write_table(pa.table({"path": paths, "label": labels}), folder / f"{name}.parquet")
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 32)
+        pq.write_table(pa.table({"path": paths, "embedding": column}), folder / f"{name}-embeddings.parquet")
 
 
 def _draw_pairs(folder: Path, draw: Draw, rng: np.random.Generator) -> None:

@@ -30,11 +30,13 @@ import pytest
 from click.testing import CliRunner
 
 from purify.cli import main
+from purify.cli.command import walk
 from purify.config import PurifyConfig, load_config
 from purify.errors import InputError
 from tests.docs.pages import PAGES, REPOSITORY, Block, blocks, given, inline_code, name_of, purify_arguments
 from tests.docs.stand_ins import NO_COMPARISON, SHORT_TRAINING, Draw, draw_stand_ins
 
+EVERY = dict(walk(main.commands))
 _RUN = ("sh", "python", "toml")
 _SHOWN = ("text", "sql", "json")
 _TRAINS = ("run-flow", "train")
@@ -180,16 +182,23 @@ def test_commands_and_settings_exist(page: Path) -> None:
 
 def _parse(arguments: list[str], where: str) -> None:
     """Fail where the command or an option does not exist, or lacks its value."""
-    command = main.commands.get(arguments[0])
-    assert command is not None, f"{where}: there is no command {arguments[0]!r}"
-    context = click.Context(command, info_name=arguments[0])
+    name, words = _split_name(arguments)
+    command = EVERY.get(name)
+    assert command is not None, f"{where}: there is no command {name!r}"
+    context = click.Context(command, info_name=name)
     try:
-        values, rest, _ = command.make_parser(context).parse_args(list(arguments[1:]))
+        values, rest, _ = command.make_parser(context).parse_args(words)
     except click.UsageError as error:
         pytest.fail(f"{where}: {error.format_message()}")
     assert not rest, f"{where}: too many arguments: {rest}"
     for setting in values.get("overrides") or ():
         _load_setting(setting, where)
+
+
+def _split_name(words: list[str]) -> tuple[str, list[str]]:
+    """The full name of a command, and its arguments."""
+    depth = 2 if isinstance(main.commands.get(words[0]), click.Group) and len(words) > 1 else 1
+    return " ".join(words[:depth]), list(words[depth:])
 
 
 def _load_setting(setting: str, where: str) -> None:
@@ -220,8 +229,8 @@ def _check_inline(code: str, where: str) -> None:
         if not found[1].endswith((".parquet", ".json", ".toml", ".py", ".rec", ".idx")):
             _load_setting(found[1], where)
     elif re.match(r"purify [a-z]", code):
-        _, name, *words = code.split()
-        assert name in main.commands, f"{where}: there is no command {name!r}"
-        known = {option for parameter in main.commands[name].params for option in parameter.opts} | {"--help"}
+        name, words = _split_name(code.split()[1:])
+        assert name in EVERY, f"{where}: there is no command {name!r}"
+        known = {option for parameter in EVERY[name].params for option in parameter.opts} | {"--help"}
         unknown = {word for word in words if word.startswith("--")} - known
         assert not unknown, f"{where}: no such options: {sorted(unknown)}"

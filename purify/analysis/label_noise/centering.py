@@ -31,13 +31,14 @@ class CenteredEmbeddings:
         return CenteredEmbeddings(np.ascontiguousarray(self.vectors[rows]), self.quality[rows])
 
 
-def centered(embeddings: Vectors, label_index: Ids, classes: int) -> CenteredEmbeddings:
+def centered(embeddings: Vectors, label_index: Ids | None = None) -> CenteredEmbeddings:
     """Center finite ``embeddings[N, D]`` on the mean of the labels' means, so that no large label is the origin.
 
-    The order of the rows affects only the last digits.
+    Without labels the origin is the mean of all rows. Their order affects only the last digits.
     """
     directions = unit(embeddings)
-    sums = class_sums(directions, label_index, np.ones(len(label_index)), classes)
+    labels = np.arange(len(embeddings)) if label_index is None else label_index
+    sums = class_sums(directions, labels, np.ones(len(labels)), int(labels.max(initial=-1)) + 1)
     mean = sums.means()[sums.count > 0].mean(axis=0, dtype=np.float64).astype(np.float32)
     length, distance = np.empty(len(embeddings)), np.empty(len(embeddings))
     for rows in row_chunks(len(embeddings)):

@@ -130,7 +130,7 @@ def judge(
         With fewer than 3 labels of two different pictures or more.
     """
     margin, vectors = (None, embeddings) if learned is None else (learned.margin, learned.embeddings)
-    space = centered(vectors, label_index, classes)
+    space = centered(vectors, label_index)
     structure, calibration = _understand(space, label_index, classes, config.near_duplicate, seed, names, margin)
     merged = _merged_into(structure.sure_merges, classes)[label_index]
     doubt = float(np.minimum(calibration.p_clean, 1 - calibration.p_clean).mean())

@@ -18,7 +18,7 @@ def find_duplicates(context: RuleContext, outcome: Outcome) -> Ids:
     kept = outcome.decision == Decision.KEEP.value
     return duplicates_within_labels(
         context.near_pairs,
-        centered(context.embeddings, context.label_index, context.classes).vectors,
+        centered(context.embeddings, context.label_index).vectors,
         context.label_index,
         kept,
         context.config.near_duplicate,

@@ -77,7 +77,7 @@ class RuleContext:
     @cached_property
     def near_pairs(self) -> NearPairs:
         """Pairs of the images nearest to each other."""
-        return NearPairs.of(centered(self.embeddings, self.label_index, self.classes).vectors)
+        return NearPairs.of(centered(self.embeddings, self.label_index).vectors)
 
     @cached_property
     def angles(self) -> AngleEvidence:

@@ -18,6 +18,7 @@ from purify.ingest.source_listing import Listing, Source
 from purify.storage.locations import Location, container_uri
 from purify.storage.rec_container import rec_key
 from purify.storage.record_index import RecordIndex, read_record_index
+from purify.tables.class_names import read_class_names
 
 _SUFFIX = ".rec"
 _MOST_CLASSES = 1 << 31
@@ -28,7 +29,8 @@ class RecordSource:
     """A RecordIO file, or a folder of them.
 
     A record's label is the class number in its header, the first if there are several. Where the headers tell no
-    classes apart, the labels come from a list beside the file; see `purify.ingest.label_lists`.
+    classes apart, the labels come from a list beside the file; see `purify.ingest.label_lists`. ``labels.csv`` beside
+    it names the classes; see `purify.tables.class_names`.
     """
 
     path: Path
@@ -93,7 +95,9 @@ def _labels(
         or (None if ok else f"{Defect.NO_LABEL}: the label in its header, {value:g}, is no class number")
         for row, problem, value, ok in zip(images, damaged, values.tolist(), is_class.tolist(), strict=True)
     ]
-    return [label if problem is None else None for label, problem in zip(labels, problems, strict=True)], problems
+    names = read_class_names(path.parent) or {}
+    named = [None if label is None else names.get(label, label) for label in labels]
+    return [label if problem is None else None for label, problem in zip(named, problems, strict=True)], problems
 
 
 def _rec_files(path: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from purify.ingest.source_listing import Listing, Source, and_so_on
 from purify.ingest.split_folders import SPLITS
 from purify.storage.brace_patterns import expand_braces, is_brace_pattern
 from purify.storage.locations import Location, as_text, tar_uri
+from purify.tables.class_names import read_class_names
 
 _NO_LABEL = f"{Defect.NO_LABEL}: the sample has no"
 #: As many samples with nearly as many labels are not identities but captions.
@@ -43,7 +44,7 @@ class ShardSource:
         if not samples:
             raise InputError(f"{self._shown()}: no images found in {len(self.shards)} shards")
         kind = self._kind(samples)
-        labels = [sample.labels.get(kind, "") for sample in samples]
+        labels = self._labels(samples, kind)
         splits = self._splits()
         return Listing(
             [f"{sample.shard}#{as_text(sample.key)}" for sample in samples],
@@ -57,6 +58,13 @@ class ShardSource:
             tuple(self._warnings(samples, labels, kind)),
             [splits[sample.shard] for sample in samples] if splits else (),
         )
+
+    def _labels(self, samples: Sequence[Sample], kind: str) -> list[str]:
+        """Labels of the samples, empty without one; a class number's is its name in ``labels.csv``, if it has one."""
+        folders = {path.parent for path in self.shards.values()} if kind == ".cls" else set()
+        names = {folder: read_class_names(folder) or {} for folder in folders}
+        labels = [(sample, sample.labels.get(kind, "")) for sample in samples]
+        return [names.get(self.shards[sample.shard].parent, {}).get(label, label) for sample, label in labels]
 
     def _samples(self) -> Iterator[Sample]:
         faults = []

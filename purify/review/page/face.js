@@ -16,6 +16,7 @@ const REASONS = {
   uncertain: "doubtful",
   too_few_to_judge: "too few images to judge",
   hard: "hard to recognize, claimed by no other label",
+  published_list: "kept or removed by a published list",
 };
 const KINDS = { keep: "keep", drop: "drop", relabel: "move", review: "move" };
 
