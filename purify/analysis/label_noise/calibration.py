@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.label_noise.centering import CenteredEmbeddings
+from purify.analysis.label_noise.claim_strength import ClaimStrength, measure_claims
 from purify.analysis.label_noise.evidence import Evidence, weigh, with_doubt
 from purify.analysis.label_noise.gallery import Gallery
 from purify.analysis.label_noise.hardness import first_hardness, measure_hardness
@@ -33,6 +34,7 @@ LEAST_CLASSES = 3
 _ROUNDS = 3
 _ITERATIONS = 20
 _FIRST_RATE = 0.15
+_FLIP_SHARES = (0.02, 0.98)
 #: Minimum weight of the other images that amounts to several.
 _SEVERAL = 1.5
 
@@ -153,7 +155,8 @@ def _calibrate(
         hardness = measure_hardness(
             evidence.own, evidence.mates, trust, gallery.traits, several=several, strangers=strangers
         )
-    return _answer(evidence, fit, used, several)
+    strength = measure_claims(evidence, label_index, trust, origins, rng)
+    return _answer(evidence, fit, strength, used, several)
 
 
 def _maximize(evidence: Evidence, label_index: Ids, sizes: Ids, fit: _Fit, hardness: Floats) -> _Fit:
@@ -165,13 +168,14 @@ def _maximize(evidence: Evidence, label_index: Ids, sizes: Ids, fit: _Fit, hardn
     for _ in range(_ITERATIONS):
         origins, rates = fit.origins, fit.rates
         prior = evidence.routes.source_probability(origins, source, label_index, evidence.ranks)
-        flips = np.log(origins.flip_share) + np.log(np.maximum(prior, np.finfo(np.float64).tiny)) + evidence.claims
-        flip = np.logaddexp.reduce(flips, axis=1)
+        claims = np.log(np.maximum(prior, np.finfo(np.float64).tiny)) + evidence.claims
+        together = np.logaddexp.reduce(claims, axis=1)
+        flip = np.log(origins.flip_share) + together
         wrong = np.logaddexp(np.log1p(-origins.flip_share), flip)
         p_clean = _p_clean(
             evidence, own, wrong, hardness, rates_of_images(1 - fit.p_clean, label_index, rates), rates[label_index]
         )
-        claimed = np.exp(flips - wrong[:, None])
+        claimed = np.exp(claims + (flip - together - wrong)[:, None])
         share = (1 - p_clean)[several]
         origins = origins.measured(share, claimed[several] * share[:, None], evidence.ranks[several], evidence.routes)
         fit = _Fit(p_clean, wrong, claimed, origins, rates_by_size(1 - p_clean, label_index, sizes))
@@ -188,7 +192,7 @@ def _p_clean(
     return p_clean
 
 
-def _answer(evidence: Evidence, fit: _Fit, hardness: Floats, several: Mask) -> Calibration:
+def _answer(evidence: Evidence, fit: _Fit, strength: ClaimStrength, hardness: Floats, several: Mask) -> Calibration:
     best = fit.claimed.argmax(axis=1)
     rows = np.arange(len(best))
     target = evidence.claimants[rows, best]
@@ -200,8 +204,24 @@ def _answer(evidence: Evidence, fit: _Fit, hardness: Floats, several: Mask) -> C
     return Calibration(
         fit.p_clean,
         target,
-        (1 - fit.p_clean) * np.where(target >= 0, fit.claimed[rows, best], 0),
+        (1 - fit.p_clean) * np.where(target >= 0, _p_best(fit, strength, several)[rows, best], 0),
         hard,
         float(1 - fit.p_clean.mean()),
         float(np.average(ahead, weights=fit.p_clean[counted])),
     )
+
+
+def _p_best(fit: _Fit, strength: ClaimStrength, several: Mask) -> Floats:
+    """Probability [N, R] of each claimant if the label is wrong, by the measured strength of claims.
+
+    The shares of flips and strangers that follow from it are fitted anew; those behind ``p_clean`` are more cautious.
+    """
+    total = np.maximum(fit.claimed.sum(axis=1), np.finfo(np.float64).tiny)
+    flip_share = fit.origins.flip_share
+    score = strength.log_ratio(np.log(total) + fit.wrong - np.log(flip_share))
+    doubt = (1 - fit.p_clean) * several
+    for _ in range(_ITERATIONS):
+        p_flip = sigmoid(score + np.log(flip_share / (1 - flip_share)))
+        flip_share = float(np.clip((doubt * p_flip).sum() / max(doubt.sum(), 1e-9), *_FLIP_SHARES))
+    best: Floats = fit.claimed * (p_flip / total)[:, None]
+    return best

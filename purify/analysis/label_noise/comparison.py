@@ -36,7 +36,8 @@ class Comparison:
 class ImageTraits:
     """Traits of N images, whatever their label: ``quality[N, 2]`` and ``background[N]``.
 
-    Background: mean cosine to the 20 nearest centers of other labels. An image near to many people is less distinctive.
+    Background: mean cosine to the 20 nearest labels' centers after the very nearest. An image near to many people is
+    less distinctive.
     """
 
     quality: Floats

@@ -18,7 +18,7 @@ from purify.arrays import Floats, Ids, Vectors
 #: Other labels compared with an image: those of the nearest centers, and of these those of the largest log ratios.
 _NEAREST_CENTERS = 64
 CLAIMS = 8
-#: Nearest centers averaged as the background of an image.
+#: Nearest centers, after the very nearest one, averaged as the background of an image.
 _BACKGROUND = 20
 #: Maximum trusted images of a label to compare with an image one by one.
 _EXAMPLES = 64
@@ -108,20 +108,13 @@ class Gallery:
             cosines, found = index.search(self.vectors[rows], min(_NEAREST_CENTERS + 1, len(present)))
             labels = np.where(found >= 0, present[found], -1)
             labels = np.where(labels == self.label_index[rows, None], -1, labels)
-            background[rows] = _mean_of_first(cosines, labels, _BACKGROUND)
+            # The nearest one is left out, whether it is the given label's or that of a flipped image's person.
+            background[rows] = cosines[:, 1 : _BACKGROUND + 1].mean(axis=1)
             quadratic = self.model.quadratic(self.coordinates[rows])
             ratios = pair_cosines(products, quadratic, np.maximum(labels, 0)) + constants[labels]
             order = np.argsort(np.where(labels >= 0, -ratios, np.inf), axis=1, kind="stable")[:, :CLAIMS]
             claimants[rows, : order.shape[1]] = np.take_along_axis(labels, order, axis=1)
         return claimants, background
-
-
-def _mean_of_first(values: Vectors, labels: Ids, most: int) -> Floats:
-    """Mean [n] of the first `most` of the ``values[n, R]`` with a label; 0 for none."""
-    there = labels >= 0
-    counted = there & (np.cumsum(there, axis=1) <= most)
-    mean: Floats = np.where(counted, values, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
-    return mean
 
 
 def _draw_examples(label_index: Ids, trust: Floats, classes: int, rng: np.random.Generator) -> Ids:

@@ -24,6 +24,7 @@ _PRIOR_RANKED = 5.0
 _LEAST_SHARE = 0.02
 _LEAST_MASS = 0.5
 _CHUNK = 4096
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,18 @@ class Routes:
             at, column, place = np.nonzero(self.neighbors[source[part]] == given[part, None, None])
             ranks[start + at, column] = np.searchsorted(_RANKS, place, side="right") - 1
         return ranks
+
+    def draw_label(self, origins: Origins, source: Ids, rng: np.random.Generator) -> Ids:
+        """A random label for a flip of each of ``source[n]``; the source itself at a dead end."""
+        share = self.per_label(origins)
+        place = np.searchsorted(_RANKS, np.arange(_NEIGHBORS), side="right") - 1
+        among = share[place].sum() if len(source) else 0.0
+        present = np.flatnonzero(self.images > 0)
+        anywhere = present[rng.integers(0, len(present), len(source))]
+        nearby = rng.choice(_NEIGHBORS, len(source), p=share[place] / max(among, _TINY))
+        neighbor = self.neighbors[source, nearby]
+        drawn = np.where(rng.random(len(source)) < among, neighbor, anywhere)
+        return np.where(drawn >= 0, drawn, anywhere)
 
     def per_label(self, origins: Origins) -> Floats:
         """Share [5] of a label's flips that lands under a single label of each group of ranks."""

@@ -133,8 +133,7 @@ def judge(
     space = centered(vectors, label_index)
     structure, calibration = _understand(space, label_index, classes, config.near_duplicate, seed, names, margin)
     merged = _merged_into(structure.sure_merges, classes)[label_index]
-    doubt = float(np.minimum(calibration.p_clean, 1 - calibration.p_clean).mean())
-    away = (merged != label_index) & (doubt <= _SURE_ENOUGH)
+    away = (merged != label_index) & (_doubt(calibration.p_clean) <= _SURE_ENOUGH)
     mixed = structure.mixed[label_index]
     further = mixed & (structure.group > 0)
     renamed = away & (calibration.p_clean >= WRONG)
@@ -194,7 +193,13 @@ def _understand(
     people = _merged_into(structure.merges, classes)[label_index]
     if not structure.merges or not can_judge(people):
         return replace(structure, merges=()), first
-    return structure, measure(people)
+    # Among labels that have swapped images, many look like one person: they go on competing.
+    return structure, measure(people) if _doubt(first.p_clean) <= _SURE_ENOUGH else first
+
+
+def _doubt(p_clean: Floats) -> float:
+    """Expected share of wrong verdicts."""
+    return float(np.minimum(p_clean, 1 - p_clean).mean())
 
 
 def _merged_into(merges: tuple[LabelMerge, ...], classes: int) -> Ids:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from purify.analysis.label_noise.calibration import Calibration, calibrate
+from purify.analysis.label_noise.calibration import Calibration, TooFewLabelsError, calibrate
 from purify.analysis.label_noise.centering import centered
 from purify.evaluation.detection import detection_figures
 
@@ -183,7 +183,16 @@ def test_strangers_are_found_where_no_other_label_claims_them() -> None:
 
 def test_two_classes_leave_nothing_to_compare_with() -> None:
     data = draw([10, 10])
-    with pytest.raises(ValueError, match="2 classes: there is no third one"):
+    with pytest.raises(TooFewLabelsError, match="2 labels have two different pictures or more"):
         data.calibrate()
-    with pytest.raises(ValueError, match="2 classes"):
+    with pytest.raises(TooFewLabelsError, match="2 labels"):
         calibrate(centered(data.embeddings), data.label * 5, classes=9, near_duplicate=0.98, seed=0)
+
+
+def test_copies_of_one_picture_are_not_several() -> None:
+    """Three labels, but one of them has a single picture, twice."""
+    data = draw([10, 10, 2])
+    embeddings = data.embeddings.copy()
+    embeddings[-1] = embeddings[-2]
+    with pytest.raises(TooFewLabelsError, match="2 labels"):
+        Labeled(embeddings, data.label, data.person).calibrate()
