@@ -36,7 +36,8 @@ class Comparison:
 class ImageTraits:
     """Traits of N images, whatever their label: ``quality[N, 2]`` and ``background[N]``.
 
-    Background: mean cosine to the 20 nearest centers of other labels. An image near to many people is less distinctive.
+    Background: mean cosine to the 20 nearest centers after the nearest one, which may be that of the image's person. An
+    image near to many people is less distinctive.
     """
 
     quality: Floats

@@ -13,7 +13,7 @@ from purify.analysis.label_noise.comparison import NEAREST, Comparison, ImageTra
 from purify.analysis.label_noise.initial_trust import DISTRUSTED
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
-from purify.arrays import Floats, Ids, Vectors
+from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Other labels compared with an image: those of the nearest centers, and of these those of the largest log ratios.
 _NEAREST_CENTERS = 64
@@ -107,21 +107,28 @@ class Gallery:
             rows = np.arange(start, min(start + _CHUNK, len(self.vectors)))
             cosines, found = index.search(self.vectors[rows], min(_NEAREST_CENTERS + 1, len(present)))
             labels = np.where(found >= 0, present[found], -1)
-            labels = np.where(labels == self.label_index[rows, None], -1, labels)
-            background[rows] = _mean_of_first(cosines, labels, _BACKGROUND)
+            own = labels == self.label_index[rows, None]
+            background[rows] = self._background(rows, np.where(labels >= 0, cosines, _WORTHLESS), own)
+            labels = np.where(own, -1, labels)
             quadratic = self.model.quadratic(self.coordinates[rows])
             ratios = pair_cosines(products, quadratic, np.maximum(labels, 0)) + constants[labels]
             order = np.argsort(np.where(labels >= 0, -ratios, np.inf), axis=1, kind="stable")[:, :CLAIMS]
             claimants[rows, : order.shape[1]] = np.take_along_axis(labels, order, axis=1)
         return claimants, background
 
+    def _background(self, rows: Ids, cosines: Vectors, own: Mask) -> Floats:
+        """Mean [n] of the ``cosines[n, R]`` to centers (-2: none) after the largest, which may be of the own person.
 
-def _mean_of_first(values: Vectors, labels: Ids, most: int) -> Floats:
-    """Mean [n] of the first `most` of the ``values[n, R]`` with a label; 0 for none."""
-    there = labels >= 0
-    counted = there & (np.cumsum(there, axis=1) <= most)
-    mean: Floats = np.where(counted, values, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
-    return mean
+        That of the given label, marked by ``own[n, R]``, is replaced by the cosine to the label's other images: right
+        and wrong images have to be treated alike.
+        """
+        vectors = self.vectors[rows]
+        total, _ = self.sums.without(self.label_index[rows], vectors, self.weights[rows])
+        others = np.einsum("nd,nd->n", vectors, unit(total))
+        largest = -np.sort(-np.where(own, others[:, None], cosines), axis=1)[:, 1 : _BACKGROUND + 1]
+        counted = largest > _WORTHLESS
+        mean: Floats = np.where(counted, largest, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
+        return mean
 
 
 def _draw_examples(label_index: Ids, trust: Floats, classes: int, rng: np.random.Generator) -> Ids:
