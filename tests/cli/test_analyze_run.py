@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import purify
+from purify.analysis.rules.calibrated import CALIBRATED
+from purify.analysis.rules.rule import identifier
 from purify.cli import main
 from purify.config import PurifyConfig
 from purify.pipeline.manifest_analysis import analyze_manifest
@@ -88,7 +90,7 @@ def test_it_is_a_whole_run(run: RunFolder, table: Path, embeddings: Path) -> Non
     assert info["versions"]["purify"] == purify.__version__
     assert info["judged_by"] == {
         "asked": "calibrated",
-        "rule": "calibrated/1",
+        "rule": identifier(CALIBRATED),
         "probabilities": True,
         "fallback": False,
         "why": "the rule asked for",

@@ -123,9 +123,9 @@ def test_diff_with_a_table_and_a_contact_sheet(
     assert len(rows) == counts["only_a_keeps"] + counts["only_b_keeps"] + counts["other_label"] == 3
     assert rows["set/p5/71.png"]["difference"] == "only_b_keeps"
     assert rows["set/p0/00.png"] | {"p_clean": ""} == {
-        "sample_id": "set/p0/00.png", "label": "p1", "difference": "only_a_keeps", "p_clean": "",
+        "sample_id": "set/p0/00.png", "label": "p1", "difference": "other_label", "p_clean": "",
         "decision_a": "keep", "label_a": "p1", "reason_a": "published_list",
-        "decision_b": "drop", "label_b": "", "reason_b": "closer_to_other_label",
+        "decision_b": "relabel", "label_b": "p0", "reason_b": "same_picture",
     }  # fmt: skip
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 400
