@@ -141,13 +141,6 @@ def test_a_set_with_too_few_labels_is_kept_whole_with_a_warning(people: People) 
     assert set(found.reason) == {"too_few_to_judge"}
 
 
-def test_embeddings_that_hardly_tell_people_apart_are_judged_by_the_angle_with_a_warning(people: People) -> None:
-    drawn = np.random.default_rng(0).normal(size=people.embeddings.shape)
-    with pytest.warns(UserWarning, match="hardly tell people apart; rule official/1 judged by a fixed angle"):
-        found = find_label_errors(drawn, people.labels)
-    assert found.rule == "official/1"
-
-
 def test_settings_reach_the_rule(people: People) -> None:
     asked = find_label_errors(people.embeddings, people.labels, review_budget=9, min_images=2, seed=1)
     assert (asked.decision == "review").sum() == 9
