@@ -53,7 +53,7 @@ class Verdicts:
     >>> import numpy as np, purify
     >>> rng = np.random.default_rng(0)
     >>> people = np.repeat(np.arange(20), 12)
-    >>> embeddings = rng.normal(size=(20, 32))[people] + 0.4 * rng.normal(size=(240, 32))
+    >>> embeddings = rng.normal(size=(20, 64))[people] + 0.4 * rng.normal(size=(240, 64))
     >>> labels = [f"person {i:02d}" for i in people]
     >>> labels[5] = "person 07"
     >>> verdicts = purify.find_label_errors(embeddings, labels)
