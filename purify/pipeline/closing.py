@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from purify.analysis.rules.removal import UNJUDGED
 from purify.evaluation.gain import gap_sentence
 from purify.pipeline.judging_rule import JudgingRule
 from purify.report.notices import FALLBACK_CAUSES
@@ -69,7 +70,7 @@ def _rule(tables: RunTables) -> JudgingRule:
 def _fallback(rule: JudgingRule, tables: RunTables) -> str | None:
     if not rule.fallback:
         return None
-    if rule.rule.startswith("unjudged"):
+    if rule.rule == UNJUDGED:
         return f"Warning: {rule.why}."
     return (
         f"Warning: {rule.why}, so that rule {rule.asked} could not judge; rule {rule.rule} did, by a fixed angle of "
@@ -107,6 +108,8 @@ def _trust(tables: RunTables, rule: JudgingRule) -> str:
             f"about {noise.share:.1%} of the labels are wrong (95% interval {low:.1%} to {high:.1%}); rule "
             f"{rule.rule} judged, fitted to these images."
         )
+    elif rule.rule == UNJUDGED:
+        sentences.append("no label was judged, so nothing is known of wrong ones.")
     else:
         sentences.append(
             f"rule {rule.rule} judged, by a fixed angle of {tables.threshold:g} degrees ({rule.why}); it estimates "

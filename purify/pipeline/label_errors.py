@@ -19,6 +19,7 @@ import pyarrow as pa
 from purify.analysis.rules.angle_rules import AngleRule
 from purify.analysis.rules.function_rule import as_rule
 from purify.analysis.rules.registry import get_rule
+from purify.analysis.rules.removal import UNJUDGED
 from purify.analysis.rules.rule import Rule, RuleContext
 from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
@@ -52,12 +53,12 @@ class Verdicts:
     >>> import numpy as np, purify
     >>> rng = np.random.default_rng(0)
     >>> people = np.repeat(np.arange(20), 12)
-    >>> embeddings = rng.normal(size=(20, 32))[people] + 0.4 * rng.normal(size=(240, 32))
+    >>> embeddings = rng.normal(size=(20, 64))[people] + 0.4 * rng.normal(size=(240, 64))
     >>> labels = [f"person {i:02d}" for i in people]
     >>> labels[5] = "person 07"
     >>> verdicts = purify.find_label_errors(embeddings, labels)
     >>> verdicts
-    <Verdicts: 240 samples of 20 labels; kept 239, relabeled 1, dropped 0, to review 0; rule calibrated/1>
+    <Verdicts: 240 samples of 20 labels; kept 239, relabeled 1, dropped 0, to review 0; rule calibrated/2>
     >>> verdicts.to_pandas().loc[verdicts.is_error, ["label", "decision", "new_label"]].values.tolist()
     [['person 07', 'relabel', 'person 00']]
     >>> print(verdicts.classes[["label", "n", "n_kept", "flag"]].head(2))
@@ -83,7 +84,7 @@ class Verdicts:
 
     @property
     def rule(self) -> str:
-        """Name and version of the applied rule: ``official/1`` if `calibrated` fell back to it."""
+        """Name and version of the applied rule: ``official/1`` or ``unjudged/1`` if `calibrated` could not judge."""
         return self.analysis.rule
 
     @cached_property
@@ -221,8 +222,8 @@ def find_label_errors(
     Warns
     -----
     UserWarning
-        If ``calibrated`` fell back to ``official``: with fewer than three labels of two images or more, or with
-        embeddings that hardly tell people apart.
+        If ``calibrated`` could not judge. With fewer than three labels of two pictures or more it keeps everything
+        (rule ``unjudged/1``); with embeddings that hardly tell people apart, ``official`` takes over.
 
     Raises
     ------
@@ -282,8 +283,5 @@ def _config(rule: Rule, given: dict[str, Any], seed: int) -> PurifyConfig:
 
 def _warn_of_another_rule(rule: Rule, analysis: Analysis) -> None:
     if analysis.rule.partition("/")[0] != rule.name:
-        warnings.warn(
-            f"rule {rule.name} can't judge this set: it has fewer than three labels of two images or more, or its "
-            f"embeddings hardly tell people apart; rule {analysis.rule} judged it by a fixed angle",
-            stacklevel=3,
-        )
+        instead = "" if analysis.rule == UNJUDGED else f"; rule {analysis.rule} judged by a fixed angle"
+        warnings.warn(f"rule {rule.name} can't judge this set: {analysis.why}{instead}", stacklevel=3)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from purify.analysis.rules.removal import UNJUDGED
 from purify.report.run_overview import missing_images
 from purify.report.run_tables import RunTables
 from purify.tables.schema import Flag, Status
@@ -70,7 +71,7 @@ def _fallback(run: RunTables) -> Notice | None:
     if asked != "calibrated" or run.calibrated or not run.rule:
         return None
     why = judged.get("why", FALLBACK_CAUSES)
-    if run.rule.startswith("unjudged"):
+    if run.rule == UNJUDGED:
         return Notice("Nothing was judged", f"{why[:1].upper()}{why[1:]}.")
     return Notice(
         f"The rule calibrated gave way to {run.rule}",

@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import purify
+from purify.analysis.rules.calibrated import CALIBRATED
+from purify.analysis.rules.rule import identifier
 from purify.cli import main
 from purify.config import PurifyConfig
 from purify.pipeline.manifest_analysis import analyze_manifest
@@ -50,7 +52,7 @@ def table(tmp_path: Path) -> Path:
 @pytest.fixture
 def embeddings(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    vectors = np.repeat(rng.normal(size=(PEOPLE, 32)), EACH, axis=0) + 0.2 * rng.normal(size=(PEOPLE * EACH, 32))
+    vectors = np.repeat(rng.normal(size=(PEOPLE, 32)), EACH, axis=0) + 0.4 * rng.normal(size=(PEOPLE * EACH, 32))
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).ravel()), 32)
     pq.write_table(
         pa.table({"path": [f"{i}.png" for i in range(PEOPLE * EACH)], "embedding": column}), tmp_path / "e.parquet"
@@ -83,12 +85,12 @@ def test_it_is_a_whole_run(run: RunFolder, table: Path, embeddings: Path) -> Non
         assert read_table(folder / "class_report.parquet", CLASS_REPORT).equals(expected.class_report)
     info = read_json(run.info)
     assert (info["source"], info["embeddings"]) == (str(table), str(embeddings))
-    assert info["counts"] == {"rows": 72, "ok": 72, "not_ok": 0, "cleaned": 72, "removed": 0}
+    assert info["counts"] == {"rows": 72, "ok": 72, "not_ok": 0, "cleaned": 71, "removed": 1}
     assert info["config"]["retrain"]["enabled"] is False
     assert info["versions"]["purify"] == purify.__version__
     assert info["judged_by"] == {
         "asked": "calibrated",
-        "rule": "calibrated/1",
+        "rule": identifier(CALIBRATED),
         "probabilities": True,
         "fallback": False,
         "why": "the rule asked for",
@@ -99,7 +101,8 @@ def test_it_is_a_whole_run(run: RunFolder, table: Path, embeddings: Path) -> Non
     assert read_table(run.cleaned, CLEANED).equals(applied.cleaned)
     assert read_table(run.removed, REMOVED).equals(applied.removed)
     assert read_table(run.labels, LABELS).equals(applied.labels)
-    assert {row["sample_id"]: row["label"] for row in applied.cleaned.to_pylist()}["0.png"] == "p0"
+    assert applied.removed["sample_id"].to_pylist() == ["0.png"]
+    assert {row["sample_id"]: row["label"] for row in applied.cleaned.to_pylist()}["12.png"] == "p1"
 
 
 def test_its_report_can_be_written(run: RunFolder) -> None:

@@ -117,6 +117,15 @@ def test_a_rule_that_gave_way_is_said_before_the_figures(tmp_path: Path, why: st
     assert "it estimates no share of wrong labels" in _line(lines, "Trust:")
 
 
+def test_a_set_that_nothing_could_judge_claims_no_angle(tmp_path: Path) -> None:
+    why = "nothing was judged and all images are kept, since only 2 labels have two different pictures or more"
+    judged = {"asked": "calibrated", "rule": "unjudged/1", "probabilities": False, "fallback": True, "why": why}
+    lines = closing_lines(_write(tmp_path, rule="unjudged/1", judged_by=judged))
+    assert lines[0] == f"Warning: {why}."
+    assert _line(lines, "Trust:").endswith("no label was judged, so nothing is known of wrong ones.")
+    assert "angle" not in "".join(lines)
+
+
 def test_the_gain_has_its_interval(tmp_path: Path) -> None:
     evaluation = {
         "pairs": {"used": 2000},

@@ -52,7 +52,7 @@ def judged(tmp_path: Path, table: Path) -> Path:
     """A run on the table."""
     rng = np.random.default_rng(0)
     ids = [row.split(",")[0] for row in table.read_text(encoding="utf-8").splitlines()[1:]]
-    vectors = np.repeat(rng.normal(size=(PEOPLE, 16)), EACH, axis=0) + 0.2 * rng.normal(size=(len(ids), 16))
+    vectors = np.repeat(rng.normal(size=(PEOPLE, 16)), EACH, axis=0) + 0.4 * rng.normal(size=(len(ids), 16))
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).ravel()), 16)
     pq.write_table(pa.table({"path": ids, "embedding": column}), tmp_path / "e.parquet")
     arguments = ["analyze", table, "--embeddings", tmp_path / "e.parquet", "--out", tmp_path / "run"]
@@ -123,9 +123,9 @@ def test_diff_with_a_table_and_a_contact_sheet(
     assert len(rows) == counts["only_a_keeps"] + counts["only_b_keeps"] + counts["other_label"] == 3
     assert rows["set/p5/71.png"]["difference"] == "only_b_keeps"
     assert rows["set/p0/00.png"] | {"p_clean": ""} == {
-        "sample_id": "set/p0/00.png", "label": "p1", "difference": "only_a_keeps", "p_clean": "",
+        "sample_id": "set/p0/00.png", "label": "p1", "difference": "other_label", "p_clean": "",
         "decision_a": "keep", "label_a": "p1", "reason_a": "published_list",
-        "decision_b": "drop", "label_b": "", "reason_b": "closer_to_other_label",
+        "decision_b": "relabel", "label_b": "p0", "reason_b": "closer_to_other_label",
     }  # fmt: skip
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 400

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from purify import Verdicts, find_label_errors
-from purify.analysis.rules.rule import RuleContext
+from purify.analysis.rules.calibrated import CALIBRATED
+from purify.analysis.rules.rule import RuleContext, identifier
 from purify.config import load_config
 from purify.errors import InputError
 from purify.pipeline.manifest_analysis import analyze_manifest
@@ -131,11 +132,13 @@ def test_a_rule_may_be_a_function(people: People) -> None:
     assert found.rule == "keep_even/1"
 
 
-def test_a_set_that_can_not_be_calibrated_is_judged_by_the_angle_with_a_warning(people: People) -> None:
+def test_a_set_with_too_few_labels_is_kept_whole_with_a_warning(people: People) -> None:
     few = np.flatnonzero(people.person < 2)
-    with pytest.warns(UserWarning, match="rule calibrated can't judge this set.*official/1"):
+    with pytest.warns(UserWarning, match="nothing was judged.* only 2 labels have two different pictures or more"):
         found = find_label_errors(people.embeddings[few], people.person[few])
-    assert found.rule == "official/1"
+    assert found.rule == "unjudged/1"
+    assert found.keep.all()
+    assert set(found.reason) == {"too_few_to_judge"}
 
 
 def test_settings_reach_the_rule(people: People) -> None:
@@ -179,7 +182,7 @@ def test_a_saved_run_is_one_that_the_other_commands_read(people: People, verdict
         assert read_table(folder / f"{name}.parquet", schema).equals(read_table(getattr(run, name), schema))
     cleaned = apply_verdicts(read_table(run.manifest, MANIFEST), verdicts.analysis.verdicts).cleaned
     assert read_table(run.cleaned, CLEANED).equals(cleaned)
-    judged_by = {"rule": "calibrated/1", "asked": "calibrated", "probabilities": True, "fallback": False}
+    judged_by = {"rule": identifier(CALIBRATED), "asked": "calibrated", "probabilities": True, "fallback": False}
     assert tables.info["judged_by"] == judged_by | {"why": "the rule asked for"}
     counts = tables.info["counts"]
     assert counts["rows"] == counts["cleaned"] + counts["removed"] + counts["not_ok"] == len(people.ids)
