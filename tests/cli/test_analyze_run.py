@@ -88,7 +88,7 @@ def test_it_is_a_whole_run(run: RunFolder, table: Path, embeddings: Path) -> Non
     assert info["versions"]["purify"] == purify.__version__
     assert info["judged_by"] == {
         "asked": "calibrated",
-        "rule": "calibrated/1",
+        "rule": "calibrated/2",
         "probabilities": True,
         "fallback": False,
         "why": "the rule asked for",

@@ -179,7 +179,7 @@ def test_a_saved_run_is_one_that_the_other_commands_read(people: People, verdict
         assert read_table(folder / f"{name}.parquet", schema).equals(read_table(getattr(run, name), schema))
     cleaned = apply_verdicts(read_table(run.manifest, MANIFEST), verdicts.analysis.verdicts).cleaned
     assert read_table(run.cleaned, CLEANED).equals(cleaned)
-    judged_by = {"rule": "calibrated/1", "asked": "calibrated", "probabilities": True, "fallback": False}
+    judged_by = {"rule": "calibrated/2", "asked": "calibrated", "probabilities": True, "fallback": False}
     assert tables.info["judged_by"] == judged_by | {"why": "the rule asked for"}
     counts = tables.info["counts"]
     assert counts["rows"] == counts["cleaned"] + counts["removed"] + counts["not_ok"] == len(people.ids)
