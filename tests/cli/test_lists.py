@@ -122,10 +122,19 @@ def test_diff_with_a_table_and_a_contact_sheet(
         rows = {row["sample_id"]: row for row in csv.DictReader(file)}
     assert len(rows) == counts["only_a_keeps"] + counts["only_b_keeps"] + counts["other_label"] == 3
     assert rows["set/p5/71.png"]["difference"] == "only_b_keeps"
+    verdict = next(
+        row
+        for row in read_table(judged / "verdicts.parquet", VERDICTS).to_pylist()
+        if row["sample_id"] == "set/p0/00.png"
+    )
+    relabeled = verdict["decision"] == "relabel"  # else it is dropped; which of both is up to the rule
+    assert verdict["new_label"] == ("p0" if relabeled else None)
     assert rows["set/p0/00.png"] | {"p_clean": ""} == {
-        "sample_id": "set/p0/00.png", "label": "p1", "difference": "only_a_keeps", "p_clean": "",
+        "sample_id": "set/p0/00.png", "label": "p1", "p_clean": "",
+        "difference": "other_label" if relabeled else "only_a_keeps",
         "decision_a": "keep", "label_a": "p1", "reason_a": "published_list",
-        "decision_b": "drop", "label_b": "", "reason_b": "closer_to_other_label",
+        "decision_b": "relabel" if relabeled else "drop", "label_b": verdict["new_label"] or "",
+        "reason_b": verdict["reason"],
     }  # fmt: skip
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 400
