@@ -113,7 +113,7 @@ def _verdicts(
         "new_label": np.where(relabeled, other, None),
         "reason": reason,
         "evidence_ids": pa.nulls(n, pa.list_(pa.string())),
-        "rule": ["calibrated/1"] * n,
+        "rule": ["calibrated/2"] * n,
     }
     return pa.table([pa.array(columns[f.name]).cast(f.type) for f in VERDICTS], schema=VERDICTS)
 

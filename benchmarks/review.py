@@ -208,7 +208,7 @@ def _write_run(folder: Path, *, verdicts: int, reviews: int) -> RunFolder:
         "decision": np.where(keep, "keep", "drop").tolist(),
         "reason": np.where(keep, "near_dominant", "open_set").tolist(),
         "evidence_ids": [[ids[i] for i in row] for row in neighbors],
-        "rule": ["calibrated/1"] * verdicts,
+        "rule": ["calibrated/2"] * verdicts,
     }
     counts = np.bincount(label, minlength=labels).astype(np.int32)
     report = {"label": names, "n": counts, "n_kept": counts, "flag": ["ok"] * labels}
