@@ -151,7 +151,7 @@ def test_tables_of_the_calibrated_rule_have_their_schemas(data) -> None:
     assert table["sample_id"].to_pylist() == data.sample_ids
     assert set(table["decision"].to_pylist()) <= set(Decision)
     assert set(table["reason"].to_pylist()) <= set(Reason)
-    assert set(table["rule"].to_pylist()) == {"calibrated/1"}
+    assert set(table["rule"].to_pylist()) == {"calibrated/2"}
     for row in table.to_pylist():
         assert (row["new_label"] is not None) == (row["decision"] == "relabel")
         assert row["new_label"] in (None, row["other_label"])
@@ -186,13 +186,13 @@ def test_classes_of_one_image_each_among_others_are_kept(data) -> None:
 
 
 def test_a_set_with_one_image_in_each_class_is_kept() -> None:
-    """There is nothing that a label could be compared with, so the rule gives way to a fixed angle."""
+    """There is nothing that a label could be compared with, so nothing is judged."""
     embeddings = np.random.default_rng(0).normal(size=(10, 16)).astype(np.float32)
     names = [f"label {i}" for i in range(10)]
     space = SubcenterSpace(embeddings, embeddings[:, None])
     table = analyze(names, names, embeddings, names, AnalyzeConfig(), space=space).verdicts
     assert set(table["decision"].to_pylist()) == {Decision.KEEP.value}
-    assert set(table["rule"].to_pylist()) == {"official/1"}
+    assert set(table["rule"].to_pylist()) == {"unjudged/1"}
 
 
 def test_embeddings_that_tell_nobody_apart_are_left_to_the_fixed_angle(data) -> None:

@@ -12,7 +12,7 @@ labels that the previous one found right. Within a round, the rates and origins 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from purify.analysis.label_noise.logistic import sigmoid
 from purify.analysis.label_noise.noise_rates import rates_by_size, rates_of_images
 from purify.analysis.label_noise.origins import Origins
 from purify.analysis.label_noise.ownership import find_owners
+from purify.analysis.label_noise.plausibility import is_plausible
 from purify.analysis.label_noise.repeated_pictures import first_of_each_picture
 from purify.arrays import Floats, Ids, Mask
 
@@ -48,7 +49,8 @@ class Calibration:
     """Probabilities of N images: ``p_clean`` of the given label, ``p_target`` of the best other one (-1: none).
 
     ``hard[N]`` is the probability that the label is right but the image unrecognizable, ``noise_share`` the estimated
-    share of wrong labels, ``recognized`` the share of right images nearer to their own label than to any other.
+    share of wrong labels, ``recognized`` the share of right images nearer to their own label than to any other, or 0 if
+    the probabilities don't fit the likeness of all pairs (`plausibility`).
     """
 
     p_clean: Floats
@@ -156,7 +158,9 @@ def _calibrate(
             evidence.own, evidence.mates, trust, gallery.traits, several=several, strangers=strangers
         )
     strength = measure_claims(evidence, label_index, trust, origins, rng)
-    return _answer(evidence, fit, strength, used, several)
+    found = _answer(evidence, fit, strength, used, several)
+    plausible = is_plausible(embeddings.vectors, label_index, fit.p_clean, rng)
+    return found if plausible else replace(found, recognized=0.0)
 
 
 def _maximize(evidence: Evidence, label_index: Ids, sizes: Ids, fit: _Fit, hardness: Floats) -> _Fit:
