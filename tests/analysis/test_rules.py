@@ -116,7 +116,7 @@ def test_the_threshold_itself_is_dropped(rule: str, threshold: float) -> None:
 def test_an_orthogonal_image_is_dropped_at_90_degrees() -> None:
     embeddings = np.array([[0, 3], [3, 0]], np.float32)
     centers = np.array([[[1, 0]]], np.float32)
-    config = AnalyzeConfig(threshold=90)
+    config = AnalyzeConfig(rule="official", threshold=90)
     verdicts = analyze(
         ["x", "y"], ["a", "a"], embeddings, ["a"], config, space=SubcenterSpace(embeddings, centers)
     ).verdicts
@@ -141,7 +141,7 @@ def test_reasons() -> None:
 
 def test_rules_have_names_and_versions() -> None:
     assert rule_names()[:3] == ["calibrated", "official", "paper"]
-    assert [identifier(get_rule(name)) for name in rule_names()[:3]] == ["calibrated/1", "official/1", "paper/1"]
+    assert [identifier(get_rule(name)) for name in rule_names()[:3]] == ["calibrated/2", "official/1", "paper/1"]
     with pytest.raises(InputError, match="no rule 'best'; there are calibrated, official, paper"):
         get_rule("best")
     with pytest.raises(InputError, match=r"no rule 'oficial'; did you mean official\? There are calibrated"):

@@ -190,7 +190,7 @@ def test_without_subcenters_the_rules_of_angles_have_them_fitted_and_the_calibra
     ).verdicts
     assert official["decision"].equals(same["decision"])
     np.testing.assert_allclose(official["angle"].to_numpy(), same["angle"].to_numpy(), atol=0.1)
-    assert set(calibrated["rule"].to_pylist()) == {"calibrated/1"}
+    assert set(calibrated["rule"].to_pylist()) == {"calibrated/2"}
     assert set(calibrated["subcenter"].to_pylist()) == {0}
     wrong = data.true_index != data.label_index
     angle = calibrated["angle_dominant"].to_numpy()

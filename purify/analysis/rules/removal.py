@@ -74,7 +74,7 @@ def keep_all(images: int, *, why: str) -> Outcome:
         new_label=np.full(images, -1, np.int64),
         other=np.full(images, -1, np.int64),
         p_clean=np.ones(images),
-        p_other=np.zeros(images),
+        p_other=np.full(images, np.nan),
         why=why,
     )
 
