@@ -34,18 +34,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ImageTraits:
-    """Traits of N images, whatever their label: ``quality[N, 2]`` and ``background[N]``.
+    """Traits of N images: ``quality[N, 2]``, ``background[N]``, and ``rivals[N, 2]``.
 
     Background: mean cosine to the 20 nearest labels' centers after the very nearest. An image near to many people is
-    less distinctive.
+    less distinctive. Rivals: log ratios of the two labels that claim the image most, its given one apart; the first is
+    that of the label ``claimant[N]`` (-1: none).
     """
 
     quality: Floats
     background: Floats
+    rivals: Floats
+    claimant: Ids
 
-    def features(self, rows: Ids, found: Comparison) -> Floats:
-        """Features [n, 14] of a comparison of the images `rows`, for a logistic regression."""
+    def features(self, rows: Ids, labels: Ids, found: Comparison) -> Floats:
+        """Features [n, 16] of a comparison of the images `rows` with the `labels`, for a logistic regression."""
         ratio, size = found.ratio / _RATIO_UNIT, np.log(np.clip(found.images, 1, MOST_IMAGES))
+        lead = ratio - self.rivals[rows, (self.claimant[rows] == labels).astype(np.int64)] / _RATIO_UNIT
         length, distance = self.quality[rows].T
         background = self.background[rows]
         measures = [ratio, found.cosine, found.nearest]
@@ -55,6 +59,7 @@ class ImageTraits:
                 *(size, background, length, distance),
                 *(measure * size for measure in measures),
                 *(ratio * length, ratio * distance, ratio * background, size * background),
+                *(lead, lead * size),
             ]
         ).astype(np.float64)
 

@@ -54,7 +54,7 @@ def weigh(gallery: Gallery, belief: Floats, sizes: Ids, rng: np.random.Generator
     nobody = _stands_for_nobody(gallery, same_person, sizes, rng)
     claims = _claims(gallery, same_person)
     return Evidence(
-        same_person.log_ratio(rows, found),
+        same_person.log_ratio(rows, gallery.label_index, found),
         found.images,
         claimants,
         np.where(nobody[claimants], _IMPOSSIBLE, claims),
@@ -75,7 +75,7 @@ def _stands_for_nobody(gallery: Gallery, same_person: SamePerson, sizes: Ids, rn
     labels = gallery.label_index[rows]
     found = compare_with_sets(gallery.vectors, gallery.coordinates, gallery.model, rows, mates[:, None])
     pairs = np.maximum(np.bincount(labels, minlength=len(sizes)), 1)
-    alike = np.bincount(labels, weights=same_person.log_ratio(rows, found), minlength=len(sizes)) / pairs
+    alike = np.bincount(labels, weights=same_person.log_ratio(rows, labels, found), minlength=len(sizes)) / pairs
     several = sizes > MOST_IMAGES
     usual = np.median(alike[several]) if several.any() else 0.0
     return several & (gallery.images < _FEW * sizes) & (alike < _UNLIKE * usual)
@@ -86,7 +86,7 @@ def _claims(gallery: Gallery, same_person: SamePerson) -> Floats:
     labels = gallery.claimants[at, column]
     claims = np.full(gallery.claimants.shape, _IMPOSSIBLE)
     found = gallery.compare(at, labels)
-    claims[at, column] = with_doubt(same_person.log_ratio(at, found), found.images)
+    claims[at, column] = with_doubt(same_person.log_ratio(at, labels, found), found.images)
     return claims
 
 

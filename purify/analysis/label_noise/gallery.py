@@ -57,8 +57,8 @@ class Gallery:
         self.examples = _draw_examples(label_index, trust, classes, rng)
         self._image_index = flat_index(self.vectors)
         #: int64 [N, R]: the labels that claim each image most, strongest first, then -1.
-        self.claimants, background = self._find_claimants()
-        self.traits = ImageTraits(embeddings.quality, background)
+        self.claimants, background, rivals = self._find_claimants()
+        self.traits = ImageTraits(embeddings.quality, background, rivals, self.claimants[:, 0])
 
     @property
     def images(self) -> Floats:
@@ -95,14 +95,14 @@ class Gallery:
         means = np.where(counted, top, 0).sum(axis=1) / np.maximum(found, 1)
         return np.where(found > 0, means, _WORTHLESS).astype(np.float32)
 
-    def _find_claimants(self) -> tuple[Ids, Floats]:
-        """The other labels most like each image, [N, `CLAIMS`], and the background of the images."""
+    def _find_claimants(self) -> tuple[Ids, Floats, Floats]:
+        """The other labels most like each image, [N, `CLAIMS`], and background and rivals of the images."""
         present = np.flatnonzero(self.sums.count > 0)
         index = cosine_index(self.centers[present])
         forms = self.model.class_forms(self._coordinate_means, self.sums.count)
         products, constants = flat_index(np.ascontiguousarray(forms[:, :-1])), forms[:, -1]
         claimants = np.full((len(self.vectors), CLAIMS), -1, np.int64)
-        background = np.zeros(len(self.vectors))
+        background, rivals = np.zeros(len(self.vectors)), np.zeros((len(self.vectors), 2))
         for start in range(0, len(self.vectors), _CHUNK):
             rows = np.arange(start, min(start + _CHUNK, len(self.vectors)))
             cosines, found = index.search(self.vectors[rows], min(_NEAREST_CENTERS + 1, len(present)))
@@ -114,7 +114,9 @@ class Gallery:
             ratios = pair_cosines(products, quadratic, np.maximum(labels, 0)) + constants[labels]
             order = np.argsort(np.where(labels >= 0, -ratios, np.inf), axis=1, kind="stable")[:, :CLAIMS]
             claimants[rows, : order.shape[1]] = np.take_along_axis(labels, order, axis=1)
-        return claimants, background
+            best = np.take_along_axis(np.where(labels >= 0, ratios, 0), order[:, :2], axis=1)
+            rivals[rows, : best.shape[1]] = best
+        return claimants, background, rivals
 
 
 def _draw_examples(label_index: Ids, trust: Floats, classes: int, rng: np.random.Generator) -> Ids:

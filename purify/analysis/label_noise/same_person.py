@@ -32,9 +32,9 @@ class SamePerson:
     model: Logistic
     traits: ImageTraits
 
-    def log_ratio(self, rows: Ids, found: Comparison) -> Floats:
-        """Log ratios [n] of a comparison of the images `rows`."""
-        return self.model.log_odds(self.traits.features(rows, found))
+    def log_ratio(self, rows: Ids, labels: Ids, found: Comparison) -> Floats:
+        """Log ratios [n] of a comparison of the images `rows` with images of the `labels`."""
+        return self.model.log_odds(self.traits.features(rows, labels, found))
 
 
 def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator) -> SamePerson:
@@ -67,7 +67,7 @@ def draw_pairs(examples: Ids, rng: Generator) -> tuple[Ids, Ids]:
 
 def _features(gallery: Gallery, rows: Ids, mates: Ids) -> Floats:
     found = compare_with_sets(gallery.vectors, gallery.coordinates, gallery.model, rows, mates)
-    return gallery.traits.features(rows, found)
+    return gallery.traits.features(rows, gallery.label_index[mates[:, 0]], found)
 
 
 def _same_label(examples: Ids, size: int, rng: Generator) -> tuple[Ids, Ids]:

@@ -78,7 +78,7 @@ def _log_ratios(gallery: Gallery, same_person: SamePerson, rows: Ids) -> Floats:
 
 def _joins(gallery: Gallery, same_person: SamePerson, rows: Ids, mates: Ids) -> Floats:
     found = compare_with_sets(gallery.vectors, gallery.coordinates, gallery.model, rows, mates)
-    return same_person.log_ratio(rows, found)
+    return same_person.log_ratio(rows, gallery.label_index[rows], found)
 
 
 def _leave_one_out(chosen: list[int]) -> Iterator[tuple[int, list[int]]]:
