@@ -13,8 +13,8 @@ from numpy.random import Generator
 from purify.arrays import Floats, Ids, Vectors
 
 _PAIRS = 20_000
-#: Tolerated ratio of the separation seen and that implied (on faces 0.97 to 1.07, with flips among look-alikes 1.37; weak
-#: embeddings 0.5 and 4), and a margin.
+#: Tolerated ratio of the separation seen and that implied, and a margin. The ratio is 0.97 to 1.07 on faces, 1.37 with
+#: flips among look-alikes, and 0.5 or 4 with weak embeddings.
 _RATIO, _MARGIN = 1.5, 0.05
 #: Minimum implied share of pairs of one person: with less, two thirds of the labels would be wrong.
 _LEAST_IMPLIED = 0.1
