@@ -51,6 +51,7 @@ def judged(noisy_set: NoisySet, tmp_path_factory: pytest.TempPathFactory) -> Jud
     rng = np.random.default_rng(0)
     centers = {label: rng.normal(size=16) for label in sorted({row["true_label"] for row in rows})}
     vectors = np.stack([centers[row["true_label"]] for row in rows]) + 0.3 * rng.normal(size=(len(rows), 16))
+    vectors[[7, 40]] = 2 * rng.normal(size=(2, 16))  # strangers, to be dropped
     with EmbeddingWriter(folder / "embeddings.parquet", 16) as writer:
         writer.write([row["path"] for row in rows], vectors.astype(np.float32))
     with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
