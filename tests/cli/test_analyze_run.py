@@ -101,7 +101,8 @@ def test_it_is_a_whole_run(run: RunFolder, table: Path, embeddings: Path) -> Non
     assert read_table(run.cleaned, CLEANED).equals(applied.cleaned)
     assert read_table(run.removed, REMOVED).equals(applied.removed)
     assert read_table(run.labels, LABELS).equals(applied.labels)
-    moved = {row["sample_id"]: row["label"] for row in applied.cleaned.to_pylist() if row["label"] != row["given_label"]}
+    rows = applied.cleaned.to_pylist()
+    moved = {row["sample_id"]: row["label"] for row in rows if row["label"] != row["given_label"]}
     assert moved == {"0.png": "p0", "12.png": "p1"}
 
 
