@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.search import cosine_index, one_thread, row_chunks
+from purify.analysis.search import cosine_index
+from purify.analysis.threaded_search import search_blocks
 from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Neighbors of an image in which its copies are sought.
@@ -28,22 +29,11 @@ class NearPairs:
     @classmethod
     def of(cls, vectors: Vectors) -> NearPairs:
         """Each of the unit ``vectors[N, D]`` and its nearest neighbors."""
-        index, width = cosine_index(vectors), min(_SOUGHT + 1, len(vectors))
-        ends, distances = [], []
-        for rows in row_chunks(len(vectors)):
-            with one_thread():
-                cosines, found = index.search(vectors[rows], width)
-            at, other = np.repeat(np.arange(len(vectors))[rows], width), found.ravel()
-            paired = (other >= 0) & (at != other)
-            ends.append(np.sort([at[paired], other[paired]], axis=0))
-            distances.append(1 - cosines.ravel()[paired].astype(np.float64))
-        return cls._sorted(np.concatenate(ends, axis=1), np.concatenate(distances))
-
-    @classmethod
-    def _sorted(cls, ends: Ids, distance: Floats) -> NearPairs:
-        """Each pair once, nearest first; ties by row."""
-        ends, once = np.unique(ends, axis=1, return_index=True)
-        distance = np.maximum(distance[once], _TINY)
+        cosines, found = search_blocks(cosine_index(vectors), vectors, _SOUGHT + 1)
+        at, column = np.nonzero((found >= 0) & (found != np.arange(len(vectors))[:, None]))
+        # Each pair once, nearest first; ties by row.
+        ends, once = np.unique(np.sort([at, found[at, column]], axis=0), axis=1, return_index=True)
+        distance = np.maximum(1 - cosines[at, column][once].astype(np.float64), _TINY)
         order = np.argsort(distance, kind="stable")
         return cls(ends[0][order], ends[1][order], distance[order])
 

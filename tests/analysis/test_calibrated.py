@@ -277,7 +277,7 @@ def test_log_ratio_is_that_of_the_two_gaussians() -> None:
         *[("clean", None), ("light", 0.98), ("mixed35", 0.99), ("heavy", 0.99), ("closed40", 0.99)],
         pytest.param(
             *("open40", 0.985),
-            marks=pytest.mark.xfail(strict=False, reason="of version 2: 0.986 of the right labels are kept, not 0.99"),
+            marks=pytest.mark.xfail(reason="of version 2: 0.986 of the right labels are kept, not 0.99"),
         ),
     ],
 )

@@ -18,7 +18,7 @@ import numpy as np
 
 from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.claim_strength import ClaimStrength, measure_claims
-from purify.analysis.label_noise.evidence import Evidence, weigh, with_doubt
+from purify.analysis.label_noise.evidence import Evidence, weigh
 from purify.analysis.label_noise.gallery import Gallery
 from purify.analysis.label_noise.hardness import first_hardness, measure_hardness
 from purify.analysis.label_noise.initial_trust import densest_places, recognized_places
@@ -112,7 +112,7 @@ def calibrate(
             f"least {LEAST_CLASSES}; add images of other people, under labels of their own"
         )
     heads = None if margin is None else margin[pictures]
-    found = _calibrate(embeddings.of(pictures), label_index[pictures], sizes, near_duplicate, seed, heads)
+    found = _calibrate(embeddings.of(pictures), label_index[pictures], sizes, seed, heads)
     of_image = {name: getattr(found, name)[place] for name in ("p_clean", "target", "p_target", "hard")}
     return Calibration(**of_image, noise_share=float(1 - of_image["p_clean"].mean()), recognized=found.recognized)
 
@@ -126,14 +126,13 @@ def _calibrate(
     embeddings: CenteredEmbeddings,
     label_index: Ids,
     sizes: Ids,
-    near_duplicate: float,
     seed: int,
     margin: Floats | None,
 ) -> Calibration:
     """`calibrate` without near duplicates; ``sizes[C]`` counts the pictures."""
     rng = np.random.default_rng(seed)
     classes, several = len(sizes), sizes[label_index] > 1
-    trust = densest_places(embeddings.vectors, label_index, classes, near_duplicate, rng)
+    trust = densest_places(embeddings.vectors, label_index, classes, rng)
     if margin is not None:
         unknown = np.isnan(margin)
         places = recognized_places(np.where(unknown, -np.inf, margin), label_index, classes)
@@ -150,7 +149,7 @@ def _calibrate(
             evidence = weigh(gallery, trust, sizes, rng)
             owners = find_owners(evidence, label_index, trust, sizes, origins)
         evidence = evidence.without(owners.refused)
-        fit = _maximize(evidence, label_index, sizes, _Fit(trust, hardness, evidence.claims, origins, rates), hardness)
+        fit = _maximize(evidence, label_index, sizes, hardness, p_clean=trust, origins=origins, rates=rates)
         trust, origins, rates = fit.p_clean, fit.origins, fit.rates
         strangers = float((1 - trust)[several].mean()) * (1 - origins.flip_share)
         used = hardness
@@ -163,27 +162,35 @@ def _calibrate(
     return found if plausible else replace(found, recognized=0.0)
 
 
-def _maximize(evidence: Evidence, label_index: Ids, sizes: Ids, fit: _Fit, hardness: Floats) -> _Fit:
-    """Fit rates, origins and probabilities to the evidence, from those of `fit` on."""
+def _maximize(
+    evidence: Evidence,
+    label_index: Ids,
+    sizes: Ids,
+    hardness: Floats,
+    *,
+    p_clean: Floats,
+    origins: Origins,
+    rates: Floats,
+) -> _Fit:
+    """Fit probabilities, origins and rates to the evidence, from the given ones on."""
     several = sizes[label_index] > 1
-    own = np.logaddexp(np.log1p(-hardness) + with_doubt(evidence.own, evidence.mates), np.log(hardness))
+    own = np.logaddexp(np.log1p(-hardness) + evidence.doubted_own, np.log(hardness))
     own = np.where(evidence.nobody, np.log(hardness), own)
     source = np.maximum(evidence.claimants, 0)
     for _ in range(_ITERATIONS):
-        origins, rates = fit.origins, fit.rates
         prior = evidence.routes.source_probability(origins, source, label_index, evidence.ranks)
         claims = np.log(np.maximum(prior, np.finfo(np.float64).tiny)) + evidence.claims
         together = np.logaddexp.reduce(claims, axis=1)
         flip = np.log(origins.flip_share) + together
         wrong = np.logaddexp(np.log1p(-origins.flip_share), flip)
         p_clean = _p_clean(
-            evidence, own, wrong, hardness, rates_of_images(1 - fit.p_clean, label_index, rates), rates[label_index]
+            evidence, own, wrong, hardness, rates_of_images(1 - p_clean, label_index, rates), rates[label_index]
         )
         claimed = np.exp(claims + (flip - together - wrong)[:, None])
         share = (1 - p_clean)[several]
         origins = origins.measured(share, claimed[several] * share[:, None], evidence.ranks[several], evidence.routes)
-        fit = _Fit(p_clean, wrong, claimed, origins, rates_by_size(1 - p_clean, label_index, sizes))
-    return fit
+        rates = rates_by_size(1 - p_clean, label_index, sizes)
+    return _Fit(p_clean, wrong, claimed, origins, rates)
 
 
 def _p_clean(
@@ -200,8 +207,8 @@ def _answer(evidence: Evidence, fit: _Fit, strength: ClaimStrength, hardness: Fl
     best = fit.claimed.argmax(axis=1)
     rows = np.arange(len(best))
     target = evidence.claimants[rows, best]
-    own = with_doubt(evidence.own, evidence.mates)
-    hard = fit.p_clean * hardness / (hardness + (1 - hardness) * np.exp(np.minimum(own, 60.0)))
+    alike = np.exp(np.minimum(evidence.doubted_own, 60.0))
+    hard = fit.p_clean * hardness / (hardness + (1 - hardness) * alike)
     counted = evidence.mates >= _SEVERAL
     counted = counted if counted.any() else several
     ahead = evidence.own[counted] > evidence.claims[counted].max(axis=1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from purify.analysis.label_noise.evidence import Evidence, with_doubt
+from purify.analysis.label_noise.evidence import Evidence
 from purify.analysis.label_noise.gallery import TRUSTED
 from purify.analysis.label_noise.logistic import Logistic, fit_logistic
 from purify.analysis.label_noise.origins import Origins
@@ -54,7 +54,7 @@ def measure_claims(
     own = label_index[rows]
     pretended = evidence.routes.draw_label(origins, own, rng)
     sources = np.column_stack([own, evidence.claimants[rows]])
-    claims = np.column_stack([with_doubt(evidence.own, evidence.mates)[rows], evidence.claims[rows]])
+    claims = np.column_stack([evidence.doubted_own[rows], evidence.claims[rows]])
     possible = (sources >= 0) & (sources != pretended[:, None])
     sources = np.maximum(sources, 0)
     ranks = evidence.routes.rank(sources, pretended)

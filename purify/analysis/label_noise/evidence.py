@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -38,6 +39,11 @@ class Evidence:
     routes: Routes
     small: list[ImageSets]
     nobody: Mask
+
+    @cached_property
+    def doubted_own(self) -> Floats:
+        """Log ratio [N] with the label's other images, which may all be wrong."""
+        return with_doubt(self.own, self.mates)
 
     def without(self, refused: Mask) -> Evidence:
         """The same without the claims ``refused[N, R]``."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from purify.analysis.label_noise.leave_one_out import class_sums
-from purify.analysis.label_noise.mode_seeking import CosineScale, cosine_scale, densest, distinct
+from purify.analysis.label_noise.mode_seeking import CosineScale, cosine_scale, densest
 from purify.analysis.search import unit
 from purify.arrays import Floats, Ids, Mask, Vectors
 
@@ -21,16 +21,16 @@ _LEAVE_OUT_STEPS = 2
 DISTRUSTED = 1e-3
 
 
-def densest_places(vectors: Vectors, label_index: Ids, classes: int, near_duplicate: float, rng: Generator) -> Floats:
+def densest_places(vectors: Vectors, label_index: Ids, classes: int, rng: Generator) -> Floats:
     """1 for centered unit ``vectors[N, D]`` in the densest region of their class, else 0; at least one 1 per class.
 
-    With few classes, what different people look like is hardly known, and the region may be too small to be of use;
-    then the half of each class nearest to its mode is taken.
+    The vectors are of different pictures. With few classes, what different people look like is hardly known, and the
+    region may be too small to be of use; then the half of each class nearest to its mode is taken.
     """
     left, right = rng.integers(0, len(label_index), (2, _SCALE_PAIRS))
     apart = label_index[left] != label_index[right]
     scale = cosine_scale(np.einsum("nd,nd->n", vectors[left[apart]], vectors[right[apart]]))
-    centers = _modes(vectors, label_index, classes, scale, near_duplicate, rng)
+    centers = _modes(vectors, label_index, classes, scale, rng)
     own = np.einsum("nd,nd->n", vectors, centers[label_index])
     other = _another_label(label_index, rng)
     for _ in range(_LEAVE_OUT_STEPS):
@@ -63,9 +63,7 @@ def recognized_places(margin: Floats, label_index: Ids, classes: int) -> Floats:
     return ((margin > 0) | _is_best(margin, label_index, classes)).astype(np.float64)
 
 
-def _modes(
-    vectors: Vectors, label_index: Ids, classes: int, scale: CosineScale, near_duplicate: float, rng: Generator
-) -> Vectors:
+def _modes(vectors: Vectors, label_index: Ids, classes: int, scale: CosineScale, rng: Generator) -> Vectors:
     """Center [C, D] of the densest region of each class; zeros for a class without images."""
     order = np.argsort(label_index, kind="stable")
     bounds = np.searchsorted(label_index[order], np.arange(classes + 1))
@@ -76,7 +74,7 @@ def _modes(
             members = np.sort(rng.choice(members, _MOST_ROWS, replace=False))
         if len(members):
             found = vectors[members]
-            center = densest(found[distinct(found, near_duplicate)], scale)
+            center = densest(found, scale)
             centers[label] = found[0] if center is None else center
     return centers
 

@@ -18,6 +18,8 @@ from purify.arrays import Floats, Ids
 _NEIGHBORS = 20
 _RANKS = np.array([0, 2, 5, 10])
 _ELSEWHERE = len(_RANKS)
+#: Group of each place among the neighbors.
+_GROUPS = np.searchsorted(_RANKS, np.arange(_NEIGHBORS), side="right") - 1
 #: Images from which the share of flips, and that of each group of ranks, start.
 _PRIOR_FLIPS, _PRIOR_WRONG = 5.0, 10.0
 _PRIOR_RANKED = 5.0
@@ -82,17 +84,16 @@ class Routes:
         for start in range(0, len(source), _CHUNK):
             part = slice(start, start + _CHUNK)
             at, column, place = np.nonzero(self.neighbors[source[part]] == given[part, None, None])
-            ranks[start + at, column] = np.searchsorted(_RANKS, place, side="right") - 1
+            ranks[start + at, column] = _GROUPS[place]
         return ranks
 
     def draw_label(self, origins: Origins, source: Ids, rng: np.random.Generator) -> Ids:
         """A random label for a flip of each of ``source[n]``; the source itself at a dead end."""
         share = self.per_label(origins)
-        place = np.searchsorted(_RANKS, np.arange(_NEIGHBORS), side="right") - 1
-        among = share[place].sum() if len(source) else 0.0
+        among = share[_GROUPS].sum() if len(source) else 0.0
         present = np.flatnonzero(self.images > 0)
         anywhere = present[rng.integers(0, len(present), len(source))]
-        nearby = rng.choice(_NEIGHBORS, len(source), p=share[place] / max(among, _TINY))
+        nearby = rng.choice(_NEIGHBORS, len(source), p=share[_GROUPS] / max(among, _TINY))
         neighbor = self.neighbors[source, nearby]
         drawn = np.where(rng.random(len(source)) < among, neighbor, anywhere)
         return np.where(drawn >= 0, drawn, anywhere)
@@ -104,8 +105,7 @@ class Routes:
     def source_probability(self, origins: Origins, source: Ids, given: Ids, ranks: Ids) -> Floats:
         """Probability [n, R] that a flip under the label ``given[n]`` comes from ``source[n, R]``."""
         share = self.per_label(origins)
-        place = np.searchsorted(_RANKS, np.arange(_NEIGHBORS), side="right") - 1
-        extra = self.images[:, None] * (share[place] - share[_ELSEWHERE])
+        extra = self.images[:, None] * (share[_GROUPS] - share[_ELSEWHERE])
         there = self.neighbors >= 0
         arriving = np.bincount(self.neighbors[there], weights=extra[there], minlength=len(self.images))
         arriving += share[_ELSEWHERE] * self.images.sum()

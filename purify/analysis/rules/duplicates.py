@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from purify.analysis.label_noise.centering import centered
 from purify.analysis.near_pairs import duplicates_within_labels
 from purify.analysis.rules.rule import Outcome, RuleContext
 from purify.arrays import Ids
@@ -18,7 +17,7 @@ def find_duplicates(context: RuleContext, outcome: Outcome) -> Ids:
     kept = outcome.decision == Decision.KEEP.value
     return duplicates_within_labels(
         context.near_pairs,
-        centered(context.embeddings, context.label_index).vectors,
+        context.centered.vectors,
         context.label_index,
         kept,
         context.config.near_duplicate,

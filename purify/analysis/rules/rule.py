@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.identities.structure import Structure
-from purify.analysis.label_noise.centering import centered
+from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
 from purify.analysis.label_noise.learned_labels import LearnedLabels, learned_labels
 from purify.analysis.near_pairs import NearPairs
 from purify.analysis.subcenters import SubcenterSpace, assign, nearest_other_class, trusted_centers
@@ -75,9 +75,14 @@ class RuleContext:
         return SubcenterSpace.of(projected, subcenters)
 
     @cached_property
+    def centered(self) -> CenteredEmbeddings:
+        """The embeddings around the mean of the labels' means."""
+        return centered(self.embeddings, self.label_index)
+
+    @cached_property
     def near_pairs(self) -> NearPairs:
         """Pairs of the images nearest to each other."""
-        return NearPairs.of(centered(self.embeddings, self.label_index).vectors)
+        return NearPairs.of(self.centered.vectors)
 
     @cached_property
     def angles(self) -> AngleEvidence:
