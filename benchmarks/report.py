@@ -125,6 +125,7 @@ def _manifest(verdicts: pa.Table, wrong: npt.NDArray[np.bool_], uris: list[str])
         "uri": pa.array([uris[i % len(uris)] for i in range(n)]),
         "label": verdicts["label"],
         "true_label": pa.array(np.where(wrong, "", verdicts["label"].to_numpy())),
+        "split": pa.nulls(n, pa.string()),
         "width": pa.array([_SIDE] * n),
         "height": pa.array([_SIDE] * n),
         "sha256": pa.array([""] * n),

@@ -18,10 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from purify.config import EmbeddingsConfig
-from purify.embedding.id_lists import as_ids, find_id_list, id_column, load_array, read_id_list, texts_of
+from purify.embedding.id_lists import as_ids, find_id_list, id_column, load_array, read_id_list
 from purify.errors import InputError
 from purify.storage.files import one_line, open_parquet, require_columns
 from purify.storage.locations import Location, to_location
+from purify.tables.user_tables import to_text
 
 PART_ROWS = 16_384
 _EMBEDDINGS = (
@@ -144,7 +145,7 @@ def _parquet_parts(file: Location, _ids: Location | None, columns: Mapping[str, 
         row = 1
         try:
             for batch in opened.iter_batches(batch_size=PART_ROWS, columns=[id_name, name]):
-                ids = texts_of(file, id_name, batch[id_name])
+                ids = to_text(file, batch[id_name], id_name)
                 yield EmbeddingPart(file, row, ids, batch[name])
                 row += len(ids)
         except (pa.ArrowException, OSError) as error:
@@ -161,7 +162,7 @@ def parquet_columns(file: Location, schema: pa.Schema, columns: Mapping[str, str
     kind = schema.field(name).type
     if name not in lists:
         raise InputError(f"{file}: column {name!r} is {kind}, expected lists of float16, float32 or float64")
-    texts_of(file, id_name, pa.array([], schema.field(id_name).type))
+    to_text(file, pa.array([], schema.field(id_name).type), id_name)
     return id_name, name
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from purify.errors import InputError
-from purify.storage.files import is_text, local_file, open_parquet, read_columns, read_json, readable
+from purify.storage.files import local_file, open_parquet, read_columns, read_json, readable
 from purify.storage.locations import Location
+from purify.tables.user_tables import to_text
 
 #: Usual names of a column of ids, first one first.
 ID_COLUMNS = (
@@ -109,15 +110,7 @@ def _from_parquet(path: Location, columns: Mapping[str, str]) -> pa.Array:
     with open_parquet(path) as file:
         name = _choose(path, file.schema_arrow.names, columns)
         column = read_columns(path, file, [name])[name].combine_chunks()
-    return texts_of(path, name, column)
-
-
-def texts_of(path: Location, name: str, column: pa.Array) -> pa.Array:
-    """A column of ids as text; InputError if it is neither text nor whole numbers."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
-        raise InputError(f"{path}: column {name!r} is {kind}, expected text; write it as strings")
-    return column.cast(kind).cast(pa.string())
+    return to_text(path, column, name)
 
 
 def _choose(path: Location, names: Sequence[str], columns: Mapping[str, str]) -> str:

@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 
 from purify.arrays import Vectors
 from purify.embedding.embedding_files import PART_ROWS, EmbeddingFiles, EmbeddingPart, parquet_columns
-from purify.embedding.id_lists import texts_of
 from purify.errors import InputError
 from purify.storage.files import atomic_path
 from purify.storage.locations import Location
 from purify.tables.schema import embeddings_schema
+from purify.tables.user_tables import to_text
 
 #: Metadata key of an embeddings file: the origin of its vectors.
 MADE_WITH_KEY = b"purify.embedded_with"
@@ -53,7 +53,7 @@ def select_embeddings(table: pa.Table, sample_ids: Sequence[str], *, name: str =
     id_name, column = parquet_columns(place, table.schema, {})
     gathering = _Gathering(place, sample_ids)
     for batch in table.select([id_name, column]).to_batches(max_chunksize=PART_ROWS):
-        gathering.add(EmbeddingPart(place, row, texts_of(place, id_name, batch[id_name]), batch[column]))
+        gathering.add(EmbeddingPart(place, row, to_text(place, batch[id_name], id_name), batch[column]))
         row += len(batch)
     return gathering.finish()
 

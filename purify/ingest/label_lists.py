@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from purify.storage.files import readable
+from purify.tables.text_tables import is_number
 
 _SUFFIXES = (".lst", ".tsv", ".txt", ".csv")
 _NAMES = ("list", "labels", "label")
@@ -83,18 +84,10 @@ def _rows(lines: Iterable[str]) -> Iterator[list[str]]:
 
 def _label_column(columns: Sequence[Sequence[str]]) -> int | None:
     """Number of the column of labels; None if the labels are the folders of the paths in the second column."""
-    numeric = [all(_is_number(value) for value in column) for column in columns]
+    numeric = [all(is_number(value) for value in column) for column in columns]
     if len(columns) == 2:
         return None if numeric[0] and _are_paths(columns[1]) else 1
     return 1 if numeric[1] and not numeric[-1] else 2  # im2rec's, else InsightFace's and CVLface's
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _are_paths(column: Sequence[str]) -> bool:
@@ -103,7 +96,7 @@ def _are_paths(column: Sequence[str]) -> bool:
 
 def _class_name(label: str) -> str:
     """A label as text; MXNet writes class numbers as floats, ``3.000000``."""
-    if "." in label and _is_number(label) and float(label).is_integer():
+    if "." in label and is_number(label) and float(label).is_integer():
         return str(int(float(label)))
     return label
 

@@ -43,13 +43,13 @@ def read_judging_inputs(
     config: PurifyConfig,
     *,
     checkpoint_folder: Path | None = None,
-    trained_on: Path | None = None,
+    later_round: bool = False,
 ) -> JudgingInputs:
     """Read embeddings of the ok rows, and the sub-centers.
 
-    With a checkpoint, the sub-centers are those of its head. That of a later round was trained on the rows `trained_on`
-    (schema `CLEANED`), so it needs not know all labels: the mean of its images stands in for one. Without a checkpoint,
-    the embeddings may be of any extractor, and a sub-center head on a light projection is fitted to them here.
+    With a checkpoint, the sub-centers are those of its head. That of a `later_round` was trained on the rows kept
+    before, so it needs not know all labels: the mean of its images stands in for one. Without a checkpoint, the
+    embeddings may be of any extractor, and a sub-center head on a light projection is fitted to them here.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def read_judging_inputs(
     vectors = read_embeddings(embeddings, sample_ids)
     if checkpoint_folder is not None:
         checkpoint = load_checkpoint(checkpoint_folder)
-        wanted = labels if trained_on is None else set(labels).intersection(checkpoint.labels)
+        wanted = set(labels).intersection(checkpoint.labels) if later_round else labels
         known = restrict_labels(checkpoint, wanted, manifest="the manifest")
         return JudgingInputs(sample_ids, labels, vectors, *_head_space(known, labels, vectors), digests)
     names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
@@ -97,10 +97,10 @@ def analyze_manifest(
     config: PurifyConfig,
     *,
     checkpoint_folder: Path | None = None,
-    trained_on: Path | None = None,
+    later_round: bool = False,
 ) -> Analysis:
     """Verdicts and class report of the ok rows; the parameters are those of `read_judging_inputs`."""
     given = read_judging_inputs(
-        manifest, embeddings, config, checkpoint_folder=checkpoint_folder, trained_on=trained_on
+        manifest, embeddings, config, checkpoint_folder=checkpoint_folder, later_round=later_round
     )
     return analyze(config=config.analyze, seed=config.seed, **vars(given))

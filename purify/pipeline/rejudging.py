@@ -30,7 +30,7 @@ def judged_by(folder: Path | str, run: RunTables, rule: str) -> RunTables:
     config = settings.model_copy(update={"analyze": settings.analyze.model_copy(update={"rule": rule})})
     checkpoint = place.checkpoint if place.checkpoint.exists() else None
     embeddings = run_embeddings(folder, run)
-    trained_on = place.training_table if place.changes.exists() else None  # of a later round
-    analysis = analyze_manifest(run.manifest, embeddings, config, checkpoint_folder=checkpoint, trained_on=trained_on)
+    later_round = place.changes.exists()
+    analysis = analyze_manifest(run.manifest, embeddings, config, checkpoint_folder=checkpoint, later_round=later_round)
     name = f"{run.name}, rule {rule}"
     return replace(run, name=name, verdicts=analysis.verdicts, class_report=analysis.class_report, evaluation=None)

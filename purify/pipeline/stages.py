@@ -140,12 +140,10 @@ def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Lo
         "subcenters": config.train.subcenters,
         "seed": config.seed,
     }
-    trained_on = folder.training_table if number > 1 else None
-    inputs |= {"trained_on": trained_on} if trained_on else {}
     with stage_of(run, _stage("analyze", number), inputs, [folder.verdicts, folder.class_report]) as pending:
         if pending:
             manifest = read_table(run.manifest, MANIFEST)
-            given = read_judging_inputs(manifest, vectors, config, checkpoint_folder=checkpoint, trained_on=trained_on)
+            given = read_judging_inputs(manifest, vectors, config, checkpoint_folder=checkpoint, later_round=number > 1)
             analysis = analyze_samples(config=config.analyze, seed=config.seed, **vars(given))
             write_table(analysis.verdicts, folder.verdicts)
             write_table(analysis.class_report, folder.class_report)

@@ -91,7 +91,7 @@ def image_list(path: Location, columns: Mapping[str, str]) -> tuple[list[str], I
             raise InputError(f"{path}: row {number} has {len(row)} values, expected {width}")
     if columns and all(name.isdigit() for name in columns.values()):
         return [str(number) for number in range(1, width + 1)], iter(rows)
-    place = next((i for i in reversed(range(width)) if any(not _is_number(row[i]) for row in rows[:_PEEKED])), None)
+    place = next((i for i in reversed(range(width)) if any(not is_number(row[i]) for row in rows[:_PEEKED])), None)
     if width < 2 or place is None:
         raise InputError(f"{path}: no column of paths beside one of labels; give them as --columns path=2,label=3")
     label = place + 1 if place + 1 < width else 0 if width == 2 else 1
@@ -107,7 +107,8 @@ def _split_lines(path: Location) -> Iterator[list[str]]:
             raise InputError(f"{path}: not a list in UTF-8: {error}") from error
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is a number."""
     try:
         float(text)
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +20,8 @@ from purify.storage.files import (
 )
 from purify.storage.locations import Location
 from purify.tables.text_tables import image_list, json_lines, separated
+
+_Column = TypeVar("_Column", pa.Array, pa.ChunkedArray)
 
 #: Reads a text: path and names of columns -> the names in it, and its rows.
 TextReader = Callable[[Location, Mapping[str, str]], tuple[list[str], Iterator[Sequence[str | None]]]]
@@ -141,13 +144,13 @@ TABLE_READERS: Mapping[str, Callable[[Location, _Wanted], pa.Table]] = {
 }
 
 
-def to_text(path: Location, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def to_text(path: Location, column: _Column, name: str) -> _Column:
     """A user's column of text, dictionary or integers as text; InputError if it is of another kind."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
     if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
-        raise InputError(f"{path}: column {name!r} is {kind}, expected text; write it as strings")
+        raise InputError(f"{path}: column {name!r} is {kind}, expected text or whole numbers; write it as strings")
     return column.cast(pa.string())
 
 

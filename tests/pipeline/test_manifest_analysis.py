@@ -15,8 +15,7 @@ from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint, save_checkpoint
 from purify.models.heads import SubcenterHead
 from purify.pipeline.manifest_analysis import analyze_manifest, read_judging_inputs
-from purify.storage.files import write_table
-from purify.tables.schema import CLEANED, MANIFEST
+from purify.tables.schema import MANIFEST
 
 DIM = 16
 
@@ -47,22 +46,11 @@ def judged(tmp_path: Path) -> tuple[pa.Table, Path, Path]:
     return pa.Table.from_pylist(rows, schema=MANIFEST), tmp_path / "embeddings.parquet", tmp_path / "checkpoint"
 
 
-def _trained_on(manifest: pa.Table, checkpoint: Path) -> Path:
-    """All but one image of label a, and all of label b."""
-    rows = [row for row in manifest.to_pylist() if row["label"] != "b" and row["sample_id"] != "a0"]
-    path = checkpoint.with_name("train.parquet")
-    given = [row | {"given_label": row["label"], "label_id": 0} for row in rows]
-    write_table(pa.Table.from_pylist(given, schema=CLEANED), path)
-    return path
-
-
 def test_the_mean_of_its_images_stands_in_for_a_label_that_a_round_removed(
     judged: tuple[pa.Table, Path, Path],
 ) -> None:
     manifest, embeddings, checkpoint = judged
-    given = read_judging_inputs(
-        manifest, embeddings, PurifyConfig(), checkpoint_folder=checkpoint, trained_on=_trained_on(manifest, checkpoint)
-    )
+    given = read_judging_inputs(manifest, embeddings, PurifyConfig(), checkpoint_folder=checkpoint, later_round=True)
     assert list(given.class_labels) == [*"fedca", "b"]
     assert given.space.subcenters.shape == (6, 2, DIM)
     assert given.space.learned is not None
@@ -70,9 +58,7 @@ def test_the_mean_of_its_images_stands_in_for_a_label_that_a_round_removed(
     own = np.asarray(given.embeddings)[[label == "b" for label in given.labels]]
     mean = (own / np.linalg.norm(own, axis=1, keepdims=True)).mean(axis=0)
     np.testing.assert_allclose(given.space.subcenters[5], np.stack([mean, mean]), rtol=1e-5)
-    analysis = analyze_manifest(
-        manifest, embeddings, PurifyConfig(), checkpoint_folder=checkpoint, trained_on=_trained_on(manifest, checkpoint)
-    )
+    analysis = analyze_manifest(manifest, embeddings, PurifyConfig(), checkpoint_folder=checkpoint, later_round=True)
     assert len(analysis.verdicts) == len(manifest)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from purify.errors import InputError
-from purify.storage.files import is_text, read_json
+from purify.storage.files import read_json
+from purify.tables.user_tables import to_text
 
 #: Usual names of the columns, first one first.
 _IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "face", "image_bytes", "bytes", "picture", "content", "data")
@@ -44,7 +45,7 @@ class ImageColumns:
 
     def labels(self, path: Path, column: pa.ChunkedArray) -> list[str | None]:
         """The labels in a column as text; None: none. InputError if a column has another type, or an unknown number."""
-        values = as_texts(path, self.label, column)
+        values = to_text(path, column, self.label).to_pylist()
         if self.names is None:
             return values
         return [self._name(path, row, value) for row, value in enumerate(values, start=1)]
@@ -101,15 +102,6 @@ def choose_columns(
         columns.get("split") or _usual(schema, image, ("split",)),
         _class_names(path, schema, info, label),
     )
-
-
-def as_texts(path: Path, name: str, column: pa.ChunkedArray) -> list[str | None]:
-    """Texts, or whole numbers as their digits; InputError for a column of another type."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if not (is_text(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
-        raise InputError(f"{path}: column {name!r} is {column.type}, expected text or whole numbers")
-    return column.cast(pa.string()).to_pylist()
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:

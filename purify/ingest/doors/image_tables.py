@@ -11,7 +11,7 @@ import pyarrow as pa
 from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.ingest.doors.door import Door
-from purify.ingest.doors.image_columns import as_texts, choose_columns, find_image_column
+from purify.ingest.doors.image_columns import choose_columns, find_image_column
 from purify.ingest.doors.keyed_rows import KeyedRows, local_source, split_called, split_of
 from purify.ingest.source_listing import Listing, Source
 from purify.ingest.split_folders import SPLITS
@@ -19,6 +19,7 @@ from purify.storage.arrow_container import map_batches
 from purify.storage.files import open_parquet, read_columns, read_json, table_kind
 from purify.storage.locations import Location, container_uri
 from purify.storage.parquet_container import row_key
+from purify.tables.user_tables import to_text
 
 _PARQUET = ".parquet"
 _NEAR = ("data", "default", *SPLITS, *(f"default/{split}" for split in SPLITS))
@@ -63,8 +64,8 @@ class ImageTableSource:
         table = _READERS[self.kind](path, [chosen.label, *further])
         labels = chosen.labels(path, table[chosen.label])
         nothing: list[str | None] = [None] * len(labels)
-        truth = as_texts(path, chosen.true_label, table[chosen.true_label]) if chosen.true_label else nothing
-        splits = as_texts(path, chosen.split, table[chosen.split]) if chosen.split else [split] * len(labels)
+        truth = to_text(path, table[chosen.true_label], chosen.true_label).to_pylist() if chosen.true_label else nothing
+        splits = to_text(path, table[chosen.split], chosen.split).to_pylist() if chosen.split else [split] * len(labels)
         place = path.resolve()
         for row, label in enumerate(labels):
             uri = container_uri(self.kind, row_key(chosen.image, row), place)
