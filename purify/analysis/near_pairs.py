@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.search import cosine_index
+from purify.analysis.search import cosine_index, row_chunks
 from purify.analysis.threaded_search import search_blocks
 from purify.arrays import Floats, Ids, Mask, Vectors
 
@@ -15,6 +15,9 @@ _SOUGHT = 32
 #: Two images of a label are the same picture only if this many times nearer to each other than usual for a label. In
 #: embeddings of a network that has learned the labels by heart, all images of a label are near duplicates otherwise.
 _TIMES_NEARER = 15.0
+#: Maximum share of the pairs of different labels as near as duplicates. The pairs are images these fractions of the
+#: order apart.
+_RARE, _DIVISORS = 0.001, (2, 3, 5, 7, 11)
 _TINY = 1e-9
 
 
@@ -56,7 +59,7 @@ def duplicates_within_labels(
     cosine above which two images are the same picture, or more where the images of a label are all much alike. Equal
     numbers of ``pictures[N]`` from 0 on are equal bytes.
     """
-    limit = min(1 - near_duplicate, _usual_distance(vectors, label_index) / _TIMES_NEARER)
+    limit = duplicate_distance(vectors, label_index, near_duplicate)
     found = near.only(near.distance < limit)
     first, second = found.first, found.second
     if pictures is not None:
@@ -91,9 +94,29 @@ def equal_pictures(pictures: Ids, label_index: Ids) -> tuple[Ids, Ids]:
     return np.minimum(first, second), np.maximum(first, second)
 
 
-def _usual_distance(vectors: Vectors, label_index: Ids) -> float:
-    """Median distance of two images of a label; that of a right angle without any."""
+def duplicate_distance(vectors: Vectors, label_index: Ids, near_duplicate: float) -> float:
+    """Distance (1 - cosine) of unit ``vectors[N, D]`` below which two images of a label are the same picture.
+
+    That of the cosine `near_duplicate`, or less where a label's images, or those of different labels, come as near.
+    """
     order = np.argsort(label_index, kind="stable")
-    same = label_index[order[:-1]] == label_index[order[1:]]
-    a, b = order[:-1][same], order[1:][same]
-    return float(np.median(1 - np.einsum("nd,nd->n", vectors[a], vectors[b]))) if len(a) else 1.0
+    same, usual = _distances(vectors, label_index, order, 1)
+    of_a_label = usual[same]
+    limits = [1 - near_duplicate]
+    if len(of_a_label):
+        limits.append(float(np.median(of_a_label)) / _TIMES_NEARER)
+    steps = sorted({max(1, len(order) // divisor) for divisor in _DIVISORS})
+    found = [_distances(vectors, label_index, order, step) for step in steps]
+    of_different = np.concatenate([distance[~same] for same, distance in found])
+    if len(of_different):
+        limits.append(float(np.quantile(of_different, _RARE)))
+    return max(min(limits), _TINY)
+
+
+def _distances(vectors: Vectors, label_index: Ids, order: Ids, step: int) -> tuple[Mask, Floats]:
+    """Distances of the images `step` apart in `order`, and the mask of those of one label."""
+    a, b = order[:-step], order[step:]
+    distance = np.empty(len(a))
+    for rows in row_chunks(len(a)):
+        distance[rows] = 1 - np.einsum("nd,nd->n", vectors[a[rows]], vectors[b[rows]])
+    return label_index[a] == label_index[b], distance

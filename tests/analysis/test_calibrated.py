@@ -72,9 +72,7 @@ def verdicts(data: People, order=None, **config) -> Analysis:
     ("flips", "strangers"), [(0.15, 0.0), (0.0, 0.3), (0.2, 0.15), (0.45, 0.0)], ids=["few", "open", "both", "many"]
 )
 @pytest.mark.parametrize("dim", [32, 256])
-def test_wrong_labels_are_found_without_a_noise_rate(flips, strangers, dim, request) -> None:
-    if (flips, dim) == (0.2, 32):
-        request.applymarker(pytest.mark.xfail(reason="of version 2: 0.98 of the right labels are kept, not 0.985"))
+def test_wrong_labels_are_found_without_a_noise_rate(flips, strangers, dim) -> None:
     data = people(flips=flips, strangers=strangers, dim=dim)
     found = figures(data)
     assert found["f1"] > 0.97
@@ -139,14 +137,7 @@ def test_flips_are_brought_home_and_strangers_are_not() -> None:
     assert (outcome.reason[dropped & (data.person < 0)] == Reason.OPEN_SET.value).mean() > 0.9
 
 
-@pytest.mark.parametrize(
-    "precision",
-    [
-        pytest.param(value, marks=pytest.mark.xfail(reason="p_clean is too low where people overlap"))
-        for value in (0.9, 0.95)
-    ]
-    + [0.99],
-)
+@pytest.mark.parametrize("precision", [0.9, 0.95, 0.99])
 def test_precision_that_was_asked_for_is_met(precision) -> None:
     data = people(classes=80, images=25, flips=0.2, strangers=0.15, spread=1.5, dim=48)
     found = figures(data, precision=precision)
@@ -277,10 +268,7 @@ def test_log_ratio_is_that_of_the_two_gaussians() -> None:
     ("name", "f1"),
     [
         *[("clean", None), ("light", 0.98), ("mixed35", 0.99), ("heavy", 0.99), ("closed40", 0.99)],
-        pytest.param(
-            *("open40", 0.985),
-            marks=pytest.mark.xfail(reason="of version 2: 0.986 of the right labels are kept, not 0.99"),
-        ),
+        ("open40", 0.985),
     ],
 )
 def test_real_faces(faces, name, f1) -> None:

@@ -20,6 +20,11 @@ from purify.arrays import Floats, Ids, Mask, Vectors
 _LEAST_SHRINKAGE = 0.05
 #: Maximum weight of a class in the variation, in images, lest a few large classes dominate.
 _MOST_IMAGES = 30
+#: Labels of fewer images are left out of small sets with enough larger ones. Of few labels the model learns each one:
+#: two strangers under one label seem alike where their mean and their variation are part of it.
+_LEAST_IMAGES, _ENOUGH = 3.0, 30
+#: A set is small for the model with fewer labels than this many times the dimensions.
+_LABELS_PER_DIMENSION = 4
 #: Images beyond this number add no evidence of a person: pictures of one occasion are not independent.
 _MOST_EVIDENCE = 20
 #: Minimum variance of an axis, as a share of the largest one.
@@ -87,6 +92,10 @@ class IdentityModel:
 def fit_identities(vectors: Vectors, label_index: Ids, weights: Floats, classes: int) -> IdentityModel:
     """Fit to centered unit ``vectors[N, D]``, weighted by ``weights[N]``."""
     sums = class_sums(vectors, label_index, weights, classes)
+    large = sums.count >= _LEAST_IMAGES
+    if _ENOUGH <= large.sum() < _LABELS_PER_DIMENSION * vectors.shape[1]:
+        weights = np.where(large[label_index], weights, 0)
+        sums = class_sums(vectors, label_index, weights, classes)
     means = sums.means()
     share = weights * np.minimum(1, _MOST_IMAGES / np.maximum(sums.count, 1))[label_index]
     # Images lie nearer to their own mean than to the person: squared distances shrink by (n - 1) / n.

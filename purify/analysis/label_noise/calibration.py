@@ -133,24 +133,27 @@ def _calibrate(
     rng = np.random.default_rng(seed)
     classes, several = len(sizes), sizes[label_index] > 1
     trust = densest_places(embeddings.vectors, label_index, classes, rng)
+    suspects = np.ones(classes, np.bool_)
     if margin is not None:
         unknown = np.isnan(margin)
+        # A label that the head has hardly learned yet may be a person's all the same.
+        suspects[label_index[~unknown]] = False
         places = recognized_places(np.where(unknown, -np.inf, margin), label_index, classes)
         trust = np.where(unknown, trust, places)
     hardness = first_hardness(len(label_index))
     origins, rates = Origins.first(), np.full(classes, _FIRST_RATE)
     for _ in range(_ROUNDS):
         gallery = Gallery(embeddings, label_index, trust, classes, rng=rng)
-        evidence = weigh(gallery, trust, sizes, rng)
+        evidence = weigh(gallery, trust, sizes, rng, suspects)
         owners = find_owners(evidence, label_index, trust, sizes, origins)
         if owners.changes_trust:
             trust = np.where(np.isfinite(owners.trust), owners.trust, trust)
             gallery = Gallery(embeddings, label_index, trust, classes, rng=rng)
-            evidence = weigh(gallery, trust, sizes, rng)
+            evidence = weigh(gallery, trust, sizes, rng, suspects)
             owners = find_owners(evidence, label_index, trust, sizes, origins)
         evidence = evidence.without(owners.refused)
         fit = _maximize(evidence, label_index, sizes, hardness, p_clean=trust, origins=origins, rates=rates)
-        trust, origins, rates = fit.p_clean, fit.origins, fit.rates
+        trust, origins, rates, suspects = fit.p_clean, fit.origins, fit.rates, np.ones(classes, np.bool_)
         strangers = float((1 - trust)[several].mean()) * (1 - origins.flip_share)
         used = hardness
         hardness = measure_hardness(

@@ -11,7 +11,7 @@ from purify.analysis.search import row_chunks, unit
 from purify.arrays import Floats, Ids, Vectors
 
 #: Logarithms of lengths are clipped at this many standard deviations from their median.
-_FARTHEST = 5.0
+_FARTHEST = 3.5
 _TINY = 1e-6
 
 

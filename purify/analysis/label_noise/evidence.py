@@ -50,14 +50,17 @@ class Evidence:
         return replace(self, claims=np.where(refused, _IMPOSSIBLE, self.claims))
 
 
-def weigh(gallery: Gallery, belief: Floats, sizes: Ids, rng: np.random.Generator) -> Evidence:
-    """Compare all images of `gallery`; ``belief[N]`` are the probabilities of their labels so far."""
+def weigh(gallery: Gallery, belief: Floats, sizes: Ids, rng: np.random.Generator, suspects: Mask) -> Evidence:
+    """Compare all images of `gallery`; ``belief[N]`` are the probabilities of their labels so far.
+
+    Of the labels ``suspects[C]`` it is asked whether they stand for a person at all.
+    """
     same_person = fit_same_person(gallery, belief, rng)
     routes = Routes.of(gallery, sizes)
     rows = np.arange(len(gallery.label_index))
     found = gallery.compare(rows, gallery.label_index)
     claimants = gallery.claimants
-    nobody = _stands_for_nobody(gallery, same_person, sizes, rng)
+    nobody = suspects & _stands_for_nobody(gallery, same_person, sizes, rng)
     claims = _claims(gallery, same_person)
     return Evidence(
         same_person.log_ratio(rows, gallery.label_index, found),

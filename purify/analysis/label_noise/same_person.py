@@ -4,6 +4,9 @@ Images are compared with random sets of 1 to 20 trusted images of their own labe
 regression tells the two apart; its log odds are the logarithm of the ratio of their densities. Its terms let the ratio
 depend on the number of images and on the quality of the image: one mate is less evidence than ten, and a blurred face
 less than a sharp one.
+
+Trusted images alone would be too much alike: the least like themselves among the right ones are not trusted. In sets of
+many labels, the doubted images count by the probabilities of their labels, against several trusted mates.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import numpy as np
 from numpy.random import Generator
 
 from purify.analysis.label_noise.comparison import Comparison, ImageTraits, compare_with_sets
-from purify.analysis.label_noise.gallery import Gallery
+from purify.analysis.label_noise.gallery import TRUSTED, Gallery
 from purify.analysis.label_noise.logistic import Logistic, fit_logistic
 from purify.arrays import Floats, Ids
 
@@ -23,6 +26,13 @@ _SIZES = (1, 2, 3, 4, 6, 9, 14, 20)
 _DRAWS = 6000
 #: Labels of more images are drawn no more often.
 _MOST_IMAGES = 30
+#: Minimum number of mates to compare a doubted image with, and minimum probability of its label.
+_MATES, _LEAST_BELIEF = 4, 0.02
+#: Minimum number of labels for it. Of few people, strangers are hardly told from the doubted images, and pull the
+#: measure towards themselves: with 8 labels half of the strangers were kept.
+_LABELS = 50
+#: Comparisons that one trusted image is worth: many draws of few images don't make the measurement surer.
+_WORTH = 8.0
 
 
 @dataclass(frozen=True)
@@ -39,18 +49,54 @@ class SamePerson:
 
 def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator) -> SamePerson:
     """Measure it on the trusted images of `gallery`; ``belief[N]`` are the probabilities of their labels."""
+    doubted = _Doubted.of(gallery, belief)
+    fewest = _MATES if (doubted.trusted >= _MATES).sum() >= _LABELS else max(_SIZES) + 1
     same, weights, other = [], [], []
     for size in _SIZES:
         rows, mates = _same_label(gallery.examples, size, rng)
+        shares = np.ones(len(rows))
+        if size >= fewest:
+            rows, mates, shares = doubted.join(rows, mates, gallery.label_index, rng)
         if len(rows):
             same.append(_features(gallery, rows, mates))
-            weights.append(np.minimum(belief[rows], belief[mates].min(axis=1)))
+            weights.append(shares * np.minimum(belief[rows], belief[mates].min(axis=1)))
         rows, mates = _other_label(gallery.examples, gallery.label_index, size, rng)
         if len(rows):
             other.append(_features(gallery, rows, mates))
-    return SamePerson(
-        fit_logistic(np.concatenate(same), np.concatenate(weights), np.concatenate(other)), gallery.traits
-    )
+    weight = np.concatenate(weights)
+    weight *= min(1.0, _WORTH * float((belief >= TRUSTED).sum()) / weight.sum())
+    return SamePerson(fit_logistic(np.concatenate(same), weight, np.concatenate(other)), gallery.traits)
+
+
+@dataclass(frozen=True)
+class _Doubted:
+    """The doubted rows by label: of label c, ``rows[starts[c]]`` and the following ``count[c]``.
+
+    ``trusted[c]``: number of its trusted images.
+    """
+
+    rows: Ids
+    starts: Ids
+    count: Ids
+    trusted: Ids
+
+    @classmethod
+    def of(cls, gallery: Gallery, belief: Floats) -> _Doubted:
+        classes = len(gallery.examples)
+        doubted = np.flatnonzero((belief < TRUSTED) & (belief >= _LEAST_BELIEF))
+        rows = doubted[np.argsort(gallery.label_index[doubted], kind="stable")]
+        count = np.bincount(gallery.label_index[rows], minlength=classes)
+        trusted = np.bincount(gallery.label_index[belief >= TRUSTED], minlength=classes)
+        return cls(rows, np.cumsum(count) - count, count, trusted)
+
+    def join(self, rows: Ids, mates: Ids, label_index: Ids, rng: Generator) -> tuple[Ids, Ids, Floats]:
+        """`rows` and `mates`, and each set of mates once more with a doubted row of its label, with their weights."""
+        labels = label_index[rows]
+        at = np.flatnonzero(self.count[labels])
+        count = self.count[labels[at]]
+        doubted = self.rows[self.starts[labels[at]] + (rng.random(len(at)) * count).astype(np.int64)]
+        shares = np.concatenate([np.ones(len(rows)), count / self.trusted[labels[at]]])
+        return np.concatenate([rows, doubted]), np.concatenate([mates, mates[at]]), shares
 
 
 def draw_pairs(examples: Ids, rng: Generator) -> tuple[Ids, Ids]:

@@ -20,7 +20,7 @@ from purify.analysis.identities.structure import Structure, find_structure
 from purify.analysis.label_noise.calibration import Calibration, TooFewLabelsError, calibrate, can_judge
 from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
 from purify.analysis.label_noise.learned_labels import LearnedLabels
-from purify.analysis.near_pairs import NearPairs
+from purify.analysis.near_pairs import NearPairs, duplicate_distance
 from purify.analysis.rules import removal
 from purify.analysis.rules.angle_rules import OFFICIAL
 from purify.analysis.rules.label_conflicts import explain_conflicts, settle
@@ -131,7 +131,8 @@ def judge(
     """
     margin, vectors = (None, embeddings) if learned is None else (learned.margin, learned.embeddings)
     space = centered(vectors, label_index)
-    structure, calibration = _understand(space, label_index, classes, config.near_duplicate, seed, names, margin)
+    near_duplicate = 1 - duplicate_distance(space.vectors, label_index, config.near_duplicate)
+    structure, calibration = _understand(space, label_index, classes, near_duplicate, seed, names, margin)
     merged = _merged_into(structure.sure_merges, classes)[label_index]
     away = (merged != label_index) & (_doubt(calibration.p_clean) <= _SURE_ENOUGH)
     mixed = structure.mixed[label_index]
