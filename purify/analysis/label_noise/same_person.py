@@ -5,8 +5,8 @@ regression tells the two apart; its log odds are the logarithm of the ratio of t
 depend on the number of images and on the quality of the image: one mate is less evidence than ten, and a blurred face
 less than a sharp one.
 
-Trusted images alone would be too much alike: the least like themselves among the right ones are not trusted. In sets of
-many labels, the doubted images count by the probabilities of their labels, against several trusted mates.
+Trusted images alone would be too much alike: the least like themselves among the right ones are not trusted. In noisy
+sets of many labels, the doubted images count by the probabilities of their labels, against several trusted mates.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _MATES, _LEAST_BELIEF = 4, 0.02
 #: Minimum number of labels for it. Of few people, strangers are hardly told from the doubted images, and pull the
 #: measure towards themselves: with 8 labels half of the strangers were kept.
 _LABELS = 50
+#: Minimum share of wrong labels for it. Of a nearly clean set, the doubted images are its few errors.
+_NOISE = 0.05
 #: Comparisons that one trusted image is worth: many draws of few images don't make the measurement surer.
 _WORTH = 8.0
 
@@ -50,12 +52,12 @@ class SamePerson:
 def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator) -> SamePerson:
     """Measure it on the trusted images of `gallery`; ``belief[N]`` are the probabilities of their labels."""
     doubted = _Doubted.of(gallery, belief)
-    fewest = _MATES if (doubted.trusted >= _MATES).sum() >= _LABELS else max(_SIZES) + 1
+    joined = (doubted.trusted >= _MATES).sum() >= _LABELS and (1 - belief).mean() >= _NOISE
     same, weights, other = [], [], []
     for size in _SIZES:
         rows, mates = _same_label(gallery.examples, size, rng)
         shares = np.ones(len(rows))
-        if size >= fewest:
+        if joined and size >= _MATES:
             rows, mates, shares = doubted.join(rows, mates, gallery.label_index, rng)
         if len(rows):
             same.append(_features(gallery, rows, mates))
