@@ -37,7 +37,7 @@ _PICTURES = 2_000
 _BYTES = "bytes and decoding"
 
 
-def _images(count: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
+def _images(count: int, seed: int, side: int = _SIDE) -> Iterator[tuple[str, str, bytes]]:
     """Label, name and JPEG of each image: smooth random surfaces of about the size of a face crop.
 
     Pictures repeat after `_PICTURES`; a comment in each file keeps the bytes different.
@@ -48,7 +48,7 @@ def _images(count: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
         if number < _PICTURES:
             coarse = Image.fromarray(random.integers(0, 256, (14, 14, 3), dtype=np.uint8))
             stream = io.BytesIO()
-            coarse.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
+            coarse.resize((side, side), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
             pictures.append(stream.getvalue())
         picture = pictures[number % _PICTURES]
         comment = b"\xff\xfe\x00\x0a" + f"{number:08d}".encode()
@@ -162,7 +162,13 @@ def _in_a_process(source: Path, threads: int, *, plain: bool = False) -> dict[st
 
 
 def run_doors(
-    count: int, rounds: int, threads: int, seed: int, sources: tuple[Path, ...], forms: Sequence[str] = tuple(_WRITERS)
+    count: int,
+    rounds: int,
+    threads: int,
+    seed: int,
+    sources: tuple[Path, ...],
+    forms: Sequence[str] = tuple(_WRITERS),
+    side: int = _SIDE,
 ) -> dict[str, Any]:
     """Median images per second of each form and of the comparison, their ratio, and the megabytes at the peak.
 
@@ -171,7 +177,7 @@ def run_doors(
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for name in {"set.tar", *forms}:
-            _WRITERS[name](root / name, _images(count, seed))
+            _WRITERS[name](root / name, _images(count, seed, side))
         places = {name: root / name for name in forms} | {source.name: source for source in sources}
         found: dict[str, list[dict[str, float]]] = {}
         for _ in range(rounds):
@@ -206,6 +212,9 @@ def _ratios(speeds: Mapping[str, list[float]]) -> dict[str, float]:
 @click.option("--threads", default=2, show_default=True, help="Decoding threads.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--source", "sources", multiple=True, type=click.Path(path_type=Path), help="A further set. Repeatable.")
+@click.option(
+    "--side", default=_SIDE, show_default=True, help="Pixels; small ones show the memory of many images soon."
+)
 @click.option("--form", "forms", multiple=True, type=click.Choice(list(_WRITERS)), help="Only this form. Repeatable.")
 @click.option("--measure", type=click.Path(path_type=Path), help="Measure this source in this process, once.")
 @click.option("--plain", is_flag=True, help="Its bytes and decoding alone (a tar).")
@@ -216,6 +225,7 @@ def main(
     seed: int,
     sources: tuple[Path, ...],
     forms: tuple[str, ...],
+    side: int,
     measure: Path | None,
     *,
     plain: bool,
@@ -224,7 +234,7 @@ def main(
     if measure is not None:
         click.echo(json.dumps(_measure(measure, threads, plain=plain)))
         return
-    answer = run_doors(count, rounds, threads, seed, sources, forms or tuple(_WRITERS))
+    answer = run_doors(count, rounds, threads, seed, sources, forms or tuple(_WRITERS), side)
     table = Table(title=f"{count} images, {threads} threads", title_justify="left")
     for column in ("source", "images/s", "ratio", "CPU ratio", "MB more at the peak"):
         table.add_column(column, justify="left" if column == "source" else "right")
