@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,17 +33,26 @@ from purify.storage.recordio import ImageRecord, frame, index_line, pack_image
 
 _SIDE, _PER_LABEL, _SHARD = 112, 20, 10_000
 _CHUNK = 64
+_PICTURES = 2_000
 _BYTES = "bytes and decoding"
 
 
-def _images(count: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
-    """Label, name and JPEG of each image: smooth random surfaces of about the size of a face crop."""
+def _images(count: int, seed: int, side: int = _SIDE) -> Iterator[tuple[str, str, bytes]]:
+    """Label, name and JPEG of each image: smooth random surfaces of about the size of a face crop.
+
+    Pictures repeat after `_PICTURES`; a comment in each file keeps the bytes different.
+    """
     random = np.random.default_rng(seed)
+    pictures: list[bytes] = []
     for number in range(count):
-        coarse = Image.fromarray(random.integers(0, 256, (14, 14, 3), dtype=np.uint8))
-        stream = io.BytesIO()
-        coarse.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
-        yield f"p{number // _PER_LABEL:06d}", f"{number:07d}.jpg", stream.getvalue()
+        if number < _PICTURES:
+            coarse = Image.fromarray(random.integers(0, 256, (14, 14, 3), dtype=np.uint8))
+            stream = io.BytesIO()
+            coarse.resize((side, side), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
+            pictures.append(stream.getvalue())
+        picture = pictures[number % _PICTURES]
+        comment = b"\xff\xfe\x00\x0a" + f"{number:08d}".encode()
+        yield f"p{number // _PER_LABEL:06d}", f"{number:07d}.jpg", picture[:2] + comment + picture[2:]
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -142,7 +150,9 @@ def _measure(source: Path, threads: int, *, plain: bool) -> dict[str, float]:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Megabytes of memory at the peak of this process; ``ru_maxrss`` would begin with the peak of its parent."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def _in_a_process(source: Path, threads: int, *, plain: bool = False) -> dict[str, float]:
@@ -151,16 +161,24 @@ def _in_a_process(source: Path, threads: int, *, plain: bool = False) -> dict[st
     return dict(json.loads(answer.stdout))
 
 
-def run_doors(count: int, rounds: int, threads: int, seed: int, sources: tuple[Path, ...]) -> dict[str, Any]:
+def run_doors(
+    count: int,
+    rounds: int,
+    threads: int,
+    seed: int,
+    sources: tuple[Path, ...],
+    forms: Sequence[str] = tuple(_WRITERS),
+    side: int = _SIDE,
+) -> dict[str, Any]:
     """Median images per second of each form and of the comparison, their ratio, and the megabytes at the peak.
 
     The ratio of images per second of CPU time is the one to look at where other programs share the cores.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for name, write in _WRITERS.items():
-            write(root / name, _images(count, seed))
-        places = {name: root / name for name in _WRITERS} | {source.name: source for source in sources}
+        for name in {"set.tar", *forms}:
+            _WRITERS[name](root / name, _images(count, seed, side))
+        places = {name: root / name for name in forms} | {source.name: source for source in sources}
         found: dict[str, list[dict[str, float]]] = {}
         for _ in range(rounds):
             found.setdefault(_BYTES, []).append(_in_a_process(root / "set.tar", threads, plain=True))
@@ -194,16 +212,29 @@ def _ratios(speeds: Mapping[str, list[float]]) -> dict[str, float]:
 @click.option("--threads", default=2, show_default=True, help="Decoding threads.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--source", "sources", multiple=True, type=click.Path(path_type=Path), help="A further set. Repeatable.")
+@click.option(
+    "--side", default=_SIDE, show_default=True, help="Pixels; small ones show the memory of many images soon."
+)
+@click.option("--form", "forms", multiple=True, type=click.Choice(list(_WRITERS)), help="Only this form. Repeatable.")
 @click.option("--measure", type=click.Path(path_type=Path), help="Measure this source in this process, once.")
 @click.option("--plain", is_flag=True, help="Its bytes and decoding alone (a tar).")
 def main(
-    count: int, rounds: int, threads: int, seed: int, sources: tuple[Path, ...], measure: Path | None, *, plain: bool
+    count: int,
+    rounds: int,
+    threads: int,
+    seed: int,
+    sources: tuple[Path, ...],
+    forms: tuple[str, ...],
+    side: int,
+    measure: Path | None,
+    *,
+    plain: bool,
 ) -> None:
     """Measure the doors of ingest; prints JSON, and a table on stderr."""
     if measure is not None:
         click.echo(json.dumps(_measure(measure, threads, plain=plain)))
         return
-    answer = run_doors(count, rounds, threads, seed, sources)
+    answer = run_doors(count, rounds, threads, seed, sources, forms or tuple(_WRITERS), side)
     table = Table(title=f"{count} images, {threads} threads", title_justify="left")
     for column in ("source", "images/s", "ratio", "CPU ratio", "MB more at the peak"):
         table.add_column(column, justify="left" if column == "source" else "right")

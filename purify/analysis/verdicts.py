@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.analysis.class_report import class_report
+from purify.analysis.class_rows import canonical_order
 from purify.analysis.neighbors import find_neighbors
 from purify.analysis.rules.duplicates import find_duplicates, mark_duplicates
 from purify.analysis.rules.registry import get_rule
@@ -50,9 +51,9 @@ def analyze(
 ) -> Analysis:
     """Judge every sample by `rule`, or by the rule named in `config`.
 
-    Verdicts don't depend on the order of the rows. With fewer than three labels of two images or more there is nothing
-    to measure wrong labels on, and `calibrated` keeps all images. Embeddings that hardly tell people apart yield no
-    probabilities: it then gives way to `official`, and the ``rule`` column says so.
+    Verdicts depend neither on the order of the rows nor on the ids. With fewer than three labels of two images or more
+    there is nothing to measure wrong labels on, and `calibrated` keeps all images. Embeddings that hardly tell people
+    apart yield no probabilities: it then gives way to `official`, and the ``rule`` column says so.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ def analyze(
     _check_shapes(sample_ids, labels, embeddings, class_labels)
     _check_space(space, len(embeddings), len(class_labels))
     _check_finite(sample_ids, embeddings)
-    order = pc.sort_indices(pa.array(sample_ids, pa.string())).to_numpy().astype(np.int64)
+    order = _judging_order(sample_ids, labels, embeddings, class_labels)
     samples = _sorted_samples(sample_ids, labels, class_labels, order)
     given = None
     if space is not None:
@@ -108,6 +109,15 @@ def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome) -> t
         samples, outcome, assignment, min_images=config.min_images, weak_majority=config.weak_majority
     )
     return verdicts, report
+
+
+def _judging_order(
+    sample_ids: Sequence[str], labels: Sequence[str], embeddings: Vectors, class_labels: Sequence[str]
+) -> Ids:
+    """Rows by embedding and label, so that a set has one outcome in whatever form it comes; equal ones by id."""
+    by_id = pc.sort_indices(pa.array(sample_ids, pa.string())).to_numpy().astype(np.int64)
+    label_index = _label_index(pa.array(labels, pa.string()), class_labels)
+    return by_id[canonical_order(embeddings[by_id], label_index[by_id])]
 
 
 def _sorted_samples(

@@ -176,27 +176,42 @@ def analyze_command(
 @click.argument("manifest", metavar="RUN_OR_MANIFEST", type=ANYTHING_AT)
 @click.option("--verdicts", type=FILE_AT, help="Verdicts on a MANIFEST.")
 @click.option("--reviews", type=FILE_AT, help="Reviews (reviews.parquet); they override the verdicts.")
+@click.option("--dedupe", is_flag=True, help="Drop near duplicates, too, unless their pixels differ.")
 @optional_out_option
 @json_option
 def apply_command(
-    manifest: Location, verdicts: Location | None, reviews: Location | None, out: Path | None, as_json: bool
+    manifest: Location,
+    verdicts: Location | None,
+    reviews: Location | None,
+    out: Path | None,
+    dedupe: bool,
+    as_json: bool,
 ) -> None:
     """Verdicts + reviews -> the cleaned tables.
 
     cleaned.parquet, removed.parquet and labels.parquet: of a RUN, by its own verdicts and reviews, into its folder; of
-    a MANIFEST, by the given ones, into OUT.
+    a MANIFEST, by the given ones, into OUT. With --dedupe, those of a RUN go to OUT, too.
     """
-    if verdicts is None and reviews is None and out is None:
+    if verdicts is None and reviews is None and out is None and not dedupe:
         _apply_run(manifest, as_json=as_json)
         return
-    if verdicts is None or out is None:
-        raise click.UsageError("give a RUN alone, or a MANIFEST with --verdicts and --out")
     from purify.pipeline.cleaned_tables import apply_files, run_counts
+    from purify.pipeline.judge_run import judged_files
     from purify.tables.manifest import load_manifest
 
+    if verdicts is None and reviews is None and out is not None and dedupe:
+        manifest, verdicts, reviews = judged_files(manifest)
+    if verdicts is None or out is None:
+        raise click.UsageError(
+            "give a RUN alone, a RUN with --dedupe and --out, or a MANIFEST with --verdicts and --out"
+        )
     table = load_manifest(manifest)
-    apply_files(table, verdicts, out, reviews=reviews)
+    deduplicated = apply_files(table, verdicts, out, reviews=reviews, dedupe=dedupe)
     counts = run_counts(table, out / "cleaned.parquet", out / "removed.parquet", reviews=reviews)
+    if deduplicated is not None:
+        counts |= deduplicated.counts
+        for warning in deduplicated.warnings:
+            click.echo(f"Warning: {warning}.", err=True)
     answer({"cleaned_table": str(out / "cleaned.parquet"), **counts}, as_json=as_json)
 
 

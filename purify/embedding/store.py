@@ -6,8 +6,10 @@ They are read in all forms of `purify.embedding.embedding_files`. Ours are Parqu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,15 +38,33 @@ def read_embeddings(source: Location | EmbeddingFiles, sample_ids: Sequence[str]
     """Read the embeddings of `sample_ids` -> float32[N, D] in their order.
 
     A location is a file or folder with usual names; see `EmbeddingFiles`. The rows may be in any order; other samples
-    are skipped. They are read a part at a time. InputError if a file is missing or damaged,
-    lacks a column or one of the ids, or, among the rows asked for, has a duplicate id or an embedding that is missing,
-    of another length than the rest, not finite or all zeros. Rows are numbered from 1.
+    are skipped. Where no id is that of a sample, ids may have one folder in front, as absolute paths have. Rows are
+    read a part at a time, and numbered from 1.
+
+    InputError if a file is missing or damaged, lacks a column or one of the ids, or, among the rows asked for, has a
+    duplicate id or an embedding that is missing, of another length than the rest, not finite or all zeros.
     """
     files = source if isinstance(source, EmbeddingFiles) else EmbeddingFiles(source)
     gathering = _Gathering(files.place, sample_ids)
     for part in files.parts():
         gathering.add(part)
+    if not gathering.count and (folder := _folder_before(files, sample_ids)):
+        for part in files.parts():
+            inside = pc.starts_with(part.ids, folder)
+            ids = pc.if_else(inside, pc.utf8_slice_codeunits(part.ids, len(folder)), pa.scalar(None, pa.string()))
+            gathering.add(replace(part, ids=ids))
     return gathering.finish()
+
+
+def _folder_before(files: EmbeddingFiles, sample_ids: Sequence[str]) -> str:
+    """The folder, with its slash, in front of the first id that names a sample; tools write absolute paths."""
+    known = set(sample_ids)
+    first = next(files.parts(), None)
+    for path in [] if first is None else first.ids.to_pylist():
+        for slash in re.finditer("/", path or ""):
+            if path[slash.end() :] in known:
+                return path[: slash.end()]
+    return ""
 
 
 def select_embeddings(table: pa.Table, sample_ids: Sequence[str], *, name: str = "embeddings") -> Vectors:
@@ -121,7 +141,7 @@ class _Gathering:
 
     def add(self, part: EmbeddingPart) -> None:
         """Collect the wanted rows of a part."""
-        position = pc.index_in(part.ids, self._wanted)
+        position = pc.index_in(part.ids, self._wanted, skip_nulls=True)
         present = position.is_valid()
         rows = part.first_row + np.flatnonzero(present.to_numpy(zero_copy_only=False))
         if not len(rows):
@@ -132,6 +152,11 @@ class _Gathering:
         if self._vectors is None:
             self._vectors = np.empty((len(self._seen), vectors.shape[1]), np.float32)
         self._vectors[target] = vectors
+
+    @property
+    def count(self) -> int:
+        """Number of samples with an embedding so far."""
+        return int(self._seen.sum())
 
     def finish(self) -> Vectors:
         """All vectors; InputError if an id lacks one."""

@@ -28,10 +28,11 @@ def write_rec(job: Job) -> None:
     refuse_tabs(job.selection.rows["sample_id"])
     before = 0
     for part in job.parts():
-        if len(part.rows) >= MOST_EXACT_POSITION:
+        if len(part.rows) + 1 + len(job.selection.labels) > MOST_EXACT_POSITION:
             job.notes.append(
-                f"{part.name}.rec has more than 2^24 records: its ranges, which are float32, are rounded down, so that "
-                "readers that trust them may miss the last image"
+                f"{part.name}.rec has more than 2^24 records: InsightFace's layout keeps the places of images and "
+                "identities as float32, so these are rounded down; its reader misses the last few images (one up to "
+                "2^25 records). Use --format webdataset or parquet where every image counts"
             )
         files = [f"{safe_name(part.name)}.{suffix}" for suffix in ("rec", "idx", "lst")]
         if job.folder.rows_done(part.name) <= len(part.rows):

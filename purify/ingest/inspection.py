@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,24 +21,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import __version__ as pillow_version
 
+from purify.arrays import Ids
 from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.images.decoding import inspect_image
 from purify.images.defects import Defect, describe_os_error
 from purify.images.heif import heif_package
 from purify.images.loading import resolve_workers
+from purify.ingest.text_column import TextColumn
 from purify.progress import Progress, silent
 from purify.storage.files import open_parquet, read_table, write_table
 from purify.storage.image_bytes import ImageByteReader
 from purify.tables.schema import INSPECTIONS, Status
 
 _CHUNK_ROWS = 64
+_CHUNKS_UNDER_WAY = 256
 _TABLE_ROWS = 1 << 13
 #: Metadata key: fingerprint of the settings and versions behind the inspections.
 _MADE_WITH = b"purify.inspected_with"
 #: Longer than a tick of the kernel's clock (10 ms at most): a file that changes after it was read gets another time.
 _TICK_SECONDS = 0.02
 _STATUS = {Defect.TOO_SMALL: Status.TOO_SMALL, Defect.NO_LABEL: Status.NO_LABEL}
+
+#: Columns of an inspection beside the place of the image.
+_FACTS = pa.schema([field for field in INSPECTIONS if field.name not in ("uri", "stamp")])
 
 _Part = TypeVar("_Part")
 
@@ -75,25 +81,27 @@ def inspect_images(
     """
     known = INSPECTIONS.empty_table() if known is None else known
     with ImageByteReader() as reader, ThreadPoolExecutor(resolve_workers(config.workers), "ingest") as pool:
-        stamps = _stamps(reader, pool, uris)
-        place = _unchanged(uris, stamps, known)
-        fresh = np.flatnonzero(place.is_null().to_numpy(zero_copy_only=False)).tolist()
-        inspector = _Inspector(reader, config, known if fresh else INSPECTIONS.empty_table())
+        places = pa.table({"uri": pa.array(uris, pa.string()), "stamp": _stamps(reader, pool, uris)})
+        known_row = _unchanged(places, known)
+        fresh = np.flatnonzero(known_row.is_null().to_numpy(zero_copy_only=False))
+        inspector = _Inspector(reader, config, known if len(fresh) else INSPECTIONS.empty_table())
         if len(fresh):
             time.sleep(_TICK_SECONDS)
 
-        def inspect(chunk: Sequence[int]) -> list[_Inspection]:
-            return [inspector.inspect(uris[row], problems[row]) for row in chunk]
+        def inspect(chunk: Ids) -> list[_Inspection]:
+            return [inspector.inspect(uris[row], problems[row]) for row in chunk.tolist()]
 
-        gathered = _Gathered([uris[row] for row in fresh], [stamps[row] for row in fresh])
+        gathered = _Gathered()
         for part in _in_chunks(pool, inspect, fresh):
             gathered.add(part)
             progress(len(uris) - len(fresh) + gathered.count, len(uris))
     progress(len(uris), len(uris))
-    new = gathered.table()
-    rows = np.concatenate([np.flatnonzero(place.is_valid().to_numpy(zero_copy_only=False)), fresh])
-    together = pa.concat_tables([known.take(place.drop_null()), new]).take(pa.array(np.argsort(rows)))
-    return Inspections(together, read=len(new) - new["sha256"].null_count, decoded=gathered.decoded)
+    new = gathered.table(places if len(fresh) == len(places) else places.take(pa.array(fresh)))
+    read = len(new) - new["sha256"].null_count
+    if len(fresh) < len(places):
+        rows = np.concatenate([np.flatnonzero(known_row.is_valid().to_numpy(zero_copy_only=False)), fresh])
+        new = pa.concat_tables([known.take(known_row.drop_null()), new]).take(pa.array(np.argsort(rows)))
+    return Inspections(new, read=read, decoded=gathered.decoded)
 
 
 def inspection_settings(config: IngestConfig) -> dict[str, Any]:
@@ -120,19 +128,20 @@ def save_inspections(path: Path, inspections: pa.Table, made_with: str) -> None:
     write_table(inspections.replace_schema_metadata(metadata), path)
 
 
-def _stamps(reader: ImageByteReader, pool: ThreadPoolExecutor, uris: Sequence[str | None]) -> list[str | None]:
-    def stamp(chunk: Sequence[str | None]) -> list[str | None]:
+def _stamps(reader: ImageByteReader, pool: ThreadPoolExecutor, uris: Sequence[str | None]) -> TextColumn[str | None]:
+    def stamp(rows: Ids) -> list[str | None]:
+        chunk = uris[rows[0] : rows[-1] + 1]
         return [None if uri is None else reader.stamp(uri) for uri in chunk]
 
-    return [one for part in _in_chunks(pool, stamp, uris) for one in part]
+    return TextColumn(one for part in _in_chunks(pool, stamp, np.arange(len(uris))) for one in part)
 
 
-def _unchanged(uris: Sequence[str | None], stamps: Sequence[str | None], known: pa.Table) -> pa.Array:
+def _unchanged(places: pa.Table, known: pa.Table) -> pa.ChunkedArray:
     """Row of `known` for each image with an unchanged file; null for the others."""
-    place = pc.index_in(pa.array(uris, pa.string()), known["uri"].combine_chunks(), skip_nulls=True)
-    before = known["stamp"].combine_chunks().take(place)
-    same = pc.fill_null(pc.equal(before, pa.array(stamps, pa.string())), False)
-    return pc.if_else(same, place, pa.scalar(None, pa.int32()))
+    row = pc.index_in(places["uri"], known["uri"].combine_chunks(), skip_nulls=True)
+    before = known["stamp"].combine_chunks().take(row)
+    same = pc.fill_null(pc.equal(before, places["stamp"]), False)
+    return pc.if_else(same, row, pa.scalar(None, pa.int32()))
 
 
 @dataclass(frozen=True)
@@ -182,9 +191,8 @@ def _status(defect: Defect | None) -> str:
 class _Gathered:
     """Inspections of images in order, kept as a table: a row takes a fraction of the memory of an object."""
 
-    def __init__(self, uris: Sequence[str | None], stamps: Sequence[str | None]) -> None:
-        self._uris, self._stamps = uris, stamps
-        self._tables: list[pa.Table] = [INSPECTIONS.empty_table()]
+    def __init__(self) -> None:
+        self._tables: list[pa.Table] = [_FACTS.empty_table()]
         self._latest: list[_Inspection] = []
         self.count = 0
         self.decoded = 0
@@ -197,26 +205,31 @@ class _Gathered:
         if len(self._latest) >= _TABLE_ROWS:
             self._flush()
 
-    def table(self) -> pa.Table:
-        """All of them (schema `INSPECTIONS`)."""
+    def table(self, places: pa.Table) -> pa.Table:
+        """All of them (schema `INSPECTIONS`), with their `places` (uri and stamp)."""
         self._flush()
-        return pa.concat_tables(self._tables)
+        facts = pa.concat_tables(self._tables)
+        return pa.table([*places.columns, *facts.columns], schema=INSPECTIONS)
 
     def _flush(self) -> None:
-        rows = slice(self.count - len(self._latest), self.count)
-        facts = {name: [getattr(one, name) for one in self._latest] for name in INSPECTIONS.names[2:]}
-        places = {"uri": self._uris[rows], "stamp": self._stamps[rows]}
-        self._tables.append(pa.table({**places, **facts}, schema=INSPECTIONS))
+        facts = {name: [getattr(one, name) for one in self._latest] for name in _FACTS.names}
+        self._tables.append(pa.table(facts, schema=_FACTS))
         self._latest.clear()
 
 
-def _in_chunks(pool: ThreadPoolExecutor, work: Callable[[Sequence], _Part], items: Sequence) -> Iterable[_Part]:
-    """`work` on each chunk of `items`, in order; pending chunks are canceled if the caller fails."""
-    starts = range(0, len(items), _CHUNK_ROWS)
-    futures = deque(pool.submit(work, items[start : start + _CHUNK_ROWS]) for start in starts)
+def _in_chunks(pool: ThreadPoolExecutor, work: Callable[[Ids], _Part], rows: Ids) -> Iterable[_Part]:
+    """`work` on each chunk of `rows`, in order; pending chunks are canceled if the caller fails.
+
+    Few chunks are under way at a time: the results of all would fill the memory.
+    """
+    futures: deque[Future[_Part]] = deque()
     try:
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            futures.append(pool.submit(work, rows[start : start + _CHUNK_ROWS]))
+            if len(futures) >= _CHUNKS_UNDER_WAY:
+                yield futures.popleft().result()
         while futures:
-            yield futures.popleft().result()  # not kept: the results of all chunks would fill the memory
+            yield futures.popleft().result()
     finally:
         for future in futures:
             future.cancel()

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.errors import InputError
+from purify.pipeline.deduplication import Deduplicated, drop_near_duplicates
 from purify.storage.files import read_table, write_table
 from purify.storage.locations import Location
-from purify.tables.apply import Purified, apply_verdicts
+from purify.tables.apply import apply_verdicts
 from purify.tables.manifest import ok_rows
 from purify.tables.reviews import count_reviews, merge_reviews, read_reviews, update_reviews
 from purify.tables.schema import CLEANED, REMOVED, VERDICTS
@@ -25,20 +26,25 @@ def adopt_reviews(given: Location, reviews: Path) -> None:
 
 def kept_rows(manifest: pa.Table, verdicts: Path, reviews: Path | None = None) -> pa.Table:
     """Rows kept by a verdicts file and the reviews, under their final labels (schema `CLEANED`)."""
-    return _purified(manifest, verdicts, reviews).cleaned
+    decided = None if reviews is None else read_reviews(reviews)
+    return apply_verdicts(manifest, read_table(verdicts, VERDICTS), decided).cleaned
 
 
-def apply_files(manifest: pa.Table, verdicts: Location, out: Path, *, reviews: Location | None = None) -> None:
-    """Write ``cleaned``, ``removed`` and ``labels`` tables to the folder `out`."""
-    purified = _purified(manifest, verdicts, reviews)
+def apply_files(
+    manifest: pa.Table, verdicts: Location, out: Path, *, reviews: Location | None = None, dedupe: bool = False
+) -> Deduplicated | None:
+    """Write ``cleaned``, ``removed`` and ``labels`` tables to the folder `out`.
+
+    With `dedupe`, near duplicates are dropped, unless reviewed; the result tells which.
+    """
+    deduplicated = drop_near_duplicates(manifest, read_table(verdicts, VERDICTS)) if dedupe else None
+    judged = read_table(verdicts, VERDICTS) if deduplicated is None else deduplicated.verdicts
+    decided = None if reviews is None else read_reviews(reviews)
+    purified = apply_verdicts(manifest, judged, decided)
     out.mkdir(parents=True, exist_ok=True)
     for name in ("cleaned", "removed", "labels"):
         write_table(getattr(purified, name), out / f"{name}.parquet")
-
-
-def _purified(manifest: pa.Table, verdicts: Location, reviews: Location | None) -> Purified:
-    decided = None if reviews is None else read_reviews(reviews)
-    return apply_verdicts(manifest, read_table(verdicts, VERDICTS), decided)
+    return deduplicated
 
 
 def baseline_table(manifest: pa.Table, name: str, *, kept: int, seed: int) -> pa.Table:

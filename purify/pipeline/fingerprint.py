@@ -26,11 +26,11 @@ STAGE_VERSIONS = {
     "table": 1,
     "train": 1,
     "embed": 1,
-    "analyze": 2,
+    "analyze": 3,
     "compare": 1,
     "apply": 1,
     "evaluate": 1,
-    "update": 1,
+    "update": 2,
 }
 
 

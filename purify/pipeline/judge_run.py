@@ -92,6 +92,15 @@ def apply_to_run(place: str | Path | Location) -> RunFolder:
     return run
 
 
+def judged_files(place: Location) -> tuple[Path, Path, Path | None]:
+    """Manifest, verdicts and, if there are any, reviews of the run at `place`; InputError if it has no verdicts."""
+    run = RunFolder.at(place)
+    run.pull()
+    if not run.manifest.exists() or not run.verdicts.exists():
+        raise InputError(f"{place}: no run with verdicts in this folder; give a RUN, or --verdicts and --out")
+    return run.manifest, run.verdicts, run.given_reviews
+
+
 def _without_training(config: PurifyConfig) -> PurifyConfig:
     sections = {"retrain": {"enabled": False}, "rounds": {"most": 1}}
     return config.model_copy(

@@ -211,8 +211,10 @@ def _with_headers(
     if keys is None:
         keys = numbers if len(np.unique(numbers)) == len(numbers) else np.arange(len(offsets))
     ranges = _ranges(labels, last, is_image)
-    if len(ranges) and not is_image[0]:  # InsightFace's header record: the identity records, damaged ones too
-        is_image &= ~((keys >= ranges[0, 0]) & (keys < ranges[0, 1]))
+    if len(ranges) and not is_image[0]:
+        # InsightFace's header record tells which damaged records are identity records. A whole record speaks for
+        # itself: beyond 2^24 the range, which is float32, may begin before its true place.
+        is_image &= whole | (keys < ranges[0, 0]) | (keys >= ranges[0, 1])
     problems = dict.fromkeys(np.flatnonzero(~whole & is_image).tolist(), _DAMAGED)
     return RecordIndex(keys, offsets, labels, is_image, ranges, problems, unused)
 
@@ -237,7 +239,7 @@ def _slabs(data: mmap.mmap, offsets: Ids, rows: Ids) -> Iterator[tuple[Ids, Word
 
 def _releaser(data: mmap.mmap) -> Callable[[int], None]:
     """A function that gives the pages of the map before a position back, now and then."""
-    done, step, page = 0, 1 << 26, mmap.PAGESIZE
+    done, step, page = 0, 1 << 24, mmap.PAGESIZE
 
     def release(position: int) -> None:
         nonlocal done

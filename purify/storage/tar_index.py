@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 
 from purify.errors import InputError
@@ -16,6 +17,7 @@ from purify.storage import remote
 from purify.storage.files import read_table, readable, write_table
 from purify.storage.hashes import sha256_text
 from purify.storage.locations import Location, Url, as_text, inner_path
+from purify.storage.packed_members import PackedMembers
 from purify.storage.tar_headers import DamagedTarError, TarScan
 from purify.storage.unpacked import compression, unpacked
 
@@ -80,8 +82,8 @@ def _remote_index(url: Url, version: str) -> TarIndex:
 def _to_table(index: TarIndex) -> pa.Table:
     names = [name.encode("utf-8", "surrogateescape") for name in (*index.members, *index.refused)]
     none = [None] * len(index.refused)
-    offsets = [offset for offset, _ in index.members.values()]
-    sizes = [size for _, size in index.members.values()]
+    places = list(index.members.values())
+    offsets, sizes = ([place[k] for place in places] for k in (0, 1))
     kinds = [None] * len(index.members) + list(index.refused.values())
     rows = pa.table([names, offsets + none, sizes + none, kinds], schema=_KEPT)
     notes = [{"name": b"", "refused": note} for note in index.notes]  # no member has an empty name
@@ -89,18 +91,18 @@ def _to_table(index: TarIndex) -> pa.Table:
 
 
 def _from_table(table: pa.Table) -> TarIndex:
-    members: dict[str, tuple[int, int]] = {}
+    plain = table.filter(table["refused"].is_null())
     refused: dict[str, str] = {}
     notes = []
-    for encoded, offset, size, kind in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        name = encoded.decode("utf-8", "surrogateescape")
-        if kind is None:
-            members[name] = (offset, size)
-        elif name:
-            refused[name] = kind
+    for row in table.filter(table["refused"].is_valid()).to_pylist():
+        name = row["name"].decode("utf-8", "surrogateescape")
+        if name:
+            refused[name] = row["refused"]
         else:
-            notes.append(kind)
-    return TarIndex(MappingProxyType(members), MappingProxyType(refused), tuple(notes))
+            notes.append(row["refused"])
+    places = np.stack([plain["offset"].to_numpy(), plain["size"].to_numpy()], axis=1)
+    members = PackedMembers(plain["name"].combine_chunks().cast(pa.large_binary()), places)
+    return TarIndex(members, MappingProxyType(refused), tuple(notes))
 
 
 def _read_index(place: Location, stream: BinaryIO) -> TarIndex:
@@ -123,26 +125,30 @@ def _refuse_packed(path: Location, stream: BinaryIO) -> None:
 
 
 def _read_members(path: Location, scan: TarScan) -> TarIndex:
-    members: dict[str, tuple[int, int]] = {}
     refused: dict[str, str] = {}
     unsafe: list[str] = []
     twice: list[str] = []
-    for member in scan:
-        if member.is_folder:
-            continue
-        try:
-            name = inner_path(member.name)
-        except InputError as error:
-            unsafe.append(str(error))
-            continue
-        if name in members or name in refused:
-            twice.append(name)
-        elif member.kind is None:
-            members[name] = (member.offset, member.size)
-        else:
-            refused[name] = member.kind
+
+    def files() -> Iterator[tuple[str, int, int]]:
+        for member in scan:
+            if member.is_folder:
+                continue
+            try:
+                name = inner_path(member.name)
+            except InputError as error:
+                unsafe.append(str(error))
+                continue
+            if member.kind is None:
+                yield name, member.offset, member.size
+            elif name in refused:
+                twice.append(name)
+            else:
+                refused[name] = member.kind
+
+    members = PackedMembers.of(files())
+    twice += [*members.repeated, *(name for name in refused if name in members)]
     _refuse_names(path, unsafe, [f"{name} occurs twice" for name in twice])
-    return TarIndex(MappingProxyType(members), MappingProxyType(refused), tuple(scan.notes))
+    return TarIndex(members, MappingProxyType(refused), tuple(scan.notes))
 
 
 def _refuse_names(path: Location, *kinds: list[str]) -> None:

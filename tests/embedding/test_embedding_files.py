@@ -183,3 +183,13 @@ def test_a_fingerprint_names_all_files(tmp_path: Path) -> None:
         "embeddings 1": tmp_path / "n.txt",
         "embedding columns": {"path": "x"},
     }
+
+
+def test_absolute_paths_find_the_samples_below_one_folder(tmp_path: Path) -> None:
+    paths = ["/data/faces/Ann/1.jpg", "/data/faces/Bob/1.jpg", "/elsewhere/Ann/1.jpg", None]
+    vectors = pa.array([[1.0, 0.0], [0.0, 1.0], [5.0, 5.0], [6.0, 6.0]], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"image_path": paths, "embedding": vectors}), tmp_path / "e.parquet")
+    found = read_embeddings(tmp_path / "e.parquet", ["Bob/1.jpg", "Ann/1.jpg"])
+    assert found.tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(InputError, match=r"no embedding for 1 of 2 samples, such as Cem/1\.jpg"):
+        read_embeddings(tmp_path / "e.parquet", ["Ann/1.jpg", "Cem/1.jpg"])

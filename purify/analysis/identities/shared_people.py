@@ -4,7 +4,8 @@ Two centers are compared by their cosine in the coordinates of a two-covariance 
 with the total variance made white: axes count by how well they tell people apart. The cosine is then taken relative to
 how close both are to others: less the mean of the cosines to their nearest other people of both sets (cross-domain
 similarity local scaling; Conneau et al., ICLR 2018). An extractor that sees few people of a group crowds them together,
-so that strangers there have cosines of a person elsewhere.
+so that strangers there have cosines of a person elsewhere. The same measure in the extractor's own coordinates is added
+with a quarter of the weight.
 
 The threshold comes from the data. Different labels of one set are different people, so the largest scores within A and
 within B show how scores of strangers fall off; an exponential tail is fitted below the very largest, which may be one
@@ -18,6 +19,7 @@ the plain cosine of the means (docs/how-to/overlap.md).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +37,8 @@ from purify.errors import InputError
 _COHORT = 20
 #: Minimum people in both sets together: fewer have no neighborhood and no tail.
 LEAST_PEOPLE = 6
+#: Weight of the extractor's own coordinates: they err elsewhere than the white ones, which rest on a fit.
+_PLAIN_WEIGHT = 0.25
 _EVIDENCE = 3
 _MOST_ROWS = 1000
 
@@ -87,10 +91,11 @@ def find_shared_people(a: LabeledSet, b: LabeledSet, *, false_share: float = 0.0
         raise InputError(f"A and B have {people} labels, too few to measure a threshold; give {LEAST_PEOPLE} or more")
     vectors = centered(np.concatenate([a.embeddings, b.embeddings])).vectors
     label = np.concatenate([a.label_index, b.label_index + a.classes])
-    crowd = _Crowd.of(_centers(vectors, label, a.classes + b.classes), a.classes)
-    tail = _fit_tail(crowd)
+    crowds = [_Crowd.of(centers, a.classes) for centers in _centers(vectors, label, a.classes + b.classes)]
+    crowd = crowds[0]
+    tail = _fit_tail(crowds)
     pairs = crowd.pairs(across=True)
-    score = crowd.scores(pairs)
+    score = _scores(crowds, pairs)
     order = np.lexsort((pairs[1], pairs[0], -score))
     pairs, score = pairs[:, order], score[order]
     comparisons = a.classes * b.classes
@@ -134,12 +139,19 @@ def _least(scores: Floats) -> float | None:
     return float(scores[-1]) if len(scores) else None
 
 
-def _centers(vectors: Vectors, label: Ids, classes: int) -> Vectors:
-    """Unit centers [C, d] of the classes in coordinates of white total variance."""
+def _centers(vectors: Vectors, label: Ids, classes: int) -> tuple[Vectors, Vectors]:
+    """Unit centers [C, d] of the classes in coordinates of white total variance, and in those of the extractor."""
     weights = np.ones(len(label))
     model = fit_identities(vectors, label, weights, classes)
     means = class_sums(vectors, label, weights, classes).means()
-    return unit(model.coordinates(means) / np.sqrt(1 + model.psi))
+    return unit(model.coordinates(means) / np.sqrt(1 + model.psi)), unit(means)
+
+
+def _scores(crowds: Sequence[_Crowd], pairs: Ids) -> Floats:
+    """Scores of the pairs [2, n] in both coordinates, added."""
+    white, plain = (crowd.scores(pairs) for crowd in crowds)
+    total: Floats = (white + _PLAIN_WEIGHT * plain) / (1 + _PLAIN_WEIGHT)
+    return total
 
 
 @dataclass(frozen=True)
@@ -213,11 +225,12 @@ def _search(centers: Vectors, part: slice) -> tuple[Ids, Vectors]:
     )
 
 
-def _fit_tail(crowd: _Crowd) -> StrangerTail:
+def _fit_tail(crowds: Sequence[_Crowd]) -> StrangerTail:
     """Tail of the scores of different people of one set."""
+    crowd = crowds[0]
     in_b = len(crowd.centers) - crowd.first
     total = (crowd.first * (crowd.first - 1) + in_b * (in_b - 1)) // 2
-    return StrangerTail.fit(crowd.scores(crowd.pairs(across=False)), total)
+    return StrangerTail.fit(_scores(crowds, crowd.pairs(across=False)), total)
 
 
 def _evidence(label_a: Ids, label_b: Ids, vectors: tuple[Vectors, Vectors], a: Ids, b: Ids) -> tuple[Ids, ...]:

@@ -34,7 +34,7 @@ _LABELS = 50
 #: Minimum share of wrong labels for it. Of a nearly clean set, the doubted images are its few errors.
 _NOISE = 0.05
 #: Comparisons that one trusted image is worth: many draws of few images don't make the measurement surer.
-_WORTH = 8.0
+_WORTH = 2.0
 
 
 @dataclass(frozen=True)

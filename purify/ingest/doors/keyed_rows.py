@@ -10,6 +10,7 @@ from purify.errors import InputError
 from purify.images.defects import Defect
 from purify.ingest.source_listing import Listing
 from purify.ingest.split_folders import SPLITS
+from purify.ingest.text_column import TextColumn
 from purify.storage.locations import Location
 
 
@@ -17,12 +18,12 @@ from purify.storage.locations import Location
 class KeyedRows:
     """Samples gathered for a `Listing`; the number of columns is that of its fields."""
 
-    sample_ids: list[str] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
-    true_labels: list[str | None] = field(default_factory=list)
-    uris: list[str | None] = field(default_factory=list)
-    problems: list[str | None] = field(default_factory=list)
-    splits: list[str | None] = field(default_factory=list)
+    sample_ids: TextColumn[str] = field(default_factory=TextColumn)
+    labels: TextColumn[str] = field(default_factory=TextColumn)
+    true_labels: TextColumn[str | None] = field(default_factory=TextColumn)
+    uris: TextColumn[str | None] = field(default_factory=TextColumn)
+    problems: TextColumn[str | None] = field(default_factory=TextColumn)
+    splits: TextColumn[str | None] = field(default_factory=TextColumn)
     warnings: list[str] = field(default_factory=list)
 
     def add(

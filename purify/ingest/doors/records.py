@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from purify.arrays import Ids
 from purify.config import IngestConfig
 from purify.images.defects import Defect
 from purify.ingest.doors.door import Door
@@ -22,6 +24,7 @@ from purify.tables.class_names import read_class_names
 
 _SUFFIX = ".rec"
 _MOST_CLASSES = 1 << 31
+_SLAB = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -51,21 +54,29 @@ def _add_records(rows: KeyedRows, path: Path, split: str | None) -> None:
     if index.unused:
         rows.warnings.append(f"{index.unused}; the records were found by reading {path.name} from its start")
     images = np.flatnonzero(index.is_image)
-    keys = index.keys[images].tolist()
-    labels, problems = _labels(path, index, images.tolist(), keys)
-    if damaged := sum(row in index.problems for row in images.tolist()):
-        rows.warnings.append(f"{path}: {damaged} of its {len(images)} records are damaged or cut off; get it anew")
-    found, announced = len(set(labels) - {None}), _announced_classes(path) if split is None else None
+    labels: set[str | None] = set()
+    for image in _read_images(path, index, images):
+        labels.add(image.label)
+        uri = container_uri("rec", rec_key(image.key, image.offset), path)
+        rows.add(f"{path.name}#{image.key}", image.label, uri, problem=image.problem, split=split)
+    rows.warnings += _warnings(
+        path, index, images, labels, announced=_announced_classes(path) if split is None else None
+    )
+
+
+def _warnings(
+    path: Path, index: RecordIndex, images: Ids, labels: Set[str | None], *, announced: int | None
+) -> Iterator[str]:
+    if damaged := sum(row in index.problems for row in images.tolist()) if index.problems else 0:
+        yield f"{path}: {damaged} of its {len(images)} records are damaged or cut off; get it anew"
+    found = len(labels - {None})
     if announced is not None and announced != found:
-        rows.warnings.append(f"{path}: holds {found} classes, but the file property beside it says {announced}")
-    if len(images) > 1 and len(set(labels)) == 1:
-        rows.warnings.append(
-            f"{path}: all {len(images)} images have the label {labels[0]}, and no list of labels beside it fits; "
-            f"if they are of several people, put key, tab and label of each into {path.with_suffix('.txt').name}"
+        yield f"{path}: holds {found} classes, but the file property beside it says {announced}"
+    if len(images) > 1 and len(labels) == 1:
+        yield (
+            f"{path}: all {len(images)} images have the label {next(iter(labels))}, and no list of labels beside it "
+            f"fits; if they are of several people, put key, tab and label of each into {path.with_suffix('.txt').name}"
         )
-    for key, row, label, problem in zip(keys, images.tolist(), labels, problems, strict=True):
-        uri = container_uri("rec", rec_key(key, int(index.offsets[row])), path)
-        rows.add(f"{path.name}#{key}", label, uri, problem=problem, split=split)
 
 
 def _announced_classes(path: Path) -> int | None:
@@ -77,27 +88,45 @@ def _announced_classes(path: Path) -> int | None:
     return int(first) if first.isdecimal() else None
 
 
-def _labels(
-    path: Path, index: RecordIndex, images: Sequence[int], keys: Sequence[int]
-) -> tuple[Sequence[str | None], Sequence[str | None]]:
-    """Labels and problems of the images."""
-    damaged = [f"{Defect.CORRUPT}: {index.problems[row]}" if row in index.problems else None for row in images]
-    values = index.labels[list(images)]
-    distinct = np.unique(values[np.isfinite(values)])
-    if len(distinct) < 2 < len(images) and (listed := labels_beside(path, [str(key) for key in keys])) is not None:
-        return listed[0], damaged
-    stray = strays(index)
-    is_class = (values >= 0) & (values == np.floor(values)) & (values < _MOST_CLASSES)
-    labels = [f"{value:.0f}" if ok else None for value, ok in zip(values.tolist(), is_class.tolist(), strict=True)]
-    problems = [
-        problem
-        or (f"{Defect.NO_LABEL}: the label in its header is {stray[row]}" if row in stray else None)
-        or (None if ok else f"{Defect.NO_LABEL}: the label in its header, {value:g}, is no class number")
-        for row, problem, value, ok in zip(images, damaged, values.tolist(), is_class.tolist(), strict=True)
-    ]
+class _Image(NamedTuple):
+    """An image of a file: key and position of its record, its label, and why it can't be used."""
+
+    key: int
+    offset: int
+    label: str | None
+    problem: str | None
+
+
+def _read_images(path: Path, index: RecordIndex, images: Ids) -> Iterator[_Image]:
+    """The images in the rows `images`, a slab at a time: memory has no room for an object of each at once."""
+    values = index.labels[images]
+    listed = None
+    if len(np.unique(values[np.isfinite(values)])) < 2 < len(images):
+        listed = labels_beside(path, [str(key) for key in index.keys[images].tolist()])
+    stray = {} if listed else strays(index)
     names = read_class_names(path.parent) or {}
-    named = [None if label is None else names.get(label, label) for label in labels]
-    return [label if problem is None else None for label, problem in zip(named, problems, strict=True)], problems
+    for start in range(0, len(images), _SLAB):
+        rows = images[start : start + _SLAB]
+        columns = (index.keys[rows], index.offsets[rows], rows, index.labels[rows])
+        for place, (key, offset, row, value) in enumerate(
+            zip(*(c.tolist() for c in columns), strict=True), start=start
+        ):
+            damage = f"{Defect.CORRUPT}: {index.problems[row]}" if row in index.problems else None
+            if listed:
+                yield _Image(key, offset, listed[0][place], damage)
+                continue
+            problem = damage or _problem(value, stray.get(row))
+            label = f"{value:.0f}" if problem is None else None
+            yield _Image(key, offset, label and names.get(label, label), problem)
+
+
+def _problem(value: float, stray: str | None) -> str | None:
+    """Why the label in a header is none; None for a class number."""
+    if stray is not None:
+        return f"{Defect.NO_LABEL}: the label in its header is {stray}"
+    if 0 <= value < _MOST_CLASSES and value == int(value):
+        return None
+    return f"{Defect.NO_LABEL}: the label in its header, {value:g}, is no class number"
 
 
 def _rec_files(path: Path) -> list[Path]:

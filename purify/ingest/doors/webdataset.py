@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.images.defects import Defect
 from purify.ingest.doors.door import Door
+from purify.ingest.doors.keyed_rows import KeyedRows
 from purify.ingest.doors.shard_samples import Sample, looks_like_samples, read_samples
 from purify.ingest.doors.trees import is_tar
 from purify.ingest.leftovers import is_hidden, is_image
 from purify.ingest.source_listing import Listing, Source, and_so_on
 from purify.ingest.split_folders import SPLITS
+from purify.ingest.text_column import TextColumn
 from purify.storage.brace_patterns import expand_braces, is_brace_pattern
 from purify.storage.locations import Location, as_text, tar_uri
 from purify.tables.class_names import read_class_names
@@ -40,31 +42,36 @@ class ShardSource:
 
     def listing(self) -> Listing:
         """See `Source`."""
-        samples = list(self._samples())
-        if not samples:
+        samples = self._columns()
+        if not len(samples.ids):
             raise InputError(f"{self._shown()}: no images found in {len(self.shards)} shards")
         kind = self._kind(samples)
-        labels = self._labels(samples, kind)
-        splits = self._splits()
-        return Listing(
-            [f"{sample.shard}#{as_text(sample.key)}" for sample in samples],
-            labels,
-            [None] * len(samples),
-            [
-                tar_uri(s.image, self.shards[s.shard]) if label else None
-                for s, label in zip(samples, labels, strict=True)
-            ],
-            [None if label else f"{_NO_LABEL} {kind}" for label in labels],
-            tuple(self._warnings(samples, labels, kind)),
-            [splits[sample.shard] for sample in samples] if splits else (),
-        )
+        splits, names = self._splits(), self._names(kind)
+        rows, without = KeyedRows(), []
+        for shard, sample_id, uri, given in samples.rows(kind):
+            label = names[shard].get(given or "", given or "")
+            if not label:
+                without.append(sample_id)
+            problem = None if label else f"{_NO_LABEL} {kind}"
+            rows.add(sample_id, label, uri, problem=problem, split=splits[shard] if splits else None)
+        rows.warnings += self._warnings(samples, rows.labels, kind, without)
+        return rows.listing(Path(self._shown()), nothing="no images found")
 
-    def _labels(self, samples: Sequence[Sample], kind: str) -> list[str]:
-        """Labels of the samples, empty without one; a class number's is its name in ``labels.csv``, if it has one."""
-        folders = {path.parent for path in self.shards.values()} if kind == ".cls" else set()
-        names = {folder: read_class_names(folder) or {} for folder in folders}
-        labels = [(sample, sample.labels.get(kind, "")) for sample in samples]
-        return [names.get(self.shards[sample.shard].parent, {}).get(label, label) for sample, label in labels]
+    def _names(self, kind: str) -> Mapping[str, Mapping[str, str]]:
+        """For each shard, the names in ``labels.csv`` of its class numbers."""
+        folders = {path.parent for path in self.shards.values()}
+        names = {folder: (read_class_names(folder) or {}) if kind == ".cls" else {} for folder in folders}
+        return {shard: names[path.parent] for shard, path in self.shards.items()}
+
+    def _columns(self) -> _Columns:
+        columns = _Columns({kind: TextColumn() for kind in self._kinds()})
+        for sample in self._samples():
+            columns.add(sample, self.shards[sample.shard])
+        return columns
+
+    def _kinds(self) -> Sequence[str]:
+        """Kinds of labels, the surest first."""
+        return (".cls", f".json[{self.label_field}]", ".txt", "folder")
 
     def _samples(self) -> Iterator[Sample]:
         faults = []
@@ -76,16 +83,16 @@ class ShardSource:
         if faults:
             raise InputError("\n  ".join(faults if len(faults) == 1 else [f"{len(faults)} damaged shards:", *faults]))
 
-    def _kind(self, samples: Sequence[Sample]) -> str:
+    def _kind(self, samples: _Columns) -> str:
         """The kind of label that most samples have, the surest first."""
-        kinds = (".cls", f".json[{self.label_field}]", ".txt", "folder")
-        for kind in kinds:
-            if sum(kind in sample.labels for sample in samples) * 2 > len(samples):
+        for kind, labels in samples.labels.items():
+            if labels.chunked().null_count * 2 < len(labels):
                 return kind
-        fields = sorted({name for sample in samples[:_MANY] for name in sample.fields})
-        there = f"; the .json has {', '.join(fields)}: choose one by --label-field" if fields else ""
+        fields = ", ".join(sorted(samples.fields))
+        there = f"; the .json has {fields}: choose one by --label-field" if fields else ""
         raise InputError(
-            f"{self._shown()}: most of the {len(samples)} samples have no label in {', '.join(kinds)}{there}"
+            f"{self._shown()}: most of the {len(samples.ids)} samples have no label in {', '.join(samples.labels)}"
+            f"{there}"
         )
 
     def _splits(self) -> dict[str, str] | None:
@@ -94,17 +101,48 @@ class ShardSource:
         known = {shard: split for shard, split in splits.items() if split is not None}
         return known if len(known) == len(splits) else None
 
-    def _warnings(self, samples: Sequence[Sample], labels: Sequence[str], kind: str) -> Iterator[str]:
-        if without := [f"{s.shard}#{as_text(s.key)}" for s, label in zip(samples, labels, strict=True) if not label]:
+    def _warnings(self, samples: _Columns, labels: TextColumn[str], kind: str, without: Sequence[str]) -> Iterator[str]:
+        if without:
             yield f"{len(without)} samples have no label ({and_so_on(without)}): status no_label"
-        if several := [f"{s.shard}#{as_text(s.key)}" for s in samples if s.others]:
+        if several := samples.several:
             yield f"{len(several)} samples have several images ({and_so_on(several)}), of which the first was taken"
-        if len(labels) >= _MANY and len(set(labels)) > _CAPTIONS * len(labels):
+        if len(labels) >= _MANY and len(labels.chunked().unique()) > _CAPTIONS * len(labels):
             yield f"the labels in {kind} are nearly all different, as captions are; choose a field by --label-field"
 
     def _shown(self) -> str:
         paths = list(map(str, self.shards.values()))
         return and_so_on(paths, 1)
+
+
+@dataclass
+class _Columns:
+    """Samples of all shards, with their labels of each kind, null without one."""
+
+    labels: Mapping[str, TextColumn[str | None]]
+    shards: TextColumn[str] = field(default_factory=TextColumn)
+    ids: TextColumn[str] = field(default_factory=TextColumn)
+    uris: TextColumn[str] = field(default_factory=TextColumn)
+    #: Ids of samples with several images.
+    several: list[str] = field(default_factory=list)
+    #: Fields of the first ``.json`` that lack the wanted one.
+    fields: set[str] = field(default_factory=set)
+
+    def rows(self, kind: str) -> Iterator[tuple[str, str, str, str | None]]:
+        """Shard, id, uri and label of a kind of each sample."""
+        return zip(self.shards, self.ids, self.uris, self.labels[kind], strict=True)
+
+    def add(self, sample: Sample, shard: Path) -> None:
+        """Append a sample of the shard at a path."""
+        sample_id = f"{sample.shard}#{as_text(sample.key)}"
+        self.shards.append(sample.shard)
+        self.ids.append(sample_id)
+        self.uris.append(tar_uri(sample.image, shard))
+        for kind, column in self.labels.items():
+            column.append(sample.labels.get(kind))
+        if sample.others:
+            self.several.append(sample_id)
+        if len(self.ids) <= _MANY:
+            self.fields.update(sample.fields)
 
 
 def shards_of_one_set(places: Sequence[Location], config: IngestConfig) -> Source | None:

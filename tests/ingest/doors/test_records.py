@@ -294,3 +294,13 @@ def test_numbers_beyond_the_index(tmp_path: Path, encode: Encode, config: Ingest
     """Records of equal numbers are called by their place in the file."""
     path = write_rec(tmp_path, [image_record(encode(seed=n), float(n % 2), number=5) for n in range(4)], keys=[])
     assert ingest(path, [], config)["sample_id"].to_pylist() == [f"train.rec#{n}" for n in range(4)]
+
+
+def test_a_header_rounded_to_float32_hides_no_image(tmp_path: Path, encode: Encode, config: IngestConfig) -> None:
+    """Beyond 2^24 records the range of identity records may begin a few records before its true place."""
+    images = [(0, encode(seed=1)), (0, encode(seed=2)), (1, encode(seed=3))]
+    records = [record for _, record in insightface_records(images, [2, 1])]
+    rounded = frame(pack_image(ImageRecord((3.0, 6.0), 0, b"")))  # in truth from 4
+    manifest = ingest(write_rec(tmp_path / "set", [rounded, *records[1:]]), [], config)
+    assert contents(manifest) == [image for _, image in images]
+    assert manifest["label"].to_pylist() == ["0", "0", "1"]
