@@ -1,8 +1,8 @@
 """The decoder of ingest, training and embedding: bytes -> facts, bytes -> square RGB pixels.
 
-A truncated image is unreadable, never half gray. Of an animation the first frame is taken; the EXIF orientation is
-applied, transparency is laid over black, and of 16-bit pixels the upper byte is kept, or of 10 or 12 bits in 16 their
-upper 8. HEIC is read with the extra ``heif``.
+A truncated image is unreadable, never half gray, whether an end mark closes it or not. Of an animation the first frame
+is taken; the EXIF orientation is applied, transparency is laid over black, and of 16-bit pixels the upper byte is kept,
+or of 10 or 12 bits in 16 their upper 8. HEIC is read with the extra ``heif``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from io import BytesIO
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from purify.images.defects import Defect, UnreadableImageError
 from purify.images.heif import describe_unread, register_heif
+from purify.images.jpeg_scans import load_jpeg
+from purify.images.png_chunks import require_whole_png
 from purify.images.sixteen_bits import deep_mode, to_eight_bits, with_low_bytes
 
 Image.init()
@@ -120,7 +123,11 @@ def _open(data: bytes) -> Image.Image:
 
 def _to_rgb(image: Image.Image, data: bytes) -> Image.Image:
     deep = deep_mode(image)
+    if isinstance(image, JpegImageFile):
+        load_jpeg(image, data)
     image.load()
+    if image.format == "PNG":
+        require_whole_png(data)
     if image.mode.startswith("I"):  # 16-bit gray, some of it in 32-bit integers
         return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode not in _MODES:
