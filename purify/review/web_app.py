@@ -153,7 +153,9 @@ def build_app(session: ReviewSession, access: AccessPolicy) -> FastAPI:
     async def refuse(_: Request, error: Exception) -> Response:
         """Without the values sent: they may be what JSON can't hold."""
         found = error.errors() if isinstance(error, RequestValidationError) else []
-        return JSONResponse({"detail": [{"loc": list(map(_shown, one["loc"])), "msg": one["msg"]} for one in found]}, 422)
+        return JSONResponse(
+            {"detail": [{"loc": list(map(_shown, one["loc"])), "msg": one["msg"]} for one in found]}, 422
+        )
 
     @app.get("/")
     async def index() -> Response:
