@@ -55,6 +55,10 @@ def _add_records(rows: KeyedRows, path: Path, split: str | None) -> None:
     labels, problems = _labels(path, index, images.tolist(), keys)
     if damaged := sum(row in index.problems for row in images.tolist()):
         rows.warnings.append(f"{path}: {damaged} of its {len(images)} records are damaged or cut off; get it anew")
+    if (lost := _announced_records(index) - int(index.keys.max(initial=-1)) - 1) > 0:
+        rows.warnings.append(
+            f"{path}: its first record announces {lost} more records than are there; the file is cut off; get it anew"
+        )
     found, announced = len(set(labels) - {None}), _announced_classes(path) if split is None else None
     if announced is not None and announced != found:
         rows.warnings.append(f"{path}: holds {found} classes, but the file property beside it says {announced}")
@@ -66,6 +70,11 @@ def _add_records(rows: KeyedRows, path: Path, split: str | None) -> None:
     for key, row, label, problem in zip(keys, images.tolist(), labels, problems, strict=True):
         uri = container_uri("rec", rec_key(key, int(index.offsets[row])), path)
         rows.add(f"{path.name}#{key}", label, uri, problem=problem, split=split)
+
+
+def _announced_records(index: RecordIndex) -> int:
+    """Number of records in InsightFace's layout, whose first record holds the range of the last ones; else 0."""
+    return int(index.ranges[0, 1]) if len(index.ranges) and not index.is_image[0] else 0
 
 
 def _announced_classes(path: Path) -> int | None:

@@ -17,6 +17,7 @@ from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.ingest.ingest import ingest, ingest_again
 from purify.storage.image_bytes import ImageByteReader
+from purify.storage.record_index import read_record_index
 from purify.storage.recordio import MAGIC, ImageRecord, frame, index_line, insightface_records, pack_image
 
 Encode = Callable[..., bytes]
@@ -294,3 +295,12 @@ def test_numbers_beyond_the_index(tmp_path: Path, encode: Encode, config: Ingest
     """Records of equal numbers are called by their place in the file."""
     path = write_rec(tmp_path, [image_record(encode(seed=n), float(n % 2), number=5) for n in range(4)], keys=[])
     assert ingest(path, [], config)["sample_id"].to_pylist() == [f"train.rec#{n}" for n in range(4)]
+
+
+def test_a_file_cut_between_two_records_is_noticed_by_its_first(insightface: Path, config: IngestConfig) -> None:
+    path = insightface if insightface.suffix == ".rec" else insightface / "train.rec"
+    path.with_suffix(".idx").unlink(missing_ok=True)
+    offsets = read_record_index(path, None).offsets
+    path.write_bytes(path.read_bytes()[: int(offsets[3])])
+    warnings = ingest_again(path, [], config, known=None).warnings
+    assert any(f"announces {len(offsets) - 3} more records" in warning for warning in warnings), warnings
