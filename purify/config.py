@@ -26,6 +26,7 @@ DOOR_ENTRY_POINTS = "purify.doors"
 RULE_ENTRY_POINTS = "purify.rules"
 #: Columns of a user's table that may have other names in the file.
 _COLUMNS = ("path", "label", "sample_id", "true_label", "split", "image", "embedding")
+_LARGEST = (1 << 53) - 1
 _RULES = ("calibrated", "official", "paper")
 
 BackboneName = Literal["iresnet_small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet"]
@@ -45,6 +46,14 @@ class Section(BaseModel):
         model_title_generator=lambda section: section.__name__.removesuffix("Config"),
         field_title_generator=lambda name, _: name.replace("_", " ").capitalize(),
     )
+
+    @field_validator("*")
+    @classmethod
+    def _number_is_exact(cls, value: Any) -> Any:
+        """JSON, and with it ``run.json`` and the form, holds no larger whole numbers exactly."""
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise ValueError(f"at most {_LARGEST} is expected")
+        return value
 
 
 class IngestConfig(Section):

@@ -28,6 +28,8 @@ class PathOrUrl(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert to Path or Url."""
+        if value == "" or (isinstance(value, str) and "\0" in value):  # '' would be the working folder
+            self.fail("a path can't be empty or hold a NUL character", param, ctx)
         place = to_location(os.fspath(value)) if isinstance(value, str | os.PathLike) else value
         return place if isinstance(place, Url) else super().convert(place, param, ctx)
 

@@ -188,7 +188,7 @@ def _npz_parts(file: Location, _ids: Location | None, columns: Mapping[str, str]
             )
         try:
             arrays = content[id_name], content[vectors]
-        except (ValueError, OSError, EOFError) as error:
+        except Exception as error:  # of a damaged file, NumPy and zipfile raise nearly anything
             raise InputError(f"{file}: not plain numbers and texts, or damaged: {error}") from error
     yield from _matrix_parts(file, as_ids(file, arrays[0]), arrays[1], id_name)
 

@@ -79,7 +79,9 @@ def load_array(path: Location) -> Any:
     with readable(path):
         try:
             return np.load(local_file(path), mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, KeyError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # of a damaged file, NumPy and zipfile raise nearly anything
             raise InputError(
                 f"{path}: not a NumPy file of plain numbers or texts, or a damaged one: {error}"
             ) from error

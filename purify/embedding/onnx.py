@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: Entry of a model's metadata with its preprocessing: JSON of ``color``, ``mean`` and ``std``.
 METADATA_KEY = "purify.preprocessing"
 _CHANNELS = 3
+#: Limits of the input, which a file declares as it likes: far more than face recognition uses.
+_MOST_SIDE, _MOST_PIXELS = 1024, 1 << 25
 
 
 class OnnxExtractor:
@@ -93,7 +95,13 @@ def _input_size(path: Path, session: InferenceSession, config: ExtractorConfig) 
         raise InputError(
             f"{path}: takes images of {shape[2:]} pixels, where {config.input_size or 'a square'} is wanted"
         )
-    return sides.pop()
+    side, batch = sides.pop(), shape[0] if isinstance(shape[0], int) else 1
+    if not 0 < side <= _MOST_SIDE or not 0 < batch * side**2 <= _MOST_PIXELS:
+        raise InputError(
+            f"{path}: takes {batch} images of {side}x{side} pixels at once; a side of 1 to {_MOST_SIDE} and at most "
+            f"{_MOST_PIXELS} pixels are read; export it with a free batch size, or for smaller images"
+        )
+    return side
 
 
 def _open(path: Path) -> InferenceSession:

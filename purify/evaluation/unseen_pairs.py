@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,19 +13,22 @@ from purify.errors import InputError
 from purify.tables.pairs import Pairs, new_folds, person_of
 
 
-def exclude_training(pairs: Pairs, *, sample_ids: Sequence[str], labels: Sequence[str]) -> tuple[Pairs, dict[str, Any]]:
+def exclude_training(
+    pairs: Pairs, *, sample_ids: Sequence[str], labels: Sequence[str], seen: Collection[str] = ()
+) -> tuple[Pairs, dict[str, Any]]:
     """Leave out pairs with a person or an image seen in training, and count them.
 
     A person counts as seen if they are a label or the folder of a training image: a face under a wrong label was seen
-    as well. Folds that are left with one kind of pair are joined; if only one would remain, the pairs are folded
-    anew. InputError if fewer than two pairs of a kind remain.
+    as well. `seen` are images of the pairs that are those of the training set under other ids. Folds that are left
+    with one kind of pair are joined; if only one would remain, the pairs are folded anew. InputError if fewer than two
+    pairs of a kind remain.
 
     The counts: ``file``, ``given`` = ``missing`` + ``excluded_identity`` + ``excluded_image`` (of other people) +
     ``used``; of the used ones ``same``, ``different``, ``without_identity`` (in no folder, so only the image could be
     compared) and the number of ``folds``.
     """
     people = {*labels, *map(person_of, sample_ids)} - {None}
-    images = set(sample_ids)
+    images = {*sample_ids, *seen}
     person = np.array([x in people or y in people for x, y in zip(pairs.person_a, pairs.person_b, strict=True)])
     image = np.array([x in images or y in images for x, y in zip(pairs.a, pairs.b, strict=True)])
     left = pairs.take(~(person | image))

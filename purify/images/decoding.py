@@ -1,8 +1,8 @@
 """The decoder of ingest, training and embedding: bytes -> facts, bytes -> square RGB pixels.
 
-A truncated image is unreadable, never half gray. Of an animation the first frame is taken; the EXIF orientation is
-applied, transparency is laid over black, and of 16-bit pixels the upper byte is kept, or of 10 or 12 bits in 16 their
-upper 8. HEIC is read with the extra ``heif``.
+A truncated image is unreadable, never half gray, whether an end mark closes it or not. Of an animation the first frame
+is taken; the EXIF orientation is applied, transparency is laid over black, and of 16-bit pixels the upper byte is kept,
+or of 10 or 12 bits in 16 their upper 8. HEIC is read with the extra ``heif``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from io import BytesIO
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from purify.images.defects import Defect, UnreadableImageError
 from purify.images.heif import describe_unread, register_heif
+from purify.images.jpeg_scans import load_jpeg
+from purify.images.pixel_budget import DECODING
+from purify.images.png_chunks import require_whole_png
 from purify.images.sixteen_bits import deep_mode, to_eight_bits, with_low_bytes
 
 Image.init()
@@ -41,7 +45,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FIRST_SIDEWAYS = 5
+_SIDEWAYS = frozenset((5, 6, 7, 8))
 #: The box filter may do the coarse part of a reduction, down to this many times the wanted size.
 _REDUCING_GAP = 2.0
 
@@ -71,8 +75,9 @@ def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
                 raise UnreadableImageError(
                     Defect.DECOMPRESSION_BOMB, f"declares {width}x{height} pixels > {max_pixels}"
                 )
-            _to_rgb(image, data)
-            if _orientation(image) >= _FIRST_SIDEWAYS:
+            with DECODING.take(width * height):
+                _to_rgb(image, data)
+            if _orientation(image) in _SIDEWAYS:
                 width, height = height, width
     except UnreadableImageError as error:
         return ImageFacts(None, None, error.defect, str(error))
@@ -89,21 +94,23 @@ def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     with _as_defects(data):
         image = _open(data)
         image.draft(None, (int(_REDUCING_GAP * size),) * 2)  # a large JPEG is decoded at 1/2, 1/4 or 1/8
-        pixels = _to_rgb(image, data)
+        with DECODING.take(image.size[0] * image.size[1]):
+            pixels = _reduced(_to_rgb(image, data), size)
         orientation = _orientation(image)
-        width, height = pixels.size
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        if pixels.size != (size, size):
-            pixels = pixels.resize(
-                (size, size),
-                Image.Resampling.BILINEAR,
-                box=(left, top, left + side, top + side),
-                reducing_gap=_REDUCING_GAP,
-            )
         if orientation in _UPRIGHT:  # the same as cropping the turned image, at less cost
             pixels = pixels.transpose(_UPRIGHT[orientation])
     return np.array(pixels)
+
+
+def _reduced(pixels: Image.Image, size: int) -> Image.Image:
+    """The central square with a side of `size` pixels."""
+    if pixels.size == (size, size):
+        return pixels
+    width, height = pixels.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = left, top, left + side, top + side
+    return pixels.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=_REDUCING_GAP)
 
 
 def square_side(data: bytes) -> int:
@@ -120,7 +127,11 @@ def _open(data: bytes) -> Image.Image:
 
 def _to_rgb(image: Image.Image, data: bytes) -> Image.Image:
     deep = deep_mode(image)
+    if isinstance(image, JpegImageFile):
+        load_jpeg(image, data)
     image.load()
+    if image.format == "PNG":
+        require_whole_png(data)
     if image.mode.startswith("I"):  # 16-bit gray, some of it in 32-bit integers
         return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode not in _MODES:

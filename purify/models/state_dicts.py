@@ -35,6 +35,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()
     ):
         raise InputError(f"{path}: not a state dict (names to tensors); save `model.state_dict()`")
+    if odd := [name for name, tensor in content.items() if not _is_plain(tensor)]:
+        raise InputError(
+            f"{path}: {odd[0]} is sparse, quantized, complex or without values ({len(odd)} such tensors); save a dense "
+            "state dict of real numbers"
+        )
     return _plain_names(content)
 
 
@@ -72,6 +77,11 @@ def _read_pth(path: Path) -> Any:
             f"{path}: can't be read as weights: damaged, or it holds more than tensors, which is never executed; "
             f"{_EXPECTED}"
         ) from error
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    dense = tensor.layout == torch.strided and not tensor.is_nested and tensor.device.type == "cpu"
+    return dense and not tensor.is_quantized and not tensor.is_complex()
 
 
 def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:

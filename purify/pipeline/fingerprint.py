@@ -22,14 +22,14 @@ from purify.storage.run_folder import RunFolder
 
 #: Kind of stage (first word of its name) -> version of its results.
 STAGE_VERSIONS = {
-    "ingest": 1,
+    "ingest": 2,
     "table": 1,
     "train": 1,
     "embed": 1,
     "analyze": 3,
     "compare": 1,
     "apply": 1,
-    "evaluate": 1,
+    "evaluate": 2,
     "update": 2,
 }
 

@@ -18,6 +18,7 @@ from purify.evaluation.gain import compare_models
 from purify.evaluation.unseen_pairs import exclude_training
 from purify.ingest.image_roots import ImageRoots
 from purify.models.checkpoint import load_checkpoint
+from purify.pipeline.seen_images import seen_in_training
 from purify.progress import Progress, silent
 from purify.storage.files import write_json
 from purify.storage.locations import Location
@@ -31,10 +32,13 @@ def usable_pairs(
     """Verification pairs of people unseen in training, and the numbers of pairs left out."""
     pairs = read_pairs(pairs_file, roots.names(), prefix=config.pairs_prefix)
     rows = ok_rows(manifest)
-    kept, counts = exclude_training(
-        pairs, sample_ids=rows["sample_id"].to_pylist(), labels=rows["label"].unique().to_pylist()
+    seen, people = seen_in_training(sorted({*pairs.a, *pairs.b}), roots, rows)
+    return exclude_training(
+        pairs,
+        sample_ids=rows["sample_id"].to_pylist(),
+        labels=[*rows["label"].unique().to_pylist(), *people],
+        seen=seen,
     )
-    return kept, counts
 
 
 def pair_scores(

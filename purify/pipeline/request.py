@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from purify.storage import remote
 from purify.storage.files import local_file, read_json
 from purify.storage.locations import Location, Url, absolute, to_location
 from purify.storage.run_folder import LOCK, RunFolder
+
+#: Bytes of a folder's name, of which file systems take 255.
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,14 @@ def run_folder(out: Location, name: str) -> Location:
     InputError
         If `name` is not a plain name.
     """
-    if not name or Path(name).name != name:
-        raise InputError(f"--name {name!r}: expected a plain folder name")
+    if (
+        not name
+        or Path(name).name != name
+        or name == ".."
+        or not name.isprintable()
+        or len(os.fsencode(name)) > _LONGEST
+    ):
+        raise InputError(f"--name {name[:80]!r}: expected a plain folder name")
     return (out / name).resolve() if isinstance(out, Path) else out / name
 
 

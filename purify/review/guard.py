@@ -7,13 +7,18 @@ gets no cookie sent as another site, and is exposed by ``Origin`` and, after DNS
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 TOKEN_HEADER = "x-purify-token"
 #: The page's own files reveal nothing of the run.
 OPEN_PREFIX = "/page/"
 _SAFE_METHODS = ("GET", "HEAD")
+#: A name or address with a port, and nothing that a URL could take for its path.
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_MOST_FIELDS = 100
 
 #: No foreign resources, no framing, no text run as code.
 HEADERS = {
@@ -41,26 +46,45 @@ class AccessPolicy:
     token: str
 
 
-def refusal(
-    access: AccessPolicy,
-    method: str,
-    path: str,
-    headers: Mapping[str, str],
-    query: Mapping[str, str],
-    cookies: Mapping[str, str],
-) -> str | None:
-    """Reason to refuse a request; None to accept it. Names of `headers` are lower case."""
-    host = headers.get("host", "")
-    if access.hosts and host not in access.hosts:
+@dataclass(frozen=True)
+class RawRequest:
+    """A request as it came: frameworks put together a URL from ``Host``, which a client chooses freely."""
+
+    method: str
+    #: Decoded path, without the query.
+    path: str
+    #: Names in lower case and values, in order; a name may come several times.
+    headers: Sequence[tuple[bytes, bytes]]
+    query: bytes
+
+    def values(self, name: str) -> list[str]:
+        """All values of a header; `name` in lower case."""
+        return [value.decode("latin-1") for key, value in self.headers if key == name.encode()]
+
+    def tokens(self, cookie: str) -> list[str]:
+        """Tokens in the query and in the cookie of that name."""
+        pairs = [part.strip().partition("=") for value in self.values("cookie") for part in value.split(";")]
+        return [
+            *parse_qs(self.query.decode("latin-1"), max_num_fields=_MOST_FIELDS).get("token", []),
+            *(value for name, _, value in pairs if name == cookie),
+        ]
+
+
+def refusal(access: AccessPolicy, request: RawRequest) -> str | None:
+    """Reason to refuse a request; None to accept it."""
+    hosts, origins = request.values("host"), request.values("origin")
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]) or (access.hosts and hosts[0] not in access.hosts):
         return "the page is not served at this address"
-    origin = headers.get("origin")
-    if origin is not None and origin != f"http://{host}":
+    if origins and origins != [f"http://{hosts[0]}"]:
         return "the request comes from another site"
-    if path.startswith(OPEN_PREFIX) and method in _SAFE_METHODS:
+    if request.path.startswith(OPEN_PREFIX) and request.method in _SAFE_METHODS:
         return None
-    given = [headers.get(TOKEN_HEADER)]
-    if method in _SAFE_METHODS:
-        given += [query.get("token"), cookies.get(access.cookie)]
+    given = request.values(TOKEN_HEADER)
+    if request.method in _SAFE_METHODS:
+        try:
+            given += request.tokens(access.cookie)
+        except ValueError:
+            return "the query has too many fields"
     if not any(value and hmac.compare_digest(value.encode(), access.token.encode()) for value in given):
         return "open the address that `purify review` printed: its token is missing, or of an earlier start"
     return None

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from purify.errors import PurifyError
-from purify.review.guard import HEADERS, OPEN_PREFIX, AccessPolicy, refusal
+from purify.review.guard import HEADERS, OPEN_PREFIX, AccessPolicy, RawRequest, refusal
 from purify.review.review_log import Action
 from purify.review.session import ReviewSession
 from purify.tables.schema import Decision
@@ -22,6 +23,9 @@ _FIRST_ITEMS = 6
 _MOST_ITEMS = 50
 _MOST_LABELS = 200
 _LONGEST_LABEL = 10_000
+#: Bytes of a request: the rows of the largest label, and more.
+_MOST_BODY = 4 << 20
+_MOST_ID = (1 << 63) - 1
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
 
 _Message = MutableMapping[str, Any]
@@ -39,10 +43,12 @@ class _Guard:
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] != "http":  # the start and end of the server
+        if scope["type"] == "lifespan":  # the start and end of the server
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
 
         async def send_guarded(message: _Message) -> None:
             if message["type"] == "http.response.start":
@@ -52,10 +58,46 @@ class _Guard:
                 message["headers"] = headers
             await send(message)
 
-        sent = (request.headers, request.query_params, request.cookies)
-        why = refusal(self._access, request.method, request.url.path, *sent)
-        app = self._app if why is None else JSONResponse({"error": why}, status_code=403)
-        await app(scope, receive, send_guarded)
+        request = RawRequest(scope["method"], scope["path"], scope["headers"], scope.get("query_string", b""))
+        if (why := refusal(self._access, request)) is not None:
+            await JSONResponse({"error": why}, status_code=403)(scope, receive, send_guarded)
+        elif (body := await _body(receive)) is None:
+            await JSONResponse({"error": "the request is too large"}, status_code=413)(scope, receive, send_guarded)
+        else:
+            await self._app(scope, _replayed(body, receive), send_guarded)
+
+
+async def _body(receive: _Receive) -> bytes | None:
+    """The body of a request; None if it is larger than any that the page sends."""
+    parts, size, more = list[bytes](), 0, True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        more = message["type"] == "http.request" and message.get("more_body", False)
+        if size > _MOST_BODY:
+            return None
+    return b"".join(parts)
+
+
+def _replayed(body: bytes, receive: _Receive) -> _Receive:
+    """`receive` of a request whose body has been read."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> _Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def _unicode(text: str) -> str:
+    """Refuse halves of characters, which JSON can hold and no file can."""
+    if not text.isascii():
+        text.encode()  # a UnicodeEncodeError is a ValueError
+    return text
+
+
+Text = Annotated[str, AfterValidator(_unicode)]
 
 
 class _Body(BaseModel):
@@ -67,7 +109,7 @@ class Decided(_Body):
 
     rows: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     decision: Decision
-    new_label: str | None = Field(None, max_length=_LONGEST_LABEL)
+    new_label: Text | None = Field(None, max_length=_LONGEST_LABEL)
     seen: int = Field(ge=0)
 
     @model_validator(mode="after")
@@ -81,7 +123,7 @@ class Decided(_Body):
 class _FromTab(_Body):
     """The sending tab, and the version up to which it knows the changes."""
 
-    tab: str = Field(min_length=1, max_length=64)
+    tab: Text = Field(min_length=1, max_length=64)
     seen: int = Field(ge=0)
 
 
@@ -94,7 +136,7 @@ class Decisions(_FromTab):
 class Undo(_FromTab):
     """Undo an action; without `id`, the last one."""
 
-    id: int | None = None
+    id: int | None = Field(None, ge=0, le=_MOST_ID)
 
 
 def build_app(session: ReviewSession, access: AccessPolicy) -> FastAPI:
@@ -106,6 +148,14 @@ def build_app(session: ReviewSession, access: AccessPolicy) -> FastAPI:
     @app.exception_handler(PurifyError)
     async def explain(_: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)}, status_code=500)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse(_: Request, error: Exception) -> Response:
+        """Without the values sent: they may be what JSON can't hold."""
+        found = error.errors() if isinstance(error, RequestValidationError) else []
+        return JSONResponse(
+            {"detail": [{"loc": list(map(_shown, one["loc"])), "msg": one["msg"]} for one in found]}, 422
+        )
 
     @app.get("/")
     async def index() -> Response:
@@ -179,6 +229,11 @@ def build_app(session: ReviewSession, access: AccessPolicy) -> FastAPI:
         return {"rows": rows, **session.changes(body.seen)}
 
     return app
+
+
+def _shown(part: str | int) -> str | int:
+    """A part of the place of a wrong value, in valid Unicode."""
+    return part.encode("utf-8", "replace").decode() if isinstance(part, str) else part
 
 
 def _require_rows(session: ReviewSession, rows: Iterable[int]) -> None:

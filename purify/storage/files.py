@@ -175,7 +175,7 @@ def read_json(path: Location) -> Any:
         content = local_file(path).read_bytes()
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a JSON file, or a damaged one: {error}") from error
 
 

@@ -25,6 +25,9 @@ _LOCAL_HEADER = 30
 _LENGTHS = struct.Struct("<HH")
 _ENCRYPTED, _IS_UTF8 = 0x1, 0x800
 _DOS = 0
+#: The record that ends an archive: its mark, its size without and with the longest comment.
+_END, _END_SIZE = b"PK\x05\x06", 22
+_LONGEST_END = _END_SIZE + 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,25 @@ def _index(path: Path, _size: int, _mtime_ns: int) -> ZipIndex:
 def _infos(path: Path) -> list[zipfile.ZipInfo]:
     try:
         with readable(path), zipfile.ZipFile(path) as archive:
-            return archive.infolist()
+            members = archive.infolist()
+            _refuse_joined(path, min((member.header_offset for member in members), default=0))
+            return members
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise InputError(f"{path}: not a zip archive, or a damaged one: {one_line(error)}; write it anew") from error
+
+
+def _refuse_joined(path: Path, start: int) -> None:
+    """InputError if another archive ends right before the first member at `start`: the directory knows none of it."""
+    if start < len(_END):
+        return
+    with path.open("rb") as stream:
+        stream.seek(max(0, start - _LONGEST_END))
+        before = stream.read(min(start, _LONGEST_END))
+    end = before.rfind(_END)
+    if end >= 0 and end + _END_SIZE <= len(before):
+        comment = int.from_bytes(before[end + _END_SIZE - 2 : end + _END_SIZE], "little")
+        if end + _END_SIZE + comment == len(before):
+            raise InputError(f"{path}: several archives joined, of which only the last could be read; give each alone")
 
 
 def _name(info: zipfile.ZipInfo) -> str:

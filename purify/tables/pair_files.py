@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from purify.errors import InputError
-from purify.storage.files import local_file, open_parquet, read_columns, readable, require_columns
+from purify.storage.files import is_text, local_file, open_parquet, read_columns, readable, require_columns
 from purify.storage.locations import Location
 from purify.tables.text_tables import csv_rows
 
@@ -46,7 +48,12 @@ def _read_parquet(path: Location) -> list[dict[str, Any]]:
         columns = file.schema_arrow.names
         require_columns(path, columns, _COLUMNS)
         wanted = [*_COLUMNS, "fold"] if "fold" in columns else _COLUMNS
-        return read_columns(path, file, wanted).to_pylist()
+        table = read_columns(path, file, wanted)
+    for field in table.schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
+            raise InputError(f"{path}: column {field.name!r} is {kind}, expected text, numbers or true/false")
+    return table.to_pylist()
 
 
 def _read_csv(path: Location) -> list[dict[str, Any]]:

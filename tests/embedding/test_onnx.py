@@ -86,3 +86,11 @@ def test_without_the_runtime_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match=r"purify\[onnx\]"):
         OnnxExtractor(tmp_path / "model.onnx", ExtractorConfig())
+
+
+@pytest.mark.parametrize("shape", [("N", 3, 20_000, 20_000), (4096, 3, 512, 512), (1 << 40, 3, 8, 8), ("N", 3, 0, 0)])
+def test_an_input_beyond_measure_is_refused(tmp_path: Path, shape: tuple[int | str, ...]) -> None:
+    path = tmp_path / "huge.onnx"
+    write_linear_onnx(path, np.ones((192, 4)), size=8, shape=shape)
+    with pytest.raises(InputError, match=r"pixels at once|can't be read"):
+        OnnxExtractor(path, ExtractorConfig())

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
 from purify.cli import main
-from purify.review.guard import HEADERS, AccessPolicy
+from purify.review.guard import HEADERS, AccessPolicy, RawRequest, refusal
 from purify.review.session import ReviewSession
 from purify.review.web_app import PAGE, build_app
 from purify.storage.run_folder import RunFolder
@@ -21,6 +21,7 @@ TOKEN = "the-token-of-this-start"
 HOST = "127.0.0.1:8642"
 BASE = f"http://{HOST}"
 DECISION = {"tab": "1", "seen": 0, "actions": [{"rows": [0], "decision": "drop", "seen": 0}]}
+DECISION_TEXT = '{"tab": "1", "seen": 0, "actions": [{"rows": [0], "decision": "drop", "seen": -1}]}'
 
 
 @pytest.fixture
@@ -78,6 +79,61 @@ def test_other_sites_and_rebound_names_are_refused(client: TestClient, run: RunF
         assert client.post("/api/reviews", json=DECISION, headers=headers).status_code == 403
         assert client.get("/api/state", headers=headers).status_code == 403
         assert client.get("/page/main.js", headers=headers).status_code == 403
+    assert not run.reviews.exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8642/page/?", "x/page/#", "x/page/", "a@b", "", "x y", "x:1:2"])
+def test_a_host_that_looks_like_a_path_opens_nothing(run: RunFolder, host: str) -> None:
+    """Frameworks build the URL from it, so that a request for the token looks like one for an open file."""
+    everywhere = AccessPolicy(frozenset(), "purify-review-8642", TOKEN)
+    with TestClient(build_app(ReviewSession(run, "ann"), everywhere), base_url=BASE) as client:
+        assert client.get("/page/main.js", headers={"host": "192.0.2.1:8642"}).status_code == 200
+        response = client.get("/api/state", headers={"host": host})
+    assert response.status_code == 403
+    assert TOKEN not in response.text
+
+
+def test_the_guard_needs_one_host_and_one_origin() -> None:
+    access = AccessPolicy(frozenset({HOST}), "c", TOKEN)
+    token = (b"x-purify-token", TOKEN.encode())
+    host, other = (b"host", HOST.encode()), (b"host", b"evil.example")
+
+    def why(*headers: tuple[bytes, bytes], method: str = "GET", path: str = "/api/state") -> str | None:
+        return refusal(access, RawRequest(method, path, headers, b""))
+
+    assert why(host, token) is None
+    assert why(host, (b"cookie", b"a=b; c=" + TOKEN.encode())) is None
+    for headers in ((token,), (host, host, token), (host, other, token), (other, host, token)):
+        assert why(*headers) is not None
+    origin = (b"origin", f"http://{HOST}".encode())
+    assert why(host, token, origin) is None
+    assert why(host, token, origin, (b"origin", b"http://evil.example")) is not None
+    assert why(host, path="/page/main.js") is None
+    assert why(host, path="/page/main.js", method="POST") is not None
+
+
+def test_requests_beyond_measure_are_refused(client: TestClient, run: RunFolder) -> None:
+    huge = b'{"tab": "' + b"x" * (5 << 20) + b'"}'
+    assert client.post("/api/reviews", content=huge).status_code == 413
+    assert client.post("/api/reviews", content=(huge[:1000] for _ in range(6000))).status_code == 413
+    assert client.get("/api/labels?" + "&".join(f"q{i}=1" for i in range(500))).status_code == 403
+    assert not run.reviews.exists()
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "x\\udfff"])
+def test_halves_of_characters_are_refused_and_change_nothing(client: TestClient, run: RunFolder, text: str) -> None:
+    action = f'{{"rows": [0], "decision": "relabel", "new_label": "{text}", "seen": 0}}'
+    bodies = (
+        f'{{"tab": "1", "seen": 0, "actions": [{action}]}}',
+        DECISION_TEXT.replace('"1"', f'"{text}"'),
+        f'{{"{text}": 1}}',
+        '{"tab": "1", "seen": 0, "id": 99999999999999999999999999}',
+        "[" * 100_000,
+    )
+    for body in bodies:
+        for path in ("/api/reviews", "/api/undo"):
+            response = client.post(path, content=body, headers={"content-type": "application/json"})
+            assert response.status_code in (400, 422), (path, body[:50], response.text)
     assert not run.reviews.exists()
 
 

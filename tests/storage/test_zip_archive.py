@@ -141,3 +141,20 @@ def test_flipped_bits_never_give_other_bytes(place: int, flip: int, tmp_path_fac
                 assert reader.read(container_uri("zip", name, path)) in files.values()
             except (OSError, InputError):
                 continue
+
+
+@pytest.mark.parametrize("comment", [b"", b"of a day"])
+def test_joined_archives_are_refused_and_a_program_before_one_is_not(tmp_path: Path, comment: bytes) -> None:
+    """``cat a.zip b.zip``: the last directory knows nothing of the first archive."""
+    parts = []
+    for name in ("a", "b"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr(f"{name}/1.jpg", b"x" * 99)
+            archive.comment = comment
+        parts.append((tmp_path / f"{name}.zip").read_bytes())
+    joined = tmp_path / "joined.zip"
+    joined.write_bytes(b"".join(parts))
+    with pytest.raises(InputError, match="several archives joined"):
+        index_zip(joined)
+    joined.write_bytes(b"#!/bin/sh\n" * 9 + parts[1])
+    assert list(index_zip(joined).members) == ["b/1.jpg"]

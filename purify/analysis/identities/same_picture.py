@@ -21,6 +21,8 @@ _LEAST_TAIL = 50
 #: Maximum share of false findings.
 _MOST_FALSE = 0.15
 _TRUSTED = 0.5
+#: Distance of equal embeddings, but for rounding: one picture for certain.
+_EQUAL = 1e-6
 _ROUNDS = 3
 
 
@@ -61,7 +63,11 @@ def find_same_pictures(near: NearPairs, label_index: Ids, p_clean: Floats, pictu
     trusted = p_clean >= _TRUSTED
     apart = label_index[near.first] != label_index[near.second]
     pairs = near.only(apart & trusted[near.first] & trusted[near.second])
-    p_same = 1 - _share_of_chance(pairs, p_clean[pairs.first] * p_clean[pairs.second])
+    share = np.zeros(len(pairs.distance))
+    differ = pairs.distance > _EQUAL  # ascending; one picture over and over would hide the tail
+    others = pairs.only(differ)
+    share[differ] = _share_of_chance(others, p_clean[others.first] * p_clean[others.second])
+    p_same = 1 - share
     found = p_same >= 1 - _MOST_FALSE
     same = SamePictures(pairs.first[found], pairs.second[found], p_same[found])
     return same if pictures is None else _with_equal(same, pictures, label_index)

@@ -69,6 +69,8 @@ def _warnings(
 ) -> Iterator[str]:
     if damaged := sum(row in index.problems for row in images.tolist()) if index.problems else 0:
         yield f"{path}: {damaged} of its {len(images)} records are damaged or cut off; get it anew"
+    if (lost := _announced_records(index) - int(index.keys.max(initial=-1)) - 1) > 0:
+        yield f"{path}: its first record announces {lost} more records than are there; the file is cut off; get it anew"
     found = len(labels - {None})
     if announced is not None and announced != found:
         yield f"{path}: holds {found} classes, but the file property beside it says {announced}"
@@ -77,6 +79,11 @@ def _warnings(
             f"{path}: all {len(images)} images have the label {next(iter(labels))}, and no list of labels beside it "
             f"fits; if they are of several people, put key, tab and label of each into {path.with_suffix('.txt').name}"
         )
+
+
+def _announced_records(index: RecordIndex) -> int:
+    """Number of records in InsightFace's layout, whose first record holds the range of the last ones; else 0."""
+    return int(index.ranges[0, 1]) if len(index.ranges) and not index.is_image[0] else 0
 
 
 def _announced_classes(path: Path) -> int | None:

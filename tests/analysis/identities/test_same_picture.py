@@ -104,3 +104,15 @@ def test_pictures_of_lfw_under_two_names(faces) -> None:
     people = {tuple(sorted((names[a], names[b]))) for a, b in zip(found.first, found.second, strict=True)}
     assert people >= TWICE
     assert len(people) <= 15
+
+
+def test_one_picture_under_many_labels_hides_no_other() -> None:
+    """A placeholder such as "no longer available", in 10 % of the rows."""
+    vectors, label = vectors_of(400, 2)
+    rows = np.arange(0, len(label), 10)
+    vectors[rows] = vectors[0]
+    vectors[-1] = vectors[3] + 0.01
+    found = find_same_pictures(near(vectors), label, np.full(len(label), 0.97))
+    pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    assert (3, len(label) - 1) in pairs
+    assert set(rows) <= {row for pair in pairs for row in pair}

@@ -17,6 +17,7 @@ from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.ingest.ingest import ingest, ingest_again
 from purify.storage.image_bytes import ImageByteReader
+from purify.storage.record_index import read_record_index
 from purify.storage.recordio import MAGIC, ImageRecord, frame, index_line, insightface_records, pack_image
 
 Encode = Callable[..., bytes]
@@ -304,3 +305,12 @@ def test_a_header_rounded_to_float32_hides_no_image(tmp_path: Path, encode: Enco
     manifest = ingest(write_rec(tmp_path / "set", [rounded, *records[1:]]), [], config)
     assert contents(manifest) == [image for _, image in images]
     assert manifest["label"].to_pylist() == ["0", "0", "1"]
+
+
+def test_a_file_cut_between_two_records_is_noticed_by_its_first(insightface: Path, config: IngestConfig) -> None:
+    path = insightface if insightface.suffix == ".rec" else insightface / "train.rec"
+    path.with_suffix(".idx").unlink(missing_ok=True)
+    offsets = read_record_index(path, None).offsets
+    path.write_bytes(path.read_bytes()[: int(offsets[3])])
+    warnings = ingest_again(path, [], config, known=None).warnings
+    assert any(f"announces {len(offsets) - 3} more records" in warning for warning in warnings), warnings
