@@ -28,6 +28,8 @@ class PathOrUrl(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert to Path or Url."""
+        if value == "":
+            self.fail("an empty path; give a folder or file (the present folder is '.')", param, ctx)
         place = to_location(os.fspath(value)) if isinstance(value, str | os.PathLike) else value
         return place if isinstance(place, Url) else super().convert(place, param, ctx)
 

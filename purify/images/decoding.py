@@ -41,7 +41,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FIRST_SIDEWAYS = 5
+_SIDEWAYS = frozenset({5, 6, 7, 8})
 #: The box filter may do the coarse part of a reduction, down to this many times the wanted size.
 _REDUCING_GAP = 2.0
 
@@ -72,7 +72,7 @@ def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
                     Defect.DECOMPRESSION_BOMB, f"declares {width}x{height} pixels > {max_pixels}"
                 )
             _to_rgb(image, data)
-            if _orientation(image) >= _FIRST_SIDEWAYS:
+            if _orientation(image) in _SIDEWAYS:
                 width, height = height, width
     except UnreadableImageError as error:
         return ImageFacts(None, None, error.defect, str(error))

@@ -1,0 +1,1 @@
+"""Faults by the hundred: `python -m tests.campaign`, or ``make campaign``."""
