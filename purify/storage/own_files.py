@@ -117,6 +117,9 @@ def remove_work(folder: Path, expected: re.Pattern[str]) -> None:
             _drop_record(path)
     if [path.name for path in folder.iterdir()] == [_WORK_MARKER]:
         (folder / _WORK_MARKER).unlink()
+        if (entry := entry_of(folder / _WORK_MARKER)) is not None:
+            with contextlib.suppress(OSError):  # it has no entries, or not only its own
+                entry.parent.rmdir()
         folder.rmdir()
 
 

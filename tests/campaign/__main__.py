@@ -83,7 +83,7 @@ class Campaign:
         values = {
             "source": str(self._set.table),
             "out": str(run.root),
-            "config": self._set.config().model_dump(mode="json"),
+            "config": self._set.config(min_steps=24).model_dump(mode="json"),
         }
         (self._folder / "ended").unlink(missing_ok=True)
         arguments = [json.dumps(values), stage, str(seconds), str(self._folder / "ended")]

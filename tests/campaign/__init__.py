@@ -1,1 +1,0 @@
-"""Faults by the hundred: `python -m tests.campaign`, or ``make campaign``."""
