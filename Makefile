@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run browser test docs lint format clean
+.PHONY: help install run browser test campaign docs lint format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -40,6 +40,9 @@ browser: ## Install Chromium for the browser tests, where there is none (as root
 
 test: $(INSTALLED) ## Run the whole test suite, slow tests included
 	$(BIN)/python -m pytest -m ''
+
+campaign: $(INSTALLED) ## Kill runs in every stage, flip a byte in every file; KILLS=20 for the long form
+	$(BIN)/python -m tests.campaign --kills '$(or $(KILLS),2)'
 
 docs: $(INSTALLED) ## Build the documentation site into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

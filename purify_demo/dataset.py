@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import multiprocessing
-import secrets
-import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -19,7 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 from purify.errors import InputError
 from purify.images.loading import resolve_workers
 from purify.progress import Progress, silent
-from purify.storage.files import PARTIAL_PREFIX, read_json, write_json, write_table
+from purify.storage.files import read_json, write_json, write_table
+from purify.storage.own_files import discard_scratch, scratch_path
 from purify_demo.identity import sample_identity
 from purify_demo.non_faces import draw_non_face
 from purify_demo.plan import DemoSpec, Kind, Picture, plan_held_out, plan_pairs, plan_set
@@ -69,15 +68,13 @@ def write_demo(out: Path, *, seed: int = 0, spec: DemoSpec | None = None, progre
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: not empty, and without a demo set of this seed; give another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.parent / f"{PARTIAL_PREFIX}{secrets.token_hex(4)}-{out.name}"
+    partial = scratch_path(out)
     try:
         _draw(partial, spec, seed, progress)
         write_json(partial / "demo.json", receipt)
-        if out.is_dir():
-            out.rmdir()
-        partial.replace(out)
+        partial.replace(out)  # or over an empty folder
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        discard_scratch(partial)
     return DemoSet(out)
 
 

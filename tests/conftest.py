@@ -169,15 +169,9 @@ DrawStripes = Callable[[Path, float, np.random.Generator], None]
 def draw_stripes() -> DrawStripes:
     """Draw a noisy picture of stripes; their angle (radians) is the identity that a small network learns."""
 
-    def draw(path: Path, angle: float, rng: np.random.Generator) -> None:
-        size = 32
-        y, x = np.mgrid[:size, :size] / size
-        wave = np.sin(18 * (x * np.cos(angle) + y * np.sin(angle)) + rng.uniform(0, 2 * np.pi))
-        pixels = 127 + 80 * wave[..., None] + rng.normal(0, 20, (size, size, 3))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+    from tests.noisy_set import draw_stripe_pattern
 
-    return draw
+    return draw_stripe_pattern
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from purify.config import PurifyConfig
 from purify.storage.run_folder import RunFolder
@@ -54,6 +55,16 @@ class NoisySet:
                 "evaluate": {"pairs": str(self.pairs), "bootstrap": 100},
             }
         )
+
+
+def draw_stripe_pattern(path: Path, angle: float, rng: np.random.Generator) -> None:
+    """A noisy picture of stripes; their angle (radians) is the identity that a small network learns."""
+    size = 32
+    y, x = np.mgrid[:size, :size] / size
+    wave = np.sin(18 * (x * np.cos(angle) + y * np.sin(angle)) + rng.uniform(0, 2 * np.pi))
+    pixels = 127 + 80 * wave[..., None] + rng.normal(0, 20, (size, size, 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
 
 
 def draw_noisy_set(folder: Path, draw_stripes: Callable[[Path, float, np.random.Generator], None]) -> NoisySet:

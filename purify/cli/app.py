@@ -33,6 +33,7 @@ SECTIONS: dict[str, list[click.Command]] = {
         review_command,
         result_commands.evaluate_command,
         result_commands.score_command,
+        result_commands.forget_command,
     ],
     "For other tools": [export.export_command, export.export_model_command],
     "Lists and other sets": [lists_command, overlap_command],

@@ -1,4 +1,4 @@
-"""Commands on results: report, evaluate, score."""
+"""Commands on results: report, evaluate, score, forget."""
 
 from __future__ import annotations
 
@@ -29,12 +29,16 @@ def report_command(run: Location, images: tuple[Location, ...]) -> None:
 
     With --images, it shows the faces of a run that was made without them.
     """
+    from purify.pipeline.damage import name_damage
     from purify.report.html import write_report
     from purify.storage.run_folder import RunFolder
 
     folder = RunFolder.at(run)
     folder.pull()
+    damage = name_damage(folder.report)
     path = write_report(folder.root, images=images)
+    if damage is not None:
+        click.echo(f"Warning: {damage}.", err=True)
     folder.publish()
     answer({"report": folder.shown(path)}, as_json=False)
 
@@ -113,3 +117,32 @@ def score_command(verdicts: Location, truth: Location) -> None:
     from purify.tables.schema import VERDICTS
 
     answer(score_verdicts(read_table(verdicts, VERDICTS), load_truth(truth)), as_json=True)
+
+
+@command("forget", example="purify forget Ben --run runs/faces")
+@click.argument("names", metavar="PERSON_OR_ID...", nargs=-1, required=True)
+@click.option("--run", "run", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="RUN.")
+@json_option
+def forget_command(names: tuple[str, ...], run: Path, as_json: bool) -> None:
+    """Forget people of RUN by their labels, or images by their ids.
+
+    Their rows leave all tables, their centers all models; what is left is judged again. Prefect's record of the run is
+    deleted. A receipt without names is written to RUN/forgotten. Weights have still learned from them until the models
+    are trained again.
+    """
+    from dataclasses import asdict
+
+    from purify.orchestration.forgotten_runs import forget_flow_runs
+    from purify.pipeline.forgetting import forget
+
+    receipt = forget(run, names)
+    flow_runs = forget_flow_runs(run)
+    answer({**asdict(receipt), "flow_runs": flow_runs}, as_json=as_json)
+    if receipt.still_in_source:
+        click.echo(
+            f"Warning: {receipt.still_in_source} of the images are still in the source; remove them there, or the next "
+            "update takes them in again.",
+            err=True,
+        )
+    if receipt.models_trained_on_them and not as_json:
+        click.echo(f"Next: purify run-flow --resume {run}   # trains the models again, without them")

@@ -217,7 +217,8 @@ def apply_command(
 
 def _apply_run(place: Location, *, as_json: bool) -> None:
     from purify.pipeline.judge_run import apply_to_run
-    from purify.storage.files import read_json
 
     run = apply_to_run(place)
-    answer({"cleaned_table": run.shown(run.cleaned), **read_json(run.info)["counts"]}, as_json=as_json)
+    for damage in run.read_info().get("damage", []):
+        click.echo(f"Warning: {damage}.", err=True)
+    answer({"cleaned_table": run.shown(run.cleaned), **run.required("counts")}, as_json=as_json)

@@ -7,6 +7,7 @@ outputs are equal byte for byte.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from purify.errors import PurifyError
 from purify.progress import Progress, silent
 from purify.storage.files import atomic_path
+from purify.storage.integrity import find_damage
 
 Array = npt.NDArray[Any]
 
@@ -79,8 +81,11 @@ def save_array(path: Path, array: Array) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether `path` is a complete ``.npy`` file."""
+    """Whether `path` is a complete ``.npy`` file, and in a run the one that was written."""
     try:
+        if find_damage(path) is not None:
+            warnings.warn(f"{path}: damaged; its block is computed again", stacklevel=2)
+            return False
         return len(np.load(path, mmap_mode="r", allow_pickle=False)) >= 0
     except (OSError, ValueError, EOFError):
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +22,10 @@ from purify.models.precision import Precision
 from purify.progress import Progress, silent
 from purify.storage.files import sha256_file
 from purify.storage.hashes import sha256_json
+from purify.storage.own_files import claim_work, remove_work
+
+#: Names of shards: the number of their first row.
+SHARD = re.compile(r"\d{9,}\.npy")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class EmbedBlock:
     extractor: ExtractorConfig
     sample_ids: tuple[str, ...]
     uris: tuple[str, ...]
+    #: SHA-256 of the images' bytes where known; none at all if empty.
+    contents: tuple[str | None, ...]
     #: Index of the first row among all rows.
     start: int
     batch_size: int
@@ -63,7 +69,13 @@ class EmbedBlock:
         rows = np.arange(self.rows)
         batches = (rows[i : i + self.batch_size] for i in range(0, self.rows, self.batch_size))
         parts = []
-        with ImageLoader(self.sample_ids, self.uris, size=extractor.input_size, workers=self.decoders) as loader:
+        with ImageLoader(
+            self.sample_ids,
+            self.uris,
+            size=extractor.input_size,
+            contents=self.contents,
+            workers=self.decoders,
+        ) as loader:
             for batch, pixels in loader.batches(batches):
                 parts.append(extractor(pixels))
                 progress(int(batch[-1]) + 1, self.rows)
@@ -96,7 +108,7 @@ def embed_images(
     config: EmbedConfig,
     *,
     shards: Path,
-    contents: Sequence[str] = (),
+    contents: Sequence[str | None] = (),
     extractor: ExtractorConfig,
     precision: Precision,
     decoders: int = 0,
@@ -108,14 +120,14 @@ def embed_images(
     Each shard is a block. Its file is kept in a folder named after `shards` and a hash of all inputs, so that a
     resumed run computes missing shards only. The folder is removed once the last shard is consumed.
 
-    `contents` are hashes of the images' bytes, where known; `model`, `extractor` and `precision` are as in
-    `EmbedBlock`.
+    `contents` are hashes of the images' bytes, where known, which they must still have; `model`, `extractor` and
+    `precision` are as in `EmbedBlock`.
     """
     weights = sha256_file(model_file(model))
     settings = [precision, config.model_dump(), extractor.model_dump(exclude={"file"})]
     digest = sha256_json([weights, settings, list(sample_ids), list(uris), list(contents)])
     folder = shards.with_name(f"{shards.name}-{digest[:16]}")
-    folder.mkdir(parents=True, exist_ok=True)
+    claim_work(folder)
     blocks = [
         EmbedBlock(
             model=str(model.resolve()),
@@ -123,6 +135,7 @@ def embed_images(
             extractor=extractor,
             sample_ids=tuple(sample_ids[start : start + config.shard_size]),
             uris=tuple(uris[start : start + config.shard_size]),
+            contents=tuple(contents[start : start + config.shard_size]),
             start=start,
             batch_size=config.batch_size,
             flip=config.flip,
@@ -136,4 +149,4 @@ def embed_images(
     _load_extractor.cache_clear()
     for block in blocks:
         yield load_result(Path(block.out))
-    shutil.rmtree(folder)
+    remove_work(folder, SHARD)

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from purify.arrays import Vectors
 from purify.embedding.embedding_files import PART_ROWS, EmbeddingFiles, EmbeddingPart, parquet_columns
 from purify.errors import InputError
-from purify.storage.files import atomic_path
+from purify.storage.files import PARQUET_FORMAT, atomic_path
 from purify.storage.locations import Location
 from purify.tables.schema import embeddings_schema
 from purify.tables.user_tables import to_text
@@ -98,7 +98,7 @@ class EmbeddingWriter:
         with ExitStack() as stack:
             stream = stack.enter_context(stack.enter_context(atomic_path(self._path)).open("wb"))
             self._writer = stack.enter_context(
-                pq.ParquetWriter(stream, self._schema, compression="zstd", version="2.6", use_dictionary=False)
+                pq.ParquetWriter(stream, self._schema, use_dictionary=False, **PARQUET_FORMAT)
             )
             self._stack = stack.pop_all()
         return self

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from purify.errors import InputError
-from purify.storage.files import PARTIAL_PREFIX, read_json, write_json
+from purify.storage.files import read_json, write_json
+from purify.storage.locks import held
+from purify.storage.own_files import folders_in, remove_abandoned, remove_made
 
 #: Hidden, so that no reader of the export takes it for data.
 RECORD = ".purify-export.json"
@@ -44,16 +44,11 @@ class ExportFolder:
         """
         if root.is_dir() and not (root / RECORD).exists() and any(path.name != _LOCK for path in root.iterdir()):
             raise InputError(f"{root}: not empty, and not an export; give a new folder")
-        root.mkdir(parents=True, exist_ok=True)
-        with (root / _LOCK).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(f"{root}: another process is exporting to it; wait for its end") from error
+        with held(root / _LOCK, f"{root}: another process is exporting to it"):
             try:
                 yield cls(root, _begun(root, of))
             finally:
-                (root / _LOCK).unlink()
+                remove_made(root / _LOCK)
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -62,10 +57,7 @@ class ExportFolder:
 
     def remove_partial_files(self) -> None:
         """Remove what an interrupted export has left half written."""
-        for folder, _, names in os.walk(self.root):
-            for name in names:
-                if name.startswith(PARTIAL_PREFIX):
-                    Path(folder, name).unlink()
+        remove_abandoned(folders_in(self.root))
 
     def shards(self, part: str) -> list[Shard]:
         """Finished shards of a part, in order."""

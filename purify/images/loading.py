@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +17,11 @@ import numpy.typing as npt
 from purify.errors import InputError, PurifyError
 from purify.images.decoding import decode_rgb
 from purify.storage.image_bytes import ImageByteReader
+
+
+class ChangedImageError(InputError):
+    """An image whose bytes are no longer those that were ingested."""
+
 
 Indices = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]
@@ -45,14 +51,23 @@ class ImageLoader:
     """Decodes images by row number, in threads (the decoder releases the interpreter lock); nothing is forked.
 
     `size` is the side of the decoded square in pixels; `workers` 0 means one thread per core. The first
-    rows, as many as fit into `cache_bytes` of memory, are decoded only once.
+    rows, as many as fit into `cache_bytes` of memory, are decoded only once. Where `contents` has the SHA-256 of an
+    image's bytes, other bytes are refused: what is embedded or learned is what was ingested.
     """
 
     def __init__(
-        self, sample_ids: Sequence[str], uris: Sequence[str], *, size: int, workers: int = 0, cache_bytes: int = 0
+        self,
+        sample_ids: Sequence[str],
+        uris: Sequence[str],
+        *,
+        size: int,
+        contents: Sequence[str | None] = (),
+        workers: int = 0,
+        cache_bytes: int = 0,
     ) -> None:
         self._sample_ids = sample_ids
         self._uris = uris
+        self._contents = contents
         self.size = size
         self._reader = ImageByteReader()
         self._decoders = ThreadPoolExecutor(resolve_workers(workers), thread_name_prefix="decode")
@@ -124,8 +139,20 @@ class ImageLoader:
     def _load(self, row: int) -> Pixels:
         """Pixels uint8[3, S, S] of one image."""
         try:
-            return decode_rgb(self._reader.read(self._uris[row]), self.size).transpose(2, 0, 1)
+            data = self._reader.read(self._uris[row])
+            self._require_same(row, data)
+            return decode_rgb(data, self.size).transpose(2, 0, 1)
+        except ChangedImageError:
+            raise
         except (OSError, PurifyError, ValueError, SyntaxError) as error:
             raise InputError(
                 f"{self._sample_ids[row]}: readable at ingest, but not now ({error}); ingest the source again"
             ) from error
+
+    def _require_same(self, row: int, data: bytes) -> None:
+        wanted = self._contents[row] if self._contents else None
+        if wanted is not None and (found := hashlib.sha256(data).hexdigest()) != wanted:
+            raise ChangedImageError(
+                f"{self._sample_ids[row]}: another image than at ingest (its SHA-256 begins with {found[:12]}, not "
+                f"{wanted[:12]}); ingest the source again: --resume RUN takes it in"
+            )

@@ -1,7 +1,7 @@
 """Inspection of images, each decoded once, and again only after a change of its file.
 
-A file's *stamp* (size and time of its last change) decides whether its bytes are read again, their hash whether they
-are decoded again. A member of a tar has the stamp of its archive: times recorded inside an archive are unreliable.
+A file's *stamp* (size, times of its last changes, inode) decides whether its bytes are read again, their hash whether
+they are decoded again. A member of a tar has the stamp of its archive: times recorded inside an archive are unreliable.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from purify.models.backbones import backbone_layout, build_backbone
 from purify.models.heads import Margin, SubcenterHead
 from purify.models.state_dicts import mismatches
 from purify.storage.files import atomic_path
+from purify.storage.integrity import verify
 
 FILE_NAME = "model.safetensors"
 FORMAT = 1
@@ -118,6 +119,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     path = folder / FILE_NAME
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; give the folder that training wrote")
+    verify(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])

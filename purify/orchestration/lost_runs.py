@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from purify.storage.files import read_json
 from purify.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def take_over(run: RunFolder) -> None:
     from prefect.states import Crashed
 
     own = flow_run.get_id()
-    before = read_json(run.info).get("flow_run") if run.info.exists() else None
+    before = run.read_info().get("flow_run")
     run.update_info(flow_run=own)
     if before is None or before == own:
         return

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from purify.processes import end_with_parent
+from purify.storage.own_files import discard_scratch, remove_abandoned, scratch_path
 
 _SHUTDOWN_SECONDS = 3
 _NEW_DATABASE = Path(__file__).with_name("prefect_database.sql")
@@ -57,14 +58,15 @@ def _create_database() -> None:
     known = Path(database.__file__).parent.glob(f"_migrations/versions/sqlite/*_{_REVISION}_*.py")
     if file.exists() or url is None or url.get_secret_value() != f"sqlite+aiosqlite:///{file}" or not any(known):
         return
-    new = settings.home / f"new-database-{os.getpid()}.db"
+    new = scratch_path(file)
+    remove_abandoned([settings.home])
     with contextlib.suppress(OSError, sqlite3.Error):
         try:
             with contextlib.closing(sqlite3.connect(new)) as connection:
                 connection.executescript(_NEW_DATABASE.read_text(encoding="utf-8"))
             os.link(new, file)  # fails if another process was faster
         finally:
-            new.unlink(missing_ok=True)
+            discard_scratch(new)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from purify.pipeline.cleaned_tables import has_truth
 from purify.pipeline.embedding_stage import own_extractor
 from purify.pipeline.model_comparison import usable_pairs
 from purify.pipeline.training_stage import round_model
-from purify.storage.files import read_json, read_table
+from purify.storage.files import read_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import train_rows
@@ -55,7 +55,7 @@ def require_known_images(run: RunFolder, config: PurifyConfig) -> None:
     InputError
         If it does; the message names the roots.
     """
-    before = read_json(run.info).get("config", {}).get("ingest", {}).get("images") if run.info.exists() else None
+    before = run.read_info().get("config", {}).get("ingest", {}).get("images")
     if before and not config.ingest.images and run.manifest.exists():
         raise InputError(
             f"{run.root}: this run was made with the image roots {', '.join(before)}, and this configuration has none; "

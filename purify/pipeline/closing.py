@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from purify.analysis.rules.removal import UNJUDGED
@@ -34,7 +35,7 @@ def closing_lines(run: RunFolder) -> list[str]:
     rule = _rule(tables)
     warnings = [_missing_images(tables), _fallback(rule, tables)]
     return [
-        *(f"Warning: {warning}." for warning in tables.source_warnings),
+        *(f"Warning: {warning}." for warning in (*tables.info.get("damage", []), *tables.source_warnings)),
         *filter(None, warnings),
         f"Found:  {_found(tables)}",
         f"Trust:  {_trust(tables, rule)}",
@@ -60,7 +61,7 @@ def _rule(tables: RunTables) -> JudgingRule:
     """The rule in ``run.json``; for runs of former versions, derived from the verdicts."""
     known = tables.info.get("judged_by")
     if known is not None:
-        return JudgingRule(**known)
+        return JudgingRule(**{entry.name: known[entry.name] for entry in fields(JudgingRule)})
     asked = tables.info.get("config", {}).get("analyze", {}).get("rule", "")
     fallback = tables.rule.partition("/")[0] != asked
     why = FALLBACK_CAUSES if fallback else "the rule asked for"
@@ -95,8 +96,9 @@ def _update(info: Mapping[str, Any]) -> str:
     update = info.get("growth") or {}
     if update.get("nothing_new"):
         return "nothing new in the source. In all, "
-    if update.get("update", 1) > 1 and (update["new"] or update["changed"] or update["gone"]):
-        return f"{update['new']:,} new, {update['changed']:,} changed, {update['gone']:,} gone images. In all, "
+    new, changed, gone = (update.get(name, 0) for name in ("new", "changed", "gone"))
+    if update.get("update", 1) > 1 and (new or changed or gone):
+        return f"{new:,} new, {changed:,} changed, {gone:,} gone images. In all, "
     return ""
 
 

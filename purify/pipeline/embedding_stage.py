@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 from purify.arrays import Vectors
 from purify.config import EmbedConfig, ExtractorConfig, PurifyConfig
 from purify.embedding.blocks import RunBlocks, run_here
-from purify.embedding.extract import embed_images
+from purify.embedding.extract import SHARD, embed_images
 from purify.embedding.extractors import model_file, open_extractor
 from purify.embedding.reuse import known_embeddings, merge
 from purify.embedding.store import EmbeddingWriter
@@ -22,6 +21,7 @@ from purify.pipeline.fingerprint import made_with
 from purify.progress import Progress, silent
 from purify.storage.files import local_file
 from purify.storage.locations import to_location
+from purify.storage.own_files import remove_work
 from purify.tables.manifest import ok_rows
 
 
@@ -76,7 +76,7 @@ def embed_manifest(
         vectors = merge(known, place, vectors, part=config.embed.shard_size)
     _write_embeddings(out, rows, vectors, dim=extractor.dim, origin=origin)
     for folder in out.parent.glob(f"{out.stem}.shards-*"):  # also those of abandoned lists of rows
-        shutil.rmtree(folder)
+        remove_work(folder, SHARD)
     return len(new)
 
 

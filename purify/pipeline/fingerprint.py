@@ -16,9 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from purify.storage.files import read_json, sha256_file, write_json
+from purify.errors import InputError
+from purify.storage.files import sha256_file, write_json
+from purify.storage.integrity import entry_of
 from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
+from purify.storage.run_record import read_stage
 
 #: Kind of stage (first word of its name) -> version of its results.
 STAGE_VERSIONS = {
@@ -67,11 +70,41 @@ def is_done(run: RunFolder, stage: str, inputs: Mapping[str, Any]) -> bool:
     return _is_recorded(run, stage, fingerprint(inputs))
 
 
+def unreadable_records(run: RunFolder) -> dict[str, str]:
+    """Records of stages that this version can't read, by name, with the reason."""
+    found = {}
+    for path in stage_records(run):
+        try:
+            read_stage(path)
+        except InputError as error:
+            found[path.relative_to(run.root).as_posix()] = str(error)
+    return found
+
+
+def unlike_record(run: RunFolder) -> list[str]:
+    """Outputs of finished stages that differ from their record and have no hash of their own, by name.
+
+    They are of an earlier version, which recorded no other hashes; a file with an entry is judged by that.
+    """
+    found: dict[str, bool] = {}
+    for path in stage_records(run):
+        try:
+            outputs = read_stage(path)["outputs"]
+        except InputError:  # damaged itself
+            continue
+        for name, digest in outputs.items():
+            file = run.root / name
+            entry = entry_of(file)
+            if file.is_file() and (entry is None or not entry.exists()):
+                found[name] = found.get(name, False) or sha256_file(file) == digest
+    return [name for name, whole in found.items() if not whole]
+
+
 def _is_recorded(run: RunFolder, stage: str, made_from: str) -> bool:
     path = _record(run, stage)
     if not path.exists():
         return False
-    record = read_json(path)
+    record = read_stage(path)
     same_work = record["inputs"] == made_from and record.get("version", 1) == stage_version(stage)
     return same_work and all(
         (run.root / name).is_file() and sha256_file(run.root / name) == digest
@@ -101,10 +134,14 @@ def mark_done(
     _write(run, stage, fingerprint(inputs), outputs, seconds=seconds)
 
 
+def stage_records(run: RunFolder) -> list[Path]:
+    """The records of finished stages."""
+    return sorted((run.root / "stages").glob("*.json"))
+
+
 def stage_seconds(run: RunFolder) -> dict[str, float]:
     """Seconds of each finished stage."""
-    paths = sorted((run.root / "stages").glob("*.json"))
-    seconds = {path.stem: read_json(path)["seconds"] for path in paths}
+    seconds = {path.stem: read_stage(path)["seconds"] for path in stage_records(run)}
     return {stage: took for stage, took in seconds.items() if took is not None}
 
 

@@ -12,13 +12,13 @@ from purify.embedding.store import read_embeddings
 from purify.errors import InputError
 from purify.models.checkpoint import FILE_NAME, load_checkpoint
 from purify.pipeline import stages
+from purify.pipeline.damage import require_whole
 from purify.pipeline.judged_run import link_verdicts
 from purify.pipeline.request import RunRequest
 from purify.pipeline.retraining import Because, TrainingDecision
 from purify.pipeline.run import bring_up_to_date
 from purify.pipeline.steps import Steps
 from purify.progress import ProgressBoard, progress_board
-from purify.storage.files import read_json
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import load_manifest, ok_rows
@@ -87,6 +87,9 @@ def apply_to_run(place: str | Path | Location) -> RunFolder:
         raise InputError(f"{place}: no run with verdicts in this folder; give a RUN, or --verdicts and --out")
     with run.lock():
         run.pull()
+        damage = require_whole(run, remade=[run.cleaned, run.removed, run.labels])
+        if damage or run.read_info().get("damage"):
+            run.update_info(damage=damage)
         stages.apply(run)
         run.publish()
     return run
@@ -125,7 +128,7 @@ def _checkpoint_file(config: PurifyConfig) -> Path:
 def _refuse_trained(run: RunFolder) -> None:
     if not run.info.exists():
         return
-    info = read_json(run.info)
+    info = run.read_info()
     trained = any(run.root.rglob(FILE_NAME)) or run.evaluation.exists()
     if trained or (info.get("source") and not info.get("embeddings")):
         raise InputError(f"{run.root}: this folder holds a run with trained models; give another --out")

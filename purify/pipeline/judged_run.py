@@ -18,7 +18,7 @@ from purify.errors import InputError
 from purify.pipeline.cleaned_tables import apply_files, run_counts
 from purify.pipeline.judging_rule import judging_rule
 from purify.pipeline.provenance import package_versions
-from purify.storage.files import PARTIAL_PREFIX, write_table
+from purify.storage.files import atomic_path, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import ok_rows
 
@@ -75,11 +75,8 @@ def write_judged_run(
 def link_verdicts(run: RunFolder) -> None:
     """Link (or copy) ``verdicts.parquet`` and ``class_report.parquet`` of the last round into the run's folder."""
     for source in (run.verdicts, run.class_report):
-        partial, path = run.root / f"{PARTIAL_PREFIX}{source.name}", run.root / source.name
-        partial.unlink(missing_ok=True)
-        try:
-            os.link(source, partial)
-        except OSError:  # a file system without links
-            shutil.copyfile(source, partial)
-        partial.replace(path)
-        partial.unlink(missing_ok=True)  # two names of one file: replace leaves both
+        with atomic_path(run.root / source.name) as temporary:
+            try:
+                os.link(source, temporary)
+            except OSError:  # a file system without links
+                shutil.copyfile(source, temporary)

@@ -14,7 +14,7 @@ from purify.embedding.store import MADE_WITH_KEY, read_embeddings
 from purify.errors import InputError
 from purify.pipeline.embedding_stage import embed_manifest
 from purify.progress import Progress
-from purify.storage.files import open_parquet, read_columns, read_json
+from purify.storage.files import open_parquet, read_columns
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import is_manifest, load_manifest, ok_rows
@@ -82,7 +82,7 @@ def _run_embeddings(given: GivenSet) -> Location:
     if run.info.exists():
         if run.embeddings.exists():
             return run.embeddings
-        if noted := read_json(run.info).get("embeddings"):
+        if noted := run.read_info().get("embeddings"):
             return to_location(noted)
     raise InputError(
         f"{given.place}: no embeddings of set {given.name.upper()}; give them with --embeddings-{given.name}, "

@@ -62,7 +62,10 @@ def _replace(run: RunFolder, source: Location, manifest: pa.Table, config: Purif
         before = read_table(run.manifest, MANIFEST)
         if manifest.equals(before) and is_done(run, _STAGE, inputs):
             return False
-        _refuse_loss(source, before, manifest, config.grow.most_lost)
+        _refuse_loss(source, compare_manifests(before, manifest).lost, _usable(before), config.grow.most_lost)
+    else:  # its manifest is gone: the number of images is all that is known of it
+        usable = (run.read_info().get("counts") or {}).get("ok", 0)
+        _refuse_loss(source, max(0, usable - _usable(manifest)), usable, config.grow.most_lost)
     begin_update(run)
     write_table(manifest, run.manifest)
     mark_done(run, _STAGE, inputs, [run.manifest], seconds=round(time.monotonic() - began, 3))
@@ -75,9 +78,11 @@ def _settings(config: IngestConfig) -> dict[str, Any]:
     return config.model_dump(exclude={"workers", *later})
 
 
-def _refuse_loss(source: Location, before: pa.Table, manifest: pa.Table, most_lost: float) -> None:
-    usable = pc.sum(pc.equal(before["status"], Status.OK.value)).as_py() or 0
-    lost = compare_manifests(before, manifest).lost
+def _usable(manifest: pa.Table) -> int:
+    return pc.sum(pc.equal(manifest["status"], Status.OK.value)).as_py() or 0
+
+
+def _refuse_loss(source: Location, lost: int, usable: int, most_lost: float) -> None:
     if lost > most_lost * usable:
         raise InputError(
             f"{source}: {lost} of the {usable} usable images of this run are gone or unreadable now; nothing "

@@ -14,9 +14,10 @@ from purify.config import PurifyConfig, config_from_json, load_config, with_full
 from purify.credentials import without_credentials
 from purify.errors import InputError
 from purify.storage import remote
-from purify.storage.files import local_file, read_json
+from purify.storage.files import local_file
 from purify.storage.locations import Location, Url, absolute, to_location
-from purify.storage.run_folder import LOCK, RunFolder
+from purify.storage.run_folder import RunFolder
+from purify.storage.run_record import read_record
 
 #: Bytes of a folder's name, of which file systems take 255.
 _LONGEST = 200
@@ -98,9 +99,7 @@ def new_run_folder(out: Location, name: str) -> Location:
         If `name` is not a plain name, or the run exists.
     """
     folder = run_folder(out, name)
-    root = RunFolder.at(folder).root
-    begun = root.exists() and any(path.name != LOCK for path in root.iterdir())
-    if begun or (isinstance(folder, Url) and remote.list_files(folder)):
+    if RunFolder.at(folder).is_begun or (isinstance(folder, Url) and remote.list_files(folder)):
         raise InputError(
             f"{folder}: a run exists already; update it with --update, resume it with "
             f"--resume {folder}, or give another --name"
@@ -138,8 +137,8 @@ def resumed_request(place: Location, overrides: Iterable[str] = ()) -> RunReques
     info = _info(place)
     if not info.exists():
         raise InputError(f"{place}: no run.json in this folder, so there is nothing to resume; start a new run")
-    values = read_json(info)
-    if not isinstance(values, dict) or not isinstance(values.get("source"), str):
+    values = read_record(info)
+    if not values.get("source"):
         raise InputError(f"{info}: names no source, so it is not the record of a run; start a new run")
     return RunRequest(
         source=values["source"],

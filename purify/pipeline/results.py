@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from purify.errors import InputError
 from purify.pipeline.summary import run_summary
-from purify.storage.files import read_json, read_table
+from purify.storage.files import read_table
 from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLASS_REPORT, CLEANED, LABELS, MANIFEST, REMOVED, VERDICTS
@@ -68,8 +68,7 @@ class Run:
     @cached_property
     def info(self) -> dict[str, Any]:
         """``run.json``: configuration, seeds, versions, timings, counts."""
-        info: dict[str, Any] = read_json(self.folder.info)
-        return info
+        return self.folder.read_info()
 
     @property
     def report(self) -> Path:

@@ -10,6 +10,7 @@ from purify.embedding.embedding_files import EmbeddingFiles
 from purify.errors import InputError
 from purify.pipeline.checks import check_inputs, image_roots, plan_models, require_known_images
 from purify.pipeline.cleaned_tables import adopt_reviews
+from purify.pipeline.damage import mend
 from purify.pipeline.fingerprint import fingerprint, is_done, mark_done
 from purify.pipeline.judged_run import link_verdicts
 from purify.pipeline.provenance import note_start
@@ -19,8 +20,9 @@ from purify.pipeline.rounds import purify_again
 from purify.pipeline.steps import Future, Steps, Submit, threads
 from purify.pipeline.update_log import begin_update, finish_update, note_changes, note_nothing_new
 from purify.progress import QUIET, ProgressBoard, progress_board
-from purify.storage.files import PARTIAL_PREFIX, local_file
+from purify.storage.files import local_file
 from purify.storage.locations import to_location
+from purify.storage.own_files import folders_in, remove_abandoned
 from purify.storage.run_folder import RunFolder
 from purify.training.launcher import stop_running_jobs
 
@@ -122,6 +124,7 @@ def bring_up_to_date(
     """
     steps, config, embeddings = steps or Steps(), request.config, request.embeddings_at
     images = image_roots(request.source, config, given_embeddings=embeddings is not None)
+    linked = (run.root / run.verdicts.name).exists()
     if not _take_in(run, request, steps, board, decode=bool(images)):
         return
     made_from = _made_from(run, request)  # later reviews are for the next update
@@ -154,7 +157,7 @@ def bring_up_to_date(
         steps.evaluate(run, plan.compared, config, board, images=images)
     note_changes(run)
     steps.report(run)
-    if (run.root / run.verdicts.name).exists():  # links or copies from `purify analyze`
+    if linked:  # copies or links from `purify analyze`
         link_verdicts(run)
     finish_update(run)
     mark_done(run, _UPDATE, made_from, _results(run))
@@ -164,10 +167,13 @@ def _take_in(run: RunFolder, request: RunRequest, steps: Steps, board: ProgressB
     """Ingest the source and the given reviews; whether anything is to be done about them."""
     config = request.config
     require_known_images(run, config)
-    _remove_partial_files(run)
-    finished = is_done(run, _UPDATE, _made_from(run, request))
+    remove_abandoned(folders_in(run.root))
+    damage = mend(run)
+    finished = not damage and is_done(run, _UPDATE, _made_from(run, request))
     if not finished:
         note_start(run, request)
+    if damage or run.read_info().get("damage"):
+        run.update_info(damage=damage)
     changed = steps.ingest(run, request.source, config, board, decode=decode)
     if finished and not changed:
         note_nothing_new(run)
@@ -213,9 +219,3 @@ def _results(run: RunFolder) -> list[Path]:
     tables = [run.manifest, run.cleaned, run.removed, run.labels, run.evaluation, run.report]
     results = [*tables, last.verdicts, last.class_report, last.embeddings, *run.root.rglob("model.safetensors")]
     return [path for path in results if path.exists()]
-
-
-def _remove_partial_files(run: RunFolder) -> None:
-    """Remove temporary files of processes killed while writing."""
-    for partial in run.root.rglob(f"{PARTIAL_PREFIX}*"):
-        partial.unlink()

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from purify.analysis.round_changes import RoundSummary, compare_rounds
 from purify.analysis.verdicts import analyze as analyze_samples
 from purify.config import PurifyConfig
@@ -34,7 +32,7 @@ from purify.pipeline.update_log import note_embedded
 from purify.progress import QUIET, ProgressBoard
 from purify.report.html import write_report
 from purify.report.known_truth import truth_figures
-from purify.storage.files import read_table, write_table
+from purify.storage.files import open_parquet, read_table, write_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import train_rows
@@ -79,7 +77,7 @@ def train_round(run: RunFolder, number: int, config: PurifyConfig, board: Progre
 def train_model(run: RunFolder, name: str, config: PurifyConfig, board: ProgressBoard = QUIET) -> None:
     """``train.parquet`` of a K = 1 model, ``purified`` or a baseline, -> its checkpoint."""
     if name in ("random", "oracle"):
-        kept = pq.read_metadata(run.training_table("purified")).num_rows if name == "random" else 0
+        kept = _rows_of(run.training_table("purified")) if name == "random" else 0
         first = train_rows(read_table(run.round(1).training_table, MANIFEST))
         write_table(baseline_table(first, name, kept=kept, seed=config.seed), run.training_table(name))
     training = training_of(run, name, config)
@@ -210,6 +208,11 @@ def note_figures(run: RunFolder) -> None:
     manifest, verdicts = read_table(run.manifest, MANIFEST), read_table(run.verdicts, VERDICTS)
     truth = truth_figures(manifest, verdicts) or {}
     run.update_info(stages=stage_seconds(run), truth=truth)
+
+
+def _rows_of(table: Path) -> int:
+    with open_parquet(table) as file:
+        return file.metadata.num_rows
 
 
 def _judging_checkpoint(run: RunFolder, number: int, config: PurifyConfig, *, given_embeddings: bool) -> Path | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from purify.pipeline.update_log import read_update
 from purify.report.run_overview import rounds
 from purify.report.run_page import noise_estimate
-from purify.storage.files import read_json, read_table
+from purify.storage.files import read_table
 from purify.storage.run_folder import RunFolder
+from purify.storage.run_record import read_evaluation
 from purify.tables.schema import VERDICTS
 
 #: Figures of the verdicts against the truth, if known; the report has more.
@@ -22,16 +25,18 @@ _UPDATE_COUNTS = ("new", "changed", "gone", "embedded", "new_since_training")
 
 def run_summary(run: RunFolder) -> dict[str, Any]:
     """Figures of a run, under the keys of ``--json``."""
-    info = read_json(run.info)
-    values: dict[str, Any] = {"run": run.shown(run.root), **_update_figures(info), **info["counts"]}
+    info = run.read_info()
+    values: dict[str, Any] = {"run": run.shown(run.root), **_update_figures(run), **run.required("counts")}
     if (noise := noise_estimate(info)) is not None:
         values["noise_estimate"] = noise
     if run.evaluation.exists():
-        evaluation = read_json(run.evaluation)
+        evaluation = read_evaluation(run.evaluation)
         values |= {f"auc_{name}": model["auc"] for name, model in evaluation["models"].items()}
         values |= {f"pairs_{key}": evaluation["pairs"][key] for key in _PAIR_COUNTS}
         gap = evaluation.get("gap_closed")
         values["gap_closed"] = gap["auc"]["value"] if gap else None
+    if damage := info.get("damage"):
+        values["damage"] = damage
     values |= _round_figures(info)
     truth = info.get("truth", {})
     values |= {f"noise_{key}": truth[key] for key in _TRUTH_FIGURES if key in truth}
@@ -42,21 +47,23 @@ def judging_summary(run: RunFolder) -> dict[str, Any]:
     """Figures of a run without models: its files, and the number of images per decision."""
     verdicts = read_table(run.verdicts, VERDICTS, columns=["decision"])
     decisions = {entry["values"]: entry["counts"] for entry in verdicts["decision"].value_counts().to_pylist()}
-    info = read_json(run.info)
+    info = run.read_info()
     files = {
         "run": run.shown(run.root),
         "verdicts": run.shown(run.root / run.verdicts.name),
         "class_report": run.shown(run.root / run.class_report.name),
     }
-    rules = {"rule": info["judged_by"]["asked"], "judged_by": info["judged_by"]["rule"]}
-    return {**files, **rules, **decisions, **info["counts"], "noise_estimate": noise_estimate(info)}
+    judged, counts = run.required("judged_by"), run.required("counts")
+    rules = {"rule": judged["asked"], "judged_by": judged["rule"]}
+    return {**files, **rules, **decisions, **counts, "noise_estimate": noise_estimate(info)}
 
 
-def _update_figures(info: Mapping[str, Any]) -> dict[str, Any]:
+def _update_figures(run: RunFolder) -> dict[str, Any]:
     """Findings and work of the last update."""
-    update = info.get("growth")
-    if update is None:
+    last = read_update(run)
+    if last is None:
         return {}
+    update = asdict(last)
     counts = {f"update_{key}": update[key] for key in _UPDATE_COUNTS}
     return {"nothing_new": update["nothing_new"], **counts, "update_models": _models_text(update)}
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from purify.errors import InputError
 from purify.pipeline.retraining import NOTHING_NEW, Because
-from purify.storage.files import read_json, read_table, write_table
+from purify.storage.files import read_table, write_table
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest_diff import compare_manifests
 from purify.tables.schema import MANIFEST
@@ -70,12 +71,15 @@ class Update:
 
 def read_update(run: RunFolder) -> Update | None:
     """The last update of a run, finished or not."""
-    values = read_json(run.info).get("growth") if run.info.exists() else None
+    values = run.read_info().get("growth")
     if values is None:
         return None
     known = {entry.name: values[entry.name] for entry in fields(Update) if entry.name in values}
     because = known.get("because")
-    return Update(**{**known, "because": None if because is None else Because(because)})
+    try:
+        return Update(**{**known, "because": None if because is None else Because(because)})
+    except ValueError as error:
+        raise InputError(f"{run.info}: growth.because: {because!r} is unknown to this release of purify") from error
 
 
 def begin_update(run: RunFolder) -> Update:
@@ -146,5 +150,5 @@ def _write(run: RunFolder, update: Update) -> Update:
 
 
 def _finished(run: RunFolder) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = read_json(run.info).get("updates", []) if run.info.exists() else []
+    listed: list[dict[str, Any]] = run.read_info().get("updates", [])
     return listed

@@ -33,7 +33,8 @@ class Notice:
 
 def notices(run: RunTables, *, faces_shown: bool) -> list[Notice]:
     """The notices of a run, the most serious first."""
-    told = [Notice("Warning of the source", f"{warning[:1].upper()}{warning[1:]}.") for warning in run.source_warnings]
+    told = [Notice("A file of the run was damaged", f"{damage}.") for damage in run.info.get("damage", [])]
+    told += [Notice("Warning of the source", f"{warning[:1].upper()}{warning[1:]}.") for warning in run.source_warnings]
     found = [_missing(run), _fallback(run), _weak_extractor(run), None if faces_shown else _no_faces(run)]
     return [*told, *filter(None, found)]
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 from purify.analysis.rules.registry import gives_probabilities
 from purify.config import EmbeddingsConfig
 from purify.embedding.embedding_files import EmbeddingFiles
-from purify.storage.files import read_json, read_table
+from purify.storage.files import read_table
 from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
+from purify.storage.run_record import read_evaluation
 from purify.tables.reviews import override_verdicts, read_reviews
 from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
 
@@ -83,6 +84,6 @@ def read_run(folder: Path | str, *, round_number: int | None = None) -> RunTable
         manifest=read_table(run.manifest, MANIFEST),
         verdicts=verdicts,
         class_report=read_table(judged.class_report, CLASS_REPORT),
-        info=read_json(run.info) if run.info.exists() else {},
-        evaluation=read_json(run.evaluation) if run.evaluation.exists() else None,
+        info=run.read_info(),
+        evaluation=read_evaluation(run.evaluation) if run.evaluation.exists() else None,
     )

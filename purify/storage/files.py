@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,52 +15,55 @@ import pyarrow.parquet as pq
 from purify.errors import InputError, PurifyError
 from purify.storage import remote
 from purify.storage.hashes import sha256_text
+from purify.storage.integrity import file_digest, recorded, verify
 from purify.storage.locations import Location
+from purify.storage.own_files import discard_scratch, scratch_path
 
 #: Metadata key of a Parquet file: the kind of table, ``<table>/<version>``.
 SCHEMA_KEY = b"purify.schema"
 #: Columns that some tables of the project's earlier versions lack; there they are null.
 _LATER_COLUMNS = {"split": ("manifest/", "cleaned/", "removed/")}
-#: Name prefix of temporary files; those of a process killed while writing may be deleted.
-PARTIAL_PREFIX = ".partial-"
+#: How every table is written: a reader that verifies the checksums finds a flipped bit in a page.
+PARQUET_FORMAT: dict[str, Any] = {"compression": "zstd", "version": "2.6", "write_page_checksum": True}
 _ROW_GROUP_ROWS = 1 << 16
 #: Read at once from a Parquet file; without a buffer, Arrow reads a column of a whole row group at once.
 BUFFER_BYTES = 1 << 20
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path` (same suffix) that replaces `path` when the block succeeds.
 
     Missing parent folders are created. A reader sees the old file or the new one, never a part; if the block
-    raises, the temporary file is removed and `path` stays unchanged. PurifyError if the file system refuses (no space,
-    no permission, a folder at `path`).
+    raises, the temporary file is removed and `path` stays unchanged. In a run the hash of the file is recorded
+    (`purify.storage.integrity`). A `durable` file also survives a power failure. PurifyError if the file system
+    refuses (no space, no permission, a folder at `path`).
     """
-    temporary = path.with_name(f"{PARTIAL_PREFIX}{secrets.token_hex(4)}-{path.name}")
+    temporary = scratch_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            temporary.replace(path)
+            if durable:
+                _sync(temporary)
+            with recorded(path, temporary, durable=durable):
+                temporary.replace(path)
+            if durable:
+                _sync(path.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            discard_scratch(temporary)
     except OSError as error:
         raise PurifyError(f"{path}: can't be written: {error.strerror or error}") from error
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write `table` as Parquet; equal tables (schema metadata included) give equal bytes."""
+def write_table(table: pa.Table, path: Path, *, durable: bool = False) -> None:
+    """Write `table` as Parquet, its pages with checksums; equal tables (schema metadata included) give equal bytes.
+
+    A `durable` table survives a power failure.
+    """
     whole = table.combine_chunks()  # page boundaries must not depend on the chunks of the table
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        pq.write_table(whole, stream, compression="zstd", row_group_size=_ROW_GROUP_ROWS, version="2.6")
-
-
-def write_durable_table(table: pa.Table, path: Path) -> None:
-    """As `write_table`; on return the file also survives a power failure."""
-    with atomic_path(path) as temporary:
-        write_table(table, temporary)
-        _sync(temporary)
-    _sync(path.parent)
+    with atomic_path(path, durable=durable) as temporary, temporary.open("wb") as stream:
+        pq.write_table(whole, stream, row_group_size=_ROW_GROUP_ROWS, **PARQUET_FORMAT)
 
 
 def _sync(path: Path) -> None:
@@ -97,14 +97,15 @@ def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | No
 
 @contextmanager
 def open_parquet(path: Location) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file; InputError if it is missing, unreadable, or not Parquet.
+    """Open a Parquet file; InputError if it is missing, unreadable, not Parquet, or not what was written.
 
     It is opened here and not by the reader, which would take parts of the path for partition columns; and as a native
     file, since Arrow's threads may release a Python one after the end of the interpreter, which aborts the process.
     """
+    verify(local_file(path))
     with readable(path), pa.OSFile(os.fspath(local_file(path)), "rb") as stream:
         try:
-            file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER_BYTES)
+            file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
             file.schema_arrow  # noqa: B018 - names that are not UTF-8 are found here, not by every reader
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a Parquet file, or a damaged one: {one_line(error)}") from error
@@ -170,8 +171,9 @@ def write_json(path: Path, obj: Any) -> None:
 
 
 def read_json(path: Location) -> Any:
-    """Read a JSON file; InputError if it is missing or damaged."""
+    """Read a JSON file; InputError if it is missing, damaged, or not what was written."""
     with readable(path):
+        verify(local_file(path))
         content = local_file(path).read_bytes()
     try:
         return json.loads(content)
@@ -181,12 +183,14 @@ def read_json(path: Location) -> Any:
 
 def sha256_file(path: Location) -> str:
     """Hex SHA-256 of a file's bytes; InputError if it can't be read."""
-    with readable(path), local_file(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with readable(path):
+        return file_digest(local_file(path))
 
 
 def local_file(place: Location) -> Path:
     """Return `place` itself, or a local copy of the file at a URL, reused until the file on the store changes.
+
+    Copies of former versions stay in the cache: another process may be reading them.
 
     InputError if the file at the URL is missing or may not be read.
     """
@@ -197,8 +201,6 @@ def local_file(place: Location) -> Path:
     if not copy.exists():
         with atomic_path(copy) as temporary:
             remote.download(place, temporary)
-        for former in set(versions.iterdir()) - {copy.parent}:
-            shutil.rmtree(former, ignore_errors=True)
     return copy
 
 

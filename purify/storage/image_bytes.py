@@ -12,6 +12,7 @@ from threading import Lock
 from purify.errors import InputError
 from purify.storage.containers import Container, open_container
 from purify.storage.image_cache import RemoteImageReader
+from purify.storage.integrity import file_stamp
 from purify.storage.locations import Url, split_uri
 from purify.storage.positioned import MAX_BYTES, READ_FLAGS, read_at
 
@@ -64,7 +65,7 @@ class ImageByteReader:
         return self._container(kind, place).read(key)
 
     def stamp(self, uri: str) -> str | None:
-        """Size and modification time of the file behind `uri`, or its version on a store; None if unavailable.
+        """Size, times and inode of the file behind `uri`, or its version on a store; None if unavailable.
 
         An unchanged stamp means unchanged bytes. An image in a container has the stamp of the container.
         """
@@ -100,7 +101,7 @@ def _stamp(path: Path) -> str | None:
         status = path.stat()
     except OSError:
         return None
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    return file_stamp(status)
 
 
 def _read_file(path: Path) -> bytes:

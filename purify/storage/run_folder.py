@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from purify.errors import InputError
-from purify.storage.files import read_json, write_json
+from purify.storage.files import write_json
+from purify.storage.integrity import LEDGER, watch
 from purify.storage.locations import Location, Url, to_location
+from purify.storage.locks import held
+from purify.storage.own_files import is_made, note_made, remove_made, unwatch
+from purify.storage.run_record import RUN_FORMAT, read_record
 from purify.storage.sync import SyncedFolder
 
 #: Name of a run's lock file.
@@ -79,8 +81,7 @@ class RunFolder:
     @property
     def last_round(self) -> RoundFolder:
         """Last finished round in ``run.json``, which holds the run's verdicts; round 1 if none is finished."""
-        info = read_json(self.info) if self.info.exists() else {}
-        finished = info.get("rounds") or [{"round": 1}]
+        finished = self.read_info().get("rounds") or [{"round": 1}]
         return self.round(finished[-1]["round"])
 
     @property
@@ -115,6 +116,22 @@ class RunFolder:
         """``train.parquet`` of a K = 1 model; ``raw`` shares that of round 1."""
         return self.round(1).training_table if name == "raw" else self.model(name) / "train.parquet"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether the folder holds more than what locks and watches it."""
+        return self.root.exists() and any(path.name not in (LOCK, LEDGER) for path in self.root.iterdir())
+
+    def read_info(self) -> dict[str, Any]:
+        """``run.json``, or nothing before it is written; InputError if it can't be the record of a run."""
+        return read_record(self.info) if self.info.exists() else {}
+
+    def required(self, name: str) -> dict[str, Any]:
+        """An entry of ``run.json`` that every finished run has; InputError without it."""
+        entry: dict[str, Any] | None = self.read_info().get(name)
+        if entry is None:
+            raise InputError(f"{self.info}: no entry {name!r}: the run isn't finished; continue it with --resume")
+        return entry
+
     def pull(self) -> None:
         """Fetch files of this run published by other machines."""
         if self.url is not None:
@@ -136,54 +153,32 @@ class RunFolder:
         A new run whose input is refused before it has a manifest leaves no folder behind. If another process holds
         the lock, `when_busy` is called with a message before the wait for its release; without `when_busy`, InputError.
         """
-        with self._held(when_busy):
-            fresh = not any(path.name != LOCK for path in self.root.iterdir())
+        new = not self.root.exists()
+        with held(self.root / LOCK, f"{self.root}: another purify process is at work on this run", when_busy=when_busy):
+            fresh = not self.is_begun
+            if new and fresh:
+                note_made(self.root)
+            watch(self.root)
             try:
                 yield
             except InputError:
-                if fresh:
+                if fresh and not self.manifest.exists():
                     self._withdraw()
                 raise
 
-    @contextmanager
-    def _held(self, when_busy: Callable[[str], object] | None) -> Iterator[None]:
-        while True:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with (self.root / LOCK).open("w") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    busy = f"{self.root}: another purify process is at work on this run"
-                    if when_busy is None:
-                        raise InputError(f"{busy}; wait for its end") from error
-                    when_busy(busy)
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                if not _is_file_at(file.fileno(), self.root / LOCK):
-                    continue  # its holder withdrew the run meanwhile, and the lock file with it
-                yield
-                return
-
     def _withdraw(self) -> None:
-        """Remove the files of a run refused before it had a manifest, and its folder if it is empty."""
-        if self.manifest.exists():
-            return
-        for path in (self.info, self.root / LOCK):
-            path.unlink(missing_ok=True)
-        with suppress(OSError):  # it holds files of others
-            self.root.rmdir()
+        """Remove what this process has made of a run refused before it had a manifest, and its empty folder."""
+        remove_made(self.info)
+        unwatch(self.root)
+        remove_made(self.root / LOCK)
+        remove_made(self.root)
 
     def update_info(self, **entries: Any) -> None:
         """Merge `entries` into ``run.json`` (one level deep for mappings)."""
-        info = read_json(self.info) if self.info.exists() else {}
+        own, info = not self.info.exists() or is_made(self.info), self.read_info()
         for key, value in entries.items():
             mergeable = isinstance(value, Mapping) and isinstance(info.get(key), dict)
             info[key] = {**info[key], **value} if mergeable else value
-        write_json(self.info, info)
-
-
-def _is_file_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file is still the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+        write_json(self.info, {"format": RUN_FORMAT, **info})
+        if own:
+            note_made(self.info)

@@ -10,12 +10,14 @@ from typing import Any
 
 from purify.storage import remote
 from purify.storage.files import atomic_path, read_json, write_json
+from purify.storage.integrity import file_stamp
 from purify.storage.locations import Url
+from purify.storage.own_files import ASIDE
 
 #: Files of unfinished work, useful on this machine only.
 _UNFINISHED = ("resume.safetensors",)
 _SHARDS = ".shards"
-#: Last state of the URL: name -> size and time of the local file, and version of the published one.
+#: Last state of the URL: name -> stamp of the local file, and version of the published one.
 _STATE = ".published.json"
 _RECORDS = "stages/"
 _publishing = Lock()
@@ -87,7 +89,7 @@ class SyncedFolder:
 
 def _is_finished(name: str) -> bool:
     parts = name.split("/")
-    hidden = any(part.startswith(".") or _SHARDS in part for part in parts)
+    hidden = any(part.startswith(".") or part == ASIDE or _SHARDS in part for part in parts)
     return not hidden and parts[-1] not in _UNFINISHED
 
 
@@ -96,5 +98,4 @@ def _order(name: str) -> tuple[bool, str]:
 
 
 def _seen(path: Path, version: str) -> dict[str, Any]:
-    stat = path.stat()
-    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "version": version}
+    return {"stamp": file_stamp(path.stat()), "version": version}

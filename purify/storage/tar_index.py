@@ -16,6 +16,7 @@ from purify.errors import InputError
 from purify.storage import remote
 from purify.storage.files import read_table, readable, write_table
 from purify.storage.hashes import sha256_text
+from purify.storage.integrity import file_stamp
 from purify.storage.locations import Location, Url, as_text, inner_path
 from purify.storage.packed_members import PackedMembers
 from purify.storage.tar_headers import DamagedTarError, TarScan
@@ -56,12 +57,11 @@ def index_tar(place: Location) -> TarIndex:
         return _remote_index(place, remote.version(place))
     with readable(place):
         plain = unpacked(place)
-        stat = plain.stat()
-        return _index(place, plain, stat.st_size, stat.st_mtime_ns)
+        return _index(place, plain, file_stamp(plain.stat()))
 
 
 @lru_cache(maxsize=8)
-def _index(path: Path, plain: Path, _size: int, _mtime_ns: int) -> TarIndex:
+def _index(path: Path, plain: Path, _state: str) -> TarIndex:
     with plain.open("rb", buffering=0) as stream:  # headers lie apart: a buffer would read what is between them
         return _read_index(path, stream)
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from purify.errors import InputError
 from purify.storage.files import atomic_path, one_line, read_json, readable, sha256_file, write_json
 from purify.storage.hashes import sha256_text
+from purify.storage.integrity import file_stamp
 from purify.storage.remote import cache_folder
 
 _CHUNK = 1 << 22
@@ -45,19 +46,18 @@ def unpacked(path: Path) -> Path:
     InputError if the file can't be read or is damaged; PurifyError if the cache has no room.
     """
     with readable(path):
-        stat = path.stat()
-    return _unpacked(path, stat.st_size, stat.st_mtime_ns)
+        return _unpacked(path, file_stamp(path.stat()))
 
 
 @lru_cache(maxsize=4096)
-def _unpacked(path: Path, size: int, mtime_ns: int) -> Path:
+def _unpacked(path: Path, state: str) -> Path:
     with readable(path), path.open("rb") as stream:
         start = stream.read(8)
     name = compression(start)
     if name is None:
         return path
     folder = cache_folder() / "unpacked"
-    stamp = folder / "stamps" / f"{sha256_text(str(path.resolve()), str(size), str(mtime_ns))[:32]}.json"
+    stamp = folder / "stamps" / f"{sha256_text(str(path.resolve()), state)[:32]}.json"
     copy = folder / f"{_digest(path, stamp)[:32]}.tar"
     if not copy.exists():
         _unpack(path, start, copy)

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from purify.errors import InputError
 from purify.storage.files import one_line, readable
 from purify.storage.image_cache import refuse_huge
+from purify.storage.integrity import file_stamp
 from purify.storage.locations import as_text, inner_path
 from purify.storage.positioned import MAX_BYTES, READ_FLAGS, read_at
 
@@ -64,12 +65,11 @@ def index_zip(path: Path) -> ZipIndex:
     InputError if it is unreadable or damaged, or has duplicate names or names that leave it.
     """
     with readable(path):
-        status = path.stat()
-    return _index(path, status.st_size, status.st_mtime_ns)
+        return _index(path, file_stamp(path.stat()))
 
 
 @lru_cache(maxsize=8)
-def _index(path: Path, _size: int, _mtime_ns: int) -> ZipIndex:
+def _index(path: Path, _state: str) -> ZipIndex:
     members: dict[str, ZipMember] = {}
     refused: dict[str, str] = {}
     faults = []

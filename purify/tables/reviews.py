@@ -18,7 +18,7 @@ from purify.storage.files import (
     read_columns,
     require_columns,
     require_kind,
-    write_durable_table,
+    write_table,
 )
 from purify.storage.locations import Location
 from purify.tables.decisions import check_decisions
@@ -56,7 +56,7 @@ def update_reviews(path: Path, change: Callable[[pa.Table], pa.Table]) -> pa.Tab
     with path.with_name(f".{path.name}.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         reviews = change(read_reviews(path) if path.exists() else REVIEWS.empty_table())
-        write_durable_table(reviews, path)
+        write_table(reviews, path, durable=True)
     return reviews
 
 

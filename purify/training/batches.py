@@ -40,6 +40,7 @@ def view_batches(
         data.sample_ids,
         data.uris,
         size=model.input_size,
+        contents=data.contents,
         workers=max(1, resolve_workers(config.workers) // config.processes),
         cache_bytes=config.cache_mb * _MEGABYTE // config.processes,
     )

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from purify import errors
 from purify.errors import PurifyError, RankLostError
@@ -73,13 +74,14 @@ def run_job(job: TrainJob, progress: Progress = silent) -> None:
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         first = os.environ["RANK"] == "0"
         return train_rank(replace(job, train={**job.train, "processes": here}), progress if first else silent)
-    with tempfile.TemporaryDirectory(prefix="purify-job-") as folder:
-        path = Path(folder) / "job.json"
+    # Files without a name, which the children open by their descriptors: a kill of this process leaves nothing behind.
+    with tempfile.TemporaryFile() as description, tempfile.TemporaryFile() as meeting:
+        path, meet = _place_of(description), _place_of(meeting)
         job.write(path)
         ranks: list[_RankProcess] = []
         try:
-            for environment in rank_environments(job.recipe, threads=job.threads_per_rank, folder=folder):
-                ranks.append(_start(path, environment))
+            for environment in rank_environments(job.recipe, threads=job.threads_per_rank, meeting=meet):
+                ranks.append(_start(path, environment, [description.fileno(), meeting.fileno()]))
             _wait(ranks, progress)
         finally:
             for rank in ranks:
@@ -95,13 +97,19 @@ def stop_running_jobs() -> None:
         rank.stop()
 
 
-def _start(path: Path, environment: dict[str, str]) -> _RankProcess:
+def _place_of(file: IO[bytes]) -> Path:
+    """A path of an open file without a name, here and in a child that inherits the descriptor."""
+    return Path(f"/dev/fd/{file.fileno()}")
+
+
+def _start(path: Path, environment: dict[str, str], descriptors: Sequence[int]) -> _RankProcess:
     process = subprocess.Popen(
         [sys.executable, "-m", "purify.training.rank", str(path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
+        pass_fds=descriptors,
     )
     rank = _RankProcess(int(environment.get("RANK", "0")), process)
     _running.add(rank)

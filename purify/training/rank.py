@@ -1,5 +1,7 @@
 """One rank of a training: the program that `purify.training.launcher` starts, ``python -m purify.training.rank JOB``.
 
+JOB is the file of the job, an open descriptor of the parent: nothing is left if that is killed.
+
 It prints progress and errors as JSON lines, and ends when its parent is gone.
 """
 
@@ -50,7 +52,7 @@ def train_rank(job: TrainJob, progress: Progress) -> None:
         if checkpoint is not None:
             save_checkpoint(folder / "checkpoint", checkpoint)
             if resume is not None:
-                resume.path.unlink(missing_ok=True)
+                resume.discard()
 
 
 class _LineProgress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from purify.config import TrainConfig
 from purify.errors import InputError
@@ -19,8 +20,8 @@ def is_rank(environment: Mapping[str, str] = os.environ) -> bool:
     return "RANK" in environment and int(environment.get("WORLD_SIZE", "1")) > 1
 
 
-def rank_environments(recipe: TrainConfig, *, threads: int, folder: str) -> list[dict[str, str]]:
-    """Environment of each process on this machine; ranks of one machine meet at a file in `folder`.
+def rank_environments(recipe: TrainConfig, *, threads: int, meeting: Path) -> list[dict[str, str]]:
+    """Environment of each process on this machine; ranks of one machine meet at the file `meeting`.
 
     Raises InputError if there are several machines, and the number of this one or the address of the first is missing.
     """
@@ -35,7 +36,7 @@ def rank_environments(recipe: TrainConfig, *, threads: int, folder: str) -> list
             raise InputError("train.nodes > 1 needs train.address=HOST:PORT, where the first machine can be reached")
     elif recipe.address is None and sys.platform == "linux":
         shared.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    shared[RENDEZVOUS] = f"tcp://{recipe.address}" if recipe.address else f"file://{folder}/meet"
+    shared[RENDEZVOUS] = f"tcp://{recipe.address}" if recipe.address else f"file://{meeting}"
     return [
         {**shared, "RANK": str(first + number), "LOCAL_RANK": str(number), "WORLD_SIZE": str(size)}
         for number in range(recipe.processes)

@@ -8,6 +8,7 @@ its metadata (PyTorch 2.13, ``filesystem.py``), and nothing of ours unpickles a 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from purify.errors import InputError
 from purify.models.process_group import Ranks, Shard
 from purify.storage.files import atomic_path
+from purify.storage.integrity import verify
+from purify.storage.own_files import note_made, remove_made
 
 _KEY = "purify.training"
 #: Names of types in the header of a safetensors file.
@@ -71,15 +75,28 @@ class ResumeFile:
         if not self.path.exists():
             return None
         try:
+            verify(self.path)
             with safe_open(self.path, framework="pt") as file:
                 metadata = json.loads((file.metadata() or {})[_KEY])
                 if metadata["fingerprint"] != self.fingerprint:
                     return None
                 rows = {name: file.get_slice(name)[classes.slice] for name in metadata["rows"]}
                 tensors = {name: file.get_tensor(name) for name in file.keys() if name not in rows}  # noqa: SIM118
-        except (SafetensorError, KeyError, ValueError, OSError):
+        except (SafetensorError, InputError, KeyError, ValueError, TypeError, OSError) as error:
+            warnings.warn(f"the training begins anew: its resume point can't be used: {error}", stacklevel=2)
             return None
         return ResumePoint(metadata["step"], tensors, rows, metadata["extra"])
+
+    def discard(self) -> None:
+        """Remove the point of this training, also one that an earlier process wrote; another's file is left."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                known = json.loads((file.metadata() or {})[_KEY])["fingerprint"]
+        except (SafetensorError, KeyError, ValueError, TypeError, OSError):
+            return
+        if known.startswith(self.fingerprint):
+            note_made(self.path)
+            remove_made(self.path)
 
 
 def _header(shapes: Mapping[str, tuple[Tensor, list[int]]], metadata: str) -> bytes:

@@ -17,12 +17,16 @@ from purify.tables.manifest import load_manifest, ok_rows, train_rows
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Images and the labels to learn: class names in the order of the head's rows, and an int64[N] index into them."""
+    """Images and the labels to learn: class names in the order of the head's rows, and an int64[N] index into them.
+
+    `contents` are the SHA-256 of the images' bytes where known (none at all if empty); other bytes are not learned.
+    """
 
     sample_ids: Sequence[str]
     uris: Sequence[str]
     labels: tuple[str, ...]
     label_index: npt.NDArray[np.int64]
+    contents: Sequence[str | None] = ()
 
     @classmethod
     def read(cls, path: Path, *, final: bool = False) -> Self:
@@ -42,10 +46,18 @@ class TrainingSet:
         rows = ok_rows(table)
         if rows["uri"].null_count:
             raise InputError(f"{name}: rows without a uri; run `purify ingest` with the --images roots first")
-        return cls.from_columns(rows["sample_id"].to_pylist(), rows["uri"].to_pylist(), rows["label"].to_pylist())
+        contents = rows["sha256"].to_pylist() if "sha256" in rows.column_names else ()
+        sample_ids, uris, labels = (rows[column].to_pylist() for column in ("sample_id", "uri", "label"))
+        return cls.from_columns(sample_ids, uris, labels, contents)
 
     @classmethod
-    def from_columns(cls, sample_ids: Sequence[str], uris: Sequence[str], labels: Sequence[str]) -> Self:
+    def from_columns(
+        cls,
+        sample_ids: Sequence[str],
+        uris: Sequence[str],
+        labels: Sequence[str],
+        contents: Sequence[str | None] = (),
+    ) -> Self:
         """Images in the order of their ids, and classes in the order of their first image.
 
         So shuffling the table or renaming its labels leaves the trained weights unchanged.
@@ -57,4 +69,5 @@ class TrainingSet:
             [uris[row] for row in order],
             tuple(encoded.dictionary.to_pylist()),
             encoded.indices.to_numpy().astype(np.int64),
+            [contents[row] for row in order] if contents else (),
         )

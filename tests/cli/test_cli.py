@@ -241,3 +241,22 @@ def test_no_traceback_from_a_real_process(tmp_path: Path) -> None:
     assert "row 1" in result.stderr
     assert "Traceback" not in result.stderr + result.stdout
     assert not [path for path in tmp_path.rglob("runs/*/*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ingest", ".", "--out", ""],
+        ["run-flow", ".", "--out", ""],
+        ["analyze", "", "--embeddings", ".", "--out", "x"],
+        ["run-flow", "", "--name", "x"],
+    ],
+)
+def test_an_empty_path_is_not_the_present_folder(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "an empty path" in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -128,8 +128,11 @@ def test_a_set_that_nothing_could_judge_claims_no_angle(tmp_path: Path) -> None:
 
 def test_the_gain_has_its_interval(tmp_path: Path) -> None:
     evaluation = {
-        "pairs": {"used": 2000},
-        "models": {"raw": {"auc": 0.9064}, "purified": {"auc": 0.9391}},
+        "pairs": {"given": 2000, "excluded_identity": 0, "excluded_image": 0, "used": 2000},
+        "models": {
+            name: {"auc": auc, "auc_interval": [auc - 0.01, auc + 0.01], "n_train": 100}
+            for name, auc in (("raw", 0.9064), ("purified", 0.9391))
+        },
         "differences": {"purified-raw": {"auc": 0.0327, "interval": [0.024, 0.0418]}},
         "gap_closed": {"auc": {"value": 1.3128, "interval": [1.0, 1.77]}},
     }

@@ -31,6 +31,7 @@ from purify.storage.recordio import unframe, unpack_image
 from purify.tables.class_names import read_class_names
 from purify.tables.schema import VERDICTS
 from tests.export.conftest import manifest_row, tree, write_manifest
+from tests.killed_writer import left_by_a_killed_writer
 
 WITH_IMAGES = [name for name, form in FORMATS.items() if form.images is Images.WRITTEN]
 
@@ -251,7 +252,7 @@ def test_an_interrupted_export_is_continued_to_the_same_bytes(
     run_export(manifest, form, whole, limits=limits)
     with pytest.raises(KeyboardInterrupt):
         export_table(ExportRequest(manifest, form, parts, limits=limits), progress=interrupt)
-    (parts / ".partial-0000-train.tar").write_bytes(b"half")  # as SIGKILL would leave it
+    left_by_a_killed_writer(parts, "train.tar")
     assert run_export(manifest, form, parts, limits=limits).exported == 12
     assert tree(parts) == tree(whole)
     assert "finished export" in run_export(manifest, form, parts, limits=limits).notes[0]

@@ -118,6 +118,15 @@ def test_the_orientation_is_applied(orientation: int) -> None:
     assert decode_rgb(data, 20)[..., 0].tolist() == upright[10:30, :, 0].tolist()
 
 
+@pytest.mark.parametrize("orientation", [0, 9, 99, 65535])
+def test_an_unknown_orientation_turns_nothing(orientation: int) -> None:
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (40, 30)).save(buffer, "JPEG", exif=exif)
+    facts = inspect_image(buffer.getvalue(), min_size=8, max_pixels=10_000)
+    assert (facts.width, facts.height) == (40, 30)
+
+
 def _as_stored(upright: Image.Image, orientation: int) -> Image.Image:
     """Inverse of what a viewer does."""
     inverse = {

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from purify.analysis.round_changes import RoundSummary, Stop
 from purify.config import ShowConfig
 from purify.evaluation.gain import gap_sentence
 from purify.orchestration.publication import _faces_may_be_shown
@@ -20,7 +22,8 @@ ROWS = [{"figure": "rows", "value": 7}]
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     run = build_run(tmp_path_factory.mktemp("page"))
     write_json(run.evaluation, evaluation("raw", "random", "purified", "oracle"))
-    rounds = [{"round": 1, "noise_estimate": 0.31}]
+    first = RoundSummary(1, noise_estimate=0.31, kept=3, removed=3, changed=None, stopped_because=Stop.MOST_ROUNDS)
+    rounds = [asdict(first)]
     counts = {"rows": 7, "ok": 6, "not_ok": 1, "cleaned": 3, "removed": 3}
     run.update_info(counts=counts, rounds=rounds, stages={"ingest": 0.5})
     return run

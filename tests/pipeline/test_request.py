@@ -6,7 +6,7 @@ import pytest
 
 from purify.config import PurifyConfig
 from purify.errors import InputError
-from purify.pipeline.request import changed_config
+from purify.pipeline.request import changed_config, new_run_folder
 from purify.pipeline.run import run as purify_run
 from purify.storage.files import read_json
 from purify.storage.run_folder import RunFolder
@@ -53,3 +53,9 @@ def test_a_run_does_not_lose_its_image_roots(tmp_path: Path) -> None:
         purify_run(tmp_path / "faces.csv", run.root, PurifyConfig(seed=1), progress=False)
     assert run.manifest.read_text() == "the manifest with its images"
     assert read_json(run.info)["seed"] == 4
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "a\0b", "/"])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="expected a plain folder name"):
+        new_run_folder(tmp_path, name)

@@ -1,0 +1,217 @@
+"""Forgetting people: their rows leave every table of a run, their centers every model, and a receipt is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from purify.errors import InputError, did_you_mean
+from purify.models.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
+from purify.pipeline import stages
+from purify.pipeline.judged_run import link_verdicts
+from purify.pipeline.request import RunRequest, resumed_request
+from purify.storage import remote
+from purify.storage.files import open_parquet, read_columns, sha256_file, write_json, write_table
+from purify.storage.locations import Url, split_uri
+from purify.storage.own_files import ASIDE, erase
+from purify.storage.run_folder import RunFolder
+
+#: Folder of a run with the receipts.
+RECEIPTS = "forgotten"
+#: Columns by which a row belongs to a person: the image, or the label.
+_IMAGE_COLUMNS = {"sample_id": "ids", "uri": "uris", "sha256": "hashes"}
+_LABEL_COLUMNS = ("label", "true_label", "given_label", "new_label")
+#: Rewritten by the stages that judge what is left.
+_REMADE = ("verdicts.parquet", "class_report.parquet", "changes.parquet", "cleaned.parquet", "removed.parquet")
+_UNFINISHED = ("resume.safetensors",)
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What belongs to the people to forget."""
+
+    labels: frozenset[str]
+    ids: frozenset[str]
+    uris: frozenset[str]
+    hashes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was forgotten, in numbers: it names nobody.
+
+    Attributes
+    ----------
+    at
+        Time, in UTC.
+    images, people
+        Numbers of forgotten images and labels.
+    rows
+        File -> number of its rows that left.
+    models_trained_on_them
+        Models whose weights have learned from the images; their centers and labels of the people are gone.
+    cached_images
+        Number of images that left this machine's cache of images from stores.
+    still_in_source
+        Number of the images that are still at their place: the next update would take them in again.
+    """
+
+    at: str
+    images: int
+    people: int
+    rows: dict[str, int] = field(default_factory=dict)
+    models_trained_on_them: tuple[str, ...] = ()
+    cached_images: int = 0
+    still_in_source: int = 0
+
+
+def forget(place: Path, names: Sequence[str]) -> Receipt:
+    """Forget people (labels) or images (sample ids) of the run at `place`; all others are judged again without them.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown to the run, or the run is unfinished.
+    """
+    run = RunFolder(place)
+    request = resumed_request(place)
+    with run.lock():
+        _require_finished(run)
+        traces = _traces(run, names)
+        there = sum(_is_there(uri) for uri in traces.uris)
+        rows = {name: left for name, left in _rewrite_tables(run, traces) if left}
+        _take_out_centers(run, traces)
+        for path in sorted((run.root / ASIDE).glob("*")):
+            erase(path)
+        run.update_info(source_warnings=[], damage=[])
+        _judge_again(run, request)
+        receipt = Receipt(
+            at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            images=len(traces.ids),
+            people=len(traces.labels),
+            rows=rows,
+            models_trained_on_them=tuple(_trained_on(run, rows)),
+            cached_images=_erase_cached(traces),
+            still_in_source=there,
+        )
+        write_json(run.root / RECEIPTS / f"{receipt.at.replace(':', '')}.json", asdict(receipt))
+    return receipt
+
+
+def _require_finished(run: RunFolder) -> None:
+    growth = run.read_info().get("growth") or {}
+    unfinished = [path for name in _UNFINISHED for path in run.root.rglob(name)]
+    if unfinished or not growth.get("finished", True) or any(run.root.rglob("*.shards-*")):
+        raise InputError(f"{run.root}: the run is unfinished; finish it with --resume first")
+
+
+def _tables(run: RunFolder) -> list[Path]:
+    return sorted(path for path in run.root.rglob("*.parquet") if ASIDE not in path.relative_to(run.root).parts)
+
+
+def _read(path: Path) -> pa.Table:
+    with open_parquet(path) as file:
+        return read_columns(path, file, file.schema_arrow.names).replace_schema_metadata(file.schema_arrow.metadata)
+
+
+def _traces(run: RunFolder, names: Sequence[str]) -> Traces:
+    """All that the names stand for, in any table: an earlier call may have been interrupted."""
+    wanted = pa.array(sorted(set(names)), pa.string())
+    known: set[str] = set()
+    found: dict[str, set[str]] = {"labels": set(), "ids": set(), "uris": set(), "hashes": set()}
+    for path in _tables(run):
+        table = _read(path)
+        labels = [name for name in _LABEL_COLUMNS if name in table.column_names]
+        for name in labels:
+            present = set(table[name].unique().to_pylist()) - {None}
+            known |= present
+            found["labels"] |= present & set(names)
+        if "sample_id" not in table.column_names:
+            continue
+        rows = table.filter(_any(table, [*labels, "sample_id"], wanted))
+        for name, kind in _IMAGE_COLUMNS.items():
+            if name in rows.column_names:
+                found[kind] |= set(rows[name].to_pylist()) - {None}
+    if missing := [name for name in names if name not in found["labels"] | found["ids"]]:
+        raise InputError(f"{run.root}: knows no person and no image {missing[0]!r}{did_you_mean(missing[0], known)}")
+    return Traces(**{kind: frozenset(values) for kind, values in found.items()})
+
+
+def _any(table: pa.Table, columns: Sequence[str], values: pa.Array) -> pa.ChunkedArray:
+    """Mask of the rows with one of `values` in one of `columns`."""
+    mask = pa.chunked_array([pa.repeat(False, len(table))])
+    for name in columns:
+        mask = pc.or_(mask, pc.fill_null(pc.is_in(table[name], values), False))
+    return mask
+
+
+def _rewrite_tables(run: RunFolder, traces: Traces) -> Iterator[tuple[str, int]]:
+    """Write the tables without the rows of the people; tables that are made again are left to their stages."""
+    for path in _tables(run):
+        table = _read(path)
+        gone = _any(table, [c for c in _LABEL_COLUMNS if c in table.column_names], _strings(traces.labels))
+        for name, kind in _IMAGE_COLUMNS.items():
+            if name in table.column_names:
+                gone = pc.or_(gone, _any(table, [name], _strings(getattr(traces, kind))))
+        left = pc.sum(gone).as_py() or 0
+        if left and path.name not in _REMADE:
+            write_table(table.filter(pc.invert(gone)), path)
+        yield path.relative_to(run.root).as_posix(), left
+
+
+def _strings(values: frozenset[str]) -> pa.Array:
+    return pa.array(sorted(values), pa.string())
+
+
+def _trained_on(run: RunFolder, rows: dict[str, int]) -> Iterator[str]:
+    """Models by the folders of the training tables that lost rows; ``raw`` shares the table of round 1."""
+    for name in rows:
+        folder, _, table = name.rpartition("/")
+        if table == "train.parquet" and (run.root / folder / "checkpoint" / FILE_NAME).exists():
+            yield folder
+
+
+def _take_out_centers(run: RunFolder, traces: Traces) -> None:
+    """Take the people's labels and centers out of the checkpoints."""
+    for path in sorted(run.root.rglob(FILE_NAME)):
+        model = load_checkpoint(path.parent)
+        kept = [row for row, label in enumerate(model.labels) if label not in traces.labels]
+        if len(kept) < len(model.labels):
+            labels, head = tuple(model.labels[row] for row in kept), model.head_weight[kept].contiguous()
+            save_checkpoint(path.parent, replace(model, labels=labels, head_weight=head))
+
+
+def _judge_again(run: RunFolder, request: RunRequest) -> None:
+    """Verdicts, cleaned tables and report of what is left; each round by its own model."""
+    linked = (run.root / run.verdicts.name).exists()
+    numbers: list[Any] = [entry["round"] for entry in run.read_info().get("rounds", [])] or [1]
+    for number in numbers:
+        stages.analyze(run, number, request.config, embeddings=request.embeddings_at if number == 1 else None)
+        if number > 1:
+            stages.compare(run, number, request.config)
+    stages.apply(run)
+    if linked:
+        link_verdicts(run)
+    stages.report(run)
+
+
+def _is_there(uri: str) -> bool:
+    place = split_uri(uri)
+    return isinstance(place.place, Path) and place.place.exists()
+
+
+def _erase_cached(traces: Traces) -> int:
+    """Erase the images from the cache of images from stores, by their bytes."""
+    if not any(isinstance(split_uri(uri).place, Url) for uri in traces.uris):
+        return 0
+    cached = [path for path in (remote.cache_folder() / "images").rglob("*") if path.is_file()]
+    ours = [path for path in cached if sha256_file(path) in traces.hashes]
+    for path in ours:
+        erase(path)
+    return len(ours)
