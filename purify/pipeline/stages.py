@@ -20,6 +20,7 @@ from purify.embedding.embedding_files import EmbeddingFiles
 from purify.embedding.extractors import model_file
 from purify.errors import PurifyError
 from purify.models.checkpoint import FILE_NAME
+from purify.pipeline import extractor_choice
 from purify.pipeline.cleaned_tables import apply_files, baseline_table, kept_rows, run_counts
 from purify.pipeline.embedding_stage import embed_manifest, own_extractor
 from purify.pipeline.fingerprint import stage_of, stage_seconds
@@ -48,6 +49,14 @@ def ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoa
         return take_table(run, to_location(source), config)
     images = [to_location(root) for root in config.ingest.images]
     return refresh_manifest(run, to_location(source), images, config, progress=board.stage("ingest"))
+
+
+def choose_extractor(run: RunFolder, config: PurifyConfig, board: ProgressBoard = QUIET) -> PurifyConfig:
+    """The manifest's images -> `config` with the extractor of this run, which ``run.json`` names with the reason."""
+    choice = extractor_choice.choose_extractor(run, read_table(run.manifest, MANIFEST), config)
+    board.stage("choose extractor")(1, 1, f"{choice.name}: {choice.why}")
+    run.update_info(extractor=asdict(choice))
+    return choice.settle(config)
 
 
 def decide(run: RunFolder, first_models: Sequence[str], config: PurifyConfig) -> TrainingDecision:
@@ -109,7 +118,7 @@ def embed(
         "manifest": run.manifest,
         "checkpoint": model_file(model),
         "config": config.embed.model_dump(),
-        "extractor": config.extractor.model_dump(exclude={"file"}),
+        "extractor": config.extractor.model_dump(exclude={"name"}),
         "precision": config.train.precision,
     }
     with stage_of(run, stage, inputs, [folder.embeddings]) as pending:
