@@ -35,7 +35,7 @@ from purify.pipeline.update_log import note_embedded
 from purify.progress import QUIET, ProgressBoard
 from purify.report.html import write_report
 from purify.report.known_truth import truth_figures
-from purify.storage.files import read_table, write_table
+from purify.storage.files import read_json, read_table, write_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import train_rows
@@ -156,7 +156,8 @@ def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Lo
             analysis = analyze_samples(config=config.analyze, seed=config.seed, **vars(given))
             write_table(analysis.verdicts, folder.verdicts)
             write_table(analysis.class_report, folder.class_report)
-            run.update_info(judged_by=asdict(judging_rule(analysis, config.analyze.rule)))
+            before = read_json(run.info).get("judged_by") if number > 1 else None
+            run.update_info(judged_by=asdict(judging_rule(analysis, config.analyze.rule, before=before)))
 
 
 def compare(run: RunFolder, number: int, config: PurifyConfig) -> RoundSummary:
