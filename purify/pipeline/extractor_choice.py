@@ -44,12 +44,12 @@ class ExtractorChoice:
 
 
 def extractor_file(config: PurifyConfig) -> Path | None:
-    """The file of the extractor; None for the network that is trained on the labels.
+    """The file of the extractor; None for the network trained on the labels, as ``auto`` is until it is settled.
 
     InputError if it isn't there.
     """
     name = config.extractor.name
-    if name == SCRATCH:
+    if name in (SCRATCH, AUTO):
         return None
     if name == DLIB:
         return packaged_model(_WEIGHTS)
