@@ -28,6 +28,8 @@ RULE_ENTRY_POINTS = "purify.rules"
 _COLUMNS = ("path", "label", "sample_id", "true_label", "split", "image", "embedding")
 _LARGEST = (1 << 53) - 1
 _RULES = ("calibrated", "official", "paper")
+#: Extractors by name; any other is a file.
+EXTRACTOR_NAMES = ("auto", "dlib", "scratch")
 
 BackboneName = Literal["iresnet_small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet"]
 
@@ -206,12 +208,14 @@ class TrainConfig(Section):
 
 
 class ExtractorConfig(Section):
-    """An existing model that replaces the first training."""
+    """The extractor, whose embeddings are judged."""
 
-    file: Place | None = Field(
-        None,
+    name: Place = Field(
+        "auto",
         title="Extractor",
-        description="ONNX file, or weights of a known backbone (safetensors, or a .pth as InsightFace writes it).",
+        description="dlib (extra faces); scratch: the network that is trained on these very labels; auto: the stronger "
+        "of the two that fits; or a file: ONNX, or weights of a known backbone (safetensors, or a .pth as InsightFace "
+        "writes it).",
     )
     input_size: int | None = Field(
         None, ge=1, description="Side length of its input in pixels; none: from the ONNX file, or 112."
@@ -219,6 +223,20 @@ class ExtractorConfig(Section):
     color: Literal["RGB", "BGR"] = Field("RGB", description="Channel order, where the ONNX file doesn't say it.")
     mean: float = Field(127.5, description="Mean of the pixels (0 to 255), where the ONNX file doesn't say it.")
     std: float = Field(127.5, gt=0, description="Standard deviation of the pixels, where the ONNX file doesn't say it.")
+
+    @property
+    def file(self) -> str | None:
+        """The file, where one is given by its path."""
+        return None if self.name in EXTRACTOR_NAMES else self.name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _file_was_a_setting(cls, values: Any) -> Any:
+        """Take ``file``, as the setting was called before there were names; without one, a network was trained."""
+        if not isinstance(values, dict) or "file" not in values:
+            return values
+        name = values["file"] or values.get("name", "scratch")
+        return {key: value for key, value in values.items() if key != "file"} | {"name": name}
 
 
 class EmbedConfig(Section):
@@ -484,11 +502,16 @@ def _with_full_places(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """`data` with the relative paths in it made absolute; what is no path is left to the validation."""
     return data | {
         section: {
-            key: _full(value, folder) if key in _places().get(section, ()) else value for key, value in values.items()
+            key: _full(value, folder) if _is_place(section, key, value) else value for key, value in values.items()
         }
         for section, values in data.items()
         if isinstance(values, dict)
     }
+
+
+def _is_place(section: str, key: str, value: Any) -> bool:
+    named = section == "extractor" and value in EXTRACTOR_NAMES
+    return key in _places().get(section, ()) and not named
 
 
 def _full(value: Any, folder: Path) -> Any:

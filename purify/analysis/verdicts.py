@@ -17,7 +17,7 @@ from purify.analysis.rules.registry import get_rule
 from purify.analysis.rules.rule import Outcome, Rule, RuleContext
 from purify.analysis.subcenters import SubcenterSpace, assign
 from purify.analysis.verdict_table import SortedSamples, verdict_table
-from purify.arrays import Ids, Vectors
+from purify.arrays import Floats, Ids, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
 
@@ -35,6 +35,8 @@ class Analysis:
     probabilities: bool
     #: Why another rule than the requested one took over, or nothing was judged; empty otherwise.
     why: str = ""
+    #: ``p_clean`` [N] without the evidence of the head that learned the labels; None without such a head.
+    second_reading: Floats | None = None
 
 
 def analyze(
@@ -93,8 +95,10 @@ def analyze(
     outcome = (rule or get_rule(config.rule)).judge(context)
     outcome = mark_duplicates(outcome, find_duplicates(context, outcome), dedupe=config.dedupe)
     verdicts, report = _tables(samples, context, outcome)
-    verdicts = verdicts.take(pa.array(np.argsort(order))).combine_chunks()
-    return Analysis(verdicts, report, outcome.rule, outcome.probabilities, outcome.why)
+    place = np.argsort(order)
+    verdicts = verdicts.take(pa.array(place)).combine_chunks()
+    again = None if outcome.second_reading is None else outcome.second_reading[place]
+    return Analysis(verdicts, report, outcome.rule, outcome.probabilities, outcome.why, again)
 
 
 def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome) -> tuple[pa.Table, pa.Table]:

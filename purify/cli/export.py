@@ -89,7 +89,7 @@ def export_model_command(checkpoint: Path, out: Path, as_json: bool) -> None:
     """CHECKPOINT -> an ONNX file.
 
     Any batch size; embeddings as the backbone gives them, neither normalized nor averaged with the mirror image. The
-    file is checked against the checkpoint, and holds its preprocessing, which `extractor.file` reads.
+    file is checked against the checkpoint, and holds its preprocessing, which `--extractor` reads.
     """
     from purify.embedding.onnx_export import export_onnx
 

@@ -29,7 +29,7 @@ class PathOrUrl(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert to Path or Url."""
         if value == "" or (isinstance(value, str) and "\0" in value):  # '' would be the working folder
-            self.fail("a path can't be empty or hold a NUL character", param, ctx)
+            self.fail("a path can't be empty or hold a NUL character (the present folder is .)", param, ctx)
         place = to_location(os.fspath(value)) if isinstance(value, str | os.PathLike) else value
         return place if isinstance(place, Url) else super().convert(place, param, ctx)
 
@@ -93,6 +93,14 @@ config_options = all_of(
     ),
 )
 """``--config`` and ``--set``."""
+
+extractor_option = click.option(
+    "--extractor",
+    metavar="NAME|FILE",
+    help="Whose embeddings are judged: dlib (extra faces), scratch (the network trained on these labels), an ONNX "
+    "file or weights; default: auto, the strongest that fits.",
+)
+"""``--extractor``; `extractor_setting` turns it into an override."""
 
 decision_options = all_of(
     click.option("--rule", help="Decision rule: calibrated (default), official, paper, or a package's own."),
@@ -207,6 +215,14 @@ def embedding_settings(embedding_columns: dict[str, str] | None, embedding_ids: 
     """Overrides for the given options of embeddings, the list of ids as an absolute path."""
     ids = absolute(embedding_ids) if embedding_ids else None
     return overrides_of({"embeddings.columns": embedding_columns, "embeddings.ids": ids})
+
+
+def extractor_setting(extractor: str | None) -> list[str]:
+    """Override of the extractor, if given; a file as an absolute path."""
+    from purify.config import EXTRACTOR_NAMES
+
+    named = extractor is None or extractor in EXTRACTOR_NAMES
+    return overrides_of({"extractor.name": extractor if named else absolute(to_location(str(extractor)))})
 
 
 def image_settings(images: tuple[Location, ...]) -> list[str]:

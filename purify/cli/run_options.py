@@ -21,6 +21,8 @@ from purify.cli.options import (
     decision_settings,
     embedding_options,
     embedding_settings,
+    extractor_option,
+    extractor_setting,
     image_settings,
     images_option,
     overrides_of,
@@ -43,6 +45,7 @@ _OPTIONS = all_of(
         help="Your own embeddings (Parquet, .npy, .npz or a folder of them) instead of a first training.",
     ),
     embedding_options,
+    extractor_option,
     click.option("--reviews", type=FILE_AT, help="Reviews of an earlier run (reviews.parquet) that hold here too."),
     decision_options,
     click.option(
@@ -70,6 +73,7 @@ class RunOptions:
     embeddings: Location | None
     embedding_columns: dict[str, str] | None
     embedding_ids: Location | None
+    extractor: str | None
     reviews: Location | None
     rule: str | None
     precision: float | None
@@ -97,7 +101,8 @@ class RunOptions:
         decisions = decision_settings(self.rule, self.precision, self.review_budget, self.keep_hard, self.dedupe)
         vectors = embedding_settings(self.embedding_columns, self.embedding_ids)
         reading = [*image_settings(self.images), *self._reading, *vectors]
-        return [*self.overrides, *reading, *overrides_of(given), *decisions]
+        extractor = extractor_setting(self.extractor)
+        return [*self.overrides, *reading, *extractor, *overrides_of(given), *decisions]
 
     @property
     def _reading(self) -> list[str]:

@@ -20,6 +20,8 @@ from purify.cli.options import (
     decision_settings,
     embedding_options,
     embedding_settings,
+    extractor_option,
+    extractor_setting,
     image_roots,
     image_settings,
     images_option,
@@ -97,23 +99,35 @@ def train_command(
 
 @command("embed", example="purify embed run/manifest.parquet --checkpoint run/round-1/checkpoint --out run")
 @click.argument("manifest", type=FILE_AT)
-@click.option("--checkpoint", type=CHECKPOINT_AT, required=True, help="Checkpoint folder, ONNX file or weights.")
+@click.option("--checkpoint", type=CHECKPOINT_AT, help="Checkpoint folder of a trained network.")
+@extractor_option
 @out_option
 @config_options
 def embed_command(
-    manifest: Location, checkpoint: Path, out: Path, config_file: Path | None, overrides: tuple[str, ...]
+    manifest: Location,
+    checkpoint: Path | None,
+    extractor: str | None,
+    out: Path,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
 ) -> None:
-    """MANIFEST + checkpoint -> OUT/embeddings.parquet."""
+    """MANIFEST + extractor -> OUT/embeddings.parquet.
+
+    The extractor is a checkpoint or any other; by default dlib's, if it is installed and the images are aligned faces.
+    """
+    if checkpoint is not None and extractor is not None:
+        raise click.UsageError("--checkpoint and --extractor: give one of them")
     from purify.config import load_config
-    from purify.pipeline.embedding_stage import embed_manifest
+    from purify.pipeline.embedding_stage import embed_manifest, model_for
     from purify.progress import progress_board
     from purify.tables.manifest import load_manifest
 
-    config = load_config(config_file, overrides)
-    path = out / "embeddings.parquet"
+    config = load_config(config_file, [*overrides, *extractor_setting(extractor)])
+    path, table = out / "embeddings.parquet", load_manifest(manifest)
+    model = checkpoint or model_for(table, config)
     out.mkdir(parents=True, exist_ok=True)
     with progress_board() as board:
-        embed_manifest(load_manifest(manifest), checkpoint, path, config, progress=board.stage("embed"))
+        embed_manifest(table, model, path, config, progress=board.stage("embed"))
     answer({"embeddings": str(path)}, as_json=False)
 
 

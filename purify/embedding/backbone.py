@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, cast
 
@@ -20,7 +21,7 @@ _PIECE_ROWS = 32
 
 
 class PixelExtractor(Protocol):
-    """``pixels[N, 3, S, S]`` uint8 RGB -> unit embeddings float32[N, D]; S is `input_size`, D is `dim`.
+    """``pixels[N, 3, S, S]`` uint8 RGB -> embeddings float32[N, D]; S is `input_size`, D is `dim`.
 
     `precision` is resolved: ``auto`` only if the model's file determines it.
     """
@@ -31,6 +32,26 @@ class PixelExtractor(Protocol):
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
         """Embed a batch."""
+
+
+def on_all_cores(
+    forward: Callable[[npt.NDArray[np.uint8]], Vectors], pixels: npt.NDArray[np.uint8], device: torch.device
+) -> Vectors:
+    """``forward(pixels)``, with equal bytes whatever the number of cores.
+
+    On a CPU the last digits of a layer depend on the number of threads that share it, at least in small batches.
+    Therefore each piece of the batch (equal on all machines) is computed by one thread, with as many pieces at
+    once as PyTorch has threads.
+    """
+    if device.type != "cpu":
+        return forward(pixels)
+    threads = torch.get_num_threads()
+    pieces = [pixels[start : start + _PIECE_ROWS] for start in range(0, len(pixels), _PIECE_ROWS)]
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return np.concatenate(list(pool.map(forward, pieces)))
+    finally:
+        torch.set_num_threads(threads)  # otherwise threads started later would inherit the single one
 
 
 class Extractor:
@@ -48,21 +69,8 @@ class Extractor:
         self.precision = cast(Precision, str(self._dtype).removeprefix("torch."))
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
-        """``pixels[N, 3, S, S]`` uint8 -> unit embeddings float32[N, D]: normalized f(x) + f(mirror x).
-
-        On a CPU the last digits of a layer depend on the number of threads that share it, at least in small batches.
-        Therefore each piece of the batch (equal on all machines) is computed by one thread, with as many pieces at
-        once as PyTorch has threads.
-        """
-        if self._device.type != "cpu":
-            return self._forward(pixels)
-        threads = torch.get_num_threads()
-        pieces = [pixels[start : start + _PIECE_ROWS] for start in range(0, len(pixels), _PIECE_ROWS)]
-        try:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return np.concatenate(list(pool.map(self._forward, pieces)))
-        finally:
-            torch.set_num_threads(threads)  # otherwise threads started later would inherit the single one
+        """``pixels[N, 3, S, S]`` uint8 -> unit embeddings float32[N, D]: normalized f(x) + f(mirror x)."""
+        return on_all_cores(self._forward, pixels, self._device)
 
     @torch.inference_mode()
     def _forward(self, pixels: npt.NDArray[np.uint8]) -> Vectors:

@@ -124,7 +124,7 @@ def embed_images(
     `precision` are as in `EmbedBlock`.
     """
     weights = sha256_file(model_file(model))
-    settings = [precision, config.model_dump(), extractor.model_dump(exclude={"file"})]
+    settings = [precision, config.model_dump(), extractor.model_dump(exclude={"name"})]
     digest = sha256_json([weights, settings, list(sample_ids), list(uris), list(contents)])
     folder = shards.with_name(f"{shards.name}-{digest[:16]}")
     claim_work(folder)

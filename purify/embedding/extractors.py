@@ -1,4 +1,4 @@
-"""Extractors: our checkpoints, ONNX files, and external weights."""
+"""Extractors: our checkpoints, ONNX files, external weights, and dlib's network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def model_file(model: Path) -> Path:
 
 
 def open_extractor(model: Path, config: ExtractorConfig, *, precision: Precision, flip: bool) -> PixelExtractor:
-    """Open a checkpoint's folder, an ONNX file, or weights of a backbone (safetensors, ``.pth``) for embedding.
+    """Open a checkpoint's folder, an ONNX file, or weights (safetensors, ``.pth``, dlib's ``.dat``) for embedding.
 
     InputError if it is none of them.
     """
@@ -28,6 +28,10 @@ def open_extractor(model: Path, config: ExtractorConfig, *, precision: Precision
         from purify.embedding.onnx import OnnxExtractor
 
         return OnnxExtractor(model, config, flip=flip)
+    if model.suffix == ".dat":
+        from purify.embedding.dlib_extractor import DlibExtractor
+
+        return DlibExtractor(model, flip=flip)
     checkpoint = load_checkpoint(model) if model.is_dir() else _without_head(model, config.input_size)
     return Extractor(checkpoint, precision=precision, flip=flip)
 

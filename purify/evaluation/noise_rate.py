@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +47,10 @@ class NoiseEstimate:
     def high(self) -> float:
         """Upper bound of the interval."""
         return self.interval[1]
+
+    def widened(self, bounds: Sequence[float] | None) -> NoiseEstimate:
+        """The same with an interval that also holds `bounds`, if any: errors of the probabilities themselves."""
+        return self if bounds is None else replace(self, interval=(min(self.low, *bounds), max(self.high, *bounds)))
 
 
 def estimate_noise(p_clean: Floats, label_index: Ids, *, seed: int = 0) -> NoiseEstimate | None:

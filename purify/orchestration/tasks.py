@@ -26,6 +26,7 @@ def embed(run: RunFolder, number: int, config: PurifyConfig, board: ProgressBoar
 
 TASKS = Steps(
     ingest=task(name="ingest", **_OPTIONS)(stages.ingest),
+    choose_extractor=task(name="choose-extractor", **_OPTIONS)(stages.choose_extractor),
     decide=task(name="decide", **_OPTIONS)(stages.decide),
     drift=task(name="drift", **_OPTIONS)(stages.drift),
     train_round=task(name="train-round", task_run_name="train-round-{number}", **_OPTIONS)(stages.train_round),

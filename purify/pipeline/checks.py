@@ -16,6 +16,7 @@ from purify.ingest.doors.tables import TABLE
 from purify.ingest.image_roots import ImageRoots
 from purify.pipeline.cleaned_tables import has_truth
 from purify.pipeline.embedding_stage import own_extractor
+from purify.pipeline.extractor_choice import AUTO, SCRATCH
 from purify.pipeline.model_comparison import usable_pairs
 from purify.pipeline.training_stage import round_model
 from purify.storage.files import read_table
@@ -109,8 +110,8 @@ def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | No
     """Refuse unknown rules, unusable pairs and extractors, and two sources of embeddings, before any training."""
     get_rule(config.analyze.rule)
     manifest = read_table(run.manifest, MANIFEST)
-    if embeddings is not None and config.extractor.file is not None:
-        raise InputError("both --embeddings and extractor.file are given; leave one out")
+    if embeddings is not None and config.extractor.name not in (AUTO, SCRATCH):
+        raise InputError("both --embeddings and an extractor are given; leave one out")
     if embeddings is None and (file := own_extractor(1, config)) is not None:
         open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
     if config.evaluate.pairs and images:

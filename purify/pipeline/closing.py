@@ -35,6 +35,7 @@ def closing_lines(run: RunFolder) -> list[str]:
     rule = _rule(tables)
     warnings = [_missing_images(tables), _fallback(rule, tables)]
     return [
+        *([f"Warning: {tables.weak}."] if tables.weak else []),
         *(f"Warning: {warning}." for warning in (*tables.info.get("damage", []), *tables.source_warnings)),
         *filter(None, warnings),
         f"Found:  {_found(tables)}",
@@ -104,12 +105,13 @@ def _update(info: Mapping[str, Any]) -> str:
 
 def _trust(tables: RunTables, rule: JudgingRule) -> str:
     sentences = []
-    if tables.calibrated and (noise := noise_of(tables.verdicts, calibrated=True)):
+    if tables.calibrated and (noise := noise_of(tables.verdicts, calibrated=True, bounds=tables.noise_bounds)):
         low, high = noise.interval
         sentences.append(
             f"about {noise.share:.1%} of the labels are wrong (95% interval {low:.1%} to {high:.1%}); rule "
             f"{rule.rule} judged, fitted to these images."
         )
+        sentences += _extractor(tables.info)
     elif rule.rule == UNJUDGED:
         sentences.append("no label was judged, so nothing is known of wrong ones.")
     else:
@@ -118,6 +120,14 @@ def _trust(tables: RunTables, rule: JudgingRule) -> str:
             "no share of wrong labels."
         )
     return " ".join([*sentences, *_against_truth(tables.info.get("truth") or {})])
+
+
+def _extractor(info: Mapping[str, Any]) -> list[str]:
+    """What made the embeddings, and why, where it was chosen by ``auto``."""
+    chosen = info.get("extractor") or {}
+    if chosen.get("asked") != "auto" or not chosen.get("name"):
+        return []
+    return [f"Extractor {chosen['name']}: {chosen['why']}."]
 
 
 def _against_truth(truth: Mapping[str, float | None]) -> list[str]:

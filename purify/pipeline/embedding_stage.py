@@ -17,17 +17,28 @@ from purify.embedding.reuse import known_embeddings, merge
 from purify.embedding.store import EmbeddingWriter
 from purify.errors import InputError
 from purify.models.precision import Precision
+from purify.pipeline.extractor_choice import AUTO, extractor_file, strongest
 from purify.pipeline.fingerprint import made_with
 from purify.progress import Progress, silent
-from purify.storage.files import local_file
-from purify.storage.locations import to_location
 from purify.storage.own_files import remove_work
 from purify.tables.manifest import ok_rows
 
 
 def own_extractor(number: int, config: PurifyConfig) -> Path | None:
-    """The user's own extractor, for round 1 only; None without one."""
-    return local_file(to_location(config.extractor.file)) if number == 1 and config.extractor.file else None
+    """The file of an extractor that is not trained here, for round 1 only; None without one."""
+    return extractor_file(config) if number == 1 else None
+
+
+def model_for(manifest: pa.Table, config: PurifyConfig) -> Path:
+    """The file of the configured extractor; InputError if that is a network still to be trained."""
+    choice = strongest(manifest, config) if config.extractor.name == AUTO else None
+    file = extractor_file(choice.settle(config) if choice else config)
+    if file is None:
+        why = f" ({choice.why})" if choice else ""
+        raise InputError(
+            f"no extractor to embed with{why}; give --checkpoint of a trained network, or --extractor FILE"
+        )
+    return file
 
 
 def embed_manifest(
@@ -84,7 +95,7 @@ def _origin(model: Path, settings: ExtractorConfig, config: EmbedConfig, precisi
     """Fingerprint of the inputs of an embedding, besides the bytes of its image."""
     inputs = {
         "model": model_file(model),
-        "extractor": settings.model_dump(mode="json", exclude={"file"}),
+        "extractor": settings.model_dump(mode="json", exclude={"name"}),
         "flip": config.flip,
         "precision": precision,
     }

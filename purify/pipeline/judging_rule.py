@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+
+from purify.analysis.second_reading import MOST_DISAGREEMENT, disagreement
 from purify.analysis.verdicts import Analysis
+from purify.evaluation.noise_rate import estimate_noise
+from purify.faces.packaged_models import INSTALL
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,10 @@ class JudgingRule:
         Whether another rule than the requested one judged.
     why
         The reason, in words.
+    weak
+        Why the verdicts can't be trusted, and the remedy, in a sentence; empty if nothing speaks against them.
+    noise_bounds
+        Share of wrong labels that the estimate's interval has to hold, where the verdicts can't be trusted.
     """
 
     asked: str
@@ -30,9 +41,49 @@ class JudgingRule:
     probabilities: bool
     fallback: bool
     why: str
+    weak: str = ""
+    noise_bounds: tuple[float, float] | None = None
 
 
-def judging_rule(analysis: Analysis, asked: str) -> JudgingRule:
-    """The rule behind an analysis for which the rule `asked` was requested."""
+def judging_rule(analysis: Analysis, asked: str, *, before: Mapping[str, Any] | None = None) -> JudgingRule:
+    """The rule behind an analysis for which the rule `asked` was requested.
+
+    `before` is the entry of the previous round: what it could not tell, this one's network has learned from it.
+    """
     fallback = analysis.rule.partition("/")[0] != asked
-    return JudgingRule(asked, analysis.rule, analysis.probabilities, fallback, analysis.why or "the rule asked for")
+    why = analysis.why or "the rule asked for"
+    rule = JudgingRule(asked, analysis.rule, analysis.probabilities, fallback, why)
+    weak, bounds = _weakness(analysis)
+    if before and before.get("weak"):
+        earlier = before.get("noise_bounds")
+        weak, bounds = weak or before["weak"], _hull(bounds, tuple(earlier) if earlier else None)
+    return replace(rule, weak=weak, noise_bounds=bounds)
+
+
+def _weakness(analysis: Analysis) -> tuple[str, tuple[float, float] | None]:
+    """Why verdicts can't be trusted, and the interval of the noise by the second reading; empty and None if they can.
+
+    The bounds span both readings, of which one finds too few wrong labels, and one too many.
+    """
+    if analysis.second_reading is None or not analysis.probabilities:
+        return "", None
+    p_clean = analysis.verdicts["p_clean"].to_numpy().astype(np.float64)
+    apart = disagreement(p_clean, analysis.second_reading)
+    if apart <= MOST_DISAGREEMENT:
+        return "", None
+    _, numbers = np.unique(np.asarray(analysis.verdicts["label"].to_pylist(), dtype=object), return_inverse=True)
+    readings = [estimate_noise(p, numbers.astype(np.int64)) for p in (p_clean, analysis.second_reading)]
+    bounds = None
+    for reading in readings:
+        bounds = _hull(bounds, reading.interval if reading else None)
+    return (
+        "don't trust these verdicts: the network was trained on these very labels and has learned wrong ones by heart "
+        f"(two readings of its embeddings differ on {apart:.0%} of the images); {INSTALL}, or give an --extractor or "
+        "--embeddings of other data",
+        bounds,
+    )
+
+
+def _hull(first: tuple[float, ...] | None, second: tuple[float, ...] | None) -> tuple[float, float] | None:
+    both = [bound for bounds in (first, second) if bounds is not None for bound in bounds]
+    return (min(both), max(both)) if both else None

@@ -129,6 +129,7 @@ def bring_up_to_date(
         return
     made_from = _made_from(run, request)  # later reviews are for the next update
     begin_update(run)
+    config = steps.choose_extractor(run, config, board) if embeddings is None else config
     check_inputs(run, config, embeddings, images)
     plan = plan_models(run, config, embeddings, images)
     try:

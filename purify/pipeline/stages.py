@@ -18,6 +18,7 @@ from purify.embedding.embedding_files import EmbeddingFiles
 from purify.embedding.extractors import model_file
 from purify.errors import PurifyError
 from purify.models.checkpoint import FILE_NAME
+from purify.pipeline import extractor_choice
 from purify.pipeline.cleaned_tables import apply_files, baseline_table, kept_rows, run_counts
 from purify.pipeline.embedding_stage import embed_manifest, own_extractor
 from purify.pipeline.fingerprint import stage_of, stage_seconds
@@ -46,6 +47,14 @@ def ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoa
         return take_table(run, to_location(source), config)
     images = [to_location(root) for root in config.ingest.images]
     return refresh_manifest(run, to_location(source), images, config, progress=board.stage("ingest"))
+
+
+def choose_extractor(run: RunFolder, config: PurifyConfig, board: ProgressBoard = QUIET) -> PurifyConfig:
+    """The manifest's images -> `config` with the extractor of this run, which ``run.json`` names with the reason."""
+    choice = extractor_choice.choose_extractor(run, read_table(run.manifest, MANIFEST), config)
+    board.stage("choose extractor")(1, 1, f"{choice.name}: {choice.why}")
+    run.update_info(extractor=asdict(choice))
+    return choice.settle(config)
 
 
 def decide(run: RunFolder, first_models: Sequence[str], config: PurifyConfig) -> TrainingDecision:
@@ -107,7 +116,7 @@ def embed(
         "manifest": run.manifest,
         "checkpoint": model_file(model),
         "config": config.embed.model_dump(),
-        "extractor": config.extractor.model_dump(exclude={"file"}),
+        "extractor": config.extractor.model_dump(exclude={"name"}),
         "precision": config.train.precision,
     }
     with stage_of(run, stage, inputs, [folder.embeddings]) as pending:
@@ -145,7 +154,8 @@ def analyze(run: RunFolder, number: int, config: PurifyConfig, *, embeddings: Lo
             analysis = analyze_samples(config=config.analyze, seed=config.seed, **vars(given))
             write_table(analysis.verdicts, folder.verdicts)
             write_table(analysis.class_report, folder.class_report)
-            run.update_info(judged_by=asdict(judging_rule(analysis, config.analyze.rule)))
+            before = run.read_info().get("judged_by") if number > 1 else None
+            run.update_info(judged_by=asdict(judging_rule(analysis, config.analyze.rule, before=before)))
 
 
 def compare(run: RunFolder, number: int, config: PurifyConfig) -> RoundSummary:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from purify.analysis.round_changes import RoundSummary
+from purify.config import PurifyConfig
 from purify.pipeline import stages
 from purify.pipeline.retraining import TrainingDecision
 
@@ -19,6 +20,7 @@ class Steps:
     """One callable per stage, with the signature of the function in `purify.pipeline.stages`."""
 
     ingest: Callable[..., bool] = stages.ingest
+    choose_extractor: Callable[..., PurifyConfig] = stages.choose_extractor
     decide: Callable[..., TrainingDecision] = stages.decide
     drift: Callable[..., bool] = stages.drift
     train_round: Callable[..., None] = stages.train_round

@@ -29,6 +29,10 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
     values: dict[str, Any] = {"run": run.shown(run.root), **_update_figures(run), **run.required("counts")}
     if (noise := noise_estimate(info)) is not None:
         values["noise_estimate"] = noise
+    if (chosen := info.get("extractor")) is not None:
+        values |= {"extractor": chosen["name"], "extractor_because": chosen["why"]}
+    if weak := info.get("judged_by", {}).get("weak"):
+        values = {"warning": weak, **values}
     if run.evaluation.exists():
         evaluation = read_evaluation(run.evaluation)
         values |= {f"auc_{name}": model["auc"] for name, model in evaluation["models"].items()}

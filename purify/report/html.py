@@ -76,7 +76,7 @@ def report_values(run: RunTables) -> dict[str, Any]:
         },
         "rounds": run_overview.rounds(run.info),
         "counts": run_overview.counts(run.manifest, run.verdicts),
-        "noise": run_overview.noise_of(run.verdicts, calibrated=run.calibrated),
+        "noise": run_overview.noise_of(run.verdicts, calibrated=run.calibrated, bounds=run.noise_bounds),
         "truth": truth,
         "truth_rows": known_truth.truth_rows(truth or {}),
         "reasons": run_overview.reasons(run.verdicts),

@@ -35,8 +35,9 @@ def notices(run: RunTables, *, faces_shown: bool) -> list[Notice]:
     """The notices of a run, the most serious first."""
     told = [Notice("A file of the run was damaged", f"{damage}.") for damage in run.info.get("damage", [])]
     told += [Notice("Warning of the source", f"{warning[:1].upper()}{warning[1:]}.") for warning in run.source_warnings]
+    distrust = [Notice("The verdicts can't be trusted", f"{run.weak[:1].upper()}{run.weak[1:]}.")] if run.weak else []
     found = [_missing(run), _fallback(run), _weak_extractor(run), None if faces_shown else _no_faces(run)]
-    return [*told, *filter(None, found)]
+    return [*distrust, *told, *filter(None, found)]
 
 
 def expected_errors(run: RunTables) -> float | None:
@@ -84,7 +85,7 @@ def _fallback(run: RunTables) -> Notice | None:
 
 def _weak_extractor(run: RunTables) -> Notice | None:
     wrong = expected_errors(run)
-    if wrong is None or wrong <= _WEAK:
+    if wrong is None or wrong <= _WEAK or run.weak:
         return None
     return Notice(
         f"Weak extractor: about {100 * wrong:.0f} % of the images are expected to be misjudged",

@@ -67,7 +67,7 @@ def _figures(before: RunTables, after: RunTables) -> list[dict[str, Any]]:
 def _of_run(run: RunTables) -> dict[str, float | int]:
     """The available figures of one run."""
     values: dict[str, float | int] = dict(counts(run.manifest, run.verdicts))
-    if noise := noise_of(run.verdicts, calibrated=run.calibrated):
+    if noise := noise_of(run.verdicts, calibrated=run.calibrated, bounds=run.noise_bounds):
         values["estimated noise"] = noise.share
     truth = truth_figures(run.manifest, run.verdicts) or {}
     values |= {name.replace("_", " "): truth[name] for name in _TRUTH if truth.get(name) is not None}

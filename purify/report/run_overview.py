@@ -101,10 +101,10 @@ def near_duplicates(verdicts: pa.Table) -> int:
     return pc.sum(pc.equal(verdicts["reason"], Reason.NEAR_DUPLICATE_OF.value)).as_py() or 0
 
 
-def noise_of(verdicts: pa.Table, *, calibrated: bool) -> NoiseEstimate | None:
+def noise_of(verdicts: pa.Table, *, calibrated: bool, bounds: Sequence[float] | None = None) -> NoiseEstimate | None:
     """Estimated share of wrong labels: from the probabilities, or the share not kept by a rule without any.
 
-    Decisions of people count as certain.
+    Decisions of people count as certain. The interval holds `bounds`, if any (`RunTables.noise_bounds`).
     """
     kept = (verdicts["decision"].to_numpy() == Decision.KEEP.value).astype(np.float64)
     p_clean = kept
@@ -114,4 +114,5 @@ def noise_of(verdicts: pa.Table, *, calibrated: bool) -> NoiseEstimate | None:
             pc.not_equal(verdicts["decision"], Decision.REVIEW.value),
         )
         p_clean = np.where(as_mask(decided), kept, verdicts["p_clean"].to_numpy().astype(np.float64))
-    return estimate_noise(p_clean, label_numbers(verdicts))
+    estimate = estimate_noise(p_clean, label_numbers(verdicts))
+    return estimate and estimate.widened(bounds)

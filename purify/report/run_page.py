@@ -57,8 +57,8 @@ def run_page(run: RunFolder, figures: Sequence[Mapping[str, Any]], *, with_faces
     histogram = data_url(png_bytes(angle_histogram(groups, threshold=tables.threshold)), "png")
     parts = [
         f"# {markdown_text(run.root.name)}",
-        _outcome(run.required("counts"), noise_estimate(info), evaluation),
         *(f"**{markdown_text(notice.title)}.** {markdown_text(notice.text)}" for notice in found),
+        _outcome(run.required("counts"), noise_estimate(info), evaluation),
         f"The whole report: [{markdown_text(str(run.report))}]({report_link(run)})",
         "## Labels with the most wrong images",
         _table(worst_classes(run)) or "None lost an image.",

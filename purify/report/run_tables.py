@@ -51,6 +51,22 @@ class RunTables:
         return bool(judged["probabilities"]) if judged.get("rule") == self.rule else gives_probabilities(self.rule)
 
     @property
+    def weak(self) -> str:
+        """Why the verdicts can't be trusted, as a sentence without a full stop; empty if nothing speaks against it."""
+        return self._judged.get("weak") or ""
+
+    @property
+    def noise_bounds(self) -> Sequence[float] | None:
+        """What the interval of the noise estimate has to hold where the verdicts can't be trusted."""
+        return self._judged.get("noise_bounds")
+
+    @property
+    def _judged(self) -> Mapping[str, Any]:
+        """The entry ``judged_by``, if it is of these verdicts."""
+        judged = self.info.get("judged_by") or {}
+        return judged if judged.get("rule") == self.rule else {}
+
+    @property
     def source_warnings(self) -> Sequence[str]:
         """Warnings from reading the source, as sentences without a full stop."""
         return self.info.get("source_warnings") or ()

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 def _request(noisy_set: NoisySet, folder: Path, file: Path, embeddings: str | None = None) -> RunRequest:
     config = noisy_set.config()
     changed = {
-        "extractor": config.extractor.model_copy(update={"file": str(file)}),
+        "extractor": config.extractor.model_copy(update={"name": str(file)}),
         "retrain": config.retrain.model_copy(update={"enabled": False}),
         "evaluate": config.evaluate.model_copy(update={"pairs": None}),
     }
@@ -36,6 +36,11 @@ def test_an_onnx_file_takes_the_place_of_the_first_training(noisy_set: NoisySet,
     run_request(_request(noisy_set, run.root, tmp_path / "mine.onnx"), quiet=True)
     info = read_json(run.info)
     assert set(info["stages"]) == {"ingest", "embed", "analyze", "apply"}
+    assert info["extractor"] == {
+        "asked": str(tmp_path / "mine.onnx"),
+        "name": str(tmp_path / "mine.onnx"),
+        "why": "as asked",
+    }
     assert str(tmp_path / "mine.onnx") in info["input_hashes"]
     assert run.cleaned.exists()
     assert not run.round(1).checkpoint.exists()

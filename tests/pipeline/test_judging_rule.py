@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -8,7 +11,7 @@ from purify.pipeline.judging_rule import judging_rule
 
 
 def analysis(rule: str, why: str = "") -> Analysis:
-    labels = pa.table({"label": ["a"] * 4})
+    labels = pa.table({"label": ["a"] * 4, "p_clean": [0.9] * 4})
     return Analysis(labels, pa.table({}), rule, probabilities=rule.startswith("calibrated"), why=why)
 
 
@@ -23,3 +26,14 @@ def test_a_fallback_says_why(rule: str) -> None:
     found = judging_rule(analysis(rule, "the embeddings hardly tell people apart"), "calibrated")
     assert (found.asked, found.rule, found.fallback, found.probabilities) == ("calibrated", rule, True, False)
     assert found.why == "the embeddings hardly tell people apart"
+
+
+def test_distrust_names_the_remedy_and_outlives_the_round() -> None:
+    again = np.zeros(len(analysis("calibrated/2").verdicts))  # the second reading finds every label wrong
+    found = judging_rule(replace(analysis("calibrated/2"), second_reading=again), "calibrated")
+    assert "pip install 'purify[faces]'" in found.weak
+    assert found.noise_bounds is not None
+    assert found.noise_bounds[1] == 1.0
+    later = judging_rule(analysis("calibrated/2"), "calibrated", before=asdict(found))
+    assert (later.weak, later.noise_bounds) == (found.weak, found.noise_bounds)
+    assert judging_rule(analysis("calibrated/2"), "calibrated").weak == ""

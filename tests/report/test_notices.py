@@ -6,8 +6,10 @@ import pyarrow as pa
 import pytest
 
 from purify.errors import InputError
+from purify.pipeline.closing import closing_lines
 from purify.report.html import write_report
 from purify.report.notices import notices
+from purify.report.run_overview import noise_of
 from purify.report.run_tables import read_run
 from purify.storage.files import read_table, write_table
 from purify.storage.run_folder import RunFolder
@@ -83,6 +85,25 @@ def test_a_weak_extractor_is_told_and_a_strong_one_is_not(tmp_path: Path) -> Non
         structure = {"m": {"flag": "mixed"}}
         run = build_run(tmp_path / str(p_clean), samples + mixed, rule="calibrated/1", structure=structure)
         assert _titles(run) == titles
+
+
+def test_distrust_is_said_first_and_widens_the_interval(tmp_path: Path) -> None:
+    samples = [Sample(f"{name}/{i}.png", name, 40, p_clean=0.97) for name in "ab" for i in range(6)]
+    run = build_run(tmp_path, samples, rule="calibrated/2")
+    before = noise_of(read_run(run.root).verdicts, calibrated=True)
+    judged = {"asked": "calibrated", "rule": "calibrated/2", "probabilities": True, "fallback": False, "why": "asked"}
+    weak = {"weak": "don't trust these verdicts: two readings differ", "noise_bounds": [0.0, 0.6]}
+    run.update_info(judged_by=judged | weak, source_warnings=["paths are twice"])
+    assert _titles(run)[0] == "The verdicts can't be trusted"
+    tables = read_run(run.root)
+    after = noise_of(tables.verdicts, calibrated=True, bounds=tables.noise_bounds)
+    assert before is not None
+    assert after is not None
+    assert after.share == before.share
+    assert after.interval == (0.0, 0.6)
+    assert closing_lines(run)[0] == "Warning: don't trust these verdicts: two readings differ."
+    run.update_info(judged_by=judged | {"rule": "official/1", "probabilities": False} | weak)  # of other verdicts
+    assert read_run(run.root).weak == ""
 
 
 def _without_images(run: RunFolder) -> None:

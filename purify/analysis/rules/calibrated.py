@@ -26,6 +26,7 @@ from purify.analysis.rules.angle_rules import OFFICIAL
 from purify.analysis.rules.label_conflicts import explain_conflicts, settle
 from purify.analysis.rules.removal import RECOGNIZED, WRONG
 from purify.analysis.rules.rule import Outcome, RuleContext, identifier
+from purify.analysis.second_reading import MOST_DISAGREEMENT, disagreement, read_again
 from purify.arrays import Floats, Ids, Mask, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
@@ -87,7 +88,7 @@ class CalibratedRule:
                 raise InputError(f"the data can't support precision {config.precision:g}: {error}") from error
             return removal.keep_all(len(labels), why=f"nothing was judged and all images are kept, since only {error}")
         if judged.recognized >= (_LEAST_RECOGNIZED if context.learned is None else _LEAST_RECOGNIZED_LEARNED):
-            return judged.outcome
+            return _read_twice(judged.outcome, context)
         if config.precision is not None:
             raise InputError(
                 f"the data can't support precision {config.precision:g}: of the images that seem right only "
@@ -102,6 +103,28 @@ class CalibratedRule:
 
 
 CALIBRATED = CalibratedRule()
+
+
+def _read_twice(outcome: Outcome, context: RuleContext) -> Outcome:
+    """`outcome` with the second reading of a network trained on these labels; InputError if they don't agree."""
+    if context.learned is None:
+        return outcome
+    config = context.config
+    again = read_again(
+        context.centered,
+        context.label_index,
+        classes=context.classes,
+        near_duplicate=config.near_duplicate,
+        seed=context.seed,
+    )
+    apart = disagreement(outcome.p_clean, again)
+    if config.precision is not None and apart > MOST_DISAGREEMENT:
+        raise InputError(
+            f"the data can't support precision {config.precision:g}: the network has learned wrong labels by heart "
+            f"(two readings of its embeddings differ on {apart:.0%} of the images); pip install 'purify[faces]', give "
+            "an --extractor or --embeddings of other data, or leave --precision out"
+        )
+    return replace(outcome, second_reading=again)
 
 
 def judge(

@@ -152,6 +152,9 @@ class Outcome:
         Why another rule took over, or nothing was judged; empty otherwise.
     evidence
         int64 [N]: row that shows the decision, before all neighbors; -1 for none. None: none at all.
+    second_reading
+        float64 [N]: probability of the given label by the embeddings without the head that learned the labels
+        (`purify.analysis.second_reading`); None without such a head.
     """
 
     rule: str
@@ -165,6 +168,7 @@ class Outcome:
     structure: Structure | None = None
     why: str = ""
     evidence: Ids | None = None
+    second_reading: Floats | None = None
 
 
 @runtime_checkable
