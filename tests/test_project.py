@@ -19,7 +19,13 @@ PACKAGES = ("purify", "purify_demo")
 SOURCES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-IMPORT_NAMES = {"faiss-cpu": "faiss", "pillow": "PIL", "prefect-dask": "prefect_dask", "prefect-ray": "prefect_ray"}
+IMPORT_NAMES = {
+    "dlib-bin": "dlib",
+    "faiss-cpu": "faiss",
+    "pillow": "PIL",
+    "prefect-dask": "prefect_dask",
+    "prefect-ray": "prefect_ray",
+}
 """Distributions whose import name is another."""
 
 
@@ -63,7 +69,7 @@ def test_stores_are_known_in_one_place() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    extras = [PROJECT["optional-dependencies"][extra] for extra in ("dask", "lmdb", "onnx", "ray")]
+    extras = [PROJECT["optional-dependencies"][extra] for extra in ("dask", "faces", "lmdb", "onnx", "ray")]
     declared = {requirement_name(requirement) for group in (PROJECT["dependencies"], *extras) for requirement in group}
     importable = {IMPORT_NAMES.get(name, name) for name in declared} | set(PACKAGES) | {"dask", "distributed", "ray"}
     undeclared = {
