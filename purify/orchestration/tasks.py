@@ -24,8 +24,16 @@ def embed(run: RunFolder, number: int, config: PurifyConfig, board: ProgressBoar
     stages.embed(run, number, config, board, run_blocks=fan_out(config.scale))
 
 
+@task(name="align", **_OPTIONS)
+def align(run: RunFolder, config: PurifyConfig, board: ProgressBoard) -> bool:
+    """`purify.pipeline.stages.align`, its blocks on the configured workers, or in processes of its own."""
+    own = config.scale.runner == "threads"  # a thread would hold up the others while it searches
+    return stages.align(run, config, board, run_blocks=None if own else fan_out(config.scale))
+
+
 TASKS = Steps(
     ingest=task(name="ingest", **_OPTIONS)(stages.ingest),
+    align=align,
     decide=task(name="decide", **_OPTIONS)(stages.decide),
     drift=task(name="drift", **_OPTIONS)(stages.drift),
     train_round=task(name="train-round", task_run_name="train-round-{number}", **_OPTIONS)(stages.train_round),

@@ -24,6 +24,7 @@ from purify.storage.run_folder import RunFolder
 STAGE_VERSIONS = {
     "ingest": 1,
     "table": 1,
+    "align": 1,
     "train": 1,
     "embed": 1,
     "analyze": 2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -56,16 +57,22 @@ def take_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
     return _replace(run, table, load_manifest(table, config.ingest.columns), config, began)
 
 
+def ingested_table(run: RunFolder, config: PurifyConfig) -> Path:
+    """What the source is read into: the manifest, or a table of photos that are yet to be aligned."""
+    return run.photos if config.align.enabled else run.manifest
+
+
 def _replace(run: RunFolder, source: Location, manifest: pa.Table, config: PurifyConfig, began: float) -> bool:
+    table = ingested_table(run, config)
     inputs = {"source": str(source), "config": _settings(config.ingest)}
-    if run.manifest.exists():
-        before = read_table(run.manifest, MANIFEST)
+    if table.exists():
+        before = read_table(table, MANIFEST)
         if manifest.equals(before) and is_done(run, _STAGE, inputs):
             return False
         _refuse_loss(source, before, manifest, config.grow.most_lost)
     begin_update(run)
-    write_table(manifest, run.manifest)
-    mark_done(run, _STAGE, inputs, [run.manifest], seconds=round(time.monotonic() - began, 3))
+    write_table(manifest, table)
+    mark_done(run, _STAGE, inputs, [table], seconds=round(time.monotonic() - began, 3))
     return True
 
 

@@ -169,6 +169,8 @@ def _take_in(run: RunFolder, request: RunRequest, steps: Steps, board: ProgressB
     if not finished:
         note_start(run, request)
     changed = steps.ingest(run, request.source, config, board, decode=decode)
+    if config.align.enabled:
+        changed = steps.align(run, config, board)
     if finished and not changed:
         note_nothing_new(run)
         return False

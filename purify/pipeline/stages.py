@@ -20,6 +20,7 @@ from purify.embedding.embedding_files import EmbeddingFiles
 from purify.embedding.extractors import model_file
 from purify.errors import PurifyError
 from purify.models.checkpoint import FILE_NAME
+from purify.pipeline.align_stage import align_run
 from purify.pipeline.cleaned_tables import apply_files, baseline_table, kept_rows, run_counts
 from purify.pipeline.embedding_stage import embed_manifest, own_extractor
 from purify.pipeline.fingerprint import stage_of, stage_seconds
@@ -48,6 +49,13 @@ def ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoa
         return take_table(run, to_location(source), config)
     images = [to_location(root) for root in config.ingest.images]
     return refresh_manifest(run, to_location(source), images, config, progress=board.stage("ingest"))
+
+
+def align(
+    run: RunFolder, config: PurifyConfig, board: ProgressBoard = QUIET, *, run_blocks: RunBlocks | None = None
+) -> bool:
+    """``photos.parquet`` -> ``crops`` and ``manifest.parquet``; returns whether the manifest changed."""
+    return align_run(run, config, run_blocks=run_blocks, progress=board.stage("align"))
 
 
 def decide(run: RunFolder, first_models: Sequence[str], config: PurifyConfig) -> TrainingDecision:

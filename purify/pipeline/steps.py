@@ -19,6 +19,7 @@ class Steps:
     """One callable per stage, with the signature of the function in `purify.pipeline.stages`."""
 
     ingest: Callable[..., bool] = stages.ingest
+    align: Callable[..., bool] = stages.align
     decide: Callable[..., TrainingDecision] = stages.decide
     drift: Callable[..., bool] = stages.drift
     train_round: Callable[..., None] = stages.train_round
