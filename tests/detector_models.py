@@ -17,7 +17,7 @@ from PIL import Image
 SIDE = 64
 _STRIDES = (8, 16, 32)
 #: The five points relative to the middle of the cell, in pixels: eyes, nose tip, mouth corners.
-FIVE_POINTS = np.array([[-8, -8], [8, -8], [0, 0], [-6, 8], [6, 8]], np.float32)
+FIVE_POINTS = np.array([[-4, -4], [4, -4], [0, 0], [-3, 4], [3, 4]], np.float32)
 
 
 def write_detector(path: Path, family: str) -> Path:

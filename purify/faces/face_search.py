@@ -11,7 +11,7 @@ from PIL import Image
 from purify.faces.detectors import Detector, Face, Picture, Points, ThoroughDetector
 
 #: Least and most length of the longer side of the copy that is searched; a small photo is enlarged to the least.
-_LEAST_SIDE, _MOST_SIDE = 640, 1280
+_LEAST_SIDE, _MOST_SIDE = 800, 1600
 #: Enlarged at most by this, since there is no more to see.
 _MOST_ENLARGED = 4.0
 #: Turns by a quarter, counterclockwise, in the order of the search; photos from phones lie on either side.
@@ -21,7 +21,7 @@ _TURNS = (1, 3, 2)
 def find_faces(detector: Detector, photo: Picture) -> list[Face]:
     """All faces in ``photo[H, W, 3]``, in its own pixels, best first.
 
-    Upright faces in a copy of 640 to 1,280 pixels; where there is none, in one twice as large, for small faces; then
+    Upright faces in a copy of 800 to 1,600 pixels; where there is none, in one twice as large, for small faces; then
     turned by a quarter or a half; then by the detector's second look, if it has one. The first step that is sure of a
     face decides, else the first with any; of the turns, the one with the best score.
     """

@@ -31,6 +31,12 @@ def align(run: RunFolder, config: PurifyConfig, board: ProgressBoard) -> bool:
     return stages.align(run, config, board, run_blocks=None if own else fan_out(config.scale))
 
 
+@task(name="choose-faces", **_OPTIONS)
+def choose_faces(run: RunFolder, config: PurifyConfig, board: ProgressBoard) -> bool:
+    """`purify.pipeline.stages.choose_faces`, the embedding on the configured workers."""
+    return stages.choose_faces(run, config, board, run_blocks=fan_out(config.scale))
+
+
 TASKS = Steps(
     ingest=task(name="ingest", **_OPTIONS)(stages.ingest),
     align=align,
@@ -41,6 +47,7 @@ TASKS = Steps(
     choose_purified=task(name="choose-purified", **_OPTIONS)(stages.choose_purified),
     embed=embed,
     analyze=task(name="analyze", **_OPTIONS)(stages.analyze),
+    choose_faces=choose_faces,
     compare=task(name="compare", task_run_name="compare-round-{number}", **_OPTIONS)(stages.compare),
     apply=task(name="apply", **_OPTIONS)(stages.apply),
     evaluate=task(name="evaluate", **_OPTIONS)(stages.evaluate),

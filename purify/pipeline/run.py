@@ -141,6 +141,9 @@ def bring_up_to_date(
             if settled or not plan.learns or not steps.drift(run, config):
                 break
             _wait(trainings)
+        if config.align.enabled and embeddings is None and steps.choose_faces(run, config, board):
+            steps.embed(run, 1, config, board)
+            steps.analyze(run, 1, config)
         purify_again(run, config, steps, board, images=images, learned=plan.learns)
         steps.apply(run)
         steps.report(run)

@@ -23,6 +23,7 @@ from purify.models.checkpoint import FILE_NAME
 from purify.pipeline.align_stage import align_run
 from purify.pipeline.cleaned_tables import apply_files, baseline_table, kept_rows, run_counts
 from purify.pipeline.embedding_stage import embed_manifest, own_extractor
+from purify.pipeline.face_choice_stage import choose_agreeing
 from purify.pipeline.fingerprint import stage_of, stage_seconds
 from purify.pipeline.judging_rule import judging_rule
 from purify.pipeline.manifest_analysis import known_head, read_judging_inputs
@@ -168,6 +169,13 @@ def compare(run: RunFolder, number: int, config: PurifyConfig) -> RoundSummary:
         if pending:
             write_table(comparison.changes, changes)
     return comparison.summary
+
+
+def choose_faces(
+    run: RunFolder, config: PurifyConfig, board: ProgressBoard = QUIET, *, run_blocks: RunBlocks = run_here
+) -> bool:
+    """Verdicts on aligned photos -> the faces that agree with their labels; returns whether the manifest changed."""
+    return choose_agreeing(run, config, run_blocks=run_blocks, progress=board.stage("choose faces"))
 
 
 def apply(run: RunFolder) -> None:

@@ -27,6 +27,7 @@ class Steps:
     choose_purified: Callable[..., None] = stages.choose_purified
     embed: Callable[..., None] = stages.embed
     analyze: Callable[..., None] = stages.analyze
+    choose_faces: Callable[..., bool] = stages.choose_faces
     compare: Callable[..., RoundSummary] = stages.compare
     apply: Callable[..., None] = stages.apply
     evaluate: Callable[..., None] = stages.evaluate

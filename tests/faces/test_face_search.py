@@ -69,8 +69,8 @@ def test_small_photos_are_enlarged_and_large_ones_reduced() -> None:
     assert detector.seen == [(240, 240)]
     detector = DotDetector()
     find_faces(detector, np.zeros((4000, 3000, 3), np.uint8))
-    assert max(max(size) for size in detector.seen) == 2560
-    assert detector.seen[0] == (1280, 960)
+    assert max(max(size) for size in detector.seen) == 3200
+    assert detector.seen[0] == (1600, 1200)
 
 
 class TwoLooks(DotDetector):

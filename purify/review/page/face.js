@@ -57,6 +57,11 @@ function section(title, faces, what, empty, expected = null) {
 // The proposal that `Y` accepts; null where the rule left it to a person.
 export const proposal = (item) => (item.decision === "review" ? null : { decision: item.decision, new_label: item.decision === "relabel" ? item.new_label : null });
 
+// The photo of an aligned face, its box drawn, and why this face of it.
+const photo = (item) => el("figure", { class: "photo" },
+  el("img", { src: picture(item.row, "photo"), alt: "the photo, this face framed" }),
+  el("figcaption", {}, `${item.photo.faces} ${item.photo.faces === 1 ? "face" : "faces"} in the photo: ${item.photo.why}`));
+
 export function showItem(root, item, actions) {
   const review = reviewOf(item.row);
   const button = (kind, key, run, ...words) => el("button", { type: "button", class: kind, "data-key": key, onclick: run, disabled: !run }, ...words, el("kbd", {}, key));
@@ -75,6 +80,7 @@ export function showItem(root, item, actions) {
   root.replaceChildren(
     el("div", { class: "subject" },
       face(item.row, "face to decide on", "large"),
+      item.photo ? photo(item) : null,
       el("h2", { class: "name" }, label(item.label)),
       el("p", { class: "said" }, "Proposed: ", el("strong", {}, ...inWords(item)), `, ${REASONS[item.reason] ?? item.reason}`),
       review ? el("p", { class: "now" }, "Decided: ", ...inWords(review), review.reviewer ? " by " : "", review.reviewer ? label(review.reviewer) : null) : null,
