@@ -55,6 +55,7 @@ def ingest_command(
     Several SOURCEs are merged, with a prefix each. Unreadable images are rows too, with the reason.
     """
     from purify.config import load_config
+    from purify.ingest.crop_check import uncropped_warning
     from purify.ingest.ingest import ingest_again
     from purify.progress import progress_board
     from purify.storage.files import write_table
@@ -65,7 +66,8 @@ def ingest_command(
         roots, progress = image_roots(images, config), board.stage("ingest")
         found = ingest_again(sources[0], roots, config.ingest, known=None, progress=progress)
     write_table(found.manifest, path)
-    for warning in found.warnings:
+    uncropped = uncropped_warning(found.manifest)
+    for warning in [*found.warnings, *([uncropped] if uncropped else [])]:
         click.echo(f"Warning: {warning}.", err=True)
     counts = {entry["values"]: entry["counts"] for entry in found.manifest["status"].value_counts().to_pylist()}
     answer({"manifest": str(path), **counts}, as_json=as_json)

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 
 from purify.config import IngestConfig, PurifyConfig
 from purify.errors import InputError
+from purify.ingest.crop_check import UNCROPPED, uncropped_warning
 from purify.ingest.ingest import ingest_again
 from purify.ingest.inspection import inspection_settings, load_inspections, save_inspections
 from purify.pipeline.fingerprint import is_done, made_with, mark_done
 from purify.pipeline.update_log import begin_update
 from purify.progress import Progress, silent
-from purify.storage.files import read_table, write_table
+from purify.storage.files import read_json, read_table, write_table
 from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import load_manifest
@@ -47,8 +48,21 @@ def refresh_manifest(
     lasting = ingested.inspections.lasting()
     if not lasting.equals(known):
         save_inspections(run.readings, lasting, settings)
-    run.update_info(source_warnings=list(ingested.warnings))
+    run.update_info(
+        source_warnings=[*ingested.warnings, *_crop_warnings(run, ingested.manifest, config, changed=changed)]
+    )
     return changed
+
+
+def _crop_warnings(run: RunFolder, manifest: pa.Table, config: PurifyConfig, *, changed: bool) -> list[str]:
+    """A warning of photos that are taken for crops, if any; of an unchanged manifest, that of before."""
+    if config.align.enabled:
+        return []
+    known = read_json(run.info).get("source_warnings") if run.info.exists() else None
+    if known is not None and not changed:
+        return [warning for warning in known if warning.startswith(UNCROPPED)]
+    warning = uncropped_warning(manifest)
+    return [] if warning is None else [warning]
 
 
 def take_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
