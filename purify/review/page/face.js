@@ -80,7 +80,6 @@ export function showItem(root, item, actions) {
   root.replaceChildren(
     el("div", { class: "subject" },
       face(item.row, "face to decide on", "large"),
-      item.photo ? photo(item) : null,
       el("h2", { class: "name" }, label(item.label)),
       el("p", { class: "said" }, "Proposed: ", el("strong", {}, ...inWords(item)), `, ${REASONS[item.reason] ?? item.reason}`),
       review ? el("p", { class: "now" }, "Decided: ", ...inWords(review), review.reviewer ? " by " : "", review.reviewer ? label(review.reviewer) : null) : null,
@@ -97,7 +96,8 @@ export function showItem(root, item, actions) {
     el("div", { class: "evidence" },
       section(["The label ", label(item.label)], item.own, "own face", "No other face under this label.", item.label),
       section(item.other_label ? ["The other label ", label(item.other_label)] : ["Another label"], item.other, "face of the other label", "No other label comes near.", item.other_label),
-      section(["Nearest neighbors"], item.neighbors, "neighbor", "None.")));
+      section(["Nearest neighbors"], item.neighbors, "neighbor", "None."),
+      item.photo ? el("section", {}, el("h3", {}, "The photo"), photo(item)) : null));
   // Keep the focus on the button used to decide.
   if (focused) (root.querySelector(`[data-key="${focused}"]:enabled`) ?? root.querySelector("#decide")).focus();
 }
