@@ -14,6 +14,8 @@ from purify.faces.detectors import Detector, Face, Picture, Points, ThoroughDete
 _LEAST_SIDE, _MOST_SIDE = 800, 1600
 #: Enlarged at most by this, since there is no more to see.
 _MOST_ENLARGED = 4.0
+#: Scale of a further copy of turned photos.
+_OTHER_SCALE = 0.8
 #: Turns by a quarter, counterclockwise, in the order of the search; photos from phones lie on either side.
 _TURNS = (1, 3, 2)
 
@@ -48,10 +50,14 @@ def _steps(detector: Detector, photo: Picture) -> Iterator[tuple[Sequence[Face],
     copy = _resized(photo, scale)
     found = _searched(detector, photo, copy)
     yield found, detector.sure
+    copies = [copy]
     if not found and (larger := min(2 * scale, _MOST_ENLARGED)) > scale:
-        yield _searched(detector, photo, _resized(photo, larger)), detector.sure
-    turned = [_turned_back(detector(_turn(copy, turn)), copy, turn) for turn in _TURNS]
-    yield [_rescaled(face, photo, copy) for face in max(turned, key=_best)], detector.sure
+        copies.append(_resized(photo, larger))
+        yield _searched(detector, photo, copies[-1]), detector.sure
+    copies.append(_resized(photo, scale * _OTHER_SCALE))  # a face that one scale misses, another may show
+    for some in copies:
+        turned = [_turned_back(detector(_turn(some, turn)), some, turn) for turn in _TURNS]
+        yield [_rescaled(face, photo, some) for face in max(turned, key=_best)], detector.sure
     if isinstance(detector, ThoroughDetector):
         small = _resized(photo, min(scale, detector.again_side / side))
         yield [_rescaled(face, photo, small) for face in detector.look_again(small)], -np.inf
