@@ -100,6 +100,37 @@ class IngestConfig(Section):
         return columns
 
 
+class AlignConfig(Section):
+    """Faces in photos, cropped to the field's template."""
+
+    enabled: bool = Field(
+        False, title="Photos", description="The source holds photos: find, align and crop their faces before all else."
+    )
+    detector: Place | None = Field(
+        None,
+        description="ONNX file of a face detector with five points (YuNet, SCRFD, RetinaFace); none: dlib's, of the "
+        "extra faces.",
+    )
+    min_score: float | None = Field(
+        None, description="Least score of a face, on the detector's scale; none: the detector's usual one."
+    )
+    all_faces: bool = Field(
+        False, description="A row for each face of a photo; else for the largest and most central one."
+    )
+    agreeing: bool = Field(
+        True,
+        description="After the first judging, take of a photo's faces the one that agrees with its label's other "
+        "photos.",
+    )
+    min_face: int = Field(16, ge=1, description="Least side of a face in a photo, in pixels; smaller: 'too_small'.")
+    max_yaw: float = Field(
+        75.0, gt=0, le=90, description="Most degrees by which a face may be turned to a side; more: 'profile'."
+    )
+    size: int = Field(112, ge=32, le=448, description="Side of a crop in pixels.")
+    shard_size: int = Field(128, ge=1, description="Photos per shard: the unit of resuming and of scale.workers.")
+    workers: int = Field(0, ge=0, description="Processes that align, without scale.workers; 0: one per core.")
+
+
 class ModelConfig(Section):
     """The backbone."""
 
@@ -446,6 +477,7 @@ class PurifyConfig(Section):
 
     seed: int = Field(0, ge=0, description="Seed of all random numbers.")
     ingest: IngestConfig = IngestConfig()
+    align: AlignConfig = AlignConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     extractor: ExtractorConfig = ExtractorConfig()

@@ -23,6 +23,7 @@ SECTIONS: dict[str, list[click.Command]] = {
     "The whole job": [run_commands.run_flow_command],
     "Stage by stage": [
         stage_commands.ingest_command,
+        stage_commands.align_command,
         stage_commands.train_command,
         stage_commands.embed_command,
         stage_commands.analyze_command,

@@ -158,6 +158,15 @@ source_options = all_of(
 )
 """How to read SOURCE; `source_settings` turns them into overrides."""
 
+all_faces_option = click.option(
+    "--all-faces", is_flag=True, default=None, help="A row for each face of a photo, not for its most prominent one."
+)
+align_options = all_of(
+    click.option("--align", is_flag=True, default=None, help="SOURCE holds photos: find, align and crop their faces."),
+    all_faces_option,
+)
+"""Photos as SOURCE; `align_settings` turns them into values of settings."""
+
 embedding_options = all_of(
     click.option(
         "--embedding-columns",
@@ -209,6 +218,11 @@ def source_settings(
         "same_labels": same_labels,
     }
     return overrides_of({f"ingest.{key}": value for key, value in given.items()})
+
+
+def align_settings(align: bool | None, all_faces: bool | None) -> dict[str, Any]:
+    """Values of the given align options; every face of a photo is a face of a photo."""
+    return {"align.enabled": True if align or all_faces else None, "align.all_faces": all_faces}
 
 
 def embedding_settings(embedding_columns: dict[str, str] | None, embedding_ids: Location | None) -> list[str]:

@@ -15,6 +15,8 @@ from purify.cli.options import (
     FILE_AT,
     FOLDER_AT,
     SOURCE_AT,
+    align_options,
+    align_settings,
     all_of,
     config_options,
     decision_options,
@@ -38,6 +40,7 @@ _OPTIONS = all_of(
     click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=SOURCE_AT),
     images_option,
     source_options,
+    align_options,
     click.option("--pairs", type=FILE_AT, help="Verification pairs (LFW text form, or CSV/Parquet with a, b, same)."),
     click.option(
         "--embeddings",
@@ -69,6 +72,8 @@ class RunOptions:
     columns: dict[str, str] | None
     label_field: str | None
     same_labels: bool | None
+    align: bool | None
+    all_faces: bool | None
     pairs: Location | None
     embeddings: Location | None
     embedding_columns: dict[str, str] | None
@@ -94,6 +99,7 @@ class RunOptions:
     def settings(self) -> list[str]:
         """``section.key=value`` of all options; paths are absolute, since a worker runs elsewhere."""
         given = {
+            **align_settings(self.align, self.all_faces),
             "evaluate.pairs": absolute(self.pairs) if self.pairs else None,
             "apply.reviews": absolute(self.reviews) if self.reviews else None,
             "rounds.most": self.rounds,

@@ -1,4 +1,4 @@
-"""One command per stage: ingest, train, embed, analyze, apply."""
+"""One command per stage: ingest, align, train, embed, analyze, apply."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from purify.cli.options import (
     FILE_AT,
     FOLDER_AT,
     SOURCE_AT,
+    all_faces_option,
     config_options,
     decision_options,
     decision_settings,
@@ -32,7 +33,7 @@ from purify.cli.options import (
     source_options,
     source_settings,
 )
-from purify.storage.locations import Location
+from purify.storage.locations import Location, absolute
 
 
 @command("ingest", example="purify ingest faces/ --out run")
@@ -56,6 +57,7 @@ def ingest_command(
     Several SOURCEs are merged, with a prefix each. Unreadable images are rows too, with the reason.
     """
     from purify.config import load_config
+    from purify.ingest.crop_check import uncropped_warning
     from purify.ingest.ingest import ingest_again
     from purify.progress import progress_board
     from purify.storage.files import write_table
@@ -66,10 +68,44 @@ def ingest_command(
         roots, progress = image_roots(images, config), board.stage("ingest")
         found = ingest_again(sources[0], roots, config.ingest, known=None, progress=progress)
     write_table(found.manifest, path)
-    for warning in found.warnings:
+    uncropped = uncropped_warning(found.manifest)
+    for warning in [*found.warnings, *([uncropped] if uncropped else [])]:
         click.echo(f"Warning: {warning}.", err=True)
     counts = {entry["values"]: entry["counts"] for entry in found.manifest["status"].value_counts().to_pylist()}
     answer({"manifest": str(path), **counts}, as_json=as_json)
+
+
+@command("align", example="purify align run/manifest.parquet --out aligned")
+@click.argument("manifest", type=FILE_AT)
+@out_option
+@click.option("--detector", type=FILE_AT, help="YuNet, SCRFD or RetinaFace model (.onnx); default: dlib's.")
+@all_faces_option
+@config_options
+@json_option
+def align_command(
+    manifest: Location,
+    out: Path,
+    detector: Location | None,
+    all_faces: bool | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """MANIFEST of photos -> OUT/manifest.parquet of their faces.
+
+    Faces are found, turned upright and cropped to the template of 112 pixels, into OUT/crops. Photos without a usable
+    face are rows too, with the reason. The same command goes on after an interruption, and aligns only new photos.
+    """
+    from purify.config import load_config
+    from purify.pipeline.align_stage import align_table
+    from purify.progress import progress_board
+
+    given = {"align.detector": absolute(detector) if detector else None, "align.all_faces": all_faces}
+    config = load_config(config_file, [*overrides, *overrides_of(given)])
+    with progress_board(quiet=as_json) as board:
+        aligned = align_table(manifest, out, config.align, progress=board.stage("align"))
+    counts = {entry["values"]: entry["counts"] for entry in aligned["status"].value_counts().to_pylist()}
+    answer({"manifest": str(out / "manifest.parquet"), **counts}, as_json=as_json)
 
 
 @command("train", example="purify train run/manifest.parquet --out run/round-1 --set train.epochs=20")

@@ -113,6 +113,17 @@ def _reduced(pixels: Image.Image, size: int) -> Image.Image:
     return pixels.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=_REDUCING_GAP)
 
 
+def decode_upright(data: bytes) -> npt.NDArray[np.uint8]:
+    """All pixels uint8[H, W, 3] of an image, turned upright; UnreadableImageError if the bytes can't be decoded."""
+    with _as_defects(data):
+        image = _open(data)
+        with DECODING.take(image.size[0] * image.size[1]):
+            pixels = _to_rgb(image, data)
+        if (orientation := _orientation(image)) in _UPRIGHT:
+            pixels = pixels.transpose(_UPRIGHT[orientation])
+    return np.array(pixels)
+
+
 def square_side(data: bytes) -> int:
     """Side in pixels of an image's central square; UnreadableImageError if its header can't be read."""
     with _as_defects(data):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from io import BytesIO
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from purify.images.decoding import decode_rgb, square_side
@@ -43,6 +45,11 @@ def square_jpeg(data: bytes, size: int | None) -> bytes:
 
     `size` is its side in pixels; None keeps the scale. UnreadableImageError if the bytes can't be decoded.
     """
+    return encode_jpeg(decode_rgb(data, size or square_side(data)))
+
+
+def encode_jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """``pixels[H, W, 3]`` as a JPEG of quality 95 without chroma subsampling."""
     stream = BytesIO()
-    Image.fromarray(decode_rgb(data, size or square_side(data))).save(stream, "JPEG", quality=_QUALITY, subsampling=0)
+    Image.fromarray(pixels).save(stream, "JPEG", quality=_QUALITY, subsampling=0)
     return stream.getvalue()

@@ -15,7 +15,7 @@ from purify.ingest.source_listing import Listing
 from purify.ingest.sources import open_source
 from purify.progress import Progress, silent
 from purify.storage.locations import Location
-from purify.tables.schema import MANIFEST, Status
+from purify.tables.schema import MANIFEST, PHOTO_COLUMNS, Status
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def _manifest(listing: Listing, inspections: pa.Table) -> pa.Table:
         "true_label": pa.array(listing.true_labels, pa.string()),
         "split": pa.array(listing.splits or [None] * len(listing.sample_ids), pa.string()),
     }
-    columns |= {name: inspections[name] for name in MANIFEST.names if name not in columns}
+    columns |= {name: inspections[name] for name in MANIFEST.names if name in inspections.column_names[2:]}
+    columns |= {name: pa.nulls(len(inspections), MANIFEST.field(name).type) for name in PHOTO_COLUMNS}
     return pa.table(columns, schema=MANIFEST)
 
 

@@ -24,9 +24,23 @@ def embed(run: RunFolder, number: int, config: PurifyConfig, board: ProgressBoar
     stages.embed(run, number, config, board, run_blocks=fan_out(config.scale))
 
 
+@task(name="align", **_OPTIONS)
+def align(run: RunFolder, config: PurifyConfig, board: ProgressBoard) -> bool:
+    """`purify.pipeline.stages.align`, its blocks on the configured workers, or in processes of its own."""
+    own = config.scale.runner == "threads"  # a thread would hold up the others while it searches
+    return stages.align(run, config, board, run_blocks=None if own else fan_out(config.scale))
+
+
+@task(name="choose-faces", **_OPTIONS)
+def choose_faces(run: RunFolder, config: PurifyConfig, board: ProgressBoard) -> bool:
+    """`purify.pipeline.stages.choose_faces`, the embedding on the configured workers."""
+    return stages.choose_faces(run, config, board, run_blocks=fan_out(config.scale))
+
+
 TASKS = Steps(
     ingest=task(name="ingest", **_OPTIONS)(stages.ingest),
     choose_extractor=task(name="choose-extractor", **_OPTIONS)(stages.choose_extractor),
+    align=align,
     decide=task(name="decide", **_OPTIONS)(stages.decide),
     drift=task(name="drift", **_OPTIONS)(stages.drift),
     train_round=task(name="train-round", task_run_name="train-round-{number}", **_OPTIONS)(stages.train_round),
@@ -34,6 +48,7 @@ TASKS = Steps(
     choose_purified=task(name="choose-purified", **_OPTIONS)(stages.choose_purified),
     embed=embed,
     analyze=task(name="analyze", **_OPTIONS)(stages.analyze),
+    choose_faces=choose_faces,
     compare=task(name="compare", task_run_name="compare-round-{number}", **_OPTIONS)(stages.compare),
     apply=task(name="apply", **_OPTIONS)(stages.apply),
     evaluate=task(name="evaluate", **_OPTIONS)(stages.evaluate),

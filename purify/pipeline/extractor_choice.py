@@ -14,7 +14,7 @@ from purify.errors import InputError, did_you_mean
 from purify.faces.packaged_models import INSTALL, faces_installed, packaged_model
 from purify.images.decoding import decode_rgb
 from purify.images.defects import UnreadableImageError
-from purify.storage.files import local_file, read_json
+from purify.storage.files import local_file
 from purify.storage.image_bytes import ImageByteReader
 from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
@@ -68,7 +68,7 @@ def choose_extractor(run: RunFolder, manifest: pa.Table, config: PurifyConfig) -
     asked = config.extractor.name
     if asked != AUTO:
         return ExtractorChoice(asked, asked, "as asked")
-    known = read_json(run.info).get("extractor") if run.info.exists() else None
+    known = run.read_info().get("extractor")
     if known is not None and known["asked"] == AUTO:
         return ExtractorChoice(**known)
     return strongest(manifest, config)

@@ -27,6 +27,7 @@ from purify.storage.run_record import read_stage
 STAGE_VERSIONS = {
     "ingest": 2,
     "table": 1,
+    "align": 1,
     "train": 1,
     "embed": 1,
     "analyze": 3,

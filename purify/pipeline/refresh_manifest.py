@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,12 +12,13 @@ import pyarrow.compute as pc
 
 from purify.config import IngestConfig, PurifyConfig
 from purify.errors import InputError
+from purify.ingest.crop_check import UNCROPPED, uncropped_warning
 from purify.ingest.ingest import ingest_again
 from purify.ingest.inspection import inspection_settings, load_inspections, save_inspections
 from purify.pipeline.fingerprint import is_done, made_with, mark_done
 from purify.pipeline.update_log import begin_update
 from purify.progress import Progress, silent
-from purify.storage.files import read_table, write_table
+from purify.storage.files import read_json, read_table, write_table
 from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import load_manifest
@@ -46,8 +48,21 @@ def refresh_manifest(
     lasting = ingested.inspections.lasting()
     if not lasting.equals(known):
         save_inspections(run.readings, lasting, settings)
-    run.update_info(source_warnings=list(ingested.warnings))
+    run.update_info(
+        source_warnings=[*ingested.warnings, *_crop_warnings(run, ingested.manifest, config, changed=changed)]
+    )
     return changed
+
+
+def _crop_warnings(run: RunFolder, manifest: pa.Table, config: PurifyConfig, *, changed: bool) -> list[str]:
+    """A warning of photos that are taken for crops, if any; of an unchanged manifest, that of before."""
+    if config.align.enabled:
+        return []
+    known = read_json(run.info).get("source_warnings") if run.info.exists() else None
+    if known is not None and not changed:
+        return [warning for warning in known if warning.startswith(UNCROPPED)]
+    warning = uncropped_warning(manifest)
+    return [] if warning is None else [warning]
 
 
 def take_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
@@ -56,10 +71,16 @@ def take_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
     return _replace(run, table, load_manifest(table, config.ingest.columns), config, began)
 
 
+def ingested_table(run: RunFolder, config: PurifyConfig) -> Path:
+    """What the source is read into: the manifest, or a table of photos that are yet to be aligned."""
+    return run.photos if config.align.enabled else run.manifest
+
+
 def _replace(run: RunFolder, source: Location, manifest: pa.Table, config: PurifyConfig, began: float) -> bool:
+    table = ingested_table(run, config)
     inputs = {"source": str(source), "config": _settings(config.ingest)}
-    if run.manifest.exists():
-        before = read_table(run.manifest, MANIFEST)
+    if table.exists():
+        before = read_table(table, MANIFEST)
         if manifest.equals(before) and is_done(run, _STAGE, inputs):
             return False
         _refuse_loss(source, compare_manifests(before, manifest).lost, _usable(before), config.grow.most_lost)
@@ -67,8 +88,8 @@ def _replace(run: RunFolder, source: Location, manifest: pa.Table, config: Purif
         usable = (run.read_info().get("counts") or {}).get("ok", 0)
         _refuse_loss(source, max(0, usable - _usable(manifest)), usable, config.grow.most_lost)
     begin_update(run)
-    write_table(manifest, run.manifest)
-    mark_done(run, _STAGE, inputs, [run.manifest], seconds=round(time.monotonic() - began, 3))
+    write_table(manifest, table)
+    mark_done(run, _STAGE, inputs, [table], seconds=round(time.monotonic() - began, 3))
     return True
 
 

@@ -145,6 +145,9 @@ def bring_up_to_date(
             if settled or not plan.learns or not steps.drift(run, config):
                 break
             _wait(trainings)
+        if config.align.enabled and embeddings is None and steps.choose_faces(run, config, board):
+            steps.embed(run, 1, config, board)
+            steps.analyze(run, 1, config)
         purify_again(run, config, steps, board, images=images, learned=plan.learns)
         steps.apply(run)
         steps.report(run)
@@ -176,6 +179,8 @@ def _take_in(run: RunFolder, request: RunRequest, steps: Steps, board: ProgressB
     if damage or run.read_info().get("damage"):
         run.update_info(damage=damage)
     changed = steps.ingest(run, request.source, config, board, decode=decode)
+    if config.align.enabled:
+        changed = steps.align(run, config, board)
     if finished and not changed:
         note_nothing_new(run)
         return False

@@ -19,8 +19,10 @@ from purify.embedding.extractors import model_file
 from purify.errors import PurifyError
 from purify.models.checkpoint import FILE_NAME
 from purify.pipeline import extractor_choice
+from purify.pipeline.align_stage import align_run
 from purify.pipeline.cleaned_tables import apply_files, baseline_table, kept_rows, run_counts
 from purify.pipeline.embedding_stage import embed_manifest, own_extractor
+from purify.pipeline.face_choice_stage import choose_agreeing
 from purify.pipeline.fingerprint import stage_of, stage_seconds
 from purify.pipeline.judging_rule import judging_rule
 from purify.pipeline.manifest_analysis import known_head, read_judging_inputs
@@ -55,6 +57,13 @@ def choose_extractor(run: RunFolder, config: PurifyConfig, board: ProgressBoard 
     board.stage("choose extractor")(1, 1, f"{choice.name}: {choice.why}")
     run.update_info(extractor=asdict(choice))
     return choice.settle(config)
+
+
+def align(
+    run: RunFolder, config: PurifyConfig, board: ProgressBoard = QUIET, *, run_blocks: RunBlocks | None = None
+) -> bool:
+    """``photos.parquet`` -> ``crops`` and ``manifest.parquet``; returns whether the manifest changed."""
+    return align_run(run, config, run_blocks=run_blocks, progress=board.stage("align"))
 
 
 def decide(run: RunFolder, first_models: Sequence[str], config: PurifyConfig) -> TrainingDecision:
@@ -168,6 +177,13 @@ def compare(run: RunFolder, number: int, config: PurifyConfig) -> RoundSummary:
         if pending:
             write_table(comparison.changes, changes)
     return comparison.summary
+
+
+def choose_faces(
+    run: RunFolder, config: PurifyConfig, board: ProgressBoard = QUIET, *, run_blocks: RunBlocks = run_here
+) -> bool:
+    """Verdicts on aligned photos -> the faces that agree with their labels; returns whether the manifest changed."""
+    return choose_agreeing(run, config, run_blocks=run_blocks, progress=board.stage("choose faces"))
 
 
 def apply(run: RunFolder) -> None:

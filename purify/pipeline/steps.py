@@ -21,6 +21,7 @@ class Steps:
 
     ingest: Callable[..., bool] = stages.ingest
     choose_extractor: Callable[..., PurifyConfig] = stages.choose_extractor
+    align: Callable[..., bool] = stages.align
     decide: Callable[..., TrainingDecision] = stages.decide
     drift: Callable[..., bool] = stages.drift
     train_round: Callable[..., None] = stages.train_round
@@ -28,6 +29,7 @@ class Steps:
     choose_purified: Callable[..., None] = stages.choose_purified
     embed: Callable[..., None] = stages.embed
     analyze: Callable[..., None] = stages.analyze
+    choose_faces: Callable[..., bool] = stages.choose_faces
     compare: Callable[..., RoundSummary] = stages.compare
     apply: Callable[..., None] = stages.apply
     evaluate: Callable[..., None] = stages.evaluate

@@ -12,6 +12,7 @@ from purify.report import known_truth, label_findings, run_overview, template, v
 from purify.report.contact_sheets import contact_sheets
 from purify.report.notices import notices
 from purify.report.page_figures import label_pictures, run_pictures, verification_pictures
+from purify.report.photos import photo_counts, shown_photos
 from purify.report.rule_settings import script_data, setting_values
 from purify.report.run_tables import RunTables, read_run
 from purify.report.shown_images import with_images
@@ -81,6 +82,8 @@ def report_values(run: RunTables) -> dict[str, Any]:
         "truth_rows": known_truth.truth_rows(truth or {}),
         "reasons": run_overview.reasons(run.verdicts),
         "unusable": run_overview.unusable(run.manifest),
+        "came_in": photo_counts(run.manifest),
+        "photos": shown_photos(run.manifest),
         "classes": [{**row, "shares": shares.of(row["label"]) if shares else []} for row in classes],
         "flags": label_findings.flag_counts(run.class_report),
         "flag_meanings": label_findings.FLAG_MEANINGS,

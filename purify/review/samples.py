@@ -13,14 +13,15 @@ import pyarrow.compute as pc
 
 from purify.arrays import Ids
 from purify.tables.apply import judged_rows
-from purify.tables.schema import Decision
+from purify.tables.schema import PHOTO_COLUMNS, Decision
 
 
 @dataclass(frozen=True)
 class Samples:
     """The N judged samples of a run. A row is a place among them, in the order of the `verdicts`.
 
-    ``sides[N]`` are the shorter sides of the images in pixels (0: not known), `labels` the distinct given labels,
+    `photos` are the columns `PHOTO_COLUMNS` of the manifest, null where nothing was aligned. ``sides[N]`` are the
+    shorter sides of the images in pixels (0: not known), `labels` the distinct given labels,
     sorted, and ``label_index[N]`` places in them. ``by_label[N]`` are the rows sorted by label, the most typical first:
     kept ones at the dominant sub-center before others, then by the angle to it; ``bounds[labels + 1]`` where each
     label starts in it.
@@ -29,6 +30,7 @@ class Samples:
     verdicts: pa.Table
     ids: pa.Array
     uris: Sequence[str | None]
+    photos: pa.Table
     sides: npt.NDArray[np.int32]
     labels: Sequence[str]
     label_index: Ids
@@ -67,6 +69,7 @@ def build_samples(manifest: pa.Table, verdicts: pa.Table) -> Samples:
         verdicts=verdicts,
         ids=verdicts["sample_id"].combine_chunks(),
         uris=images["uri"].to_pylist(),
+        photos=images.select(PHOTO_COLUMNS),
         sides=column(sides, 0).astype(np.int32),
         labels=names.to_pylist(),
         label_index=label_index,

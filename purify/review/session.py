@@ -118,12 +118,18 @@ class ReviewSession:
         return {
             "row": row,
             **{name: _plain(value) for name, value in verdict.items() if name not in _HIDDEN},
+            "photo": self._photo(row),
             "label_place": label,
             "other_place": self._labels.place.get(verdict["other_label"]),
             "class": self._class_facts(label),
             **{name: self._faces(rows) for name, rows in self._evidence.of(row).items()},
             "review": self._review(row),
         }
+
+    def _photo(self, row: int) -> dict[str, Any] | None:
+        """The number of faces in the photo of a face, and why this one; None for an image that was not aligned."""
+        photo = self.samples.photos.select(["photo_uri", "faces", "face_choice"]).slice(row, 1).to_pylist()[0]
+        return None if photo["faces"] is None else {"faces": photo["faces"], "why": photo["face_choice"]}
 
     def search(self, words: str, *, most: int) -> list[dict[str, Any]]:
         """Labels that contain `words`; without words, those with a proposed split or merge, or a weak majority."""

@@ -201,7 +201,7 @@ def build_app(session: ReviewSession, access: AccessPolicy) -> FastAPI:
         return session.label(label)
 
     @app.get("/faces/{start}/{row}/{size}")
-    def face(row: int, size: Literal["small", "large"]) -> Response:
+    def face(row: int, size: Literal["small", "large", "photo"]) -> Response:
         _require_rows(session, [row])
         jpeg = session.images.jpeg(row, size)
         if jpeg is None:

@@ -22,7 +22,14 @@ from purify.storage.own_files import discard_scratch, scratch_path
 #: Metadata key of a Parquet file: the kind of table, ``<table>/<version>``.
 SCHEMA_KEY = b"purify.schema"
 #: Columns that some tables of the project's earlier versions lack; there they are null.
-_LATER_COLUMNS = {"split": ("manifest/", "cleaned/", "removed/")}
+_WITH_MANIFEST = ("manifest/", "cleaned/", "removed/")
+_LATER_COLUMNS = dict.fromkeys(
+    (
+        "split",
+        *("photo_uri", "photo_sha256", "box", "points", "face_score", "faces", "yaw", "face_choice"),
+    ),
+    _WITH_MANIFEST,
+)
 #: How every table is written: a reader that verifies the checksums finds a flipped bit in a page.
 PARQUET_FORMAT: dict[str, Any] = {"compression": "zstd", "version": "2.6", "write_page_checksum": True}
 _ROW_GROUP_ROWS = 1 << 16
@@ -91,7 +98,7 @@ def read_table(path: Location, schema: pa.Schema, *, columns: Sequence[str] | No
         table = read_columns(path, file, names)
     for name in wanted.names:
         if name in later:
-            table = table.append_column(name, pa.nulls(len(table)))
+            table = table.append_column(name, pa.nulls(len(table), wanted.field(name).type))
     return cast_table(path, table, wanted)
 
 

@@ -58,6 +58,10 @@ class RunFolder:
     #: Configuration, seeds, versions, timings, counts.
     info = _Place("run.json")
     manifest = _Place("manifest.parquet")
+    #: The photos of the source, a row each, where the manifest is of their faces; missing without alignment.
+    photos = _Place("photos.parquet")
+    #: Folder of the faces cropped from photos.
+    crops = _Place("crops")
     #: Stamps, hashes and facts of the source's images at the last reading.
     readings = _Place("growth/readings.parquet")
     #: The manifest before the last update; missing in the first run.

@@ -23,6 +23,8 @@ class Status(enum.StrEnum):
     TOO_SMALL = "too_small"
     NO_LABEL = "no_label"
     DUPLICATE = "duplicate"
+    NO_FACE = "no_face"
+    PROFILE = "profile"
 
 
 class Decision(enum.StrEnum):
@@ -75,6 +77,21 @@ def _schema(name: str, fields: list[pa.Field]) -> pa.Schema:
     return pa.schema(fields, metadata={SCHEMA_KEY: f"{name}/{SCHEMA_VERSION}".encode()})
 
 
+#: The face that was cropped from a photo: box as left, top, right, bottom, and x, y of five points, in pixels of the
+#: upright photo; of ``faces`` found in it. Null in rows that were not aligned.
+_FACE_FIELDS = [
+    pa.field("box", pa.list_(pa.float32())),
+    pa.field("points", pa.list_(pa.float32())),
+    pa.field("face_score", pa.float32()),
+    pa.field("faces", pa.int32()),
+    pa.field("yaw", pa.float32()),
+]
+_PHOTO_FIELDS = [
+    pa.field("photo_uri", pa.string()),
+    pa.field("photo_sha256", pa.string()),
+    *_FACE_FIELDS,
+    pa.field("face_choice", pa.string()),
+]
 _MANIFEST_FIELDS = [
     pa.field("sample_id", pa.string(), nullable=False),
     pa.field("uri", pa.string()),
@@ -86,6 +103,7 @@ _MANIFEST_FIELDS = [
     pa.field("sha256", pa.string()),
     pa.field("status", pa.string(), nullable=False),
     pa.field("status_reason", pa.string()),
+    *_PHOTO_FIELDS,
 ]
 
 _VERDICT_FIELDS = [
@@ -145,6 +163,30 @@ INSPECTIONS = _schema(
         ),
     ],
 )
+#: The faces of aligned photos, by the hash of the photo's bytes, the most prominent first; ``face`` is null without
+#: one. ``crop`` is ``SHARD/MEMBER`` in the folder ``crops``.
+FACES = _schema(
+    "faces",
+    [
+        pa.field("photo_sha256", pa.string(), nullable=False),
+        pa.field("face", pa.int32()),
+        pa.field("crop", pa.string()),
+        pa.field("sha256", pa.string()),
+        *_FACE_FIELDS,
+    ],
+)
+#: Faces that agree with the other photos of their label, where the photo shows a larger one.
+FACE_CHOICES = _schema(
+    "face_choices",
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("photo_sha256", pa.string(), nullable=False),
+        pa.field("face", pa.int32(), nullable=False),
+        pa.field("why", pa.string(), nullable=False),
+    ],
+)
+#: Columns of a manifest that only aligned photos fill.
+PHOTO_COLUMNS = tuple(field.name for field in _PHOTO_FIELDS)
 CLEANED = _schema(
     "cleaned",
     [

@@ -20,7 +20,8 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from purify.config import PurifyConfig
+from purify.config import AlignConfig, PurifyConfig
+from purify.embedding.blocks import run_here
 from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from purify.models.heads import SubcenterHead
@@ -32,9 +33,10 @@ from purify.pipeline.update_log import finish_update
 from purify.progress import silent
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
-from purify.tables.schema import CLEANED, MANIFEST, REVIEWS, VERDICTS
+from purify.tables.schema import CLEANED, MANIFEST, PHOTO_COLUMNS, REVIEWS, VERDICTS
 from purify.training.job import TrainJob
 from purify.training.rank import train_rank
+from tests.detector_models import write_detector, write_photo
 
 GOLDEN = Path(__file__).with_name("golden.json")
 COMMAND = "python -m tests.pipeline.stage_results"
@@ -62,6 +64,19 @@ def ingest(folder: Path) -> Results:
     (source / "b" / "twin.ppm").write_bytes((source / "b" / "0.ppm").read_bytes())
     stages.ingest(run, str(source), CONFIG, decode=True)
     return _plain(read_table(run.manifest, MANIFEST).drop_columns(["uri", "status_reason"]))
+
+
+def align(folder: Path) -> Results:
+    """Faces of photos with two, one and none, by a detector with known answers."""
+    run = RunFolder(folder / "run")
+    for name, cells in {"a/two.png": [(5, 2), (3, 5)], "a/one.png": [(2, 2)], "b/none.png": []}.items():
+        write_photo(folder / "photos" / name, cells)
+    detector = write_detector(folder / "scrfd.onnx", "scrfd")
+    settings = {"enabled": True, "detector": str(detector), "size": SIZE}
+    config = CONFIG.model_copy(update={"align": AlignConfig(**settings)})
+    stages.ingest(run, str(folder / "photos"), config, decode=True)
+    stages.align(run, config, run_blocks=run_here)
+    return _plain(read_table(run.manifest, MANIFEST).drop_columns(["uri", "photo_uri", "photo_sha256", "sha256"]))
 
 
 def table(folder: Path) -> Results:
@@ -208,7 +223,8 @@ def update(folder: Path) -> Results:
 
 
 STAGES: dict[str, Callable[[Path], Results]] = {
-    function.__name__: function for function in (ingest, table, train, embed, analyze, compare, apply, evaluate, update)
+    function.__name__: function
+    for function in (ingest, align, table, train, embed, analyze, compare, apply, evaluate, update)
 }
 
 
@@ -293,7 +309,7 @@ def _ids(path: Path, schema: pa.Schema) -> list[str]:
 
 
 #: Columns added since the first version, which change no result where they are null.
-_LATER = (pa.field("split", pa.string()),)
+_LATER = (pa.field("split", pa.string()), *(MANIFEST.field(name) for name in PHOTO_COLUMNS))
 
 
 def _plain(values: pa.Table) -> Results:

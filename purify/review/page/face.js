@@ -57,6 +57,11 @@ function section(title, faces, what, empty, expected = null) {
 // The proposal that `Y` accepts; null where the rule left it to a person.
 export const proposal = (item) => (item.decision === "review" ? null : { decision: item.decision, new_label: item.decision === "relabel" ? item.new_label : null });
 
+// The photo of an aligned face, its box drawn, and why this face of it.
+const photo = (item) => el("figure", { class: "photo" },
+  el("img", { src: picture(item.row, "photo"), alt: "the photo, this face framed" }),
+  el("figcaption", {}, `${item.photo.faces} ${item.photo.faces === 1 ? "face" : "faces"} in the photo: ${item.photo.why}`));
+
 export function showItem(root, item, actions) {
   const review = reviewOf(item.row);
   const button = (kind, key, run, ...words) => el("button", { type: "button", class: kind, "data-key": key, onclick: run, disabled: !run }, ...words, el("kbd", {}, key));
@@ -91,7 +96,8 @@ export function showItem(root, item, actions) {
     el("div", { class: "evidence" },
       section(["The label ", label(item.label)], item.own, "own face", "No other face under this label.", item.label),
       section(item.other_label ? ["The other label ", label(item.other_label)] : ["Another label"], item.other, "face of the other label", "No other label comes near.", item.other_label),
-      section(["Nearest neighbors"], item.neighbors, "neighbor", "None.")));
+      section(["Nearest neighbors"], item.neighbors, "neighbor", "None."),
+      item.photo ? el("section", {}, el("h3", {}, "The photo"), photo(item)) : null));
   // Keep the focus on the button used to decide.
   if (focused) (root.querySelector(`[data-key="${focused}"]:enabled`) ?? root.querySelector("#decide")).focus();
 }
