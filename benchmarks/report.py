@@ -125,14 +125,13 @@ def _manifest(verdicts: pa.Table, wrong: npt.NDArray[np.bool_], uris: list[str])
         "uri": pa.array([uris[i % len(uris)] for i in range(n)]),
         "label": verdicts["label"],
         "true_label": pa.array(np.where(wrong, "", verdicts["label"].to_numpy())),
-        "split": pa.nulls(n, pa.string()),
         "width": pa.array([_SIDE] * n),
         "height": pa.array([_SIDE] * n),
         "sha256": pa.array([""] * n),
         "status": pa.array(["ok"] * n),
-        "status_reason": pa.nulls(n, pa.string()),
     }
-    return pa.table([columns[field.name].cast(field.type) for field in MANIFEST], schema=MANIFEST)
+    missing = {field.name: pa.nulls(n, field.type) for field in MANIFEST}
+    return pa.table([(missing | columns)[field.name].cast(field.type) for field in MANIFEST], schema=MANIFEST)
 
 
 def _class_report(verdicts: pa.Table, label: npt.NDArray[np.int64], labels: int) -> pa.Table:

@@ -6,6 +6,7 @@ its names and labels; ``crops/*.tar`` hold their pictures. Shards without a face
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,14 @@ from purify.progress import Progress, silent
 from purify.storage.files import local_file, open_parquet, read_table, write_table
 from purify.storage.hashes import sha256_json
 from purify.storage.locations import to_location
+from purify.storage.own_files import claim_work, remove_work
 from purify.tables.manifest import ok_rows
 from purify.tables.schema import FACES
 
 _MADE_WITH = b"purify.aligned_with"
 #: Table of the faces in the folder of the crops, and folder of unfinished blocks.
 FACES_FILE, _BLOCKS = "faces.parquet", "blocks"
+_BLOCK = re.compile(r"[0-9a-f]{12}-\d{9}\.npy")
 
 
 def align_photos(
@@ -54,6 +57,8 @@ def align_photos(
     first = np.unique(new["sha256"].to_numpy(zero_copy_only=False), return_index=True)[1]
     new = new.take(pa.array(np.sort(first)))
     blocks = _blocks(new, crops, config, detector=detector, file=file, origin=origin)
+    for folder in (crops, crops / _BLOCKS):
+        claim_work(folder)
     run_pending(blocks, run_blocks, progress)
     faces = pa.concat_tables([known, *(_faces_of(block) for block in blocks)]).combine_chunks()
     faces = faces.replace_schema_metadata({**(FACES.metadata or {}), _MADE_WITH: origin.encode()})
@@ -138,10 +143,6 @@ def _lists(values: npt.NDArray[np.float32], some: npt.NDArray[np.bool_]) -> pa.A
 def _remove_rest(crops: Path, faces: pa.Table) -> None:
     """Remove results of finished blocks, and shards of this folder without a face in use."""
     used = set(_shards(faces).unique().to_pylist())
-    for shard in crops.glob("*-*.tar"):
-        if shard.name not in used:
-            shard.unlink()
-    for block in (crops / _BLOCKS).glob("*.npy"):
-        block.unlink()
-    if (crops / _BLOCKS).is_dir() and not any((crops / _BLOCKS).iterdir()):
-        (crops / _BLOCKS).rmdir()
+    unused = [re.escape(shard.name) for shard in crops.glob("*-*.tar") if shard.name not in used]
+    remove_work(crops, re.compile("|".join(unused)))
+    remove_work(crops / _BLOCKS, _BLOCK)

@@ -62,7 +62,7 @@ def _rule(tables: RunTables) -> JudgingRule:
     """The rule in ``run.json``; for runs of former versions, derived from the verdicts."""
     known = tables.info.get("judged_by")
     if known is not None:
-        return JudgingRule(**{entry.name: known[entry.name] for entry in fields(JudgingRule)})
+        return JudgingRule(**{entry.name: known[entry.name] for entry in fields(JudgingRule) if entry.name in known})
     asked = tables.info.get("config", {}).get("analyze", {}).get("rule", "")
     fallback = tables.rule.partition("/")[0] != asked
     why = FALLBACK_CAUSES if fallback else "the rule asked for"

@@ -31,7 +31,7 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
         values["noise_estimate"] = noise
     if (chosen := info.get("extractor")) is not None:
         values |= {"extractor": chosen["name"], "extractor_because": chosen["why"]}
-    if weak := info.get("judged_by", {}).get("weak"):
+    if weak := (info.get("judged_by") or {}).get("weak"):
         values = {"warning": weak, **values}
     if run.evaluation.exists():
         evaluation = read_evaluation(run.evaluation)

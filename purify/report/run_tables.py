@@ -47,8 +47,8 @@ class RunTables:
     @property
     def calibrated(self) -> bool:
         """Whether ``p_clean`` is a probability; under the fixed angles it is a score."""
-        judged = self.info.get("judged_by", {})
-        return bool(judged["probabilities"]) if judged.get("rule") == self.rule else gives_probabilities(self.rule)
+        judged = self._judged
+        return bool(judged["probabilities"]) if judged else gives_probabilities(self.rule)
 
     @property
     def weak(self) -> str:

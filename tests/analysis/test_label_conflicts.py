@@ -72,19 +72,19 @@ def test_verdicts_name_the_other_picture(judged) -> None:
     assert wrong["reason"] in {"closer_to_other_label", "same_picture"}
     assert wrong["decision"] != "keep"
     assert rows[0]["decision"] == "keep"
-    assert (rows[15]["reason"], rows[15]["decision"], rows[15]["evidence_ids"]) == (
+    assert (rows[14]["reason"], rows[14]["decision"], rows[14]["evidence_ids"]) == (
         "near_duplicate_of",
         "keep",
-        ["014"],
+        ["015"],
     )
-    assert rows[14]["reason"] == "near_dominant"
-    assert rows[15]["p_clean"] > 0.9
+    assert rows[15]["reason"] == "near_dominant"
+    assert rows[14]["p_clean"] > 0.9
 
 
-def test_dedupe_drops_all_but_the_first_and_changes_nothing_else(judged) -> None:
+def test_dedupe_drops_all_but_one_and_changes_nothing_else(judged) -> None:
     plain, fewer = judged().verdicts.to_pylist(), judged(dedupe=True).verdicts.to_pylist()
-    assert [i for i in range(400) if plain[i] != fewer[i]] == [15]
-    assert fewer[15] == {**plain[15], "decision": "drop"}
+    assert [i for i in range(400) if plain[i] != fewer[i]] == [14]
+    assert fewer[14] == {**plain[14], "decision": "drop"}
 
 
 def test_equal_bytes_under_two_labels_are_told_by_their_digest(judged) -> None:
@@ -98,4 +98,4 @@ def test_equal_bytes_under_two_labels_are_told_by_their_digest(judged) -> None:
 def test_any_rule_marks_duplicates(judged) -> None:
     pytest.importorskip("torch")
     rows = judged(rule="official", dedupe=True).verdicts.to_pylist()
-    assert (rows[15]["reason"], rows[15]["decision"]) == ("near_duplicate_of", "drop")
+    assert (rows[14]["reason"], rows[14]["decision"]) == ("near_duplicate_of", "drop")

@@ -94,6 +94,8 @@ def test_it_is_a_whole_run(run: RunFolder, table: Path, embeddings: Path) -> Non
         "probabilities": True,
         "fallback": False,
         "why": "the rule asked for",
+        "weak": "",
+        "noise_bounds": None,
     }
     assert info["rounds"][0]["noise_estimate"] == pytest.approx(2 / 72, abs=0.01)
     assert {path.stem for path in (run.root / "stages").iterdir()} == {"ingest", "analyze", "apply", "update"}
@@ -190,7 +192,7 @@ def test_apply_refuses_half_of_either_form(run: RunFolder, tmp_path: Path) -> No
     for arguments in ([run.root, "--out", tmp_path / "x"], [run.manifest, "--verdicts", run.verdicts]):
         result = _run("apply", *arguments)
         assert result.exit_code == 2
-        assert "a RUN alone, or a MANIFEST with --verdicts and --out" in result.stderr
+        assert "a RUN alone, a RUN with --dedupe and --out, or a MANIFEST with --verdicts and --out" in result.stderr
     (tmp_path / "empty").mkdir()
     result = _run("apply", tmp_path / "empty")
     assert result.exit_code == 2

@@ -26,6 +26,7 @@ from purify.models.checkpoint import load_checkpoint
 from purify.orchestration.launch import run_request
 from purify.pipeline.request import RunRequest, updated_request
 from purify.storage.files import read_json, read_table, write_table
+from purify.storage.integrity import LEDGER
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import CLEANED, MANIFEST, REMOVED, REVIEWS, VERDICTS
 from tests.orchestration.scrapes import CLASSES, PER_CLASS, Draw, scrape_config, scraped_pictures
@@ -98,7 +99,7 @@ def _files(run: RunFolder) -> dict[str, bytes]:
     return {
         path.relative_to(run.root).as_posix(): path.read_bytes()
         for path in sorted(run.root.rglob("*"))
-        if path.is_file() and path != run.info
+        if path.is_file() and path != run.info and LEDGER not in path.parts
     }
 
 

@@ -183,7 +183,7 @@ def test_a_saved_run_is_one_that_the_other_commands_read(people: People, verdict
     cleaned = apply_verdicts(read_table(run.manifest, MANIFEST), verdicts.analysis.verdicts).cleaned
     assert read_table(run.cleaned, CLEANED).equals(cleaned)
     judged_by = {"rule": identifier(CALIBRATED), "asked": "calibrated", "probabilities": True, "fallback": False}
-    assert tables.info["judged_by"] == judged_by | {"why": "the rule asked for"}
+    assert tables.info["judged_by"] == judged_by | {"why": "the rule asked for", "weak": "", "noise_bounds": None}
     counts = tables.info["counts"]
     assert counts["rows"] == counts["cleaned"] + counts["removed"] + counts["not_ok"] == len(people.ids)
     again = find_label_errors(folder / "round-1" / "embeddings.parquet", folder / "manifest.parquet")

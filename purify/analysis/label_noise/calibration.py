@@ -12,6 +12,7 @@ labels that the previous one found right. Within a round, the rates and origins 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +37,9 @@ _ROUNDS = 3
 _ITERATIONS = 20
 _FIRST_RATE = 0.15
 _FLIP_SHARES = (0.02, 0.98)
+#: Sets of fewer pictures are measured this many times, by other random draws, whose mean counts: on 721 faces of 12
+#: people, single measurements differ by 2 % of the wrong labels found.
+_FEW_PICTURES, _REPEATS = 1500, 3
 #: Minimum weight of the other images that amounts to several.
 _SEVERAL = 1.5
 
@@ -112,9 +116,30 @@ def calibrate(
             f"least {LEAST_CLASSES}; add images of other people, under labels of their own"
         )
     heads = None if margin is None else margin[pictures]
-    found = _calibrate(embeddings.of(pictures), label_index[pictures], sizes, seed, heads)
+    seeds = np.random.SeedSequence(seed).generate_state(_REPEATS if len(pictures) < _FEW_PICTURES else 1).tolist()
+    found = _mean([_calibrate(embeddings.of(pictures), label_index[pictures], sizes, one, heads) for one in seeds])
     of_image = {name: getattr(found, name)[place] for name in ("p_clean", "target", "p_target", "hard")}
     return Calibration(**of_image, noise_share=float(1 - of_image["p_clean"].mean()), recognized=found.recognized)
+
+
+def _mean(found: Sequence[Calibration]) -> Calibration:
+    """The mean of several measurements; of the other labels, the one with the largest mean probability."""
+    if len(found) == 1:
+        return found[0]
+    targets, p_targets = (np.stack([getattr(one, name) for one in found]) for name in ("target", "p_target"))
+    p_each = np.stack([np.where(targets == target, p_targets, 0).mean(axis=0) for target in targets])
+    best = p_each.argmax(axis=0)
+    rows = np.arange(targets.shape[1])
+    means = {name: np.mean([getattr(one, name) for one in found], axis=0) for name in ("p_clean", "hard")}
+    recognized = float(np.median([one.recognized for one in found]))
+    return Calibration(
+        means["p_clean"],
+        targets[best, rows],
+        p_each[best, rows],
+        means["hard"],
+        float(1 - means["p_clean"].mean()),
+        recognized,
+    )
 
 
 def can_judge(label_index: Ids) -> bool:

@@ -33,8 +33,9 @@ _MATES, _LEAST_BELIEF = 4, 0.02
 _LABELS = 50
 #: Minimum share of wrong labels for it. Of a nearly clean set, the doubted images are its few errors.
 _NOISE = 0.05
-#: Comparisons that one trusted image is worth: many draws of few images don't make the measurement surer.
-_WORTH = 2.0
+#: Comparisons that one trusted image is worth, since many draws of few images don't make the measurement surer; and
+#: their least number, lest the regression's ridge flatten what three labels show.
+_WORTH, _LEAST_WEIGHT = 3.0, 1000.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator) -> SamePer
         if len(rows):
             other.append(_features(gallery, rows, mates))
     weight = np.concatenate(weights)
-    weight *= min(1.0, _WORTH * float((belief >= TRUSTED).sum()) / weight.sum())
+    worth = max(_WORTH * float((belief >= TRUSTED).sum()), _LEAST_WEIGHT)
+    weight *= min(1.0, worth / weight.sum())
     return SamePerson(fit_logistic(np.concatenate(same), weight, np.concatenate(other)), gallery.traits)
 
 
