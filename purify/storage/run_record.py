@@ -96,6 +96,8 @@ class _JudgedBy(_Part):
     probabilities: bool
     fallback: bool
     why: str
+    weak: str = ""
+    noise_bounds: list[float] | None = Field(None, min_length=2, max_length=2)
 
 
 class _Run(_Part):

@@ -107,7 +107,7 @@ def test_a_second_call_does_nothing_and_says_nothing_new(
 def test_records_of_the_release_before_train_nothing_again(
     plain_run: RunFolder, noisy_set: NoisySet, tmp_path: Path
 ) -> None:
-    """The upgrade of a finished run, and of one that was cut off after its verdicts."""
+    """The upgrade of a finished run."""
     run = _copy(plain_run, tmp_path / "upgraded")
     for path in (run.root / "stages").glob("*.json"):
         record = read_json(path)
@@ -118,8 +118,10 @@ def test_records_of_the_release_before_train_nothing_again(
     after = _files(run)
     changed = {name for name in before if after[name][0] != before[name][0]}
     rewritten = {f"baselines/{name}/train.parquet" for name in ("oracle", "random")}
-    judged = {"round-1/verdicts.parquet", "round-1/class_report.parquet", "stages/analyze.json"}  # by another version
-    assert changed == {"report.html", "stages/update.json", *rewritten, *judged}
+    # By other versions of these stages.
+    judged = {"round-1/verdicts.parquet", "round-1/class_report.parquet", "stages/analyze.json"}
+    again = {"manifest.parquet", "stages/ingest.json", "evaluation.json", "stages/evaluate.json", *judged}
+    assert changed == {"report.html", "stages/update.json", *rewritten, *again}
     assert result_bytes(run) == result_bytes(plain_run)
 
 

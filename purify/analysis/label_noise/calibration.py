@@ -39,7 +39,7 @@ _FIRST_RATE = 0.15
 _FLIP_SHARES = (0.02, 0.98)
 #: Sets of fewer pictures are measured this many times, by other random draws, whose mean counts: on 721 faces of 12
 #: people, single measurements differ by 2 % of the wrong labels found.
-_FEW_PICTURES, _REPEATS = 1500, 3
+_FEW_PICTURES, _REPEATS = 800, 3
 #: Minimum weight of the other images that amounts to several.
 _SEVERAL = 1.5
 

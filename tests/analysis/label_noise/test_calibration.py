@@ -172,7 +172,6 @@ def test_a_label_of_unrelated_images_is_not_found_right() -> None:
     assert found.p_clean[len(data.label) :].mean() < 0.35
 
 
-@pytest.mark.xfail(reason="of version 2: ECE 0.032")
 def test_strangers_are_found_where_no_other_label_claims_them() -> None:
     data = draw(sizes_between(10, 20, 60), strangers=0.4, dim=32, spread=1.2)
     calibration = data.calibrate()
