@@ -52,7 +52,7 @@ def judged(tmp_path: Path, table: Path) -> Path:
     """A run on the table."""
     rng = np.random.default_rng(0)
     ids = [row.split(",")[0] for row in table.read_text(encoding="utf-8").splitlines()[1:]]
-    vectors = np.repeat(rng.normal(size=(PEOPLE, 16)), EACH, axis=0) + 0.4 * rng.normal(size=(len(ids), 16))
+    vectors = np.repeat(rng.normal(size=(PEOPLE, 16)), EACH, axis=0) + 0.2 * rng.normal(size=(len(ids), 16))
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).ravel()), 16)
     pq.write_table(pa.table({"path": ids, "embedding": column}), tmp_path / "e.parquet")
     arguments = ["analyze", table, "--embeddings", tmp_path / "e.parquet", "--out", tmp_path / "run"]
