@@ -34,6 +34,12 @@ class RankLostError(PurifyError):
     """Loss of a training process, without which the others can't continue."""
 
 
+def named_error(name: str, message: str) -> PurifyError:
+    """The error of that class, as a child process reports it."""
+    error: PurifyError = globals().get(name, PurifyError)(message)
+    return error
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest a known word for an unknown `word`: ``"; did you mean 'epochs'?"``, or empty without a similar one.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from purify.analysis.search import unit
 from purify.arrays import Ids, Vectors
 
 #: Least number of other photos to agree with.
@@ -47,8 +48,7 @@ def agreeing_faces(vectors: Vectors, photo: Ids, label: Ids, trusted: np.ndarray
     """
     if not len(vectors):
         return []
-    centered = vectors - vectors.mean(0)
-    centered /= np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    centered = unit(vectors - vectors.mean(0))
     order = np.argsort(label, kind="stable")
     found: list[Agreement] = []
     for rows in np.split(order, np.flatnonzero(np.diff(label[order])) + 1):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from purify.arrays import Vectors
 from purify.config import ExtractorConfig
 from purify.errors import InputError
+from purify.faces.onnx_session import open_session
 from purify.images.loading import resolve_workers
 from purify.models.precision import Precision
 
@@ -36,7 +37,7 @@ class OnnxExtractor:
 
     def __init__(self, path: Path, config: ExtractorConfig, *, flip: bool = True) -> None:
         self._path = path
-        self._session = _open(path)
+        self._session = open_session(path, threads=resolve_workers(0), providers=["CUDAExecutionProvider"])
         self.input_size = _input_size(path, self._session, config)
         self._input = self._session.get_inputs()[0]
         config = _declared(path, self._session.get_modelmeta().custom_metadata_map, config)
@@ -102,23 +103,6 @@ def _input_size(path: Path, session: InferenceSession, config: ExtractorConfig) 
             f"{_MOST_PIXELS} pixels are read; export it with a free batch size, or for smaller images"
         )
     return side
-
-
-def _open(path: Path) -> InferenceSession:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise InputError(f"{path}: ONNX models need ONNX Runtime; pip install 'purify[onnx]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = resolve_workers(0)
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=providers)
-    except Exception as error:  # the runtime raises its own types
-        raise InputError(f"{path}: can't be read as an ONNX model ({_first_line(error)})") from error
 
 
 def _declared(path: Path, metadata: Mapping[str, str], config: ExtractorConfig) -> ExtractorConfig:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from purify.embedding.onnx import METADATA_KEY
 from purify.errors import InputError, PurifyError
+from purify.faces.onnx_session import open_session
 from purify.models.checkpoint import Checkpoint, load_checkpoint
 from purify.storage.files import atomic_path
 
@@ -99,11 +100,7 @@ def _describe(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def _largest_difference(backbone: nn.Module, size: int, path: Path) -> float:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path, threads=0)
     generator = torch.Generator().manual_seed(0)
     differences = []
     for batch in _COMPARED:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ from PIL import Image
 
 from purify.errors import InputError
 from purify.faces.detectors import FIVE, Face, Picture
+from purify.faces.onnx_session import open_session
 from purify.storage.files import one_line, sha256_file
 
 _Array = npt.NDArray[np.float32]
@@ -131,7 +131,7 @@ class OnnxDetector:
     def __init__(self, path: Path, min_score: float | None = None) -> None:
         self._path = path
         self._min_score = _MIN_SCORE if min_score is None else min_score
-        self._session = _open(path)
+        self._session = open_session(path, threads=1)  # photos are aligned side by side, in processes
         self._input = self._session.get_inputs()[0]
         self._side = self._input_side()
         self._family = self._recognized(self._run(np.zeros((1, 3, self._side, self._side), np.float32)))
@@ -218,17 +218,3 @@ def _distinct(boxes: _Array) -> list[int]:
         if not (shared > _SAME_FACE * (areas[kept] + areas[row] - shared)).any():
             kept.append(row)
     return kept
-
-
-def _open(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise InputError(f"{path}: ONNX models need ONNX Runtime; pip install 'purify[onnx]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # photos are aligned side by side, in processes
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime raises its own types
-        raise InputError(f"{path}: can't be read as an ONNX model ({one_line(error)})") from error

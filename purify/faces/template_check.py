@@ -6,7 +6,7 @@ template don't fit, and would get meaningless embeddings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +24,15 @@ _TOLERANCE = 0.08 * CHECK_SIDE
 _LANDMARKS = "shape_predictor_5_face_landmarks.dat"
 
 
-def aligned_share(crops: Iterable[npt.NDArray[np.uint8]]) -> float:
-    """Share of ``crops[168, 168, 3]`` uint8 RGB that show a face with its eyes where the template has them."""
+def are_aligned(crops: Iterable[npt.NDArray[np.uint8]]) -> Iterator[bool]:
+    """Whether each of ``crops[168, 168, 3]`` uint8 RGB shows a face with its eyes where the template has them."""
     import dlib
 
     detector, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(packaged_model(_LANDMARKS)))
-    found = []
     for crop in crops:
         image = np.pad(crop, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), mode="edge")
         eyes = [_eyes(predictor(image, box)) for box in detector(image)]
-        found.append(any(np.abs(pair - _BORDER - _EYES).max() <= _TOLERANCE for pair in eyes))
-    return float(np.mean(found)) if found else 0.0
+        yield any(np.abs(pair - _BORDER - _EYES).max() <= _TOLERANCE for pair in eyes)
 
 
 def _eyes(landmarks: object) -> npt.NDArray[np.float64]:

@@ -6,20 +6,18 @@ reports its progress on standard output as JSON lines. It ends with its parent.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from purify import errors
-from purify.errors import PurifyError
+from purify.errors import PurifyError, named_error
 from purify.images.loading import resolve_workers
 from purify.pipeline.align_blocks import AlignBlock
-from purify.processes import end_with_parent
+from purify.processes import ChildProcess, end_with_parent, place_of, report_error, report_progress, start_child
 from purify.progress import Progress, silent
 
 
@@ -29,24 +27,23 @@ def run_in_processes(blocks: Sequence[AlignBlock], progress: Progress = silent, 
     The error of a child is raised here; PurifyError if one was killed.
     """
     count = min(resolve_workers(workers), len(blocks))
-    total = sum(block.rows for block in blocks)
-    with tempfile.TemporaryDirectory(prefix="purify-align-") as folder:
-        children: list[_Child] = []
-        board = _Tally(total, progress)
+    tally = _Tally(sum(block.rows for block in blocks), progress)
+    children: list[ChildProcess] = []
+    with ExitStack() as files:
         try:
             for number in range(count):
-                path = Path(folder) / f"{number}.jsonl"
-                lines = [f"{block.as_json()}\n" for block in blocks[number::count]]
-                path.write_text("".join(lines), encoding="utf-8")
-                children.append(_Child(path, board, children))
-            for child in children:
-                child.wait()
+                file = files.enter_context(tempfile.TemporaryFile())
+                file.write("".join(f"{block.as_json()}\n" for block in blocks[number::count]).encode())
+                file.flush()
+                one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+                children.append(ChildProcess(start_child(__name__, place_of(file), one_thread, files=[file])))
+            failures = _wait(children, tally)
         finally:
             for child in children:
                 child.stop()
-    for child in children:
-        if child.error is not None:
-            raise child.error
+                child.process.__exit__(None, None, None)  # closes its pipes
+    if failures:
+        raise failures[0]
 
 
 class _Tally:
@@ -56,86 +53,50 @@ class _Tally:
         self._total, self._done, self._progress = total, 0, progress
         self._lock = threading.Lock()
 
-    def add(self) -> None:
+    def add(self, done: int, total: int, detail: str = "") -> None:
+        """Count a photo; `done` and `total` are those of its block."""
         with self._lock:
             self._done += 1
             self._progress(self._done, self._total)
 
 
-class _Child:
-    """A process with some of the blocks, and the thread that listens to it."""
+def _wait(children: Sequence[ChildProcess], tally: _Tally) -> list[PurifyError]:
+    """Follow the children to their ends, and stop all if one fails; the failures, the first one first."""
+    failures: list[PurifyError] = []
 
-    def __init__(self, path: Path, tally: _Tally, siblings: Sequence[_Child]) -> None:
-        self.error: PurifyError | None = None
-        self._siblings = siblings
-        self._tally = tally
-        self._stopped = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "purify.pipeline.align_processes", str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    def wait(self) -> None:
-        """Wait for its end."""
-        self._listener.join()
-
-    def stop(self) -> None:
-        """Kill it if it is still running."""
-        if self._process.poll() is None:
-            self._stopped = True
-            self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue
-            if "error" in message:
-                kind = getattr(errors, message["error"], PurifyError)
-                self.error = kind(message["message"])
-            else:
-                self._tally.add()
-        code = self._process.wait()
-        if code and self.error is None and not self._stopped:
-            self.error = PurifyError(
-                f"a process that aligned photos ended with exit code {code} (negative: killed by that signal; 9 often "
-                "means that memory ran out: use fewer align.workers); finished photos are kept: run it again"
+    def listen(child: ChildProcess) -> None:
+        child.follow(tally.add)
+        code = child.process.wait()
+        if child.failure is not None:
+            failures.append(named_error(*child.failure))
+        elif code and not child.stopped:
+            failures.append(
+                PurifyError(
+                    f"a process that aligned photos ended with exit code {code} (negative: killed by that signal; 9 "
+                    "often means that memory ran out: use fewer align.workers); finished photos are kept: run it again"
+                )
             )
-        if self.error is not None:
-            for other in self._siblings:
-                if other is not self:
-                    other.kill()
+        if failures:
+            for other in children:
+                other.stop()
 
-    def kill(self) -> None:
-        """End it after the failure of another."""
-        self._stopped = True
-        self._process.kill()
+    listeners = [threading.Thread(target=listen, args=(child,), daemon=True) for child in children]
+    for listener in listeners:
+        listener.start()
+    for listener in listeners:
+        listener.join()
+    return failures
 
 
 def main(path: str) -> None:
     """Align the blocks in the file at `path`."""
     end_with_parent()
-
-    def report(done: int, total: int, detail: str = "") -> None:
-        print(json.dumps({"done": done}), flush=True)
-
     try:
         for line in Path(path).read_text(encoding="utf-8").splitlines():
-            AlignBlock.from_json(line).run(report)
+            AlignBlock.from_json(line).run(report_progress)
     except PurifyError as error:
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}), flush=True)
-        os._exit(1)
+        report_error(error)
+        os._exit(error.exit_code)
     sys.stdout.flush()
     os._exit(0)  # at once: the thread that watches the parent still reads
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from purify.errors import InputError
 from purify.pipeline.fingerprint import unlike_record, unreadable_records
-from purify.storage.integrity import entry_of, find_all_damage, find_damage, renew_damaged_entry
+from purify.storage.integrity import entry_of, find_all_damage, find_damage, recorded_files, renew_damaged_entry
 from purify.storage.own_files import move_aside
 from purify.storage.run_folder import RunFolder
 
@@ -55,10 +55,9 @@ def require_whole(run: RunFolder, *, remade: Sequence[Path]) -> list[str]:
 def _renew_entries(run: RunFolder) -> list[str]:
     """Record files anew whose recorded hash alone is damaged: a byte is flipped in one file at a time."""
     return [
-        f"{entry_of(run.root / damage.name)}: this recorded hash was damaged, so that its file could not be checked; "
-        "recorded anew"
-        for damage in find_all_damage(run.root)
-        if renew_damaged_entry(run.root / damage.name)
+        f"{entry_of(path)}: this recorded hash was damaged, so that its file could not be checked; recorded anew"
+        for path in recorded_files(run.root)
+        if renew_damaged_entry(path)
     ]
 
 

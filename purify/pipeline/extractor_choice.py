@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -82,13 +83,15 @@ def strongest(manifest: pa.Table, config: PurifyConfig) -> ExtractorChoice:
     if not faces_installed():
         return ExtractorChoice(AUTO, SCRATCH, f"the extra faces is not installed ({INSTALL})")
     crops = _sample(rows, config.seed)
-    from purify.faces.template_check import aligned_share
+    from purify.faces.template_check import are_aligned
 
-    if not aligned_share(crops[:_FIRST]):
-        return ExtractorChoice(AUTO, SCRATCH, f"none of {len(crops[:_FIRST])} images looked at shows an aligned face")
-    share = aligned_share(crops)
-    seen = f"{round(share * len(crops))} of {len(crops)} images looked at show an aligned face"
-    if share < _LEAST_ALIGNED:
+    looks = are_aligned(crops)
+    found = list(islice(looks, _FIRST))
+    if not any(found):
+        return ExtractorChoice(AUTO, SCRATCH, f"none of {len(found)} images looked at shows an aligned face")
+    found += looks
+    seen = f"{sum(found)} of {len(found)} images looked at show an aligned face"
+    if sum(found) < _LEAST_ALIGNED * len(found):
         return ExtractorChoice(AUTO, SCRATCH, f"only {seen}")
     return ExtractorChoice(AUTO, DLIB, seen)
 

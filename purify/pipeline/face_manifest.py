@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,8 @@ def face_manifest(
 def several_faces(photos: pa.Table, faces: pa.Table, crops: Path, config: AlignConfig) -> pa.Table:
     """All usable faces of the photos with more than one (schema `MANIFEST`), the most prominent of each first."""
     everyone = face_manifest(photos, faces, crops, config.model_copy(update={"all_faces": True}))
-    uris = everyone.select(["sample_id"])["sample_id"].to_pylist()
-    names = [photo_of(name) for name in uris]
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
+    names = [photo_of(name) for name in everyone["sample_id"].to_pylist()]
+    counts = Counter(names)
     return everyone.filter(pa.array([counts[name] > 1 for name in names], pa.bool_()))
 
 

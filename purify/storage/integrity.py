@@ -135,18 +135,24 @@ def find_damage(path: Path) -> str | None:
 def find_all_damage(root: Path, *, but: tuple[str, ...] = ()) -> list[Damage]:
     """Damaged files in the watched folder `root`, by name, without those whose names end as in `but`."""
     found = []
-    ledger = root / LEDGER
-    for entry in sorted(ledger.rglob(f"*{_SUFFIX}")):
-        name = entry.relative_to(ledger).as_posix().removesuffix(_SUFFIX)
-        if not name.endswith(but) and (what := find_damage(root / name)):
+    for path in recorded_files(root):
+        name = path.relative_to(root).as_posix()
+        if not name.endswith(but) and (what := find_damage(path)):
             found.append(Damage(name, what))
     return found
 
 
+def recorded_files(root: Path) -> list[Path]:
+    """The files with an entry in the watched folder `root`, missing ones too, by the names of their entries."""
+    ledger = root / LEDGER
+    entries = sorted(ledger.rglob(f"*{_SUFFIX}"))
+    return [root / entry.relative_to(ledger).as_posix().removesuffix(_SUFFIX) for entry in entries]
+
+
 def renew_damaged_entry(path: Path) -> bool:
-    """Record a file anew whose entry alone is damaged; False if the entry is whole."""
+    """Record a file anew whose entry alone is damaged; False if the entry is whole, when the file is not read."""
     entry = entry_of(path)
-    if entry is None or not entry.is_file() or _admitted(entry)[1]:
+    if entry is None or not entry.is_file() or not path.is_file() or _admitted(entry)[1]:
         return False
     _write_entry(entry, [file_digest(path)], durable=False)
     return True

@@ -6,10 +6,7 @@ on one machine meet at a file, and talk over the loopback interface.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from purify import errors
-from purify.errors import PurifyError, RankLostError
+from purify.errors import PurifyError, RankLostError, named_error
+from purify.processes import ChildProcess, place_of, start_child
 from purify.progress import Progress, silent
 from purify.training.job import TrainJob
 from purify.training.rendezvous import is_rank, rank_environments
@@ -31,34 +28,15 @@ _running: set[_RankProcess] = set()
 
 
 @dataclass(eq=False)
-class _RankProcess:
+class _RankProcess(ChildProcess):
     """A child process: one rank of a training."""
 
-    number: int
-    process: subprocess.Popen[str]
-    error: PurifyError | None = None
-    stopped: bool = False
+    number: int = 0
 
-    def follow(self, progress: Progress) -> None:
-        """Relay progress until the child closes its output; keep the error that it reports."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue
-            if "error" in message:
-                error = message["error"]
-                self.error = getattr(errors, error["kind"], PurifyError)(error["message"])
-            elif "done" in message:
-                progress(message["done"], message["total"], message["detail"])
-
-    def stop(self) -> None:
-        """Kill it if it is still running."""
-        if self.process.poll() is None:
-            self.stopped = True
-            self.process.kill()
-            self.process.wait()
+    @property
+    def error(self) -> PurifyError | None:
+        """The error that it has reported."""
+        return None if self.failure is None else named_error(*self.failure)
 
 
 def run_job(job: TrainJob, progress: Progress = silent) -> None:
@@ -76,12 +54,12 @@ def run_job(job: TrainJob, progress: Progress = silent) -> None:
         return train_rank(replace(job, train={**job.train, "processes": here}), progress if first else silent)
     # Files without a name, which the children open by their descriptors: a kill of this process leaves nothing behind.
     with tempfile.TemporaryFile() as description, tempfile.TemporaryFile() as meeting:
-        path, meet = _place_of(description), _place_of(meeting)
+        path, meet = place_of(description), place_of(meeting)
         job.write(path)
         ranks: list[_RankProcess] = []
         try:
             for environment in rank_environments(job.recipe, threads=job.threads_per_rank, meeting=meet):
-                ranks.append(_start(path, environment, [description.fileno(), meeting.fileno()]))
+                ranks.append(_start(path, environment, [description, meeting]))
             _wait(ranks, progress)
         finally:
             for rank in ranks:
@@ -97,21 +75,9 @@ def stop_running_jobs() -> None:
         rank.stop()
 
 
-def _place_of(file: IO[bytes]) -> Path:
-    """A path of an open file without a name, here and in a child that inherits the descriptor."""
-    return Path(f"/dev/fd/{file.fileno()}")
-
-
-def _start(path: Path, environment: dict[str, str], descriptors: Sequence[int]) -> _RankProcess:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "purify.training.rank", str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        pass_fds=descriptors,
-    )
-    rank = _RankProcess(int(environment.get("RANK", "0")), process)
+def _start(path: Path, environment: dict[str, str], files: Sequence[IO[bytes]]) -> _RankProcess:
+    process = start_child("purify.training.rank", path, environment, files=files)
+    rank = _RankProcess(process, number=int(environment.get("RANK", "0")))
     _running.add(rank)
     return rank
 

@@ -7,7 +7,6 @@ It prints progress and errors as JSON lines, and ends when its parent is gone.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -17,7 +16,7 @@ import torch
 
 from purify.errors import PurifyError
 from purify.models.checkpoint import save_checkpoint
-from purify.processes import end_with_parent
+from purify.processes import end_with_parent, report_error, report_progress
 from purify.progress import Progress
 from purify.training.distributed import process_group, rank_device
 from purify.training.job import TrainJob
@@ -65,7 +64,7 @@ class _LineProgress:
         now = time.monotonic()
         if now >= self._next or done == total:
             self._next = now + _REPORT_SECONDS
-            print(json.dumps({"done": done, "total": total, "detail": detail}), flush=True)
+            report_progress(done, total, detail)
 
 
 if __name__ == "__main__":
@@ -73,5 +72,5 @@ if __name__ == "__main__":
     try:
         train_rank(TrainJob.read(Path(sys.argv[1])), _LineProgress())
     except PurifyError as error:
-        print(json.dumps({"error": {"kind": type(error).__name__, "message": str(error)}}), flush=True)
+        report_error(error)
         os._exit(error.exit_code)  # at once: taking down a process group may wait for a lost rank

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from purify.faces.template_check import CHECK_SIDE, aligned_share
+from purify.faces.template_check import CHECK_SIDE, are_aligned
 from purify.images.decoding import decode_rgb
 
 pytest.importorskip("dlib")
@@ -20,13 +20,13 @@ def _crops(path: Path, most: int) -> list[np.ndarray]:
 
 
 def test_aligned_crops_are_told_from_uncropped_photos(faces: Path) -> None:
-    assert aligned_share(_crops(faces / "lfw112.tar", 16)) >= 0.8
-    assert aligned_share(_crops(faces / "lfw_raw_sample.tar", 16)) <= 0.5
+    assert np.mean(list(are_aligned(_crops(faces / "lfw112.tar", 16)))) >= 0.8
+    assert np.mean(list(are_aligned(_crops(faces / "lfw_raw_sample.tar", 16)))) <= 0.5
 
 
 def test_patterns_are_no_faces() -> None:
     stripes = np.zeros((CHECK_SIDE, CHECK_SIDE, 3), np.uint8)
     stripes[::8] = 255
     noise = np.random.default_rng(0).integers(0, 256, stripes.shape, dtype=np.uint8)
-    assert aligned_share([stripes, noise]) == 0
-    assert aligned_share([]) == 0
+    assert list(are_aligned([stripes, noise])) == [False, False]
+    assert list(are_aligned([])) == []

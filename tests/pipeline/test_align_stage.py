@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -259,7 +260,7 @@ def test_exif_orientation_and_other_modes_are_honored(tmp_path: Path, config: Pu
 
 @pytest.mark.slow
 def test_children_end_with_their_parent(photos: Path, config: PurifyConfig, tmp_path: Path) -> None:
-    """After SIGKILL of the parent no process goes on."""
+    """After SIGKILL of the parent no process goes on, and nothing is left in the system's temporary folder."""
     code = (
         "import json, sys; from purify.pipeline import stages; from purify.storage.run_folder import RunFolder;"
         "from purify.config import PurifyConfig; run, photos, config = json.loads(sys.argv[1]);"
@@ -269,13 +270,23 @@ def test_children_end_with_their_parent(photos: Path, config: PurifyConfig, tmp_
     for number in range(60):
         write_photo(photos / "ada" / f"more{number}.png", [(3, 3)], seed=100 + number)
     values = json.dumps([str(tmp_path / "run"), str(photos), config.model_dump(mode="json")])
-    parent = subprocess.Popen([sys.executable, "-c", code, values], stdout=subprocess.PIPE, text=True)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    parent = subprocess.Popen([sys.executable, "-c", code, values], stdout=subprocess.PIPE, text=True, env=environment)
     assert parent.stdout is not None
     parent.stdout.readline()
-    time.sleep(2)
+    children: list[int] = []
+    deadline = time.monotonic() + 60
+    while not children and time.monotonic() < deadline:
+        found = subprocess.run(["pgrep", "-P", str(parent.pid)], capture_output=True, check=False, text=True)
+        children = [int(pid) for pid in found.stdout.split()]
+    time.sleep(1)
     parent.kill()
     parent.wait()
-    time.sleep(2)
-    alive = subprocess.run(["pgrep", "-f", f"align_processes.*{parent.pid}"], capture_output=True, check=False)
-    assert alive.stdout == b""
+    assert children
+    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+    assert [path.name for path in temporary.iterdir() if "purify" in path.name] == []
     aligned(RunFolder(tmp_path / "run"), photos, config)
