@@ -89,7 +89,7 @@ class AlignBlock:
                 records[-1]["photo"] = photo
                 crops += [(crop_name(self.contents[photo], face), data) for face, data in enumerate(pictures)]
                 progress(photo + 1, self.rows)
-        _write_shard(Path(self.shard), crops)
+        write_shard(Path(self.shard), crops)
         save_array(Path(self.out), np.concatenate(records))
 
     def _pixels(self, reader: ImageByteReader, photo: int) -> npt.NDArray[np.uint8]:
@@ -147,8 +147,8 @@ def _record(number: int, face: Face, faces: int, crop: bytes) -> npt.NDArray[Any
     return np.array([(0, number, faces, face.box, points, face.score, yaw, digest)], FACE_RECORD)
 
 
-def _write_shard(path: Path, crops: Sequence[tuple[str, bytes]]) -> None:
-    """An uncompressed tar; equal crops give equal bytes."""
+def write_shard(path: Path, crops: Sequence[tuple[str, bytes]]) -> None:
+    """Write crops with their names as an uncompressed tar; equal crops give equal bytes."""
     with atomic_path(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in crops:
             member = tarfile.TarInfo(name)

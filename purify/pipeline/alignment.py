@@ -7,6 +7,7 @@ its names and labels; ``crops/*.tar`` hold their pictures. Shards without a face
 from __future__ import annotations
 
 import re
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ from purify.config import AlignConfig
 from purify.embedding.blocks import RunBlocks, load_result, run_pending
 from purify.errors import InputError
 from purify.faces.detectors import open_detector
-from purify.pipeline.align_blocks import AlignBlock, crop_name
+from purify.pipeline.align_blocks import AlignBlock, crop_name, write_shard
 from purify.pipeline.fingerprint import made_with
 from purify.progress import Progress, silent
 from purify.storage.files import local_file, open_parquet, read_table, write_table
 from purify.storage.hashes import sha256_json
 from purify.storage.locations import to_location
-from purify.storage.own_files import claim_work, remove_work
+from purify.storage.own_files import claim_work, erase, remove_work
 from purify.tables.manifest import ok_rows
 from purify.tables.schema import FACES
 
@@ -138,6 +139,20 @@ def _faces_of(block: AlignBlock) -> pa.Table:
 def _lists(values: npt.NDArray[np.float32], some: npt.NDArray[np.bool_]) -> pa.Array:
     rows = [row.tolist() if valid else None for row, valid in zip(values, some, strict=True)]
     return pa.array(rows, pa.list_(pa.float32()))
+
+
+def keep_crops_in_use(crops: Path) -> None:
+    """Write the shards in the folder `crops` anew without the crops that ``faces.parquet`` no longer names."""
+    used = set(read_table(crops / FACES_FILE, FACES, columns=["crop"])["crop"].to_pylist())
+    for shard in sorted(crops.glob("*-*.tar")):
+        with tarfile.open(shard) as tar:
+            members = [(member, tar.extractfile(member)) for member in tar]
+            found = [(member.name, file.read()) for member, file in members if file is not None]
+        kept = [(name, data) for name, data in found if f"{shard.name}/{name}" in used]
+        if not kept:
+            erase(shard)
+        elif len(kept) < len(found):
+            write_shard(shard, kept)
 
 
 def _remove_rest(crops: Path, faces: pa.Table) -> None:

@@ -26,7 +26,7 @@ from purify.tables.schema import FACE_CHOICES, FACES, MANIFEST, VERDICTS, Decisi
 
 _MADE_WITH = b"purify.chosen_with"
 #: Embeddings of all faces of the photos that show several, in the folder of the crops.
-_EMBEDDINGS = "embeddings.parquet"
+CANDIDATES_FILE = "embeddings.parquet"
 
 
 def choose_agreeing(
@@ -46,7 +46,7 @@ def choose_agreeing(
     origin = made_with("align", inputs)
     if not len(candidates) or _chosen_with(run.crops / CHOICES_FILE) == origin:
         return False
-    vectors = run.crops / _EMBEDDINGS
+    vectors = run.crops / CANDIDATES_FILE
     embed_manifest(candidates, model, vectors, config, run_blocks=run_blocks, progress=progress)
     choices = _choices(run, candidates, vectors)
     metadata = {**(FACE_CHOICES.metadata or {}), _MADE_WITH: origin.encode()}

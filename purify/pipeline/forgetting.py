@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 from purify.errors import InputError, did_you_mean
 from purify.models.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from purify.pipeline import stages
+from purify.pipeline.alignment import keep_crops_in_use
+from purify.pipeline.face_choice_stage import CANDIDATES_FILE
 from purify.pipeline.judged_run import link_verdicts
 from purify.pipeline.request import RunRequest, resumed_request
 from purify.storage import remote
@@ -25,7 +27,10 @@ from purify.storage.run_folder import RunFolder
 #: Folder of a run with the receipts.
 RECEIPTS = "forgotten"
 #: Columns by which a row belongs to a person: the image, or the label.
-_IMAGE_COLUMNS = {"sample_id": "ids", "uri": "uris", "sha256": "hashes"}
+_IMAGE_COLUMNS = {
+    **{"sample_id": "ids", "uri": "uris", "sha256": "hashes"},
+    **{"photo_uri": "uris", "photo_sha256": "hashes"},  # all faces of a photo go with it
+}
 _LABEL_COLUMNS = ("label", "true_label", "given_label", "new_label")
 #: Rewritten by the stages that judge what is left.
 _REMADE = ("verdicts.parquet", "class_report.parquet", "changes.parquet", "cleaned.parquet", "removed.parquet")
@@ -84,9 +89,12 @@ def forget(place: Path, names: Sequence[str]) -> Receipt:
     with run.lock():
         _require_finished(run)
         traces = _traces(run, names)
-        there = sum(_is_there(uri) for uri in traces.uris)
+        there = sum(_is_in_source(uri, run) for uri in traces.uris)
         rows = {name: left for name, left in _rewrite_tables(run, traces) if left}
         _take_out_centers(run, traces)
+        if run.crops.exists():
+            keep_crops_in_use(run.crops)
+            erase(run.crops / CANDIDATES_FILE)
         for path in sorted((run.root / ASIDE).glob("*")):
             erase(path)
         run.update_info(source_warnings=[], damage=[])
@@ -201,9 +209,10 @@ def _judge_again(run: RunFolder, request: RunRequest) -> None:
     stages.report(run)
 
 
-def _is_there(uri: str) -> bool:
-    place = split_uri(uri)
-    return isinstance(place.place, Path) and place.place.exists()
+def _is_in_source(uri: str, run: RunFolder) -> bool:
+    """Whether an image is still there, and no crop of the run's own."""
+    place = split_uri(uri).place
+    return isinstance(place, Path) and place.exists() and not place.is_relative_to(run.crops.absolute())
 
 
 def _erase_cached(traces: Traces) -> int:

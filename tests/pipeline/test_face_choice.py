@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 import purify
 from purify.config import PurifyConfig
 from purify.pipeline import stages
+from purify.pipeline.forgetting import forget
 from purify.storage.files import read_json, read_table
+from purify.storage.image_bytes import ImageByteReader
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import MANIFEST
 from tests.detector_models import write_detector
@@ -122,3 +127,26 @@ def test_all_faces_and_no_agreement_leave_the_first(photos: Path, config: Purify
     align = config.align.model_copy(update={"all_faces": True})
     purify.run(photos, tmp_path / "all", config.model_copy(update={"align": align}), progress=False)
     assert len(rows_of(RunFolder(tmp_path / "all"))) == 28
+
+
+def test_a_forgotten_person_leaves_no_crop_and_no_photo(photos: Path, config: PurifyConfig, tmp_path: Path) -> None:
+    purify.run(photos, tmp_path / "run", config, progress=False)
+    run = RunFolder(tmp_path / "run")
+    known = {name: Path(photos / "ada" / f"{name}.png").read_bytes() for name in ("0", "group")}
+    rows, others = rows_of(run), [name for name in rows_of(run) if not name.startswith("ada/")]
+    with ImageByteReader() as reader:
+        crops = [reader.read(row["uri"]) for row in rows.values() if row["label"] == "ada"]
+        kept = {name: reader.read(rows[name]["uri"]) for name in others}
+    hashes = [hashlib.sha256(data).hexdigest() for data in (*known.values(), *crops)]
+    receipt = forget(run.root, ["ada"])
+    assert (receipt.images, receipt.people, receipt.still_in_source) == (6, 1, 6)
+    for path in sorted(run.root.rglob("*")):
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        assert not any(crop in content for crop in crops), path
+        if path.suffix == ".parquet":
+            content += json.dumps(pq.read_table(path).to_pylist(), default=str).encode()
+        assert [word for word in ("ada/", '"ada"', *hashes) if word.encode() in content] == [], path
+    with ImageByteReader() as reader:
+        assert {name: reader.read(row["uri"]) for name, row in rows_of(run).items()} == kept
