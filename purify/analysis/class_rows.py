@@ -43,10 +43,11 @@ class ClassRows:
 
 @dataclass(frozen=True)
 class DistinctPictures:
-    """Distinct pictures of a class, and the center of their densest region."""
+    """Distinct pictures of a class, their probabilities ``p_clean[n]``, and the center of their densest region."""
 
     label: int
     rows: Vectors
+    p_clean: Floats
     center: Vectors
 
 
@@ -55,10 +56,10 @@ def distinct_pictures(rows: ClassRows, label: int, pairs: CosineScale, near_dupl
     members = rows.members(label)
     if len(members) > _MOST_ROWS:
         members = members[np.linspace(0, len(members) - 1, _MOST_ROWS).astype(np.int64)]
+    members = members[distinct(rows.vectors[members], near_duplicate)]
     pictures = rows.vectors[members]
-    pictures = pictures[distinct(pictures, near_duplicate)]
     center = densest(pictures, pairs)
-    return DistinctPictures(label, pictures, pictures[0] if center is None else center)
+    return DistinctPictures(label, pictures, rows.p_clean[members], pictures[0] if center is None else center)
 
 
 def nearest_center(vectors: Vectors, centers: Vectors, scale: CosineScale) -> Ids:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from purify.analysis.second_reading import MOST_DISAGREEMENT, disagreement
+from purify.analysis.second_reading import FEWEST_IMAGES, LEAST_FOUND, doubt
 from purify.analysis.verdicts import Analysis
 from purify.evaluation.noise_rate import estimate_noise
 from purify.faces.packaged_models import INSTALL
@@ -63,25 +63,24 @@ def judging_rule(analysis: Analysis, asked: str, *, before: Mapping[str, Any] | 
 def _weakness(analysis: Analysis) -> tuple[str, tuple[float, float] | None]:
     """Why verdicts can't be trusted, and the interval of the noise by the second reading; empty and None if they can.
 
-    The bounds span both readings, of which one finds too few wrong labels, and one too many.
+    The bounds span both readings, of which one finds too few wrong labels, and one too many; in a small set also what
+    such a network misses.
     """
     if analysis.second_reading is None or not analysis.probabilities:
         return "", None
     p_clean = analysis.verdicts["p_clean"].to_numpy().astype(np.float64)
-    apart = disagreement(p_clean, analysis.second_reading)
-    if apart <= MOST_DISAGREEMENT:
+    why = doubt(p_clean, analysis.second_reading)
+    if not why:
         return "", None
     _, numbers = np.unique(np.asarray(analysis.verdicts["label"].to_pylist(), dtype=object), return_inverse=True)
     readings = [estimate_noise(p, numbers.astype(np.int64)) for p in (p_clean, analysis.second_reading)]
     bounds = None
     for reading in readings:
         bounds = _hull(bounds, reading.interval if reading else None)
-    return (
-        "don't trust these verdicts: the network was trained on these very labels and has learned wrong ones by heart "
-        f"(two readings of its embeddings differ on {apart:.0%} of the images); {INSTALL}, or give an --extractor or "
-        "--embeddings of other data",
-        bounds,
-    )
+    if bounds and len(p_clean) < FEWEST_IMAGES:
+        bounds = bounds[0], min(1.0, bounds[1] / LEAST_FOUND)
+    remedy = f"{INSTALL}, or give an --extractor or --embeddings of other data"
+    return f"don't trust these verdicts: {why}; {remedy}", bounds
 
 
 def _hull(first: tuple[float, ...] | None, second: tuple[float, ...] | None) -> tuple[float, float] | None:

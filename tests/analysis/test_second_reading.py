@@ -1,4 +1,4 @@
-"""A network that has learned wrong labels by heart is told from one that has not."""
+"""A network that has learned wrong labels by heart is told from one that has not, as far as that can be told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from purify.analysis.rules.calibrated import CALIBRATED
 from purify.analysis.rules.rule import RuleContext
-from purify.analysis.second_reading import MOST_DISAGREEMENT, disagreement
+from purify.analysis.second_reading import FEWEST_IMAGES, disagreement, doubt
 from purify.analysis.subcenters import SubcenterSpace
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
@@ -29,16 +29,32 @@ def _context(pull: float, config: AnalyzeConfig) -> RuleContext:
     return RuleContext(ids, vectors, label, [f"p{i}" for i in range(PEOPLE)], config, 0, learned)
 
 
-def test_readings_of_an_honest_network_agree() -> None:
-    outcome = CALIBRATED.judge(_context(0.0, AnalyzeConfig(precision=0.9)))
+@pytest.mark.parametrize("precision", [None, 0.9])
+def test_a_small_set_is_doubted_whatever_the_readings_say(precision: float | None) -> None:
+    context = _context(0.0, AnalyzeConfig(precision=precision))
+    if precision is not None:
+        with pytest.raises(InputError, match=r"480 images alone learns .* by heart .*pip install 'purify\[faces\]'"):
+            CALIBRATED.judge(context)
+        return
+    outcome = CALIBRATED.judge(context)
     assert outcome.second_reading is not None
     assert disagreement(outcome.p_clean, outcome.second_reading) <= 0.05
+    assert "480 images alone" in doubt(outcome.p_clean, outcome.second_reading)
 
 
-def test_a_precision_is_refused_where_the_readings_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_large_set_the_readings_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("purify.analysis.second_reading.FEWEST_IMAGES", PEOPLE * EACH)
+    honest = CALIBRATED.judge(_context(0.0, AnalyzeConfig(precision=0.9)))
+    assert honest.second_reading is not None
+    assert doubt(honest.p_clean, honest.second_reading) == ""
     monkeypatch.setattr("purify.analysis.rules.calibrated.read_again", lambda *_, **__: np.zeros(PEOPLE * EACH))
-    outcome = CALIBRATED.judge(_context(0.0, AnalyzeConfig()))
-    assert outcome.second_reading is not None
-    assert disagreement(outcome.p_clean, outcome.second_reading) > MOST_DISAGREEMENT
-    with pytest.raises(InputError, match=r"can't support precision 0\.9: .* by heart .*pip install 'purify\[faces\]'"):
+    with pytest.raises(InputError, match=r"can't support precision 0\.9: .*two readings .* differ on 7\d%"):
         CALIBRATED.judge(_context(0.0, AnalyzeConfig(precision=0.9)))
+
+
+def test_the_limit_of_the_disagreement() -> None:
+    p_clean, again = np.ones(FEWEST_IMAGES), np.ones(FEWEST_IMAGES)
+    again[: int(0.15 * FEWEST_IMAGES)] = 0
+    assert doubt(p_clean, again) == ""
+    again[: int(0.15 * FEWEST_IMAGES) + 1] = 0
+    assert "differ on 15%" in doubt(p_clean, again)

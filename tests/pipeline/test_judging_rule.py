@@ -34,6 +34,15 @@ def test_distrust_names_the_remedy_and_outlives_the_round() -> None:
     assert "pip install 'purify[faces]'" in found.weak
     assert found.noise_bounds is not None
     assert found.noise_bounds[1] == 1.0
+    assert "trained on 4 images alone" in found.weak
     later = judging_rule(analysis("calibrated/2"), "calibrated", before=asdict(found))
     assert (later.weak, later.noise_bounds) == (found.weak, found.noise_bounds)
     assert judging_rule(analysis("calibrated/2"), "calibrated").weak == ""
+
+
+def test_the_interval_of_a_small_set_allows_for_what_its_network_misses() -> None:
+    labels = pa.table({"label": ["a", "b"] * 200, "p_clean": [0.0] * 40 + [1.0] * 360})
+    small = Analysis(labels, pa.table({}), "calibrated/2", True, "", np.repeat([0.0, 1.0], [40, 360]))
+    bounds = judging_rule(small, "calibrated").noise_bounds
+    assert bounds is not None
+    assert bounds[0] <= 0.1 < 0.2 < bounds[1] < 0.4

@@ -13,6 +13,7 @@ from purify.analysis.identities.merge import LabelMerge, label_merge, size_rank
 from purify.analysis.identities.null_thresholds import LEAST_IMAGES
 from purify.analysis.identities.one_person import PRIOR, Candidates, one_person_candidates
 from purify.analysis.identities.spelling import spelling_odds
+from purify.analysis.label_noise.companions import NoiseOrigin
 from purify.analysis.label_noise.logistic import sigmoid
 from purify.arrays import Floats, Ids, Mask, Vectors
 
@@ -24,9 +25,11 @@ _LEAST_SEVERAL = 6
 _LIKELY = 0.5
 #: Merges of larger sets are found without this, by their similarity (`merge`).
 _FEW = 2 * LEAST_IMAGES
-#: Given a wrong image of a label, how often another one of it shows the same person.
-_COMPANIONS = 0.2
+#: Minimum probability of an image to stand for its label.
+_TRUSTED = 0.5
 _LEAST_NOISE = 1e-3
+#: Largest prior, and rounds of its measurement.
+_MOST_PRIOR, _ROUNDS = 0.05, 10
 #: Spellings are compared with those of this many pairs of look-alikes.
 _MOST_PAIRS = 100_000
 #: Faces this unlikely to be one person's need no look at the spelling.
@@ -42,7 +45,7 @@ def find_small_merges(
     mixed: Mask,
     merged: frozenset[int],
     names: Sequence[str] | None,
-    noise_share: float,
+    noise: NoiseOrigin,
     near_duplicate: float,
     rng: np.random.Generator,
 ) -> tuple[LabelMerge, ...]:
@@ -54,8 +57,8 @@ def find_small_merges(
         Distinct pictures of each label with images, and those of its dominant group.
     names
         Spellings of the C labels; None: they tell nothing.
-    noise_share
-        Share of wrong labels. The few images of a label may all be wrong, and of one other person.
+    noise
+        The few images of a label may all be wrong, and of one other person.
     """
     members = [_pictures(sample, group) for sample, group in zip(samples, dominant, strict=True)]
     several = sum(len(rows) > 1 for rows in members)
@@ -64,7 +67,7 @@ def find_small_merges(
     labels = np.array([sample.label for sample in samples])
     size = np.array([len(rows) for rows in members])
     candidates = one_person_candidates(members, rng)
-    p_same = _probability(candidates, labels, size, members, names, noise_share, near_duplicate)
+    p_same = _probability(candidates, labels, size, members, names, noise, near_duplicate)
     few = np.minimum(size[candidates.first], size[candidates.second]) < _FEW
     whole = ~mixed[labels[candidates.first]] & ~mixed[labels[candidates.second]]
     chosen = np.flatnonzero(whole & few & (p_same >= _LIKELY))
@@ -80,7 +83,10 @@ def find_small_merges(
 
 
 def _pictures(sample: DistinctPictures, dominant: Vectors) -> Vectors:
-    """The pictures of a label's person: its dominant group if that is more than half of them, else all."""
+    """The pictures of a label's person: the trusted ones; without any, the dominant group if more than half, or all."""
+    trusted = sample.p_clean >= _TRUSTED
+    if trusted.any():
+        return sample.rows[trusted]
     return dominant if len(dominant) > max(1, len(sample.rows) / 2) else sample.rows
 
 
@@ -90,10 +96,13 @@ def _probability(
     size: Ids,
     members: list[Vectors],
     names: Sequence[str] | None,
-    noise_share: float,
+    noise: NoiseOrigin,
     near_duplicate: float,
 ) -> Floats:
-    """Probability [P] that each pair of sets shows one person whose labels are two names of it."""
+    """Probability [P] that each pair of sets shows one person whose labels are two names of it.
+
+    Sets with many such labels make each further one more likely: the prior is measured, from `PRIOR` up.
+    """
     log_ratio = candidates.log_ratio.copy()
     asked = np.flatnonzero(log_ratio > _LEAST_RATIO)
     for pair in asked.tolist():
@@ -102,11 +111,22 @@ def _probability(
     if names is not None:
         spelled[asked] = np.log(_spelling(candidates, asked, labels, names))
     smaller = np.minimum(size[candidates.first], size[candidates.second])
-    noise = max(noise_share, _LEAST_NOISE)
-    all_wrong = np.log(noise) + (smaller - 1) * np.log(noise * _COMPANIONS)
-    two_names = math.log(PRIOR) + spelled + log_ratio
-    probability: Floats = sigmoid(two_names - np.logaddexp(0, all_wrong + log_ratio))
+    wrong = max(noise.share, _LEAST_NOISE)
+    all_wrong = np.log(wrong) + (smaller - 1) * np.log(wrong * noise.companions)
+    odds = spelled + log_ratio - np.logaddexp(0, all_wrong + log_ratio)
+    prior, probability = PRIOR, sigmoid(math.log(PRIOR) + odds)
+    for _ in range(_ROUNDS):
+        prior = float(np.clip(_of_labels(candidates, probability, len(size)).mean(), prior, _MOST_PRIOR))
+        probability = sigmoid(math.log(prior) + odds)
     return probability
+
+
+def _of_labels(candidates: Candidates, probability: Floats, labels: int) -> Floats:
+    """Probability of each label's most probable pair, [L]; 0 without one."""
+    most = np.zeros(labels)
+    for ends in (candidates.first, candidates.second):
+        np.maximum.at(most, ends, probability)
+    return most
 
 
 def _own_share(one: Vectors, other: Vectors, near_duplicate: float) -> float:

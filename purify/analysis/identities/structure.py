@@ -23,6 +23,7 @@ from purify.analysis.identities.null_thresholds import LEAST_IMAGES, null_thresh
 from purify.analysis.identities.prototypes import Prototypes
 from purify.analysis.identities.small_merges import find_small_merges
 from purify.analysis.identities.split import identities_of
+from purify.analysis.label_noise.companions import NoiseOrigin
 from purify.analysis.label_noise.mode_seeking import CosineScale, stack
 from purify.arrays import Floats, Ids, Mask, Vectors
 
@@ -58,7 +59,7 @@ def find_structure(
     *,
     near_duplicate: float = 0.98,
     names: Sequence[str] | None = None,
-    noise_share: float = 0.0,
+    noise: NoiseOrigin | None = None,
 ) -> Structure:
     """Find mixed classes and duplicate labels.
 
@@ -78,13 +79,13 @@ def find_structure(
         Cosine above which two rows of a class are the same picture.
     names
         Spellings of the C labels, which may add to the evidence for a merge.
-    noise_share
-        Share of wrong labels.
+    noise
+        Share of wrong labels, and of companions among them; None: no label is wrong.
     """
     order = canonical_order(vectors, label_index)
     sorted_vectors = np.ascontiguousarray(vectors[order], np.float32)
     rows = ClassRows(sorted_vectors, label_index[order], classes, p_clean[order])
-    found = _find(rows, near_duplicate, names, noise_share)
+    found = _find(rows, near_duplicate, names, noise or NoiseOrigin(0.0))
     group = np.zeros(len(order), np.int32)
     if found is None:
         return Structure(group, np.zeros(classes, np.bool_), ())
@@ -93,7 +94,7 @@ def find_structure(
     return Structure(group, found.mixed, merges)
 
 
-def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, noise_share: float) -> Structure | None:
+def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, noise: NoiseOrigin) -> Structure | None:
     """The structure of sorted rows; None with images of one class only."""
     rng = np.random.default_rng(_SEED)
     pairs = scale_of_pairs(rows, rng)
@@ -111,7 +112,7 @@ def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, n
         mixed=large.mixed,
         merged=frozenset(merge.label for merge in large.merges),
         names=names,
-        noise_share=noise_share,
+        noise=noise,
         near_duplicate=near_duplicate,
         rng=rng,
     )

@@ -19,6 +19,7 @@ from purify.analysis.identities.same_picture import find_same_pictures
 from purify.analysis.identities.structure import Structure, find_structure
 from purify.analysis.label_noise.calibration import Calibration, TooFewLabelsError, calibrate, can_judge
 from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
+from purify.analysis.label_noise.companions import NoiseOrigin
 from purify.analysis.label_noise.learned_labels import LearnedLabels
 from purify.analysis.near_pairs import NearPairs, duplicate_distance
 from purify.analysis.rules import removal
@@ -26,7 +27,7 @@ from purify.analysis.rules.angle_rules import OFFICIAL
 from purify.analysis.rules.label_conflicts import explain_conflicts, settle
 from purify.analysis.rules.removal import RECOGNIZED, WRONG
 from purify.analysis.rules.rule import Outcome, RuleContext, identifier
-from purify.analysis.second_reading import MOST_DISAGREEMENT, disagreement, read_again
+from purify.analysis.second_reading import doubt, read_again
 from purify.arrays import Floats, Ids, Mask, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
@@ -48,11 +49,12 @@ _LEAST_RECOGNIZED_LEARNED = 0.5
 
 @dataclass(frozen=True)
 class Judged:
-    """`outcome` of the images; `recognized` and `noise_share` as in `Calibration`."""
+    """`outcome` of the images; `recognized` and `noise_share` as in `Calibration`, `near_duplicate` as measured."""
 
     outcome: Outcome
     recognized: float
     noise_share: float
+    near_duplicate: float
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class CalibratedRule:
                 raise InputError(f"the data can't support precision {config.precision:g}: {error}") from error
             return removal.keep_all(len(labels), why=f"nothing was judged and all images are kept, since only {error}")
         if judged.recognized >= (_LEAST_RECOGNIZED if context.learned is None else _LEAST_RECOGNIZED_LEARNED):
-            return _read_twice(judged.outcome, context)
+            return _read_twice(judged, context)
         if config.precision is not None:
             raise InputError(
                 f"the data can't support precision {config.precision:g}: of the images that seem right only "
@@ -105,24 +107,22 @@ class CalibratedRule:
 CALIBRATED = CalibratedRule()
 
 
-def _read_twice(outcome: Outcome, context: RuleContext) -> Outcome:
-    """`outcome` with the second reading of a network trained on these labels; InputError if they don't agree."""
+def _read_twice(judged: Judged, context: RuleContext) -> Outcome:
+    """The outcome with the second reading of a network trained on these labels; InputError if they don't agree."""
+    outcome, config = judged.outcome, context.config
     if context.learned is None:
         return outcome
-    config = context.config
     again = read_again(
         context.centered,
         context.label_index,
         classes=context.classes,
-        near_duplicate=config.near_duplicate,
+        near_duplicate=judged.near_duplicate,
         seed=context.seed,
     )
-    apart = disagreement(outcome.p_clean, again)
-    if config.precision is not None and apart > MOST_DISAGREEMENT:
+    if config.precision is not None and (why := doubt(outcome.p_clean, again)):
         raise InputError(
-            f"the data can't support precision {config.precision:g}: the network has learned wrong labels by heart "
-            f"(two readings of its embeddings differ on {apart:.0%} of the images); pip install 'purify[faces]', give "
-            "an --extractor or --embeddings of other data, or leave --precision out"
+            f"the data can't support precision {config.precision:g}: {why}; pip install 'purify[faces]', give an "
+            "--extractor or --embeddings of other data, or leave --precision out"
         )
     return replace(outcome, second_reading=again)
 
@@ -183,7 +183,7 @@ def judge(
     outcome = explain_conflicts(outcome, settled)
     outcome = removal.ask_a_person(outcome, config.review_budget)
     outcome = replace(outcome, probabilities=True, structure=structure)
-    return Judged(outcome, calibration.recognized, calibration.noise_share)
+    return Judged(outcome, calibration.recognized, calibration.noise_share, near_duplicate)
 
 
 def _p_clean(calibration: Calibration, *, away: Mask, majority: Mask, further: Mask) -> Floats:
@@ -212,7 +212,7 @@ def _understand(
         first.p_clean,
         near_duplicate=near_duplicate,
         names=names,
-        noise_share=first.noise_share,
+        noise=NoiseOrigin.measured(first.noise_share, label_index, first.target, first.p_target),
     )
     people = _merged_into(structure.merges, classes)[label_index]
     if not structure.merges or not can_judge(people):

@@ -10,6 +10,9 @@ import pytest
 from purify.analysis.identities.merge import CERTAIN
 from purify.analysis.identities.structure import Structure, find_structure
 from purify.analysis.label_noise.centering import centered
+from purify.analysis.label_noise.companions import NoiseOrigin
+from purify.analysis.verdicts import analyze
+from purify.config import AnalyzeConfig
 from purify.embedding.store import read_embeddings
 
 DIM = 64
@@ -24,9 +27,19 @@ def people(sizes: list[int], person: list[int], *, spread: float = 0.1, seed: in
     return centered(vectors.astype(np.float32)).vectors, label
 
 
+def with_noise(sizes: list[int], person: list[int], wrong: list[int], *, seed: int = 0):
+    """`people` whose labels hold so many images of other people each; the probabilities that tell these apart."""
+    vectors, label = people(sizes, person, spread=0.07, seed=seed)
+    strangers, _ = people([1] * sum(wrong), list(range(sum(wrong))), seed=seed + 1)
+    at = np.concatenate([np.flatnonzero(label == i)[:count] for i, count in enumerate(wrong)])
+    p_clean = np.ones(len(label))
+    vectors[at], p_clean[at] = strangers, 0.01
+    return centered(vectors).vectors, label, p_clean
+
+
 def find(vectors, label: npt.NDArray[np.int64], names=None, noise: float = 0.01) -> Structure:
     classes = int(label.max()) + 1
-    return find_structure(vectors, label, classes, np.ones(len(label)), names=names, noise_share=noise)
+    return find_structure(vectors, label, classes, np.ones(len(label)), names=names, noise=NoiseOrigin(noise))
 
 
 def pairs(structure: Structure) -> set[tuple[int, int]]:
@@ -63,6 +76,22 @@ def test_the_same_pictures_under_two_labels_say_nothing_of_the_people() -> None:
     assert (0, 1) not in pairs(find(vectors, label))
 
 
+def test_wrong_images_among_a_label_s_few_hide_no_merge() -> None:
+    vectors, label, p_clean = with_noise([4] * 89, [*range(80), *range(9)], [2 * (i % 2) for i in range(89)])
+    noise = NoiseOrigin(0.25, companions=0.02)
+    found = find_structure(vectors, label, 89, p_clean, noise=noise)
+    assert pairs(found) == {(i, 80 + i) for i in range(9)}
+    assert pairs(find_structure(vectors, label, 89, np.ones(len(label)), noise=noise)) < pairs(found)
+
+
+def test_companions_are_measured_on_recognized_wrong_images() -> None:
+    label = np.repeat(np.arange(200), 2)
+    strewn, paired = np.arange(400)[::-1] + 200, 1000 + label
+    assert NoiseOrigin.measured(0.3, label, strewn, np.ones(400)).companions == pytest.approx(2 / 410)
+    assert NoiseOrigin.measured(0.3, label, paired, np.ones(400)).companions == pytest.approx(402 / 410)
+    assert NoiseOrigin.measured(0.3, label, paired, np.zeros(400)).companions == 0.2
+
+
 def test_few_labels_are_too_few_to_measure_on() -> None:
     vectors, label = people([3] * 8, [*range(7), 0])
     assert find(vectors, label).merges == ()
@@ -86,3 +115,28 @@ def test_real_people_under_two_labels(faces, shares: tuple[int, int]) -> None:
     truth = {tuple(sorted(pair)) for pair in split.items()}
     assert len(found & truth) >= 8
     assert len(found - truth) <= 1
+
+
+def test_real_people_under_two_labels_with_wrong_images(faces) -> None:
+    table = pq.read_table(faces / "noisy" / "mixed35.parquet")
+    label, true_label, path = (np.array(table[name].to_pylist(), object) for name in ("label", "true_label", "path"))
+    rng = np.random.default_rng(1)
+    keep, split = np.ones(len(label), bool), {}
+    for person in rng.choice(np.unique(label), 12, replace=False).tolist():
+        rows = rng.permutation(np.flatnonzero(label == person))
+        parts = rows[:5], rows[5:10]
+        keep[rows[10:]] = False
+        label[parts[1]] = f"aka {len(split)}"
+        if min((true_label[part] == person).sum() for part in parts) >= 3:
+            split[person] = label[parts[1][0]]
+    names = [f"{name} {number}" for number, name in enumerate(np.unique(label[keep]))]  # no likeness of names
+    renamed = dict(zip(np.unique(label[keep]).tolist(), names, strict=True))
+    vectors = read_embeddings(faces / "dlib_embeddings.parquet", path[keep].tolist())
+    given = [renamed[name] for name in label[keep]]
+    report = analyze(path[keep].tolist(), given, vectors, names, AnalyzeConfig(), space=None, seed=0).class_report
+    merged = zip(report["label"].to_pylist(), report["merge_with"].to_pylist(), strict=True)
+    found = {frozenset((name, other["label"])) for name, others in merged for other in others or ()}
+    truth = {frozenset((renamed[one], renamed[other])) for one, other in split.items()}
+    assert len(truth) >= 5
+    assert len(found & truth) >= len(truth) - 1
+    assert len(found - truth) <= 2
