@@ -122,7 +122,6 @@ _WRITERS: Mapping[str, Callable[[Path, Iterator[tuple[str, str, bytes]]], None]]
 def _measure(source: Path, threads: int, *, plain: bool) -> dict[str, float]:
     """Seconds and images of one ingest, or of its bytes and decoding alone, and the growth of the memory meanwhile."""
     from purify.config import IngestConfig
-    from purify.images.decoding import inspect_image
     from purify.ingest.ingest import ingest
     from purify.storage.tar_index import index_tar
 
@@ -138,7 +137,7 @@ def _measure(source: Path, threads: int, *, plain: bool) -> dict[str, float]:
 
         def read(chunk: list[tuple[int, int]]) -> None:
             for offset, size in chunk:
-                inspect_image(os.pread(descriptor, size, offset), min_size=1, max_pixels=1 << 30)
+                Image.open(io.BytesIO(os.pread(descriptor, size, offset))).load()
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(read, [places[start : start + _CHUNK] for start in range(0, len(places), _CHUNK)]))

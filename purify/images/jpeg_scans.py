@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 from PIL import Image, ImageFile
 
 from purify.images.defects import Defect, UnreadableImageError
-from purify.images.jpeg_structure import OtherJpegError, Structure, read_structure
+from purify.images.jpeg_structure import LOST, OtherJpegError, Structure, read_structure
 
 #: Eight bits of one, 0xFF with its stuffing.
 _ONES = b"\xff\0"
@@ -28,8 +28,6 @@ _PROBES = 3
 _MOST_LEFT = 64
 #: Fed one by one to see whether each is taken at once, which is rare for data of blocks.
 _SINGLE_BYTES = 3
-#: Zeros that can't be coefficients, unless they are the code of empty blocks.
-_ZEROS = bytes(64)
 _CHUNK = 1 << 16
 _END_MARK = b"\xff\xd9"
 
@@ -48,7 +46,7 @@ def load_jpeg(image: ImageFile.ImageFile, data: bytes) -> None:
     for piece in structure.pieces if structure.is_ended else ():
         if piece.lost_restart:
             raise UnreadableImageError(Defect.CORRUPT, "restart markers are missing in its data")
-        if not piece.plain_is_zero and _ZEROS in piece.data.rstrip(b"\0"):  # zeros at its end may be padding
+        if not piece.plain_is_zero and LOST in piece.data.rstrip(b"\0"):  # zeros at its end may be padding
             raise UnreadableImageError(Defect.CORRUPT, "its data hold a run of zeros, as a lost block of a disk does")
     tiles = list(image.tile)
     suspect = _decode(image, structure)
@@ -65,8 +63,7 @@ def _decode(image: ImageFile.ImageFile, structure: Structure) -> bool:
             body, tail = piece.data[:-_MOST_LEFT], piece.data[-_MOST_LEFT:]
             decoder.feed(piece.header + body)
             if piece is structure.pieces[-1] and body and piece.has_blocks:
-                suspect = all([decoder.feed(tail[place : place + 1]) for place in range(_SINGLE_BYTES)])
-                tail = tail[_SINGLE_BYTES:]
+                suspect, tail = decoder.takes_single_bytes(tail)
             if not (piece.has_blocks and structure.is_ended):
                 decoder.feed(tail)
             elif not decoder.is_done_by(tail):
@@ -120,14 +117,22 @@ class _Decoder:
                 break
             self._rest += data[start : start + _CHUNK]
             taken, code = self._decoder.decode(self._rest)
-            if taken < 0:
-                self.is_finished = True
-                if code < 0:
-                    raise OSError("broken data stream when reading image file")
-            self._rest = self._rest[max(taken, 0) :]
+            if taken >= 0:
+                self._rest = self._rest[taken:]
+                continue
+            self.is_finished = True
+            if code < 0:
+                raise OSError("broken data stream when reading image file")
         return self.is_finished or not self._rest
+
+    def takes_single_bytes(self, data: bytes) -> tuple[bool, bytes]:
+        """Decode on by single bytes as long as each is taken at once; whether all were, and the rest of `data`."""
+        for place in range(_SINGLE_BYTES):
+            if not self.feed(data[place : place + 1]):
+                return False, data[place + 1 :]
+        return True, data[_SINGLE_BYTES:]
 
     def is_done_by(self, data: bytes) -> bool:
         """Decode on; whether the scan has all its blocks. What is fed behind `data` for that is not in the image."""
         self.feed(data + _AHEAD)
-        return all([self.feed(_ONES) for _ in range(_PROBES)])
+        return all(self.feed(_ONES) for _ in range(_PROBES))

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +45,9 @@ _STATUS = {Defect.TOO_SMALL: Status.TOO_SMALL, Defect.NO_LABEL: Status.NO_LABEL}
 
 #: Columns of an inspection beside the place of the image.
 _FACTS = pa.schema([field for field in INSPECTIONS if field.name not in ("uri", "stamp")])
+#: All images of a container have one stamp.
+_STAMP = pa.field("stamp", pa.dictionary(pa.int32(), pa.string()))
+_ROWS = INSPECTIONS.set(INSPECTIONS.get_field_index(_STAMP.name), _STAMP)
 
 _Part = TypeVar("_Part")
 
@@ -53,7 +56,8 @@ _Part = TypeVar("_Part")
 class Inspections:
     """Facts about the images of a listing, and the numbers of images read and decoded."""
 
-    #: Schema `INSPECTIONS`, one row per image, in the order of the listing; ``uri`` is null without anything to read.
+    #: Schema `INSPECTIONS` with a dictionary of stamps, one row per image, in the order of the listing; ``uri`` is
+    #: null without anything to read.
     rows: pa.Table
     read: int
     decoded: int
@@ -63,7 +67,7 @@ class Inspections:
         usable = pc.and_(self.rows["sha256"].is_valid(), self.rows["stamp"].is_valid())
         rows = self.rows.filter(usable)
         uris = rows["uri"].combine_chunks()
-        return rows.take(pc.index_in(uris.unique(), uris))
+        return _with_stamps(rows.take(pc.index_in(uris.unique(), uris)), INSPECTIONS)
 
 
 def inspect_images(
@@ -81,7 +85,7 @@ def inspect_images(
     """
     known = INSPECTIONS.empty_table() if known is None else known
     with ImageByteReader() as reader, ThreadPoolExecutor(resolve_workers(config.workers), "ingest") as pool:
-        places = pa.table({"uri": pa.array(uris, pa.string()), "stamp": _stamps(reader, pool, uris)})
+        places = pa.table({"uri": pa.array(uris, pa.string()), _STAMP.name: _stamps(reader, pool, uris)})
         known_row = _unchanged(places, known)
         fresh = np.flatnonzero(known_row.is_null().to_numpy(zero_copy_only=False))
         inspector = _Inspector(reader, config, known if len(fresh) else INSPECTIONS.empty_table())
@@ -100,7 +104,8 @@ def inspect_images(
     read = len(new) - new["sha256"].null_count
     if len(fresh) < len(places):
         rows = np.concatenate([np.flatnonzero(known_row.is_valid().to_numpy(zero_copy_only=False)), fresh])
-        new = pa.concat_tables([known.take(known_row.drop_null()), new]).take(pa.array(np.argsort(rows)))
+        kept = _with_stamps(known.take(known_row.drop_null()), _ROWS)
+        new = pa.concat_tables([kept, new]).take(pa.array(np.argsort(rows)))
     return Inspections(new, read=read, decoded=gathered.decoded)
 
 
@@ -128,24 +133,33 @@ def save_inspections(path: Path, inspections: pa.Table, made_with: str) -> None:
     write_table(inspections.replace_schema_metadata(metadata), path)
 
 
-def _stamps(reader: ImageByteReader, pool: ThreadPoolExecutor, uris: Sequence[str | None]) -> TextColumn[str | None]:
+def _stamps(reader: ImageByteReader, pool: ThreadPoolExecutor, uris: Sequence[str | None]) -> pa.ChunkedArray:
     def stamp(rows: Ids) -> list[str | None]:
         chunk = uris[rows[0] : rows[-1] + 1]
         return [None if uri is None else reader.stamp(uri) for uri in chunk]
 
-    return TextColumn(one for part in _in_chunks(pool, stamp, np.arange(len(uris))) for one in part)
+    stamps = TextColumn(one for part in _in_chunks(pool, stamp, np.arange(len(uris))) for one in part)
+    return stamps.chunked().dictionary_encode()
+
+
+def _with_stamps(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Inspections with their stamps as `schema` has them: as text, or in a dictionary."""
+    stamps = rows[_STAMP.name].cast(pa.string())
+    column = stamps.dictionary_encode() if schema.field(_STAMP.name) == _STAMP else stamps
+    return rows.set_column(rows.column_names.index(_STAMP.name), _STAMP.name, column).cast(schema)
 
 
 def _unchanged(places: pa.Table, known: pa.Table) -> pa.ChunkedArray:
     """Row of `known` for each image with an unchanged file; null for the others."""
     row = pc.index_in(places["uri"], known["uri"].combine_chunks(), skip_nulls=True)
+    if not len(known):
+        return row
     before = known["stamp"].combine_chunks().take(row)
-    same = pc.fill_null(pc.equal(before, places["stamp"]), False)
+    same = pc.fill_null(pc.equal(before, places["stamp"].cast(pa.string())), False)
     return pc.if_else(same, row, pa.scalar(None, pa.int32()))
 
 
-@dataclass(frozen=True)
-class _Inspection:
+class _Inspection(NamedTuple):
     """Facts of one image, as in the manifest."""
 
     width: int | None
@@ -206,14 +220,14 @@ class _Gathered:
             self._flush()
 
     def table(self, places: pa.Table) -> pa.Table:
-        """All of them (schema `INSPECTIONS`), with their `places` (uri and stamp)."""
+        """All of them (schema `_ROWS`), with their `places` (uri and stamp)."""
         self._flush()
         facts = pa.concat_tables(self._tables)
-        return pa.table([*places.columns, *facts.columns], schema=INSPECTIONS)
+        return pa.table([*places.columns, *facts.columns], schema=_ROWS)
 
     def _flush(self) -> None:
-        facts = {name: [getattr(one, name) for one in self._latest] for name in _FACTS.names}
-        self._tables.append(pa.table(facts, schema=_FACTS))
+        facts = dict(zip(_Inspection._fields, zip(*self._latest, strict=True), strict=bool(self._latest)))
+        self._tables.append(pa.table({name: facts.get(name, ()) for name in _FACTS.names}, schema=_FACTS))
         self._latest.clear()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, TypeVar, overload
 
 import pyarrow as pa
@@ -18,15 +19,28 @@ class TextColumn(Sequence[_Text]):
     def __init__(self, values: Iterable[_Text] = ()) -> None:
         self._chunks: list[pa.Array] = []
         self._latest: list[_Text] = []
-        for value in values:
-            self.append(value)
+        rows = iter(values)
+        while chunk := list(islice(rows, _CHUNK)):
+            self.extend(chunk)
 
     def append(self, value: _Text) -> None:
         """Add a row."""
-        self._latest.append(value)
-        if len(self._latest) == _CHUNK:
-            self._chunks.append(pa.array(self._latest, pa.string()))
-            self._latest.clear()
+        self.extend((value,))
+
+    @classmethod
+    def of(cls, column: pa.Array | pa.ChunkedArray) -> TextColumn[Any]:
+        """From Arrow's text."""
+        made: TextColumn[Any] = cls()
+        for start in range(0, len(column), _CHUNK):
+            made.extend(column.slice(start, _CHUNK).to_pylist())
+        return made
+
+    def extend(self, values: Iterable[_Text]) -> None:
+        """Add rows."""
+        self._latest.extend(values)
+        while len(self._latest) >= _CHUNK:
+            self._chunks.append(pa.array(self._latest[:_CHUNK], pa.string()))
+            del self._latest[:_CHUNK]
 
     def chunked(self) -> pa.ChunkedArray:
         """The column as Arrow's text."""
@@ -73,3 +87,27 @@ class TextColumn(Sequence[_Text]):
         """Arrow's protocol for arrays of other libraries."""
         column = self.chunked()
         return column if type is None else column.cast(type)
+
+
+class TextRows:
+    """Columns of text that are filled row by row, at less cost than one by one."""
+
+    def __init__(self, count: int) -> None:
+        self._columns: tuple[TextColumn[Any], ...] = tuple(TextColumn() for _ in range(count))
+        self._latest: list[tuple[str | None, ...]] = []
+
+    def append(self, row: tuple[str | None, ...]) -> None:
+        """Add a row."""
+        self._latest.append(row)
+        if len(self._latest) == _CHUNK:
+            self._pack()
+
+    def columns(self) -> tuple[TextColumn[Any], ...]:
+        """The columns with all rows so far."""
+        self._pack()
+        return self._columns
+
+    def _pack(self) -> None:
+        for column, values in zip(self._columns, zip(*self._latest, strict=True), strict=False):
+            column.extend(values)
+        self._latest.clear()

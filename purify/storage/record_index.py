@@ -33,7 +33,8 @@ from purify.storage.recordio import (
 
 _MAGIC_WORD = struct.unpack("<I", MAGIC)[0]
 _WORD = 4
-_SLAB = 1 << 16
+#: Records whose pages, of 64 kB and more with what the system reads ahead, are in memory at a time.
+_SLAB = 1 << 11
 #: Words of a record before its labels, if it has several.
 _HEADER_WORDS = (PART_HEADER.size + IMAGE_HEADER.size) // _WORD
 _DAMAGED = "the record is damaged or cut off"

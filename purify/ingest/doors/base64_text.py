@@ -53,7 +53,7 @@ class Base64Source:
 
     def listing(self) -> Listing:
         """See `Source`."""
-        place, rows = self.path.resolve(), KeyedRows()
+        place, rows = str(self.path.resolve()), KeyedRows()
         with readable(self.path):
             columns = _find_columns(self.path, self.columns)
             lines = islice(_lines(self.path), int(columns.has_header), None)
@@ -61,9 +61,7 @@ class Base64Source:
                 self._add(rows, place, columns, number, start, parts)
         return rows.listing(self.path, nothing="holds no lines")
 
-    def _add(
-        self, rows: KeyedRows, place: Path, columns: _Columns, number: int, start: int, parts: list[bytes]
-    ) -> None:
+    def _add(self, rows: KeyedRows, place: str, columns: _Columns, number: int, start: int, parts: list[bytes]) -> None:
         label = _text(parts[columns.label]) if columns.label < len(parts) else ""
         problem = None
         if len(parts) != columns.count:

@@ -43,7 +43,7 @@ class DatabaseSource:
         if keys and all(label is None for label in labels):
             labels = self._from_list(keys)
         rows = KeyedRows()
-        place = self.path.resolve()
+        place = str(self.path.resolve())
         for key, label, problem in zip(keys, labels, problems, strict=True):
             rows.add(f"{self.name}#{as_text(key)}", label, container_uri("lmdb", key, place), problem=problem)
         return rows.listing(self.path, nothing="holds no images")

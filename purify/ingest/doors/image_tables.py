@@ -66,7 +66,7 @@ class ImageTableSource:
         nothing: list[str | None] = [None] * len(labels)
         truth = to_text(path, table[chosen.true_label], chosen.true_label).to_pylist() if chosen.true_label else nothing
         splits = to_text(path, table[chosen.split], chosen.split).to_pylist() if chosen.split else [split] * len(labels)
-        place = path.resolve()
+        place = str(path.resolve())
         for row, label in enumerate(labels):
             uri = container_uri(self.kind, row_key(chosen.image, row), place)
             rows.add(f"{name}#{row}", label, uri, split=split_called(splits[row]), true_label=truth[row])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,21 +9,17 @@ from purify.errors import InputError
 from purify.images.defects import Defect
 from purify.ingest.source_listing import Listing
 from purify.ingest.split_folders import SPLITS
-from purify.ingest.text_column import TextColumn
+from purify.ingest.text_column import TextRows
 from purify.storage.locations import Location
 
 
 @dataclass
 class KeyedRows:
-    """Samples gathered for a `Listing`; the number of columns is that of its fields."""
+    """Samples gathered for a `Listing`."""
 
-    sample_ids: TextColumn[str] = field(default_factory=TextColumn)
-    labels: TextColumn[str] = field(default_factory=TextColumn)
-    true_labels: TextColumn[str | None] = field(default_factory=TextColumn)
-    uris: TextColumn[str | None] = field(default_factory=TextColumn)
-    problems: TextColumn[str | None] = field(default_factory=TextColumn)
-    splits: TextColumn[str | None] = field(default_factory=TextColumn)
     warnings: list[str] = field(default_factory=list)
+    #: Sample id, label, true label, uri, problem and split of each.
+    _rows: TextRows = field(default_factory=lambda: TextRows(6))
 
     def add(
         self,
@@ -40,27 +35,15 @@ class KeyedRows:
         label = label or ""
         if problem is None and not label.strip():
             label, problem = "", f"{Defect.NO_LABEL}: without a label in the source"
-        self.sample_ids.append(sample_id)
-        self.labels.append(label)
-        self.true_labels.append(true_label)
-        self.uris.append(uri if problem is None else None)
-        self.problems.append(problem)
-        self.splits.append(split)
+        self._rows.append((sample_id, label, true_label, uri if problem is None else None, problem, split))
 
     def listing(self, source: Location, *, nothing: str) -> Listing:
         """The gathered samples; InputError if there are none, with the text `nothing`."""
-        if not self.sample_ids:
+        ids, labels, true_labels, uris, problems, splits = self._rows.columns()
+        if not ids:
             raise InputError(f"{source}: {nothing}")
-        splits: Sequence[str | None] = self.splits if any(self.splits) else ()
-        return Listing(
-            self.sample_ids,
-            self.labels,
-            self.true_labels,
-            self.uris,
-            self.problems,
-            tuple(self.warnings),
-            splits,
-        )
+        has_splits = splits.chunked().null_count < len(splits)
+        return Listing(ids, labels, true_labels, uris, problems, tuple(self.warnings), splits if has_splits else ())
 
 
 def split_of(path: Path) -> str | None:

@@ -49,6 +49,7 @@ class RecordSource:
 
 
 def _add_records(rows: KeyedRows, path: Path, split: str | None) -> None:
+    place, name = str(path), path.name
     index_path = path.with_suffix(".idx")
     index = read_record_index(path, index_path if index_path.is_file() else None)
     if index.unused:
@@ -57,8 +58,8 @@ def _add_records(rows: KeyedRows, path: Path, split: str | None) -> None:
     labels: set[str | None] = set()
     for image in _read_images(path, index, images):
         labels.add(image.label)
-        uri = container_uri("rec", rec_key(image.key, image.offset), path)
-        rows.add(f"{path.name}#{image.key}", image.label, uri, problem=image.problem, split=split)
+        uri = container_uri("rec", rec_key(image.key, image.offset), place)
+        rows.add(f"{name}#{image.key}", image.label, uri, problem=image.problem, split=split)
     rows.warnings += _warnings(
         path, index, images, labels, announced=_announced_classes(path) if split is None else None
     )

@@ -8,17 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.images.defects import Defect
 from purify.ingest.doors.door import Door
-from purify.ingest.doors.keyed_rows import KeyedRows
 from purify.ingest.doors.shard_samples import Sample, looks_like_samples, read_samples
 from purify.ingest.doors.trees import is_tar
 from purify.ingest.leftovers import is_hidden, is_image
 from purify.ingest.source_listing import Listing, Source, and_so_on
 from purify.ingest.split_folders import SPLITS
-from purify.ingest.text_column import TextColumn
+from purify.ingest.text_column import TextColumn, TextRows
 from purify.storage.brace_patterns import expand_braces, is_brace_pattern
 from purify.storage.locations import Location, as_text, tar_uri
 from purify.tables.class_names import read_class_names
@@ -46,16 +48,27 @@ class ShardSource:
         if not len(samples.ids):
             raise InputError(f"{self._shown()}: no images found in {len(self.shards)} shards")
         kind = self._kind(samples)
-        splits, names = self._splits(), self._names(kind)
-        rows, without = KeyedRows(), []
-        for shard, sample_id, uri, given in samples.rows(kind):
-            label = names[shard].get(given or "", given or "")
-            if not label:
-                without.append(sample_id)
-            problem = None if label else f"{_NO_LABEL} {kind}"
-            rows.add(sample_id, label, uri, problem=problem, split=splits[shard] if splits else None)
-        rows.warnings += self._warnings(samples, rows.labels, kind, without)
-        return rows.listing(Path(self._shown()), nothing="no images found")
+        labels = self._labels(samples, kind)
+        missing = pc.is_null(labels)
+        without = pa.table([samples.ids.chunked()], ["id"]).filter(missing)["id"].to_pylist()
+        nothing = pa.nulls(len(labels), pa.string())
+        return Listing(
+            samples.ids,
+            TextColumn.of(pc.fill_null(labels, "")),
+            TextColumn.of(nothing),
+            TextColumn.of(pc.if_else(missing, None, samples.uris.chunked())),
+            TextColumn.of(pc.if_else(missing, f"{_NO_LABEL} {kind}", nothing)),
+            tuple(self._warnings(samples, labels, kind, without)),
+            self._split_column(samples),
+        )
+
+    def _labels(self, samples: _Columns, kind: str) -> pa.ChunkedArray:
+        """The label of a kind of each sample, with the names in place of class numbers; null without one."""
+        column, names = samples.labels.pop(kind), self._names(kind)
+        if any(names.values()):
+            given = zip(samples.shards, column, strict=True)
+            column = TextColumn((label and names[shard].get(label, label)) or None for shard, label in given)
+        return column.chunked()
 
     def _names(self, kind: str) -> Mapping[str, Mapping[str, str]]:
         """For each shard, the names in ``labels.csv`` of its class numbers."""
@@ -64,9 +77,15 @@ class ShardSource:
         return {shard: names[path.parent] for shard, path in self.shards.items()}
 
     def _columns(self) -> _Columns:
-        columns = _Columns({kind: TextColumn() for kind in self._kinds()})
+        kinds, rows, columns = self._kinds(), TextRows(3 + len(self._kinds())), _Columns()
+        places = {shard: str(path) for shard, path in self.shards.items()}
         for sample in self._samples():
-            columns.add(sample, self.shards[sample.shard])
+            sample_id = f"{sample.shard}#{as_text(sample.key)}"
+            uri = tar_uri(sample.image, places[sample.shard])
+            rows.append((sample.shard, sample_id, uri, *map(sample.labels.get, kinds)))
+            columns.note(sample, sample_id)
+        columns.shards, columns.ids, columns.uris, *labels = rows.columns()
+        columns.labels = dict(zip(kinds, labels, strict=True))
         return columns
 
     def _kinds(self) -> Sequence[str]:
@@ -101,12 +120,16 @@ class ShardSource:
         known = {shard: split for shard, split in splits.items() if split is not None}
         return known if len(known) == len(splits) else None
 
-    def _warnings(self, samples: _Columns, labels: TextColumn[str], kind: str, without: Sequence[str]) -> Iterator[str]:
+    def _split_column(self, samples: _Columns) -> Sequence[str | None]:
+        splits = self._splits()
+        return TextColumn(splits[shard] for shard in samples.shards) if splits else ()
+
+    def _warnings(self, samples: _Columns, labels: pa.ChunkedArray, kind: str, without: Sequence[str]) -> Iterator[str]:
         if without:
             yield f"{len(without)} samples have no label ({and_so_on(without)}): status no_label"
         if several := samples.several:
             yield f"{len(several)} samples have several images ({and_so_on(several)}), of which the first was taken"
-        if len(labels) >= _MANY and len(labels.chunked().unique()) > _CAPTIONS * len(labels):
+        if len(labels) >= _MANY and len(labels.unique()) > _CAPTIONS * len(labels):
             yield f"the labels in {kind} are nearly all different, as captions are; choose a field by --label-field"
 
     def _shown(self) -> str:
@@ -118,7 +141,7 @@ class ShardSource:
 class _Columns:
     """Samples of all shards, with their labels of each kind, null without one."""
 
-    labels: Mapping[str, TextColumn[str | None]]
+    labels: dict[str, TextColumn[str | None]] = field(default_factory=dict)
     shards: TextColumn[str] = field(default_factory=TextColumn)
     ids: TextColumn[str] = field(default_factory=TextColumn)
     uris: TextColumn[str] = field(default_factory=TextColumn)
@@ -127,21 +150,11 @@ class _Columns:
     #: Fields of the first ``.json`` that lack the wanted one.
     fields: set[str] = field(default_factory=set)
 
-    def rows(self, kind: str) -> Iterator[tuple[str, str, str, str | None]]:
-        """Shard, id, uri and label of a kind of each sample."""
-        return zip(self.shards, self.ids, self.uris, self.labels[kind], strict=True)
-
-    def add(self, sample: Sample, shard: Path) -> None:
-        """Append a sample of the shard at a path."""
-        sample_id = f"{sample.shard}#{as_text(sample.key)}"
-        self.shards.append(sample.shard)
-        self.ids.append(sample_id)
-        self.uris.append(tar_uri(sample.image, shard))
-        for kind, column in self.labels.items():
-            column.append(sample.labels.get(kind))
+    def note(self, sample: Sample, sample_id: str) -> None:
+        """Keep what is to be told about a sample."""
         if sample.others:
             self.several.append(sample_id)
-        if len(self.ids) <= _MANY:
+        if len(self.fields) <= _MANY:
             self.fields.update(sample.fields)
 
 
