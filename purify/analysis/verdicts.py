@@ -50,6 +50,7 @@ def analyze(
     rule: Rule | None = None,
     seed: int = 0,
     digests: Sequence[str | None] | None = None,
+    photos: Sequence[str | None] | None = None,
 ) -> Analysis:
     """Judge every sample by `rule`, or by the rule named in `config`.
 
@@ -73,6 +74,8 @@ def analyze(
         Seed of every random draw.
     digests
         Digests of the N images' bytes, such as their SHA-256, to tell equal files; None: unknown.
+    photos
+        Places of the photos that the N faces were cropped from, to tell faces of one photo; None: of none.
 
     Raises
     ------
@@ -88,9 +91,9 @@ def analyze(
     given = None
     if space is not None:
         given = replace(SubcenterSpace.of(space.embeddings[order], space.subcenters), learned=space.learned)
-    pictures = None if digests is None else _numbered(digests)[order]
+    pictures, shown_in = (None if names is None else _numbered(names)[order] for names in (digests, photos))
     context = RuleContext(
-        samples.ids, embeddings[order], samples.label_index, class_labels, config, seed, given, pictures
+        samples.ids, embeddings[order], samples.label_index, class_labels, config, seed, given, pictures, shown_in
     )
     outcome = (rule or get_rule(config.rule)).judge(context)
     outcome = mark_duplicates(outcome, find_duplicates(context, outcome), dedupe=config.dedupe)
@@ -132,9 +135,9 @@ def _sorted_samples(
     return SortedSamples(ids.take(rows), given.take(rows), label_index[order], class_labels)
 
 
-def _numbered(digests: Sequence[str | None]) -> Ids:
-    """Equal numbers [N] for equal digests, -1 for none."""
-    encoded = pa.array(digests, pa.string()).dictionary_encode()
+def _numbered(names: Sequence[str | None]) -> Ids:
+    """Equal numbers [N] for equal digests or places, -1 for none."""
+    encoded = pa.array(names, pa.string()).dictionary_encode()
     return encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
 
 

@@ -17,6 +17,7 @@ from purify.cli.options import (
     json_option,
     local_copy,
     out_option,
+    overrides_of,
 )
 from purify.storage.locations import Location, is_url, to_location
 
@@ -69,6 +70,7 @@ def _named_checkpoints(_: click.Context, __: click.Parameter, values: tuple[str,
 )
 @click.option("--pairs", type=FILE_AT, required=True, help="Verification pairs.")
 @images_option
+@click.option("--align", is_flag=True, help="The pairs are of photos: find, align and crop their faces first.")
 @out_option
 @config_options
 @json_option
@@ -77,6 +79,7 @@ def evaluate_command(
     models: dict[str, Path],
     pairs: Location,
     images: tuple[Location, ...],
+    align: bool,
     out: Path,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -84,7 +87,8 @@ def evaluate_command(
 ) -> None:
     """Checkpoints + pairs -> OUT/evaluation.json.
 
-    Face verification on pairs of people outside the training set MANIFEST.
+    Face verification on pairs of people outside the training set MANIFEST. Photos are aligned where the rows of
+    MANIFEST are faces cropped from photos, or with --align; their crops are kept in OUT/pair-crops.
     """
     from purify.config import load_config
     from purify.pipeline.model_comparison import evaluate_models
@@ -92,12 +96,14 @@ def evaluate_command(
     from purify.storage.files import read_json
     from purify.tables.manifest import load_manifest
 
-    config = load_config(config_file, overrides)
+    config = load_config(config_file, [*overrides_of({"align.enabled": align or None}), *overrides])
     out.mkdir(parents=True, exist_ok=True)
     roots, path = image_roots(images, config), out / "evaluation.json"
     with progress_board(quiet=as_json) as board:
         evaluate_models(models, pairs, roots, load_manifest(manifest), config, path, progress=board.stage("evaluate"))
     result = read_json(path)
+    if warning := result["pairs"].get("warning"):
+        click.echo(f"Warning: {warning}.", err=True)
     if not as_json:
         result = {name: f"AUC {m['auc']:.4f} {m['auc_interval']}" for name, m in result["models"].items()}
     answer(result, as_json=as_json)

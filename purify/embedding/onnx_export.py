@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from purify.embedding.onnx import METADATA_KEY
 from purify.errors import InputError, PurifyError
-from purify.faces.onnx_session import open_session
+from purify.faces.onnx_session import open_session, quiet_onnxruntime
 from purify.models.checkpoint import Checkpoint, load_checkpoint
 from purify.storage.files import atomic_path
 
@@ -62,7 +62,8 @@ def export_onnx(model: Path, out: Path) -> float:
 def _require_onnx() -> None:
     try:
         import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
+
+        quiet_onnxruntime()
     except ImportError as error:
         raise InputError(f"to write ONNX models, {error.name} is needed; pip install 'purify[onnx]'") from error
 

@@ -22,6 +22,8 @@ from purify.storage.files import one_line, sha256_file
 _Array = npt.NDArray[np.float32]
 #: Side of the input where the file takes any.
 _ANY_SIDE = 640
+#: Longest side of the input, which a file declares as it likes: pictures are searched on copies of 1,600 pixels.
+_MOST_SIDE = 4096
 #: Intersection over union above which the worse of two boxes is the same face.
 _SAME_FACE = 0.4
 _MIN_SCORE, _SURE = 0.5, 0.7
@@ -201,7 +203,10 @@ class OnnxDetector:
         sides = {side for side in shape[2:] if isinstance(side, int)}
         if len(sides) > 1:
             raise InputError(f"{self._path}: takes images of {shape[2:]} pixels; a square input is expected")
-        return sides.pop() if sides else _ANY_SIDE
+        side = sides.pop() if sides else _ANY_SIDE
+        if not 0 < side <= _MOST_SIDE:
+            raise InputError(f"{self._path}: takes images of {side} pixels; 1 to {_MOST_SIDE} are expected")
+        return side
 
 
 def _joined(parts: Sequence[_Found]) -> _Found:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from purify.errors import InputError
 from purify.storage.files import one_line
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 _CPU = "CPUExecutionProvider"
+_NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+
+
+def quiet_onnxruntime() -> Any:
+    """Import ONNX Runtime with its telemetry off; ImportError if it is missing.
+
+    Its official builds send events to Microsoft unless told otherwise, those of version 1.32 on Linux as well, and
+    leave a file ``.ses`` in the temporary folder. The variable counts when the library is loaded, the call when another
+    package has loaded it before.
+    """
+    os.environ.setdefault(_NO_TELEMETRY, "1")
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
 
 
 def open_session(path: Path, *, threads: int, providers: Sequence[str] = ()) -> InferenceSession:
@@ -21,7 +37,7 @@ def open_session(path: Path, *, threads: int, providers: Sequence[str] = ()) -> 
     InputError if ONNX Runtime is missing, or the file is no ONNX model.
     """
     try:
-        import onnxruntime
+        onnxruntime = quiet_onnxruntime()
     except ImportError as error:
         raise InputError(f"{path}: ONNX models need ONNX Runtime; pip install 'purify[onnx]'") from error
     options = onnxruntime.SessionOptions()

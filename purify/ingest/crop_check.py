@@ -25,7 +25,13 @@ _LEAST_FACES = 6
 
 
 def uncropped_warning(manifest: pa.Table) -> str | None:
-    """A warning that the images of a manifest are photos, with the remedy; None if they don't look so.
+    """A warning that the images of a manifest are photos, with the remedy; None if they don't look so."""
+    why = why_uncropped(manifest)
+    return None if why is None else f"{UNCROPPED}: {why}; {_REMEDY}"
+
+
+def why_uncropped(manifest: pa.Table) -> str | None:
+    """Why the images of a manifest look like photos rather than crops; None if they don't.
 
     By their shape: crops are square. With the extra ``faces`` by the faces in a sample, too: in a crop they fill it.
     """
@@ -35,14 +41,14 @@ def uncropped_warning(manifest: pa.Table) -> str | None:
     width, height = (rows[name].to_numpy().astype(float) for name in ("width", "height"))
     oblong = np.maximum(width, height) > _SQUARE * np.minimum(width, height)
     if oblong.mean() > 0.5:
-        return f"{UNCROPPED}: {oblong.sum():,} of {len(rows):,} are not square; {_REMEDY}"
+        return f"{oblong.sum():,} of {len(rows):,} are not square"
     if not faces_installed():
         return None
     places = np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(int))
     shares = _face_widths(rows["uri"].take(pa.array(places)).to_pylist())
     if len(shares) < max(_LEAST_FACES, len(places) / 3) or np.median(shares) >= _LEAST_WIDTH:
         return None
-    return f"{UNCROPPED}: in a sample of {len(places)}, faces take {np.median(shares):.0%} of the width; {_REMEDY}"
+    return f"in a sample of {len(places)}, faces take {np.median(shares):.0%} of the width"
 
 
 def _face_widths(uris: list[str]) -> list[float]:

@@ -18,7 +18,9 @@ from purify.pipeline.cleaned_tables import has_truth
 from purify.pipeline.embedding_stage import own_extractor
 from purify.pipeline.extractor_choice import AUTO, SCRATCH
 from purify.pipeline.model_comparison import usable_pairs
+from purify.pipeline.pair_images import PAIR_CROPS, pair_images
 from purify.pipeline.training_stage import round_model
+from purify.progress import QUIET, ProgressBoard
 from purify.storage.files import read_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
@@ -106,8 +108,17 @@ def plan_models(run: RunFolder, config: PurifyConfig, embeddings: Location | Non
     return ModelPlan(learns, compared, early)
 
 
-def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | None, images: Sequence[str]) -> None:
-    """Refuse unknown rules, unusable pairs and extractors, and two sources of embeddings, before any training."""
+def check_inputs(
+    run: RunFolder,
+    config: PurifyConfig,
+    embeddings: Location | None,
+    images: Sequence[str],
+    board: ProgressBoard = QUIET,
+) -> None:
+    """Refuse unknown rules, unusable pairs and extractors, and two sources of embeddings, before any training.
+
+    Pairs of photos are aligned for it, and kept for the evaluation.
+    """
     get_rule(config.analyze.rule)
     manifest = read_table(run.manifest, MANIFEST)
     if embeddings is not None and config.extractor.name not in (AUTO, SCRATCH):
@@ -116,4 +127,8 @@ def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | No
         open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
     if config.evaluate.pairs and images:
         roots = ImageRoots([to_location(root) for root in images])
-        usable_pairs(to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate)
+        pairs, counts = usable_pairs(to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate)
+        if config.align.enabled:
+            progress = board.stage("align pairs")
+            faces = pair_images(pairs, roots, manifest, config, run.root / PAIR_CROPS, progress=progress)
+            faces.usable(pairs, counts)

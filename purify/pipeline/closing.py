@@ -38,6 +38,7 @@ def closing_lines(run: RunFolder) -> list[str]:
         *([f"Warning: {tables.weak}."] if tables.weak else []),
         *(f"Warning: {warning}." for warning in (*tables.info.get("damage", []), *tables.source_warnings)),
         *filter(None, warnings),
+        *([f"Warning: {tables.pairs_warning}."] if tables.pairs_warning else []),
         f"Found:  {_found(tables)}",
         f"Trust:  {_trust(tables, rule)}",
         f"Gain:   {_gain(tables)}",

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from purify.config import EXTRACTOR_NAMES, PurifyConfig
 from purify.errors import InputError, did_you_mean
 from purify.faces.packaged_models import INSTALL, faces_installed, packaged_model
-from purify.images.decoding import decode_rgb
-from purify.images.defects import UnreadableImageError
+from purify.pipeline.crop_sample import LEAST_ALIGNED, aligned_in_sample
 from purify.storage.files import local_file
-from purify.storage.image_bytes import ImageByteReader
 from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
 from purify.tables.manifest import ok_rows
@@ -26,9 +21,6 @@ _WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
 #: Images from which on ``auto`` trains a network. Up to 7,656 images dlib's was measured to be far better; the smallest
 #: public set whose networks are published as better than dlib's on LFW has half a million.
 _LARGE = 500_000
-#: Images looked at, and the share of them that must show an aligned face: of real crops 0.94 to 0.98 do, of uncropped
-#: photos 0.35, of drawn faces 0.13. Where none of the first few does, the others are not looked at.
-_SAMPLE, _LEAST_ALIGNED, _FIRST = 32, 0.6, 8
 
 
 @dataclass(frozen=True)
@@ -82,16 +74,11 @@ def strongest(manifest: pa.Table, config: PurifyConfig) -> ExtractorChoice:
         return ExtractorChoice(AUTO, SCRATCH, why)
     if not faces_installed():
         return ExtractorChoice(AUTO, SCRATCH, f"the extra faces is not installed ({INSTALL})")
-    crops = _sample(rows, config.seed)
-    from purify.faces.template_check import are_aligned
-
-    looks = are_aligned(crops)
-    found = list(islice(looks, _FIRST))
-    if not any(found):
-        return ExtractorChoice(AUTO, SCRATCH, f"none of {len(found)} images looked at shows an aligned face")
-    found += looks
-    seen = f"{sum(found)} of {len(found)} images looked at show an aligned face"
-    if sum(found) < _LEAST_ALIGNED * len(found):
+    found, looked_at = aligned_in_sample(rows, config.seed)
+    if not found:
+        return ExtractorChoice(AUTO, SCRATCH, f"none of {looked_at} images looked at shows an aligned face")
+    seen = f"{found} of {looked_at} images looked at show an aligned face"
+    if found < LEAST_ALIGNED * looked_at:
         return ExtractorChoice(AUTO, SCRATCH, f"only {seen}")
     return ExtractorChoice(AUTO, DLIB, seen)
 
@@ -107,19 +94,3 @@ def _own_network(config: PurifyConfig, *, images: int) -> str | None:
     if images >= _LARGE:
         return f"{images:,} images are enough for a network of their own"
     return None
-
-
-def _sample(rows: pa.Table, seed: int) -> list[npt.NDArray[np.uint8]]:
-    """Some images, drawn by the seed; those that can no longer be read are left out."""
-    from purify.faces.template_check import CHECK_SIDE
-
-    uris = rows["uri"].drop_null().unique().to_pylist()
-    drawn = np.random.default_rng(seed).permutation(len(uris))[:_SAMPLE]
-    crops = []
-    with ImageByteReader() as reader:
-        for row in sorted(drawn.tolist()):
-            try:
-                crops.append(decode_rgb(reader.read(uris[row]), CHECK_SIDE))
-            except (OSError, UnreadableImageError):
-                continue
-    return crops

@@ -17,6 +17,7 @@ from purify.pipeline import stages
 from purify.pipeline.alignment import keep_crops_in_use
 from purify.pipeline.face_choice_stage import CANDIDATES_FILE
 from purify.pipeline.judged_run import link_verdicts
+from purify.pipeline.pair_images import PAIR_CROPS
 from purify.pipeline.request import RunRequest, resumed_request
 from purify.storage import remote
 from purify.storage.files import open_parquet, read_columns, sha256_file, write_json, write_table
@@ -92,9 +93,10 @@ def forget(place: Path, names: Sequence[str]) -> Receipt:
         there = sum(_is_in_source(uri, run) for uri in traces.uris)
         rows = {name: left for name, left in _rewrite_tables(run, traces) if left}
         _take_out_centers(run, traces)
-        if run.crops.exists():
-            keep_crops_in_use(run.crops)
-            erase(run.crops / CANDIDATES_FILE)
+        for crops in (run.crops, run.root / PAIR_CROPS):
+            if crops.exists():
+                keep_crops_in_use(crops)
+        erase(run.crops / CANDIDATES_FILE)
         for path in sorted((run.root / ASIDE).glob("*")):
             erase(path)
         run.update_info(source_warnings=[], damage=[])
@@ -212,7 +214,8 @@ def _judge_again(run: RunFolder, request: RunRequest) -> None:
 def _is_in_source(uri: str, run: RunFolder) -> bool:
     """Whether an image is still there, and no crop of the run's own."""
     place = split_uri(uri).place
-    return isinstance(place, Path) and place.exists() and not place.is_relative_to(run.crops.absolute())
+    own = [crops.absolute() for crops in (run.crops, run.root / PAIR_CROPS)]
+    return isinstance(place, Path) and place.exists() and not any(place.is_relative_to(crops) for crops in own)
 
 
 def _erase_cached(traces: Traces) -> int:

@@ -35,6 +35,7 @@ class JudgingInputs:
     class_labels: Sequence[str]
     space: SubcenterSpace
     digests: Sequence[str | None]
+    photos: Sequence[str | None]
 
 
 def read_judging_inputs(
@@ -60,18 +61,19 @@ def read_judging_inputs(
     """
     get_rule(config.analyze.rule)
     rows = ok_rows(manifest)
-    sample_ids, labels, digests = (rows[name].to_pylist() for name in ("sample_id", "label", "sha256"))
+    sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
+    origin = (rows["sha256"].to_pylist(), rows["photo_uri"].to_pylist())
     vectors = read_embeddings(embeddings, sample_ids)
     if checkpoint_folder is not None:
         checkpoint = load_checkpoint(checkpoint_folder)
         wanted = set(labels).intersection(checkpoint.labels) if later_round else labels
         known = restrict_labels(checkpoint, wanted, manifest="the manifest")
-        return JudgingInputs(sample_ids, labels, vectors, *_head_space(known, labels, vectors), digests)
+        return JudgingInputs(sample_ids, labels, vectors, *_head_space(known, labels, vectors), *origin)
     names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
     fit = fit_subcenters(
         vectors, index.astype(np.int64), classes=len(names), subcenters=config.train.subcenters, seed=config.seed
     )
-    return JudgingInputs(sample_ids, labels, vectors, tuple(names.tolist()), SubcenterSpace(*fit), digests)
+    return JudgingInputs(sample_ids, labels, vectors, tuple(names.tolist()), SubcenterSpace(*fit), *origin)
 
 
 def _head_space(checkpoint: Checkpoint, labels: Sequence[str], vectors: Vectors) -> tuple[list[str], SubcenterSpace]:

@@ -18,6 +18,7 @@ from purify.evaluation.gain import compare_models
 from purify.evaluation.unseen_pairs import exclude_training
 from purify.ingest.image_roots import ImageRoots
 from purify.models.checkpoint import load_checkpoint
+from purify.pipeline.pair_images import PAIR_CROPS, Images, pair_images
 from purify.pipeline.seen_images import seen_in_training
 from purify.progress import Progress, silent
 from purify.storage.files import write_json
@@ -42,7 +43,7 @@ def usable_pairs(
 
 
 def pair_scores(
-    pairs: Pairs, roots: ImageRoots, checkpoint_folder: Path, config: PurifyConfig, *, shards: Path
+    pairs: Pairs, roots: Images, checkpoint_folder: Path, config: PurifyConfig, *, shards: Path
 ) -> npt.NDArray[np.float64]:
     """Cosine of each pair under a checkpoint's backbone."""
     names = sorted({*pairs.a, *pairs.b})
@@ -79,13 +80,18 @@ def evaluate_models(
     *,
     progress: Progress = silent,
 ) -> None:
-    """Verify each model (name -> checkpoint folder) on pairs of unseen people; writes the JSON file `out`."""
+    """Verify each model (name -> checkpoint folder) on pairs of unseen people; writes the JSON file `out`.
+
+    Photos are aligned beside it first where the models learned from aligned faces (`pair_images`).
+    """
     roots = ImageRoots(images)
     pairs, counts = usable_pairs(pairs_file, roots, manifest, config.evaluate)
+    faces = pair_images(pairs, roots, manifest, config, out.with_name(PAIR_CROPS), progress=progress)
+    pairs, counts = faces.usable(pairs, counts)
     scores, n_train = {}, {}
     for done, (name, folder) in enumerate(models.items()):
         progress(done, len(models), name)
-        scores[name] = pair_scores(pairs, roots, folder, config, shards=out.with_name("pairs.shards"))
+        scores[name] = pair_scores(pairs, faces, folder, config, shards=out.with_name("pairs.shards"))
         n_train[name] = int(load_checkpoint(folder).extra["images"])
     result = compare_models(
         scores, pairs.same, pairs.fold, n_train, bootstrap=config.evaluate.bootstrap, seed=config.seed

@@ -130,7 +130,7 @@ def bring_up_to_date(
     made_from = _made_from(run, request)  # later reviews are for the next update
     begin_update(run)
     config = steps.choose_extractor(run, config, board) if embeddings is None else config
-    check_inputs(run, config, embeddings, images)
+    check_inputs(run, config, embeddings, images, board)
     plan = plan_models(run, config, embeddings, images)
     try:
         decision = steps.decide(run, plan.first, config)

@@ -215,6 +215,7 @@ def evaluate(
         **{f"model-{name}": folder / FILE_NAME for name, folder in folders.items()},
         "config": config.evaluate.model_dump(),
         "seed": config.seed,
+        **({"align": config.align.model_dump(mode="json", exclude={"workers"})} if config.align.enabled else {}),
     }
     with stage_of(run, "evaluate", inputs, [run.evaluation]) as pending:
         if pending:

@@ -39,6 +39,8 @@ _MODEL_LINES = {"raw": (ORANGE, "--"), "random": (YELLOW, ":"), "purified": (BLU
 _SHARE_COLORS = (BLUE, YELLOW, ORANGE, GREEN, PALE)
 #: Low, as the faces are small.
 _FACE_DPI = 80
+#: Width of a face in inches, and letters of its caption that fit in one.
+_FACE_WIDTH, _LETTERS = 1.1, 16.4
 _BIN_DEGREES = 2.0
 _WIDE_BIN_DEGREES = 5.0
 #: Maximum labels to draw; of more, an evenly spaced sample.
@@ -207,16 +209,21 @@ def transitions(before: Sequence[str], after: Sequence[str], counts: npt.NDArray
 
 
 def contact_sheet(
-    pictures: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str], *, columns: int = 8, title: str = ""
+    pictures: Sequence[npt.NDArray[np.uint8]],
+    captions: Sequence[str],
+    *,
+    columns: int = 8,
+    width: float = _FACE_WIDTH,
+    title: str = "",
 ) -> Figure:
-    """RGB ``pictures[H, W, 3]`` with a caption below each."""
+    """RGB ``pictures[H, W, 3]`` with a caption below each; `width` of one in inches."""
     with style():
-        figure, plots = grid(len(pictures), columns=columns, width=1.1, height=1.35)
+        figure, plots = grid(len(pictures), columns=columns, width=width, height=width + 0.25)
         figure.set_dpi(_FACE_DPI)
         for axes, picture, caption in zip(plots, pictures, captions, strict=True):
             axes.imshow(picture)
             axes.set_axis_off()
-            lines = [plain_text(line, most=18) for line in caption.split("\n")]
+            lines = [plain_text(line, most=round(_LETTERS * width)) for line in caption.split("\n")]
             axes.text(0.5, -0.05, "\n".join(lines), transform=axes.transAxes, fontsize=7, ha="center", va="top")
         if title:
             figure.suptitle(plain_text(title, most=80), fontsize=10)

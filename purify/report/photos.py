@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,16 +48,47 @@ def photo_counts(manifest: pa.Table) -> dict[str, int] | None:
     }
 
 
-def shown_photos(manifest: pa.Table) -> list[dict[str, Any]]:
-    """A few photos: faces chosen by agreement, others of several, and photos without a usable face."""
+@dataclass(frozen=True, eq=False)
+class PhotoFace:
+    """A photo with the box of its face drawn, uint8[H, W, 3], the crop (None without a usable face), what is said."""
+
+    photo: npt.NDArray[np.uint8]
+    crop: npt.NDArray[np.uint8] | None
+    sample_id: str
+    label: str
+    said: str
+
+
+def photo_faces(manifest: pa.Table, *, most: int = _SHOWN, most_single: int = 0, side: int = _SIDE) -> list[PhotoFace]:
+    """Photos of aligned rows, up to `most` of each kind; those that can't be read are left out.
+
+    Faces chosen by agreement come first, then others of several, photos without a usable face, and `most_single` of
+    photos with one face.
+    """
     aligned = manifest.filter(manifest["faces"].is_valid())
     usable = pc.equal(aligned["status"], Status.OK.value)
     agreeing = pc.starts_with(pc.fill_null(aligned["face_choice"], ""), "agrees")
     several = pc.and_(pc.and_(usable, pc.greater(aligned["faces"], 1)), pc.invert(agreeing))
-    kinds = [aligned.filter(kind).slice(0, _SHOWN) for kind in (agreeing, several, pc.invert(usable))]
+    single = pc.and_(usable, pc.equal(aligned["faces"], 1))
+    kinds = [aligned.filter(kind).slice(0, most) for kind in (agreeing, several, pc.invert(usable))]
+    kinds.append(aligned.filter(single).slice(0, most_single))
     with ImageByteReader() as reader:
-        shown = [_shown(reader, row) for row in pa.concat_tables(kinds).to_pylist()]
-    return [one for one in shown if one is not None]
+        found = [_photo_face(reader, row, side) for row in pa.concat_tables(kinds).to_pylist()]
+    return [one for one in found if one is not None]
+
+
+def shown_photos(manifest: pa.Table) -> list[dict[str, Any]]:
+    """A few photos for the page: faces chosen by agreement, others of several, and photos without a usable face."""
+    return [
+        {
+            "photo": _jpeg_url(one.photo),
+            "crop": None if one.crop is None else _jpeg_url(one.crop),
+            "sample_id": one.sample_id,
+            "label": one.label,
+            "said": one.said,
+        }
+        for one in photo_faces(manifest)
+    ]
 
 
 def photo_with_box(
@@ -80,18 +112,16 @@ def photo_with_box(
     return np.asarray(photo)
 
 
-def _shown(reader: ImageByteReader, row: Mapping[str, Any]) -> dict[str, Any] | None:
-    photo = photo_with_box(reader, row["photo_uri"], row["box"], row["points"], _SIDE)
+def _photo_face(reader: ImageByteReader, row: Mapping[str, Any], side: int) -> PhotoFace | None:
+    photo = photo_with_box(reader, row["photo_uri"], row["box"], row["points"], side)
     if photo is None:
         return None
     crop = read_face(reader, _CROP_SIDE, row["uri"]) if row["status"] == Status.OK.value else None
-    return {
-        "photo": data_url(jpeg_bytes(photo, quality=_QUALITY), "jpeg"),
-        "crop": None if crop is None else data_url(jpeg_bytes(crop, quality=_QUALITY), "jpeg"),
-        "sample_id": row["sample_id"],
-        "label": row["label"],
-        "said": row["face_choice"] or row["status_reason"],
-    }
+    return PhotoFace(photo, crop, row["sample_id"], row["label"], row["face_choice"] or row["status_reason"] or "")
+
+
+def _jpeg_url(picture: npt.NDArray[np.uint8]) -> str:
+    return data_url(jpeg_bytes(picture, quality=_QUALITY), "jpeg")
 
 
 def _sum(mask: pa.ChunkedArray) -> int:

@@ -71,6 +71,12 @@ class RunTables:
         """Warnings from reading the source, as sentences without a full stop."""
         return self.info.get("source_warnings") or ()
 
+    @property
+    def pairs_warning(self) -> str:
+        """What makes the measured gain doubtful, as a sentence without a full stop; empty if nothing does."""
+        pairs: Mapping[str, Any] = (self.evaluation or {}).get("pairs", {})
+        return pairs.get("warning") or ""
+
 
 def run_embeddings(folder: Path | str, run: RunTables) -> EmbeddingFiles:
     """The embeddings of the last round, or those given to the run."""

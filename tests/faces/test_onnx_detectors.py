@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from purify.errors import InputError
 from purify.faces.detectors import open_detector
@@ -67,3 +72,26 @@ def test_other_models_and_files_are_refused(tmp_path: Path) -> None:
         open_detector(tmp_path / "page.onnx", None)
     with pytest.raises(InputError, match="not an ONNX file"):
         open_detector(tmp_path / "model.pth", None)
+
+
+def test_an_input_beyond_all_measure_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    shape = [1, 3, 100_000, 100_000]  # 112 GiB
+    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name in ("image", "same"))
+    graph = helper.make_graph([helper.make_node("Identity", ["image"], ["same"])], "huge", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, tmp_path / "huge.onnx")
+    with pytest.raises(InputError, match="takes images of 100000 pixels; 1 to 4096 are expected"):
+        open_detector(tmp_path / "huge.onnx", None)
+
+
+def test_the_runtime_sends_no_telemetry_and_leaves_no_file(tmp_path: Path) -> None:
+    path, temporary = write_detector(tmp_path / "d.onnx", "scrfd"), tmp_path / "temporary"
+    temporary.mkdir()
+    code = (
+        "import sys; from pathlib import Path; from purify.faces.detectors import open_detector;"
+        "open_detector(Path(sys.argv[1]), None)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, env=environment)
+    assert list(temporary.iterdir()) == []

@@ -10,17 +10,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import purify
 from purify.config import PurifyConfig
 from purify.pipeline import stages
 from purify.pipeline.forgetting import forget
+from purify.report import read_run
+from purify.report.notebook import came_in, photo_figure
 from purify.storage.files import read_json, read_table
 from purify.storage.image_bytes import ImageByteReader
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import MANIFEST
-from tests.detector_models import write_detector
+from tests.detector_models import write_detector, write_photo
 from tests.onnx_model import write_linear_onnx
 
 PEOPLE = ("ada", "ben", "cem", "dot")
@@ -105,6 +108,27 @@ def test_the_choice_stays_when_the_run_is_called_again_and_when_it_was_interrupt
             purify.run(photos, tmp_path / "run", config, progress=False)
     purify.run(photos, tmp_path / "run", config, progress=False)
     assert [path.read_bytes() for path in tables] == before
+
+
+def test_the_notebooks_show_photos_with_the_box_and_count_what_came_in(
+    photos: Path, config: PurifyConfig, tmp_path: Path
+) -> None:
+    write_photo(photos / "ada" / "empty.png", [])
+    purify.run(photos, tmp_path / "run", config, progress=False)
+    run = read_run(tmp_path / "run")
+    numbers = dict(came_in(run).itertuples(index=False))
+    assert (numbers["one face"], numbers["several faces"], numbers["no face"]) == (20, 4, 1)
+    assert numbers["... and of them that of the label's other photos"] == 4
+    figure = photo_figure(run, "ada", most=1)
+    assert isinstance(figure, Figure)
+    shown = {axes.texts[0].get_text().split("\n")[0]: axes for axes in figure.axes}
+    assert list(shown) == ["ada/group.png", "ada/empty.png", "ada/0.png"]
+    assert "agrees with 5 other photos" in shown["ada/group.png"].texts[0].get_text()
+    picture = np.asarray(shown["ada/0.png"].images[0].get_array()).astype(int)
+    frame = np.abs(picture[:, :224] - (255, 205, 0)).sum(-1) == 0
+    assert 100 < frame.sum() < 3000  # the box of the face
+    assert picture[:112, 228:].min() < 100  # beside it the crop,
+    assert (picture[112:, 228:] == 255).all()  # and nothing below
 
 
 def _failing_second_time(function: Callable[..., int]) -> Callable[..., int]:

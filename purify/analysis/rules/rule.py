@@ -46,6 +46,8 @@ class RuleContext:
         The sub-centers of a trained head, if any.
     pictures
         int64 [N]: equal numbers for images of equal bytes, -1 if unknown; None: all unknown.
+    photos
+        int64 [N]: equal numbers for faces cropped from one photo, -1 for images that are none; None: all are none.
     """
 
     sample_ids: Sequence[str]
@@ -56,6 +58,7 @@ class RuleContext:
     seed: int = 0
     given_space: SubcenterSpace | None = None
     pictures: Ids | None = None
+    photos: Ids | None = None
 
     @property
     def classes(self) -> int:
