@@ -16,6 +16,7 @@ from purify.ingest.doors.keyed_rows import KeyedRows
 from purify.ingest.doors.shard_samples import Sample, looks_like_samples, read_samples
 from purify.ingest.doors.trees import is_tar
 from purify.ingest.leftovers import is_hidden, is_image
+from purify.ingest.shard_numbers import missing_files
 from purify.ingest.source_listing import Listing, Source, and_so_on
 from purify.ingest.split_folders import SPLITS
 from purify.ingest.text_column import TextColumn
@@ -102,6 +103,8 @@ class ShardSource:
         return known if len(known) == len(splits) else None
 
     def _warnings(self, samples: _Columns, labels: TextColumn[str], kind: str, without: Sequence[str]) -> Iterator[str]:
+        if len(self.shards) > 1:
+            yield from missing_files(self.shards)
         if without:
             yield f"{len(without)} samples have no label ({and_so_on(without)}): status no_label"
         if several := samples.several:
