@@ -1,4 +1,4 @@
-"""Missing files of numbered series: ``train-00003-of-00005.parquet`` tells of two more, ``000002.tar`` of one before."""
+"""Missing files of numbered series: ``train-00003-of-00005.parquet`` tells of four more, ``000002.tar`` of some."""
 
 from __future__ import annotations
 

@@ -203,7 +203,12 @@ def _tables(_: Path) -> Iterator[Reader]:
     yield Reader("embeddings, Parquet", "e.parquet", [vectors], embeddings, weight=2)
     yield Reader("embeddings, npy", "e.npy", [seeds.npy_bytes()], embeddings, weight=2)
     yield Reader("embeddings, npz", "e.npz", [seeds.npz_bytes()], embeddings)
-    yield Reader("ids beside an npy", "e.txt", ["\n".join(seeds.IDS).encode()], _ids_of_array)
+    listed = "\n".join(seeds.IDS).encode()
+    yield Reader("ids beside an npy", "e.txt", [listed], _ids_of_array)
+    yield Reader(
+        "ids, CSV", "e.csv", [b"path,x\n" + b"".join(b"%s,1\n" % one for one in listed.split())], _ids_of_array
+    )
+    yield Reader("ids, JSON", "e.json", [json.dumps(seeds.IDS).encode()], _ids_of_array, json_mutants)
     yield Reader("pairs, Parquet", "p.parquet", [pairs], pair_file, weight=2)
     yield Reader("pairs, LFW", "p.txt", [lfw.encode()], pair_file, weight=2)
     yield Reader("pairs, CSV", "p.csv", [csv.encode()], pair_file, weight=2)
