@@ -143,7 +143,8 @@ def _gain(tables: RunTables) -> str:
     models, difference = tables.evaluation["models"], tables.evaluation["differences"].get("purified-raw")
     used = f"{tables.evaluation['pairs']['used']:,} pairs of people outside the set"
     if difference is None and "purified" not in models:  # of `purify evaluate`, under names of the user's own
-        return f"AUC {', '.join(f'{name} {model["auc"]:.4f}' for name, model in models.items())} on {used}."
+        figures = [f"{name} {model['auc']:.4f}" for name, model in models.items()]
+        return f"AUC {', '.join(figures)} on {used}."
     if difference is None:
         return f"AUC {models['purified']['auc']:.4f} after cleaning, on {used}."
     low, high = difference["interval"]
