@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 from click.testing import CliRunner
 
+from purify.analysis import projection
 from purify.cli.app import main as command_line
 from purify.config import PurifyConfig
 from purify.errors import PurifyError
@@ -34,6 +35,8 @@ from purify.storage.run_folder import RunFolder
 from purify.tables.reviews import merge_reviews, update_reviews
 from purify.tables.schema import REVIEWS
 
+#: Few steps for the fit of sub-centers, in every child alike: no fault depends on how well they fit.
+projection._STEPS = (20, 20)
 #: Exit code of a traceback.
 FAULTY = 70
 #: Name of the stage of an action that has none.

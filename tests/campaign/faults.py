@@ -40,7 +40,7 @@ _LATER = (
     "purify.report.figures",
 )
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.campaign.child", "tests.campaign.faults", *_LATER])
+_CONTEXT.set_forkserver_preload(["tests.campaign.child", *_LATER])
 
 
 class Counts:
