@@ -41,8 +41,8 @@ browser: ## Install Chromium for the browser tests, where there is none (as root
 test: $(INSTALLED) ## Run the whole test suite, slow tests included
 	$(BIN)/python -m pytest -m ''
 
-campaign: $(INSTALLED) ## Kill runs in every stage, flip a byte in every file; KILLS=20 for the long form
-	$(BIN)/python -m tests.campaign --kills '$(or $(KILLS),2)'
+campaign: $(INSTALLED) ## Faults in every stage, bytes flipped, inputs damaged; the long form: KILLS=12 INPUTS=2000
+	$(BIN)/python -m tests.campaign --kills '$(or $(KILLS),2)' --inputs '$(or $(INPUTS),100)'
 
 docs: $(INSTALLED) ## Build the documentation site into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -255,12 +255,17 @@ def image_roots(images: tuple[Location, ...], config: PurifyConfig) -> list[Loca
 
 
 def _local_out(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Run the command with a local folder in place of a URL, and publish it on success."""
+    """Run the command with a local folder in place of a URL, and publish it on success; alone in a run."""
 
     @functools.wraps(command)
     def with_local_folder(*args: Any, out: Location | None, **values: Any) -> Any:
-        if not isinstance(out, Url):
+        if out is None:
             return command(*args, out=out, **values)
+        if not isinstance(out, Url):
+            from purify.storage.run_folder import alone_in
+
+            with alone_in(out):
+                return command(*args, out=out, **values)
         from purify.storage.remote import list_files
         from purify.storage.sync import SyncedFolder
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import ZipInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,9 @@ from purify.storage.locations import Location, to_location
 from purify.tables.user_tables import to_text
 
 PART_ROWS = 16_384
+#: Bytes of an unpacked array that any file may have, and how often larger than packed it may be beyond: zeros aside,
+#: numbers shrink by half, and texts by twenty.
+_UNSUSPICIOUS_BYTES, _MOST_PACKED = 1 << 28, 50
 _EMBEDDINGS = (
     "embedding",
     "embeddings",
@@ -178,6 +182,7 @@ def _npy_parts(file: Location, ids: Location | None, columns: Mapping[str, str])
 
 def _npz_parts(file: Location, _ids: Location | None, columns: Mapping[str, str]) -> Iterator[EmbeddingPart]:
     with load_array(file) as content:
+        _refuse_bombs(file, content.zip.infolist())
         names = list(content)
         vectors = columns.get("embedding") or _only([name for name in names if name in _EMBEDDINGS])
         id_name = columns.get("sample_id") or columns.get("path") or _only([n for n in _NPZ_IDS if n in names][:1])
@@ -191,6 +196,16 @@ def _npz_parts(file: Location, _ids: Location | None, columns: Mapping[str, str]
         except Exception as error:  # of a damaged file, NumPy and zipfile raise nearly anything
             raise InputError(f"{file}: not plain numbers and texts, or damaged: {error}") from error
     yield from _matrix_parts(file, as_ids(file, arrays[0]), arrays[1], id_name)
+
+
+def _refuse_bombs(file: Location, members: Sequence[ZipInfo]) -> None:
+    """InputError if an array that would fill the memory is packed as no numbers are."""
+    for member in members:
+        if member.file_size > max(_UNSUSPICIOUS_BYTES, _MOST_PACKED * member.compress_size):
+            raise InputError(
+                f"{file}: {member.filename} unpacks to {member.file_size:,} bytes from {member.compress_size:,}; "
+                "save it with np.save, which is read without unpacking"
+            )
 
 
 def _only(names: Sequence[str]) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 from purify.errors import InputError
 from purify.storage.files import local_file, open_parquet, read_columns, read_json, readable
 from purify.storage.locations import Location
+from purify.tables.text_tables import csv_rows
 from purify.tables.user_tables import to_text
 
 #: Usual names of a column of ids, first one first.
@@ -32,6 +32,7 @@ ID_COLUMNS = (
     "id",
 )
 _NAMES = ("ids", "sample_ids", "paths", "image_paths", "names", "filenames", "files", "keys")
+_PACKED = ".npz"
 _SUFFIXES = (".txt", ".csv", ".parquet", ".json", ".npy")
 
 
@@ -75,36 +76,37 @@ def as_ids(path: Location, values: Any) -> pa.Array:
 
 
 def load_array(path: Location) -> Any:
-    """A memory-mapped ``.npy``, or an opened ``.npz``; InputError if it is damaged or holds Python objects."""
+    """A memory-mapped ``.npy``, or an opened ``.npz``; InputError if it is damaged, or holds Python objects."""
     with readable(path):
         try:
-            return np.load(local_file(path), mmap_mode="r", allow_pickle=False)
+            loaded = np.load(local_file(path), mmap_mode="r", allow_pickle=False)
         except OSError:
             raise
         except Exception as error:  # of a damaged file, NumPy and zipfile raise nearly anything
             raise InputError(
                 f"{path}: not a NumPy file of plain numbers or texts, or a damaged one: {error}"
             ) from error
+    packed = isinstance(loaded, np.lib.npyio.NpzFile)
+    if packed != (path.suffix.lower() == _PACKED):
+        raise InputError(f"{path}: is a {_PACKED if packed else '.npy'} by its content; rename it")
+    return loaded
 
 
 def _from_text(path: Location, _columns: Mapping[str, str]) -> pa.Array:
     try:
-        lines = local_file(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = local_file(path).read_text(encoding="utf-8-sig").split("\n")  # splitlines() knows more ends of lines
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file in UTF-8: {error}") from error
     return pa.array([line for line in lines if line.strip()], pa.string())
 
 
 def _from_csv(path: Location, columns: Mapping[str, str]) -> pa.Array:
-    with local_file(path).open(encoding="utf-8-sig", newline="") as stream:
-        rows = [row for row in csv.reader(stream) if row]
+    rows = [row for row in csv_rows(path) if row]
     if not rows:
         return pa.array([], pa.string())
     if id_column(rows[0], columns) is None and len(rows[0]) == 1:
         return pa.array([row[0] for row in rows], pa.string())
     place = rows[0].index(_choose(path, rows[0], columns))
-    if short := next((number for number, row in enumerate(rows) if len(row) <= place), None):
-        raise InputError(f"{path}: row {short} has {len(rows[short])} values, expected {len(rows[0])}")
     return pa.array([row[place] for row in rows[1:]], pa.string())
 
 

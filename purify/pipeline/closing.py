@@ -143,6 +143,9 @@ def _gain(tables: RunTables) -> str:
         return f"not measured: {_why_not_measured(tables.info)}."
     models, difference = tables.evaluation["models"], tables.evaluation["differences"].get("purified-raw")
     used = f"{tables.evaluation['pairs']['used']:,} pairs of people outside the set"
+    if difference is None and "purified" not in models:  # of `purify evaluate`, under names of the user's own
+        figures = [f"{name} {model['auc']:.4f}" for name, model in models.items()]
+        return f"AUC {', '.join(figures)} on {used}."
     if difference is None:
         return f"AUC {models['purified']['auc']:.4f} after cleaning, on {used}."
     low, high = difference["interval"]
@@ -151,7 +154,8 @@ def _gain(tables: RunTables) -> str:
         f"({difference['auc']:+.4f}, 95% interval {low:+.4f} to {high:+.4f}) on {used}."
     )
     gap = tables.evaluation.get("gap_closed")
-    return f"{sentence} Purification closed {gap_sentence(gap['auc'])}." if gap else sentence
+    closed = gap and gap.get("auc")
+    return f"{sentence} Purification closed {gap_sentence(closed)}." if closed else sentence
 
 
 def _why_not_measured(info: Mapping[str, Any]) -> str:

@@ -63,7 +63,7 @@ def choose_extractor(run: RunFolder, manifest: pa.Table, config: PurifyConfig) -
         return ExtractorChoice(asked, asked, "as asked")
     known = run.read_info().get("extractor")
     if known is not None and known["asked"] == AUTO:
-        return ExtractorChoice(**known)
+        return ExtractorChoice(known["asked"], known["name"], known["why"])
     return strongest(manifest, config)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from purify.config import PurifyConfig
+from purify.config import config_from_json
 from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.report.run_tables import RunTables, read_run, run_embeddings
 from purify.storage.run_folder import RunFolder
@@ -26,7 +26,7 @@ def run_before(named: str | None, folder: Path | str, after: RunTables) -> RunTa
 def judged_by(folder: Path | str, run: RunTables, rule: str) -> RunTables:
     """Judge a run by another rule, from its embeddings and, if present, its checkpoint."""
     place = RunFolder(Path(folder)).last_round
-    settings = PurifyConfig.model_validate(run.info.get("config", {}))
+    settings = config_from_json(run.info.get("config", {}), origin=f"{folder}/run.json")
     config = settings.model_copy(update={"analyze": settings.analyze.model_copy(update={"rule": rule})})
     checkpoint = place.checkpoint if place.checkpoint.exists() else None
     embeddings = run_embeddings(folder, run)

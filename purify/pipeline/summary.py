@@ -38,7 +38,8 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
         values |= {f"auc_{name}": model["auc"] for name, model in evaluation["models"].items()}
         values |= {f"pairs_{key}": evaluation["pairs"][key] for key in _PAIR_COUNTS}
         gap = evaluation.get("gap_closed")
-        values["gap_closed"] = gap["auc"]["value"] if gap else None
+        closed = gap and gap.get("auc")
+        values["gap_closed"] = closed["value"] if closed else None
     if damage := info.get("damage"):
         values["damage"] = damage
     values |= _round_figures(info)

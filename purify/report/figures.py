@@ -181,7 +181,7 @@ def tar_at_far(models: Mapping[str, Mapping[str, Any]]) -> Figure:
     fars = measured_fars(models)
     with canvas(height=2.8) as (figure, axes):
         for k, (name, model) in enumerate(models.items()):
-            found = [(i, model["tar_at_far"][far]) for i, far in enumerate(fars) if far in model["tar_at_far"]]
+            found = [(i, rates[far]) for i, far in enumerate(fars) if far in (rates := model.get("tar_at_far", {}))]
             values = np.array([entry["value"] for _, entry in found])
             bounds = np.array([entry["interval"] for _, entry in found]).reshape(-1, 2)
             color, _ = _MODEL_LINES.get(name, (PALE, "-"))

@@ -66,7 +66,7 @@ def verification_pictures(models: Mapping[str, Mapping[str, Any]]) -> dict[str, 
     pictures: dict[str, PageFigure | None] = {"roc": None, "tar": None}
     if curves:
         pictures["roc"] = _picture(figures.roc(curves), "True accept rate over false accept rate of each model.")
-    if any(model["tar_at_far"] for model in models.values()):
+    if any(model.get("tar_at_far") for model in models.values()):
         rates = figures.tar_at_far(models)
         pictures["tar"] = _picture(rates, "True accept rate of each model at each false accept rate.")
     return pictures

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from purify.analysis.rules.registry import gives_probabilities
-from purify.config import EmbeddingsConfig
+from purify.config import config_from_json
 from purify.embedding.embedding_files import EmbeddingFiles
 from purify.storage.files import read_table
 from purify.storage.locations import to_location
@@ -83,8 +83,8 @@ def run_embeddings(folder: Path | str, run: RunTables) -> EmbeddingFiles:
     path, given = RunFolder(Path(folder)).embeddings, run.info.get("embeddings")
     if path.exists() or not given:
         return EmbeddingFiles(path)
-    settings = EmbeddingsConfig.model_validate(run.info.get("config", {}).get("embeddings", {}))
-    return EmbeddingFiles(to_location(given), settings)
+    settings = {"embeddings": run.info.get("config", {}).get("embeddings", {})}
+    return EmbeddingFiles(to_location(given), config_from_json(settings, origin=f"{folder}/run.json").embeddings)
 
 
 def read_run(folder: Path | str, *, round_number: int | None = None) -> RunTables:

@@ -32,7 +32,7 @@ def ordered_differences(evaluation: Mapping[str, Any]) -> dict[str, dict[str, An
 
 def measured_fars(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """False accept rates measured for any model, coarsest first."""
-    return sorted({far for model in models.values() for far in model["tar_at_far"]}, key=float, reverse=True)
+    return sorted({far for model in models.values() for far in model.get("tar_at_far", {})}, key=float, reverse=True)
 
 
 def _finding(interval: Sequence[float]) -> str:
@@ -58,15 +58,15 @@ class GapClosed:
 
 def gap_closed(evaluation: Mapping[str, Any]) -> GapClosed | None:
     """The share in words, with what a share above 1 means; None where no share is given."""
-    closed = evaluation["gap_closed"] or {}
+    closed = evaluation.get("gap_closed") or {}
     shares = {name: closed[name] for name in _GAP_FIGURES if closed.get(name)}
     if not shares:
         return None
     sentences = [_GAP.format(figure=_GAP_FIGURES[name], gap=gap_sentence(share)) for name, share in shares.items()]
-    if any(share["value"] > 1 for share in shares.values()):
-        gap = evaluation["differences"]["oracle-raw"]["auc"]
-        sentences.append(_ABOVE_ONE.format(gap=gap))
-    return GapClosed(_short(shares["auc"]), sentences)
+    gap = evaluation["differences"].get("oracle-raw")
+    if gap is not None and any(share["value"] > 1 for share in shares.values()):
+        sentences.append(_ABOVE_ONE.format(gap=gap["auc"]))
+    return GapClosed(_short(shares.get("auc") or next(iter(shares.values()))), sentences)
 
 
 def _short(share: Mapping[str, Any]) -> str:

@@ -78,16 +78,16 @@ def to_location(text: str) -> Location:
 
     InputError if a URL has no path, is chained by ``::``, or may hold credentials, which must not enter tables or logs.
     """
+    try:
+        without_credentials(text)  # a text that is no URL of ours, such as S3://..., may hold some, too
+    except ValueError as error:
+        raise InputError(str(error)) from error
     match = _URL.fullmatch(text)
     if match is None:
         return Path(text)
     protocol, path = match["protocol"], match["path"].rstrip("/")
     if protocol in _LOCAL_PROTOCOLS:
         return Path(path or "/")
-    try:
-        without_credentials(text)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     if protocol in ("http", "https") and "?" in path:
         raise InputError(f"a {protocol}:// URL with a query, which often holds credentials; give one without")
     if not path.strip("/"):

@@ -19,6 +19,9 @@ from purify.storage.sync import SyncedFolder
 
 #: Name of a run's lock file.
 LOCK = ".lock"
+_INFO = "run.json"
+#: Folders of a run below its own: ``baselines/NAME/checkpoint``.
+_DEEPEST = 4
 
 
 class _Place:
@@ -56,7 +59,7 @@ class RunFolder:
     url: Url | None = None
 
     #: Configuration, seeds, versions, timings, counts.
-    info = _Place("run.json")
+    info = _Place(_INFO)
     manifest = _Place("manifest.parquet")
     #: The photos of the source, a row each, where the manifest is of their faces; missing without alignment.
     photos = _Place("photos.parquet")
@@ -158,7 +161,7 @@ class RunFolder:
         the lock, `when_busy` is called with a message before the wait for its release; without `when_busy`, InputError.
         """
         new = not self.root.exists()
-        with held(self.root / LOCK, f"{self.root}: another purify process is at work on this run", when_busy=when_busy):
+        with held(self.root / LOCK, _busy(self.root), when_busy=when_busy):
             fresh = not self.is_begun
             if new and fresh:
                 note_made(self.root)
@@ -186,3 +189,22 @@ class RunFolder:
         write_json(self.info, {"format": RUN_FORMAT, **info})
         if own:
             note_made(self.info)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Lock the run that `folder` is, or lies in, for a command that writes single files there; others need no lock.
+
+    InputError if another process is at work on that run: it would go on with files that it didn't write.
+    """
+    full = folder.absolute()
+    root = next((place for place in (full, *full.parents[:_DEEPEST]) if (place / _INFO).is_file()), None)
+    if root is None:
+        yield
+        return
+    with held(root / LOCK, _busy(root)):
+        yield
+
+
+def _busy(root: Path) -> str:
+    return f"{root}: another purify process is at work on this run"

@@ -7,9 +7,9 @@ reader expects, or the form of a later release, is refused here, by name, and no
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from purify.errors import InputError
 from purify.storage.files import read_json
@@ -100,6 +100,12 @@ class _JudgedBy(_Part):
     noise_bounds: list[float] | None = Field(None, min_length=2, max_length=2)
 
 
+class _Chosen(_Part):
+    asked: str
+    name: str
+    why: str
+
+
 class _Run(_Part):
     format: int = Field(RUN_FORMAT, ge=1)
     source: str | None = None
@@ -110,6 +116,7 @@ class _Run(_Part):
     growth: _Update | None = None
     updates: list[_Update] = []
     judged_by: _JudgedBy | None = None
+    extractor: _Chosen | None = None
     stages: dict[str, float] = {}
     truth: dict[str, float | int | None] = {}
     source_warnings: list[str] = []
@@ -117,10 +124,16 @@ class _Run(_Part):
     flow_run: str | None = None
 
 
+class _Share(_Part):
+    value: float
+    interval: list[float] = Field(min_length=2, max_length=2)
+
+
 class _Measured(_Part):
     auc: float
     auc_interval: tuple[float, float] | list[float]
     n_train: int
+    tar_at_far: dict[str, _Share] = {}
 
 
 class _Difference(_Part):
@@ -135,16 +148,18 @@ class _Pairs(_Part):
     used: int
 
 
-class _Share(_Part):
-    value: float
-    interval: list[float] = Field(min_length=2, max_length=2)
-
-
 class _Evaluation(_Part):
     models: dict[str, _Measured]
     pairs: _Pairs
     differences: dict[str, _Difference]
     gap_closed: dict[str, _Share | None] | None = None
+
+    @model_validator(mode="after")
+    def _of_its_models(self) -> Self:
+        for name in self.differences:
+            if not {*name.split("-", 1)} <= {*self.models}:
+                raise ValueError(f"the difference {name!r} is not one of two models of the file")
+        return self
 
 
 def _inner(name: str) -> str:

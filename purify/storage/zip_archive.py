@@ -28,7 +28,10 @@ _ENCRYPTED, _IS_UTF8 = 0x1, 0x800
 _DOS = 0
 #: The record that ends an archive: its mark, its size without and with the longest comment.
 _END, _END_SIZE = b"PK\x05\x06", 22
-_LONGEST_END = _END_SIZE + 0xFFFF
+#: Where that record counts the members, in two bytes.
+_COUNT = slice(10, 12)
+_MOST_SHORT = 0xFFFF
+_LONGEST_END = _END_SIZE + _MOST_SHORT
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def _index(path: Path, _state: str) -> ZipIndex:
     refused: dict[str, str] = {}
     faults = []
     for info in _infos(path):
-        if info.is_dir():
+        if info.filename.endswith("/"):  # not is_dir(), which fails for an empty name
             continue
         try:
             name = inner_path(_name(info))
@@ -98,10 +101,22 @@ def _infos(path: Path) -> list[zipfile.ZipInfo]:
     try:
         with readable(path), zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+            _refuse_short(path, len(members))
             _refuse_joined(path, min((member.header_offset for member in members), default=0))
             return members
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise InputError(f"{path}: not a zip archive, or a damaged one: {one_line(error)}; write it anew") from error
+
+
+def _refuse_short(path: Path, found: int) -> None:
+    """InputError if the directory has another number of members than the end of the archive says."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, stream.seek(0, 2) - _LONGEST_END))
+        last = stream.read()
+    end = last.rfind(_END)
+    said = int.from_bytes(last[end:][_COUNT], "little")
+    if end >= 0 and said not in (found & _MOST_SHORT, _MOST_SHORT):
+        raise InputError(f"{path}: its directory has {found} members, its end says {said}; the archive is damaged")
 
 
 def _refuse_joined(path: Path, start: int) -> None:

@@ -22,6 +22,7 @@ from purify.tables.text_tables import csv_rows
 from purify.tables.user_tables import to_text
 
 _ID_COLUMNS = ("sample_id", "path")
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _COMMENT = "#"
 _SEPARATORS = ("\t", ",", " ")
 _SLASH = re.compile(r"[/\\]")
@@ -64,7 +65,7 @@ class _Reading:
         if self.form is ListForm.PATH or self.separator not in line:
             return line, None
         if self.separator == ",":
-            parts = next(csv.reader([line]))
+            parts = _values(line)
             first, last = (parts[0], parts[1]) if len(parts) == 2 else (line, "")
         elif self.form is ListForm.LABEL_PATH:
             first, last = line.split(self.separator, 1)
@@ -134,9 +135,17 @@ def _lines(path: Location) -> list[str]:
     with readable(path):
         content = local_file(path).read_bytes()
     try:
-        return content.decode("utf-8-sig").splitlines()
+        return _LINE_END.split(content.decode("utf-8-sig"))  # splitlines() knows more ends, which names may hold
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a list in UTF-8: {error}; convert it, such as with iconv") from error
+
+
+def _values(line: str) -> list[str]:
+    """The values of a line of CSV; the line alone if it is none."""
+    try:
+        return next(csv.reader([line]), [line])
+    except csv.Error:
+        return [line]
 
 
 def _has_header(lines: Sequence[str]) -> bool:
@@ -147,7 +156,9 @@ def _has_header(lines: Sequence[str]) -> bool:
 def _from_csv(path: Location) -> CleanList:
     rows = csv_rows(path)
     header = next(rows)
-    place = next(header.index(name) for name in _ID_COLUMNS if name in header)
+    place = next((header.index(name) for name in _ID_COLUMNS if name in header), None)
+    if place is None:
+        raise InputError(f"{path}: missing column path; the header has: {', '.join(header)}")
     label = header.index("label") if "label" in header else None
     entries = [(row[place], row[label] or None if label is not None else None) for row in rows]
     return _filled(path, [name for name, _ in entries], [label for _, label in entries], "csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,3 +194,33 @@ def test_absolute_paths_find_the_samples_below_one_folder(tmp_path: Path) -> Non
     assert found.tolist() == [[0, 1], [1, 0]]
     with pytest.raises(InputError, match=r"no embedding for 1 of 2 samples, such as Cem/1\.jpg"):
         read_embeddings(tmp_path / "e.parquet", ["Ann/1.jpg", "Cem/1.jpg"])
+
+
+def test_an_array_under_the_suffix_of_the_other_kind_is_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", embeddings=VECTORS, paths=np.asarray(IDS))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    (tmp_path / "a.txt").write_text("\n".join(IDS))
+    with pytest.raises(InputError, match=r"is a \.npz by its content"):
+        EmbeddingFiles(tmp_path / "a.npy").ids()
+    np.save(tmp_path / "b.npy", VECTORS)
+    (tmp_path / "b.npy").rename(tmp_path / "b.npz")
+    with pytest.raises(InputError, match=r"is a \.npy by its content"):
+        EmbeddingFiles(tmp_path / "b.npz").ids()
+
+
+def test_an_array_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("embeddings.npy", "w") as member:
+            for _ in range(300):
+                member.write(bytes(1 << 20))
+        archive.writestr("paths.npy", b"")
+    with pytest.raises(InputError, match="unpacks to 314,572,800 bytes"):
+        EmbeddingFiles(tmp_path / "a.npz").ids()
+
+
+@pytest.mark.parametrize("content", [b"path\n\xff\xfe.jpg\n", b'path\n"a.jpg\n', b"path,x\na.jpg\n"])
+def test_a_damaged_list_of_ids_is_refused(tmp_path: Path, content: bytes) -> None:
+    np.save(tmp_path / "a.npy", VECTORS)
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.csv"):
+        EmbeddingFiles(tmp_path / "a.npy").ids()

@@ -246,7 +246,18 @@ def test_urls_that_cannot_be(text: str, words: str, config: IngestConfig) -> Non
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["s3://MYNAME:MYSECRET@bucket/a", "https://host/a.tar?Signature=MYSECRET"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://MYNAME:MYSECRET@bucket/a",
+        "https://host/a.tar?Signature=MYSECRET",
+        "S3://MYNAME:MYSECRET@bucket",
+        " s3://MYNAME:MYSECRET@bucket",
+        "simplecache::s3://MYNAME:MYSE/CRET@bucket",
+        "s3://MYNAME:12345/MYSECRET@bucket",
+        "https://MYSECRET@host/a.tar",
+    ],
+)
 def test_credentials_in_a_url_are_refused_and_not_shown(text: str) -> None:
     with pytest.raises(InputError, match=r"stored in clear|credentials") as caught:
         to_location(text)

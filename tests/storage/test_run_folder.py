@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from purify.errors import InputError
-from purify.storage.run_folder import RunFolder
+from purify.storage.run_folder import RunFolder, alone_in
 
 
 def test_a_second_holder_is_refused_and_removes_nothing(tmp_path: Path) -> None:
@@ -49,3 +49,16 @@ def test_a_run_that_lost_its_manifest_is_left_alone(tmp_path: Path) -> None:
         raise InputError("the source is away")
     assert run.info.exists()
     assert run.reviews.exists()
+
+
+@pytest.mark.parametrize("folder", [".", "round-1", "baselines/raw/checkpoint"])
+def test_single_files_are_not_written_into_a_run_in_progress(tmp_path: Path, folder: str) -> None:
+    run = RunFolder(tmp_path / "run")
+    with run.lock():
+        run.update_info(source="faces")
+        with pytest.raises(InputError, match="another purify process"), alone_in(run.root / folder):
+            pytest.fail("two processes write into one run")
+    with alone_in(run.root / folder), pytest.raises(InputError, match="another purify process"), run.lock():
+        pytest.fail("two processes write into one run")
+    with alone_in(tmp_path / "elsewhere"):
+        assert not (tmp_path / "elsewhere").exists()

@@ -158,3 +158,24 @@ def test_joined_archives_are_refused_and_a_program_before_one_is_not(tmp_path: P
         index_zip(joined)
     joined.write_bytes(b"#!/bin/sh\n" * 9 + parts[1])
     assert list(index_zip(joined).members) == ["b/1.jpg"]
+
+
+def test_a_directory_that_lists_fewer_members_than_its_end_says_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "set.zip", {f"a/{i}.png": b"x" for i in range(4)})
+    content = bytearray(path.read_bytes())
+    end = content.rindex(b"PK\x05\x06")
+    content[end + 10 : end + 12] = struct.pack("<H", 6)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="its directory has 4 members, its end says 6"):
+        index_zip(path)
+
+
+def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "set.zip", {"a": b"x"})
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + 28 : entry + 30] = b"\0\0"
+    content[entry + 30 : entry + 32] = b"\x01\0"  # the byte of the name becomes an extra field, too short to be one
+    path.write_bytes(content)
+    with pytest.raises(InputError):
+        index_zip(path)

@@ -105,6 +105,20 @@ def test_what_is_written_is_read_back(
         assert [label or "" for label in found.labels] == labels
 
 
+@pytest.mark.parametrize("odd", ["\x0c", "\x1c", "\x85", "\u2028"])
+def test_only_line_feeds_and_carriage_returns_end_a_line(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "list.txt").write_text(f"a/1{odd}.jpg\r\na/2.jpg\n", encoding="utf-8", newline="")
+    assert read_list(tmp_path / "list.txt", len).paths == [f"a/1{odd}.jpg", "a/2.jpg"]
+
+
+def test_a_header_of_other_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("path\x0clabel\na/0.png,a\n", encoding="utf-8")
+    assert read_list(tmp_path / "list.txt", len).paths == ["path\x0clabel", "a/0.png"]
+    (tmp_path / "list.csv").write_text('path "x,path",label\na/0.png,a\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"list\.csv"):
+        read_list(tmp_path / "list.csv", len)
+
+
 def test_names_with_line_breaks_need_csv(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"write a \.csv"):
         write_list(tmp_path / "list.txt", ["a\nb.jpg"], ["a"], ListForm.PATH)

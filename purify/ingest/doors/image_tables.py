@@ -13,6 +13,7 @@ from purify.errors import InputError
 from purify.ingest.doors.door import Door
 from purify.ingest.doors.image_columns import choose_columns, find_image_column
 from purify.ingest.doors.keyed_rows import KeyedRows, local_source, split_called, split_of
+from purify.ingest.shard_numbers import missing_files
 from purify.ingest.source_listing import Listing, Source
 from purify.ingest.split_folders import SPLITS
 from purify.storage.arrow_container import map_batches
@@ -44,6 +45,8 @@ class ImageTableSource:
         """See `Source`."""
         rows, faults = KeyedRows(), []
         root = self.path if self.path.is_dir() else self.path.parent
+        if self.path.is_dir():
+            rows.warnings += missing_files(file.relative_to(root).as_posix() for file, _ in self.files)
         for file, split in self.files:
             try:
                 self._add(rows, file, file.relative_to(root).as_posix(), split)

@@ -18,6 +18,7 @@ from purify.ingest.doors.door import Door
 from purify.ingest.doors.shard_samples import Sample, looks_like_samples, read_samples
 from purify.ingest.doors.trees import is_tar
 from purify.ingest.leftovers import is_hidden, is_image
+from purify.ingest.shard_numbers import missing_files
 from purify.ingest.source_listing import Listing, Source, and_so_on
 from purify.ingest.split_folders import SPLITS
 from purify.ingest.text_column import TextColumn, TextRows
@@ -125,6 +126,8 @@ class ShardSource:
         return TextColumn(splits[shard] for shard in samples.shards) if splits else ()
 
     def _warnings(self, samples: _Columns, labels: pa.ChunkedArray, kind: str, without: Sequence[str]) -> Iterator[str]:
+        if len(self.shards) > 1:
+            yield from missing_files(self.shards)
         if without:
             yield f"{len(without)} samples have no label ({and_so_on(without)}): status no_label"
         if several := samples.several:
