@@ -515,6 +515,13 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Puri
     return _validated(_with_full_places(_read_toml(path), path.absolute().parent), overrides, origin=str(path))
 
 
+def recipe_files() -> dict[str, Path]:
+    """The recipes that come with purify: name -> file, in the installed package or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    found = (folder.glob("*.toml") for folder in (package.parent / "recipes", package / "recipes"))
+    return {path.stem: path for paths in found for path in sorted(paths)}
+
+
 def with_full_places(config: PurifyConfig) -> PurifyConfig:
     """`config` with absolute paths, valid in any working folder."""
     values = _with_full_places(config.model_dump(mode="json", exclude_defaults=True), Path.cwd())
