@@ -9,17 +9,22 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
+import itertools
 import json
 import math
 import os
 import random
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tests.mutation.line_coverage import LineCoverage
 from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.trial import Mutated, import_libraries, start
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("purify/analysis", "purify/tables")
@@ -50,7 +55,8 @@ def main() -> int:
     parser.add_argument("--least", type=float, default=0.9, help="least share killed (0.9)")
     parser.add_argument("--only", default="", help="draw from files whose path contains this")
     options = parser.parse_args()
-    cases = _draw(_coverage(), options.only, options.mutants, options.seed)
+    import_libraries()
+    cases = _draw(_coverage(options.jobs), options.only, options.mutants, options.seed)
     return _report(cases, _survivors(cases, options.jobs), options.least)
 
 
@@ -76,26 +82,50 @@ def _files() -> list[Path]:
     return sorted(path for folder in _CODE for path in (_ROOT / folder).rglob("*.py"))
 
 
-def _coverage() -> dict[str, object]:
-    """Lines and seconds of the tests, from a file of an earlier call if code and tests are the same."""
-    tests = [path for folder in _TESTS for path in (_ROOT / folder).rglob("*.py")]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in [*_files(), *sorted(tests)])).hexdigest()
-    if _MAP.exists() and (known := json.loads(_MAP.read_text()))["digest"] == digest:
+def _coverage(jobs: int) -> dict[str, Any]:
+    """Tests of each line and their seconds, from a file of an earlier call if code and tests are the same."""
+    tests = sorted(path for folder in _TESTS for path in (_ROOT / folder).rglob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in [*_files(), *tests])).hexdigest()
+    if _MAP.exists() and (known := json.loads(_MAP.read_text(encoding="utf-8")))["digest"] == digest:
         return known
-    import pytest
-
-    from tests.mutation.line_coverage import LineCoverage
-    from tests.mutation.trial import QUIET
-
-    coverage = LineCoverage([str(path) for path in _files()])
-    if code := pytest.main([*QUIET, *_TESTS], plugins=[coverage]):
-        sys.exit(f"the tests fail without a mutant ({code})")
+    found: dict[str, Any] = {"digest": digest, "tests": {}, "seconds": {}}
+    names = [path.relative_to(_ROOT).as_posix() for path in tests if path.name.startswith("test_")]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, code in _finished((_trace(name, Path(folder)) for name in names), jobs):
+            if code:
+                sys.exit(f"{names[number]}: a test fails without a mutant")
+        for part in Path(folder).iterdir():
+            _add(found, json.loads(part.read_text(encoding="utf-8")))
     _MAP.parent.mkdir(exist_ok=True)
-    _MAP.write_text(json.dumps({"digest": digest, "tests": coverage.tests_of, "seconds": coverage.seconds}))
-    os.execv(sys.executable, [*sys.orig_argv])  # a process that has imported no code under test, for the forks
+    _MAP.write_text(json.dumps(found), encoding="utf-8")
+    return found
 
 
-def _draw(coverage: dict, only: str, number: int, seed: int) -> list[Case]:
+def _trace(name: str, folder: Path) -> Callable[[], int]:
+    out = folder / f"{name.replace('/', '~')}.json"
+    return lambda: start(_ROOT, LineCoverage([str(path) for path in _files()], out), [name], 600)
+
+
+def _add(found: dict[str, Any], part: dict[str, Any]) -> None:
+    found["seconds"] |= part["seconds"]
+    for file, lines in part["tests"].items():
+        for line, tests in lines.items():
+            found["tests"].setdefault(file, {}).setdefault(line, []).extend(tests)
+
+
+def _finished(starts: Iterable[Callable[[], int]], jobs: int) -> Iterator[tuple[int, int]]:
+    """Start processes, some at a time; yields the number and the exit code of each as it ends."""
+    waiting, running = enumerate(starts), {}
+    while True:
+        for number, begin in itertools.islice(waiting, jobs - len(running)):
+            running[begin()] = number
+        if not running:
+            return
+        pid, status = os.wait()
+        yield running.pop(pid), status
+
+
+def _draw(coverage: dict[str, Any], only: str, number: int, seed: int) -> list[Case]:
     cases = [
         _case(path, mutant, coverage)
         for path in _files()
@@ -105,7 +135,7 @@ def _draw(coverage: dict, only: str, number: int, seed: int) -> list[Case]:
     return random.Random(seed).sample(cases, min(number, len(cases)))
 
 
-def _case(path: Path, mutant: Mutant, coverage: dict) -> Case:
+def _case(path: Path, mutant: Mutant, coverage: dict[str, Any]) -> Case:
     ran = coverage["tests"].get(str(path), {})
     tests = {test for line in _lines_of(path, mutant, ran) for test in ran.get(line, [])}
     ordered = sorted(tests, key=lambda test: (coverage["seconds"][test], test))
@@ -113,7 +143,7 @@ def _case(path: Path, mutant: Mutant, coverage: dict) -> Case:
     return Case(path.relative_to(_ROOT).as_posix(), mutant, tuple(ordered), seconds)
 
 
-def _lines_of(path: Path, mutant: Mutant, ran: dict) -> list[str]:
+def _lines_of(path: Path, mutant: Mutant, ran: dict[str, Any]) -> list[str]:
     """Lines whose tests may notice a mutant: its own, else its statement's; outside functions, all of the file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and _holds(node, mutant)]
@@ -131,27 +161,21 @@ def _holds(node: ast.stmt, mutant: Mutant) -> bool:
 
 
 def _survivors(cases: Sequence[Case], jobs: int) -> list[Case]:
-    from tests.mutation.trial import import_libraries, start_trial
-
-    import_libraries()
-    waiting, running, survivors = list(reversed(cases)), {}, []
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            case = waiting.pop()
-            if not case.tests:
-                survivors.append(case)
-                print(f"survived {case} (no test runs it)", flush=True)
-                continue
-            source = case.mutant.applied_to((_ROOT / case.file).read_text(encoding="utf-8"))
-            running[start_trial(_ROOT, case.file, source, case.tests, case.seconds)] = case
-        if not running:
-            break
-        pid, status = os.wait()
-        case = running.pop(pid)
+    survivors = [case for case in cases if not case.tests]
+    for case in survivors:
+        print(f"survived {case} (no test runs it)")
+    tried = [case for case in cases if case.tests]
+    for number, status in _finished((_trial(case) for case in tried), jobs):
         if status == 0:
-            survivors.append(case)
-            print(f"survived {case}", flush=True)
+            survivors.append(tried[number])
+            print(f"survived {tried[number]}", flush=True)
     return survivors
+
+
+def _trial(case: Case) -> Callable[[], int]:
+    path = _ROOT / case.file
+    mutated = Mutated(path, case.mutant.applied_to(path.read_text(encoding="utf-8")))
+    return lambda: start(_ROOT, mutated, case.tests, 5 * case.seconds)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 
 
 class LineCoverage:
-    """Traces the lines of `files` (absolute names); a plugin of `pytest.main`.
+    """Traces the lines of `files` (absolute names) and writes the tests of each to `out`; a plugin of `pytest.main`.
 
     Attributes
     ----------
@@ -24,8 +26,8 @@ class LineCoverage:
         Test -> CPU seconds, setup included.
     """
 
-    def __init__(self, files: Collection[str]) -> None:
-        self._files = frozenset(files)
+    def __init__(self, files: Collection[str], out: Path) -> None:
+        self._files, self._out = frozenset(files), out
         self._ran: set[tuple[str, int]] = set()
         self.tests_of: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
         self.seconds: dict[str, float] = {}
@@ -45,6 +47,11 @@ class LineCoverage:
             self.seconds[item.nodeid] = time.process_time() - began
             for file, line in self._ran:
                 self.tests_of[file][line].append(item.nodeid)
+
+    @pytest.hookimpl
+    def pytest_sessionfinish(self) -> None:
+        """Write what was found to `out`."""
+        self._out.write_text(json.dumps({"tests": self.tests_of, "seconds": self.seconds}), encoding="utf-8")
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
         return self._trace_lines if frame.f_code.co_filename in self._files else None

@@ -28,9 +28,9 @@ _LIBRARIES = (
     "torch",
 )
 #: Options of pytest: quiet, until the first failure, without plugins that a single trial does without.
-QUIET = ("-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist")
-#: Limits of a trial: a mutant that loops or hangs is noticed, too.
-_LEAST_CPU_SECONDS, _CPU_FACTOR, _WALL_SECONDS = 30, 5, 1200
+_QUIET = ("-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist")
+#: Limits of a process: a mutant that loops or hangs is noticed, too.
+_LEAST_CPU_SECONDS, _WALL_SECONDS = 30, 3600
 
 
 def import_libraries() -> None:
@@ -41,38 +41,40 @@ def import_libraries() -> None:
         raise RuntimeError(f"{known[0]} is imported already: the trials would not see its mutants")
 
 
-def start_trial(root: Path, file: str, source: str, tests: Sequence[str], seconds: float) -> int:
-    """Run `tests` on the project in `root` with `source` in place of `file`; the process's id.
+def start(root: Path, plugin: object, tests: Sequence[str], cpu_seconds: float) -> int:
+    """Run `tests` of the project in `root` in a forked process, with a plugin of pytest or a finder; its id.
 
-    Its exit code is 0 if no test fails: the mutant survives. `seconds` of CPU are what the tests take without it.
+    The exit code is pytest's: 0 if no test fails.
     """
     if pid := os.fork():
         return pid
     code = 1
     try:
-        limit = int(_LEAST_CPU_SECONDS + _CPU_FACTOR * seconds)
+        limit = int(_LEAST_CPU_SECONDS + cpu_seconds)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         signal.alarm(_WALL_SECONDS)
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         os.chdir(root)
-        sys.meta_path.insert(0, _Mutated(root / file, source))
-        with tempfile.TemporaryDirectory() as scratch:
-            os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = scratch
-            code = _run([*QUIET, f"--basetemp={scratch}/tests", "--hypothesis-seed=0", *tests])
+        code = _run(plugin, tests)
     finally:
         os._exit(code)
     raise AssertionError("not reached")
 
 
-def _run(arguments: list[str]) -> int:
+def _run(plugin: object, tests: Sequence[str]) -> int:
     import pytest
 
-    return int(pytest.main(arguments))
+    if isinstance(plugin, Mutated):
+        sys.meta_path.insert(0, plugin)
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = scratch
+        options = [*_QUIET, f"--basetemp={scratch}/tests", "--hypothesis-seed=0"]
+        return int(pytest.main([*options, *tests], plugins=[plugin]))
 
 
-class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+class Mutated(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Finds one module, and loads another source for it."""
 
     def __init__(self, path: Path, source: str) -> None:
