@@ -396,12 +396,15 @@ class RetrainConfig(Section):
 
 
 class ShowConfig(Section):
-    """Display in the Prefect UI; results don't depend on it."""
+    """Display in the Prefect UI and the report; results don't depend on it."""
 
     faces: Literal["loopback", "always", "never"] = Field(
         "loopback",
         description="Store thumbnails of removed images in the Prefect server's database: if it runs on this machine "
         "(loopback), always, or never.",
+    )
+    full_paths: bool = Field(
+        False, description="Name the folders above source and files in the report; they tell of accounts and machines."
     )
 
 

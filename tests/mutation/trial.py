@@ -50,6 +50,7 @@ def start(root: Path, plugin: object, tests: Sequence[str], cpu_seconds: float) 
         return pid
     code = 1
     try:
+        os.setsid()  # a group of its own: what its tests start can be told apart
         limit = int(_LEAST_CPU_SECONDS + cpu_seconds)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         signal.alarm(_WALL_SECONDS)
