@@ -1,28 +1,33 @@
-# `make` lists the targets. All that is needed: Python 3.11 or newer, git, make.
+# `make` lists the targets. All that is needed: Python 3.11 (3.11.5 or newer), 3.12 or 3.13, git, make.
 
 PYTHON ?= python3
 OUT ?= runs
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # Idle OpenMP threads sleep instead of spinning: torch, faiss and other programs share the cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run browser test campaign docs lint format clean
+.PHONY: help install run browser test campaign mutants docs lint format constraints sbom wheel-test clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 install: $(INSTALLED) ## Create .venv and install the project with its development tools
 
-$(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo 'Python 3.11 or newer is needed; name it with: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+# First what has hashes, then torch in the build that the index offers, then the project by the backend among the first.
+$(INSTALLED): pyproject.toml constraints.txt requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || \
+		{ echo 'Python 3.11.5 or newer is needed; name it with: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
 	@echo 'Installing into $(VENV): one to three minutes'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements.txt
+	$(PIP) install --quiet -c constraints.txt torch
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(PIP) check
 	@touch $@
 
 run: $(INSTALLED) ## Purify the built-in demo set; prints where the report is
@@ -44,6 +49,9 @@ test: $(INSTALLED) ## Run the whole test suite, slow tests included
 campaign: $(INSTALLED) ## Faults in every stage, bytes flipped, inputs damaged; the long form: KILLS=12 INPUTS=2000
 	$(BIN)/python -m tests.campaign --kills '$(or $(KILLS),2)' --inputs '$(or $(INPUTS),100)'
 
+mutants: $(INSTALLED) ## Change the analysis in small ways and count what the tests notice; MUTANTS=400 draws more
+	$(BIN)/python -m tests.mutation --mutants '$(or $(MUTANTS),200)'
+
 docs: $(INSTALLED) ## Build the documentation site into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo 'Open build/site/index.html; with search: python3 -m http.server --bind 127.0.0.1 --directory build/site'
@@ -56,6 +64,15 @@ lint: $(INSTALLED) ## Check style and types
 format: $(INSTALLED) ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+constraints: $(INSTALLED) ## Renew constraints.txt and requirements.txt; UPGRADE=1 takes the newest releases
+	$(BIN)/python scripts/renew_pins.py $(if $(UPGRADE),--upgrade)
+
+sbom: $(INSTALLED) ## List what is installed, with licenses and hashes, as CycloneDX: dist/purify.cdx.json
+	$(BIN)/python scripts/write_sbom.py dist/purify.cdx.json
+
+wheel-test: $(INSTALLED) ## Build the wheel, resolve it for Python 3.11 to 3.13, with and without extras, and install it
+	$(BIN)/python scripts/try_wheel.py --constraints constraints.txt
 
 clean: ## Remove .venv, caches and build products; runs are kept
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

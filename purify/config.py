@@ -396,12 +396,15 @@ class RetrainConfig(Section):
 
 
 class ShowConfig(Section):
-    """Display in the Prefect UI; results don't depend on it."""
+    """Display in the Prefect UI and the report; results don't depend on it."""
 
     faces: Literal["loopback", "always", "never"] = Field(
         "loopback",
         description="Store thumbnails of removed images in the Prefect server's database: if it runs on this machine "
         "(loopback), always, or never.",
+    )
+    full_paths: bool = Field(
+        False, description="Name the folders above source and files in the report; they tell of accounts and machines."
     )
 
 
@@ -513,6 +516,13 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Puri
     if path is None:
         return _validated({}, overrides, origin="configuration")
     return _validated(_with_full_places(_read_toml(path), path.absolute().parent), overrides, origin=str(path))
+
+
+def recipe_files() -> dict[str, Path]:
+    """The recipes that come with purify: name -> file, in the installed package or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    found = (folder.glob("*.toml") for folder in (package.parent / "recipes", package / "recipes"))
+    return {path.stem: path for paths in found for path in sorted(paths)}
 
 
 def with_full_places(config: PurifyConfig) -> PurifyConfig:

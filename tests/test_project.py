@@ -90,6 +90,23 @@ def test_constraints_pin_every_direct_dependency_once() -> None:
     assert {requirement_name(requirement) for requirement in direct} <= set(pins)
 
 
+def test_every_locked_package_has_its_pin_and_hashes() -> None:
+    text = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+    assert "//" not in text  # no index of packages is named
+    blocks = re.split(r"\n(?=\w)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).strip())
+    locked = {canonical(block.split("==")[0]): re.split(r"==|[ ;\\]", block)[1] for block in blocks}
+    assert len(locked) == len(blocks)
+    assert [block for block in blocks if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", block)] == []
+    pins = (line.split("==") for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines())
+    pinned = {canonical(pin[0]): pin[1] for pin in pins if len(pin) == 2}
+    of_other_platforms = {"appnope", "whenever"}
+    assert {
+        name: version for name, version in locked.items() if pinned.get(name) != version
+    }.keys() <= of_other_platforms
+    direct = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    assert {requirement_name(requirement) for requirement in direct} - set(locked) == {"torch"}
+
+
 def test_the_command_starts_without_heavy_imports() -> None:
     """`purify --help` must not wait for torch, pandas, faiss or Prefect."""
     code = "import sys, purify.cli; print(*({'torch', 'pandas', 'faiss', 'prefect'} & set(sys.modules)))"

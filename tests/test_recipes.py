@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from purify.cli import main
-from purify.config import PurifyConfig, load_config
+from purify.config import PurifyConfig, load_config, recipe_files
 from purify.models.heads import Margin
 from purify.training.schedule import make_schedule
 
@@ -25,6 +25,18 @@ def test_config_reads_each(path: Path) -> None:
     printed = CliRunner().invoke(main, ["config", "--config", str(path)], catch_exceptions=False)
     assert printed.exit_code == 0
     assert f'backbone = "{config.model.backbone}"' in printed.output
+
+
+def test_a_recipe_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert recipe_files() == {path.stem: path for path in FILES}
+    monkeypatch.chdir(tmp_path)
+    printed = CliRunner().invoke(main, ["config", "--config", "ms1mv0-iresnet50"], catch_exceptions=False)
+    assert 'backbone = "iresnet50"' in printed.output
+    refused = CliRunner().invoke(main, ["config", "--config", "ms1mv0"], catch_exceptions=False)
+    assert refused.exit_code == 2
+    assert "'ms1mv0' is no file and no recipe (cpu, ms1mv0-iresnet100" in refused.output
+    (tmp_path / "cpu").write_text("seed = 7\n")
+    assert "seed = 7" in CliRunner().invoke(main, ["config", "--config", "cpu"], catch_exceptions=False).output
 
 
 def test_the_cpu_recipe_is_the_default() -> None:

@@ -52,6 +52,21 @@ class SourceAt(PathOrUrl):
         return super().convert(value, param, ctx)
 
 
+class ConfigFile(click.Path):
+    """A file, or the name of a recipe that comes with purify."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert to the path of the file."""
+        from purify.config import recipe_files
+
+        recipes = {} if Path(value).exists() else recipe_files()
+        if recipes and Path(value).name == str(value) and not Path(value).suffix and value not in recipes:
+            self.fail(f"{value!r} is no file and no recipe ({', '.join(recipes)}).", param, ctx)
+        return super().convert(recipes.get(str(value), value), param, ctx)
+
+
 SOURCE_AT = SourceAt(exists=True, path_type=Path)
 ANYTHING_AT = PathOrUrl(exists=True, path_type=Path)
 FILE_AT = PathOrUrl(exists=True, dir_okay=False, path_type=Path)
@@ -87,7 +102,13 @@ def all_of(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
 
 
 config_options = all_of(
-    click.option("--config", "config_file", type=FILE, help="Settings in TOML (template: `purify config`)."),
+    click.option(
+        "--config",
+        "config_file",
+        type=ConfigFile(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE|RECIPE",
+        help="Settings in TOML (template: `purify config`), or the name of a recipe, such as cpu.",
+    ),
     click.option(
         "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one setting. Repeatable."
     ),

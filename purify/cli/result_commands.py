@@ -25,7 +25,8 @@ from purify.storage.locations import Location, is_url, to_location
 @command("report", example="purify report run --images faces/")
 @click.argument("run", type=RUN_AT)
 @images_option
-def report_command(run: Location, images: tuple[Location, ...]) -> None:
+@click.option("--full-paths", is_flag=True, help="Name the folders above source and files, too.")
+def report_command(run: Location, images: tuple[Location, ...], full_paths: bool) -> None:
     """Write RUN/report.html anew.
 
     With --images, it shows the faces of a run that was made without them.
@@ -37,7 +38,7 @@ def report_command(run: Location, images: tuple[Location, ...]) -> None:
     folder = RunFolder.at(run)
     folder.pull()
     damage = name_damage(folder.report)
-    path = write_report(folder.root, images=images)
+    path = write_report(folder.root, images=images, full_paths=full_paths)
     if damage is not None:
         click.echo(f"Warning: {damage}.", err=True)
     folder.publish()
@@ -139,7 +140,7 @@ def forget_command(names: tuple[str, ...], run: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     from purify.orchestration.forgotten_runs import forget_flow_runs
-    from purify.pipeline.forgetting import forget
+    from purify.pipeline.forgetting import foreign_files, forget
 
     receipt = forget(run, names)
     flow_runs = forget_flow_runs(run)
@@ -148,6 +149,12 @@ def forget_command(names: tuple[str, ...], run: Path, as_json: bool) -> None:
         click.echo(
             f"Warning: {receipt.still_in_source} of the images are still in the source; remove them there, or the next "
             "update takes them in again.",
+            err=True,
+        )
+    if others := foreign_files(run):
+        click.echo(
+            f"Warning: {len(others)} files in the run folder are not purify's and were not looked into: "
+            f"{', '.join(others[:5])}{' ...' if len(others) > 5 else ''}.",
             err=True,
         )
     if receipt.models_trained_on_them and not as_json:

@@ -21,9 +21,10 @@ from purify.pipeline.pair_images import PAIR_CROPS
 from purify.pipeline.request import RunRequest, resumed_request
 from purify.storage import remote
 from purify.storage.files import open_parquet, read_columns, sha256_file, write_json, write_table
-from purify.storage.locations import Url, split_uri
+from purify.storage.integrity import LEDGER, entry_of
+from purify.storage.locations import Url, split_uri, to_location
 from purify.storage.own_files import ASIDE, erase
-from purify.storage.run_folder import RunFolder
+from purify.storage.run_folder import LOCK, RunFolder
 
 #: Folder of a run with the receipts.
 RECEIPTS = "forgotten"
@@ -64,6 +65,8 @@ class Receipt:
         Models whose weights have learned from the images; their centers and labels of the people are gone.
     cached_images
         Number of images that left this machine's cache of images from stores.
+    cached_copies
+        Number of cached files that held images or their rows as a whole: unpacked archives, inputs from stores.
     still_in_source
         Number of the images that are still at their place: the next update would take them in again.
     """
@@ -74,6 +77,7 @@ class Receipt:
     rows: dict[str, int] = field(default_factory=dict)
     models_trained_on_them: tuple[str, ...] = ()
     cached_images: int = 0
+    cached_copies: int = 0
     still_in_source: int = 0
 
 
@@ -108,6 +112,7 @@ def forget(place: Path, names: Sequence[str]) -> Receipt:
             rows=rows,
             models_trained_on_them=tuple(_trained_on(run, rows)),
             cached_images=_erase_cached(traces),
+            cached_copies=_erase_copies(traces, request),
             still_in_source=there,
         )
         write_json(run.root / RECEIPTS / f"{receipt.at.replace(':', '')}.json", asdict(receipt))
@@ -227,3 +232,37 @@ def _erase_cached(traces: Traces) -> int:
     for path in ours:
         erase(path)
     return len(ours)
+
+
+def _erase_copies(traces: Traces, request: RunRequest) -> int:
+    """Erase cached copies of whole files with the images: unpacked archives, and inputs from stores.
+
+    They are made again from what is in the source by then.
+    """
+    holders = {split_uri(uri).place for uri in traces.uris}
+    copies = {place for place in holders if isinstance(place, Path) and place.is_relative_to(remote.cache_folder())}
+    config = request.config
+    inputs = [request.source, request.embeddings, *config.ingest.more, *config.ingest.images, config.apply.reviews]
+    for place in {to_location(place) for place in inputs if place} | holders:
+        if isinstance(place, Url):
+            copies |= {path for path in remote.cache_path("files", place).parent.rglob("*") if path.is_file()}
+    present = [path for path in copies if path.exists()]
+    for path in present:
+        erase(path)
+    return len(present)
+
+
+def foreign_files(place: Path) -> list[str]:
+    """Names of the files in a run folder that purify has not written: `forget` does not look into them."""
+    kept = {LEDGER, ASIDE, RECEIPTS}
+    names = [path.relative_to(place) for path in sorted(place.rglob("*")) if path.is_file()]
+    return [
+        name.as_posix()
+        for name in names
+        if name.parts[0] not in kept and name.as_posix() != LOCK and not _is_ours(place / name)
+    ]
+
+
+def _is_ours(path: Path) -> bool:
+    entry = entry_of(path)
+    return entry is not None and entry.exists()

@@ -16,6 +16,7 @@ from purify.report.photos import photo_counts, shown_photos
 from purify.report.rule_settings import script_data, setting_values
 from purify.report.run_tables import RunTables, read_run
 from purify.report.shown_images import with_images
+from purify.report.shown_paths import column_without_folders, without_folders
 from purify.report.structure_truth import KnownPeople, merges_with_truth, mixed_with_truth
 from purify.storage.files import atomic_path
 from purify.storage.locations import Location
@@ -27,11 +28,12 @@ _CARDS = 12
 _FINDINGS = 20
 
 
-def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
+def write_report(folder: Path, *, images: Sequence[Location] = (), full_paths: bool = False) -> Path:
     """Write ``report.html`` of a run and return its path.
 
     Verification is shown if the run has measured it, figures against truth if the manifest has it. `images` are folders
-    or tars in which to look up the samples' images, for a run without their addresses.
+    or tars in which to look up the samples' images, for a run without their addresses. Paths are shown without the
+    folders above them, unless `full_paths` or the setting ``show.full_paths`` asks for them.
 
     Raises
     ------
@@ -40,11 +42,20 @@ def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
     """
     run = read_run(folder)
     run = replace(run, manifest=with_images(run.manifest, images))
+    if not (full_paths or run.info.get("config", {}).get("show", {}).get("full_paths")):
+        run = _without_folders(run)
     text = template.render(report_values(run))
     path = RunFolder(folder).report
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def _without_folders(run: RunTables) -> RunTables:
+    """A run whose record, measurements and notes on unusable rows name no folders above a file."""
+    manifest = column_without_folders(run.manifest, "status_reason")
+    info, evaluation = without_folders([run.info, run.evaluation])
+    return replace(run, info=info, evaluation=evaluation, manifest=manifest)
 
 
 def report_values(run: RunTables) -> dict[str, Any]:

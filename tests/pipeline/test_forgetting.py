@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from click.testing import CliRunner
 
+from purify.cli import main
 from purify.errors import InputError
 from purify.models.backbones import build_backbone
 from purify.models.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
 from purify.models.heads import Margin, SubcenterHead
-from purify.pipeline.forgetting import RECEIPTS, forget
+from purify.pipeline.forgetting import RECEIPTS, foreign_files, forget
+from purify.pipeline.run import run as purify_run
 from purify.storage.files import read_json, read_table
 from purify.storage.integrity import find_all_damage
 from purify.storage.run_folder import RunFolder
 from purify.tables.reviews import update_reviews
 from purify.tables.schema import MANIFEST, REVIEWS, VERDICTS
-from tests.small_run import draw_source, update
+from tests.small_run import CONFIG, draw_source, update
 
 PERSON = "Berta_Quark"
 
@@ -107,6 +111,28 @@ def test_what_is_gone_from_the_source_does_not_come_back(folder: Path) -> None:
     (run.round(1).checkpoint / FILE_NAME).unlink()
     update(folder)
     assert _traces(run.root, [PERSON, "p0/1.png"]) == []
+
+
+def test_the_unpacked_copy_of_an_archive_goes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PURIFY_CACHE", str(tmp_path / "cache"))
+    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as archive:
+        archive.add(draw_source(tmp_path, people=5, images=6), "set")
+    run = purify_run(
+        tmp_path / "set.tar.gz", tmp_path / "run", CONFIG, embeddings=tmp_path / "embeddings.parquet", progress=False
+    ).folder
+    assert len(list((tmp_path / "cache").rglob("*.tar"))) == 1
+    first = read_table(run.manifest, MANIFEST)["sample_id"][0].as_py()
+    assert forget(run.root, [first]).cached_copies == 1
+    assert list((tmp_path / "cache").rglob("*.tar")) == []
+
+
+def test_files_of_others_in_the_run_folder_are_named(folder: Path) -> None:
+    run = RunFolder(folder / "run")
+    assert foreign_files(run.root) == []
+    (run.root / "export").mkdir()
+    (run.root / "export" / "list.csv").write_text(f"{PERSON}/0.png\n")
+    done = CliRunner().invoke(main, ["forget", "p0/0.png", "--run", str(run.root)], catch_exceptions=False)
+    assert "1 files in the run folder are not purify's and were not looked into: export/list.csv." in done.output
 
 
 def test_an_unknown_name_changes_nothing(folder: Path) -> None:
