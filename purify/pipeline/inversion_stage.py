@@ -118,9 +118,16 @@ def invert(request: InversionRequest, out: Path, config: PurifyConfig, *, progre
     """
     if not request.targets:
         raise InputError("nothing to invert: no target is given")
-    key = request.key(config)
-    if (finished := _finished(out, key)) is not None:
+    if (finished := _finished(out, request.key(config))) is not None:
         return finished
+    return replace_inversion(request, out, config, progress=progress)
+
+
+def replace_inversion(
+    request: InversionRequest, out: Path, config: PurifyConfig, *, progress: Progress = silent
+) -> pa.Table:
+    """Like `invert`, but over what is in `out`, which is only taken from states of this very request."""
+    key = request.key(config)
     work = out / f"work-{key[:16]}"
     batches = plan_batches(request.targets, request.space, config.invert, seed=config.seed)
     made = invert_batches(request.space, batches, config.invert, seed=config.seed, work=work, progress=progress)

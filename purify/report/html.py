@@ -17,6 +17,7 @@ from purify.report.rule_settings import script_data, setting_values
 from purify.report.run_tables import RunTables, read_run
 from purify.report.shown_images import with_images
 from purify.report.structure_truth import KnownPeople, merges_with_truth, mixed_with_truth
+from purify.report.subcenter_faces import faces_with_members
 from purify.storage.files import atomic_path
 from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
@@ -40,7 +41,7 @@ def write_report(folder: Path, *, images: Sequence[Location] = ()) -> Path:
     """
     run = read_run(folder)
     run = replace(run, manifest=with_images(run.manifest, images))
-    text = template.render(report_values(run))
+    text = template.render({**report_values(run), "reconstructed": faces_with_members(folder, run)})
     path = RunFolder(folder).report
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
