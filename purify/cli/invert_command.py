@@ -53,10 +53,9 @@ def invert_command(
 ) -> None:
     """CHECKPOINT -> OUT: the faces that its classes, sub-centers or embeddings stand for.
 
-    OUT/images holds a PNG for each target, OUT/grid.png all of them, OUT/inversions.parquet how near each came. CHECKPOINT
-    is a folder that training wrote, or a file of weights (safetensors, .pth), which has no labels. They are
-    reconstructions, not photos; docs/how-to/invert.md says what they show. After an interruption, the same command
-    resumes.
+    OUT/images holds a PNG for each target, OUT/grid.png all of them, OUT/inversions.parquet how near each came.
+    CHECKPOINT is a folder that training wrote, or a file of weights (safetensors, .pth), which has no labels. They are
+    reconstructions, not photos (docs/how-to/invert.md). After an interruption, the same command resumes.
     """
     from purify.config import load_config
     from purify.pipeline.inversion_stage import invert

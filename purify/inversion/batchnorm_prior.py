@@ -123,7 +123,8 @@ def statistics_distance(x: Tensor, norm: _BatchNorm) -> Tensor:
 
     The norm's epsilon is added to both variances: the root of zero has no derivative.
     """
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     exact = x if x.dtype == torch.float64 else x.float()
     variance, mean = torch.var_mean(exact, dim=[0, *range(2, x.dim())], correction=0)
     std, running_std = (variance + norm.eps).sqrt(), (norm.running_var + norm.eps).sqrt()

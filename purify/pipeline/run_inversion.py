@@ -46,7 +46,9 @@ def run_request(run: RunFolder, judging: Path | None, config: PurifyConfig) -> I
 
 def shown_labels(report: pa.Table, known: tuple[str, ...], *, most: int) -> list[str]:
     """At most `most` of the `known` labels: mixed ones first, then those with the largest share of noise."""
-    rows = report.filter(pc.is_in(report["label"], pa.array(known, pa.string()))).select(["label", "noise_rate", "flag"])
+    rows = report.filter(pc.is_in(report["label"], pa.array(known, pa.string()))).select(
+        ["label", "noise_rate", "flag"]
+    )
     ranked = [(_RANK.get(row["flag"], 2), -(row["noise_rate"] or 0), row["label"]) for row in rows.to_pylist()]
     return [label for *_, label in sorted(ranked)[:most]]
 

@@ -30,7 +30,9 @@ def test_the_distance_is_that_of_means_and_standard_deviations() -> None:
 def test_a_batch_with_the_remembered_statistics_costs_nothing() -> None:
     x = torch.randn(8, 3, 5, 5)
     variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
-    assert statistics_distance(x, _norm(mean.tolist(), variance.tolist(), eps=1e-5)).item() == pytest.approx(0, abs=1e-9)
+    assert statistics_distance(x, _norm(mean.tolist(), variance.tolist(), eps=1e-5)).item() == pytest.approx(
+        0, abs=1e-9
+    )
 
 
 def test_the_gradient_of_the_distance() -> None:
@@ -136,11 +138,15 @@ def test_the_network_is_as_before(training: bool) -> None:
 def test_the_network_is_as_before_when_the_work_raises(inside: bool) -> None:
     network = _network()
     wrong = torch.randn(6, 3, 5, 5)  # of a size that the linear layer refuses
-    with _unchanged(network), pytest.raises(RuntimeError):
+
+    def work() -> None:
         with BatchNormPrior(network):
             if inside:
                 network(wrong)
             raise RuntimeError("between two batches")
+
+    with _unchanged(network), pytest.raises(RuntimeError):
+        work()
 
 
 def test_frozen_gives_parameters_no_gradient() -> None:
