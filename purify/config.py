@@ -484,7 +484,12 @@ class InvertConfig(Section):
     start_std: float = Field(
         1.0, ge=0, description="Standard deviation of the noise at the start; images are in [-1, 1]."
     )
-    coarse_share: float = Field(0.25, ge=0, le=1, description="Share of the steps at half the resolution, at first.")
+    octaves: int = Field(
+        4, ge=1, le=6, description="Resolutions whose sum is an image, each half the one before; 1: the pixels alone."
+    )
+    coarse_share: float = Field(
+        0.25, ge=0, le=1, description="Share of the steps, at first, without the finest of several octaves."
+    )
     jitter: int = Field(2, ge=0, description="Largest random shift of a step, in pixels.")
     flip: bool = Field(True, description="Mirror random images in each step.")
     clip: bool = Field(True, description="Keep pixels in their range after each step.")

@@ -1,7 +1,9 @@
 """The descent: Adam on the pixels of a batch of images.
 
-The state between two steps is the images, Adam's moments and the number of steps, and all random draws are functions
-of seed, step and image: a descent that continues from its state takes the same steps.
+An image is the sum of its octaves: levels of the full size, half of it, and so on. A step of the optimizer moves a
+coarse level as far as a fine one, so large shapes settle first; with one octave the pixels themselves are optimized, as
+in the paper. The state between two steps is the levels, Adam's moments and the number of steps, and all random draws
+are functions of seed, step and image: a descent that continues from its state takes the same steps.
 """
 
 from __future__ import annotations
@@ -21,9 +23,8 @@ from purify.inversion.image_views import enlarge, first_noise, flipped, image_nu
 from purify.inversion.objective import IdentityTerm, LossTerms, squared_norm, total_variation
 from purify.models.precision import autocast
 
-_SCALER, _IMAGES, _STEP = "scaler.", "images", "step"
+_SCALER, _LEVEL, _STEP = "scaler.", "level.", "step"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-_COARSE_FACTOR = 2
 
 
 def learning_rate_at(step: int, config: InvertConfig) -> float:
@@ -83,8 +84,8 @@ class Descent:
         self._layers = PriorLayers(config.batchnorm_2d, config.batchnorm_1d, config.batchnorm_first)
         self._scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self.step = 0
-        noise = first_noise(self._numbers, seed=seed, side=self._side_at(0), std=config.start_std)
-        self._begin(noise.to(device))
+        sides = [-(-subject.side // 2**octave) for octave in range(config.octaves)]
+        self._begin([self._noise(side, std=config.start_std / config.octaves).to(device) for side in sides])
 
     @property
     def done(self) -> bool:
@@ -103,20 +104,22 @@ class Descent:
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """The images as ``uint8[N, 3, S, S]``."""
-        images = enlarge(self._images.detach(), self._subject.side).float()
+        with torch.no_grad():
+            images = self._images().float()
         return (images.clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8).cpu().numpy()
 
     def terms(self) -> LossTerms:
         """The terms of the images as they are, without jitter or flip."""
         with torch.no_grad(), frozen(self._subject.network):
-            return self._terms(enlarge(self._images.clamp(-1, 1), self._subject.side))
+            return self._terms(self._images().clamp(-1, 1))
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the state, on the CPU."""
-        moments = self._optimizer.state.get(self._images, {})
-        state = {name: moments[name] for name in _MOMENTS if name in moments}
-        state = {f"adam.{name}": tensor for name, tensor in state.items()}
-        state |= {_IMAGES: self._images.detach(), _STEP: torch.tensor(self.step)}
+        state = {_STEP: torch.tensor(self.step)}
+        for number, level in enumerate(self._levels):
+            state[f"{_LEVEL}{number}"] = level.detach()
+            moments = self._optimizer.state.get(level, {})
+            state |= {f"{_LEVEL}{number}.{name}": moments[name] for name in _MOMENTS if name in moments}
         state |= {
             _SCALER + name: torch.tensor(value, dtype=torch.float64)
             for name, value in self._scaler.state_dict().items()
@@ -126,11 +129,13 @@ class Descent:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state` of a descent with the same subject, recipe and seed."""
         self.step = int(state[_STEP])
-        self._begin(state[_IMAGES].to(self._device))
-        moments = {name: state[f"adam.{name}"] for name in _MOMENTS if f"adam.{name}" in state}
-        if moments:
-            placed = {name: tensor.to("cpu" if name == "step" else self._device) for name, tensor in moments.items()}
-            self._optimizer.state[self._images] = {name: tensor.clone() for name, tensor in placed.items()}
+        self._begin([state[f"{_LEVEL}{number}"].to(self._device) for number in range(self._config.octaves)])
+        for number, level in enumerate(self._levels):
+            names = [name for name in _MOMENTS if f"{_LEVEL}{number}.{name}" in state]
+            if names:
+                found = {name: state[f"{_LEVEL}{number}.{name}"].clone() for name in names}
+                moved = {name: found[name] if name == "step" else found[name].to(self._device) for name in names}
+                self._optimizer.state[level] = moved
         scaler = {
             name.removeprefix(_SCALER): tensor.item() for name, tensor in state.items() if name.startswith(_SCALER)
         }
@@ -140,19 +145,24 @@ class Descent:
             }
             self._scaler.load_state_dict(whole)
 
-    def _begin(self, images: Tensor) -> None:
-        """Optimize `images` from here on, with fresh moments."""
-        self._images = nn.Parameter(images.clone())
-        self._optimizer = torch.optim.Adam([self._images], lr=self._config.learning_rate, eps=1e-8)
+    def _noise(self, side: int, *, std: float) -> Tensor:
+        return first_noise(self._numbers, seed=self._seed, side=side, std=std)
 
-    def _side_at(self, step: int) -> int:
-        coarse = step < self._config.coarse_share * self._config.steps
-        return -(-self._subject.side // _COARSE_FACTOR) if coarse else self._subject.side
+    def _begin(self, levels: Sequence[Tensor]) -> None:
+        """Optimize `levels` from here on, the finest first, with fresh moments."""
+        self._levels = [nn.Parameter(level.clone()) for level in levels]
+        self._optimizer = torch.optim.Adam(self._levels, lr=self._config.learning_rate, eps=1e-8)
+
+    @property
+    def _coarse(self) -> bool:
+        return len(self._levels) > 1 and self.step < self._config.coarse_share * self._config.steps
+
+    def _images(self) -> Tensor:
+        """``[N, 3, S, S]``: the sum of the levels, without the finest one in the coarse steps."""
+        levels = self._levels[1:] if self._coarse else self._levels
+        return torch.stack([enlarge(level, self._subject.side) for level in levels]).sum(dim=0)
 
     def _advance(self) -> LossTerms:
-        side = self._side_at(self.step)
-        if self._images.shape[-1] != side:
-            self._begin(enlarge(self._images.detach(), side))
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate_at(self.step, self._config)
         terms = self._terms(self._view())
@@ -160,15 +170,20 @@ class Descent:
         self._scaler.scale(terms.weighted(self._config)).backward()
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        if self._config.clip:
-            with torch.no_grad():
-                self._images.clamp_(-1, 1)
         self.step += 1
+        if self._config.clip and not self._coarse:
+            self._clip()
         return terms
+
+    def _clip(self) -> None:
+        """Keep the images in their range, by what the finest level takes on."""
+        with torch.no_grad():
+            images = self._images()
+            self._levels[0] += images.clamp(-1, 1) - images
 
     def _view(self) -> Tensor:
         config, drawn = self._config, {"seed": self._seed, "step": self.step}
-        images = jittered(enlarge(self._images, self._subject.side), config.jitter, **drawn)
+        images = jittered(self._images(), config.jitter, **drawn)
         return flipped(images, self._numbers, **drawn) if config.flip else images
 
     def _terms(self, images: Tensor) -> LossTerms:
