@@ -470,7 +470,7 @@ class InvertConfig(Section):
     warmup_share: float = Field(0.05, ge=0, le=1, description="Share of the steps of linear warm-up.")
     identity: float = Field(1.0, ge=0, description="Weight of the identity term.")
     margin: float | None = Field(
-        None, ge=0, le=1, description="Margin to a class, in radians; none: the one of the network's training."
+        None, ge=0, le=1.5, description="Margin to a class, in radians; none: the one of the network's training."
     )
     feature_scale: float = Field(
         16.0, gt=0, description="Factor of the squared distance to an embedding, the identity term without a class."

@@ -35,6 +35,8 @@ def notices(run: RunTables, *, faces_shown: bool) -> list[Notice]:
     """The notices of a run, the most serious first."""
     told = [Notice("A file of the run was damaged", f"{damage}.") for damage in run.info.get("damage", [])]
     told += [Notice("Warning of the source", f"{warning[:1].upper()}{warning[1:]}.") for warning in run.source_warnings]
+    skipped = (run.info.get("inversions") or {}).get("skipped")
+    told += [Notice("No faces of sub-centers", f"Asked for by invert.enabled, but {skipped}.")] if skipped else []
     distrust = [Notice("The verdicts can't be trusted", f"{run.weak[:1].upper()}{run.weak[1:]}.")] if run.weak else []
     found = [_missing(run), _fallback(run), _weak_extractor(run), None if faces_shown else _no_faces(run)]
     return [*distrust, *told, *filter(None, found)]
