@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,19 @@ def test_config_reads_each(path: Path) -> None:
 
 def test_the_cpu_recipe_is_the_default() -> None:
     assert load_config(RECIPES / "cpu.toml") == PurifyConfig()
+
+
+def test_the_cpu_recipe_of_inversion_is_the_default() -> None:
+    text = (RECIPES / "invert-cpu.toml").read_text(encoding="utf-8")
+    assert load_config(RECIPES / "invert-cpu.toml") == PurifyConfig()
+    assert set(tomllib.loads(text)["invert"]) == set(PurifyConfig().invert.recipe())
+
+
+def test_the_papers_recipe_of_inversion_is_the_papers() -> None:
+    recipe = load_config(RECIPES / "invert-paper.toml").invert
+    assert (recipe.learning_rate, recipe.schedule, recipe.steps, recipe.batch_size) == (0.25, "constant", 20_000, 256)
+    assert (recipe.batchnorm, recipe.total_variation, recipe.norm) == (0.05, 1e-3, 1e-4)
+    assert (recipe.start_std, recipe.octaves, recipe.clip, recipe.jitter, recipe.flip) == (1.0, 1, False, 0, False)
 
 
 @pytest.mark.parametrize("depth", [50, 100])
