@@ -487,6 +487,9 @@ class InvertConfig(Section):
     octaves: int = Field(
         4, ge=1, le=6, description="Resolutions whose sum is an image, each half the one before; 1: the pixels alone."
     )
+    color: float = Field(
+        0.25, gt=0, le=1, description="Size of a step in color relative to one in brightness; 1: the channels alone."
+    )
     coarse_share: float = Field(
         0.25, ge=0, le=1, description="Share of the steps, at first, without the finest of several octaves."
     )

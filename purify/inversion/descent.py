@@ -1,9 +1,10 @@
 """The descent: Adam on the pixels of a batch of images.
 
 An image is the sum of its octaves: levels of the full size, half of it, and so on. A step of the optimizer moves a
-coarse level as far as a fine one, so large shapes settle first; with one octave the pixels themselves are optimized, as
-in the paper. The state between two steps is the levels, Adam's moments and the number of steps, and all random draws
-are functions of seed, step and image: a descent that continues from its state takes the same steps.
+coarse level as far as a fine one, so large shapes settle first, and colors less far than brightness; with one octave
+and full color the pixels themselves are optimized, as in the paper. The state between two steps is the levels, Adam's
+moments and the number of steps, and all random draws are functions of seed, step and image: a descent that continues
+from its state takes the same steps.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from purify.config import InvertConfig
 from purify.inversion.batchnorm_prior import BatchNormPrior, PriorLayers, frozen
-from purify.inversion.image_views import enlarge, first_noise, flipped, image_numbers, jittered
+from purify.inversion.image_views import enlarge, first_noise, flipped, image_numbers, jittered, scale_color
 from purify.inversion.objective import IdentityTerm, LossTerms, squared_norm, total_variation
 from purify.models.precision import autocast
 
@@ -160,7 +161,8 @@ class Descent:
     def _images(self) -> Tensor:
         """``[N, 3, S, S]``: the sum of the levels, without the finest one in the coarse steps."""
         levels = self._levels[1:] if self._coarse else self._levels
-        return torch.stack([enlarge(level, self._subject.side) for level in levels]).sum(dim=0)
+        summed = torch.stack([enlarge(level, self._subject.side) for level in levels]).sum(dim=0)
+        return scale_color(summed, self._config.color)
 
     def _advance(self) -> LossTerms:
         for group in self._optimizer.param_groups:
@@ -179,7 +181,7 @@ class Descent:
         """Keep the images in their range, by what the finest level takes on."""
         with torch.no_grad():
             images = self._images()
-            self._levels[0] += images.clamp(-1, 1) - images
+            self._levels[0] += scale_color(images.clamp(-1, 1) - images, 1 / self._config.color)
 
     def _view(self) -> Tensor:
         config, drawn = self._config, {"seed": self._seed, "step": self.step}

@@ -36,6 +36,14 @@ def enlarge(images: Tensor, side: int) -> Tensor:
     return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
 
 
+def scale_color(images: Tensor, factor: float) -> Tensor:
+    """Multiply what distinguishes the channels of ``[N, 3, S, S]`` by `factor`; their mean stays."""
+    if factor == 1:
+        return images
+    gray = images.mean(dim=1, keepdim=True)
+    return gray + factor * (images - gray)
+
+
 def jittered(images: Tensor, most: int, *, seed: int, step: int) -> Tensor:
     """Shift a batch by up to `most` pixels in each direction, the same for all images; borders are repeated.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ class InversionRequest:
     def key(self, config: PurifyConfig) -> str:
         """Hash of all that decides the files."""
         device = default_device()
-        vectors = {name: vector.tolist() for name, vector in self.space.vectors.items()}
+        vectors = {name: hashlib.sha256(vector.tobytes()).hexdigest() for name, vector in self.space.vectors.items()}
         return sha256_json(
             {
                 "network": sha256_file(model_file(self.network)),
