@@ -472,26 +472,29 @@ class InvertConfig(Section):
     margin: float | None = Field(
         None, ge=0, le=1.5, description="Margin to a class, in radians; none: the one of the network's training."
     )
-    feature_scale: float = Field(
-        16.0, gt=0, description="Factor of the squared distance to an embedding, the identity term without a class."
+    center_pull: float = Field(
+        64.0, ge=0, description="Factor of the squared distance to the class's center, beside the margin loss; 0: none."
     )
-    batchnorm: float = Field(0.05, ge=0, description="Weight of the prior on batch-norm statistics; 0: none.")
+    feature_scale: float = Field(
+        64.0, gt=0, description="Factor of the squared distance to an embedding, the identity term without a class."
+    )
+    batchnorm: float = Field(0.1, ge=0, description="Weight of the prior on batch-norm statistics; 0: none.")
     batchnorm_2d: bool = Field(True, description="The prior counts the batch norms of feature maps.")
     batchnorm_1d: bool = Field(True, description="The prior counts the final batch norm of the embedding.")
     batchnorm_first: float = Field(1.0, ge=0, description="Weight of the first batch norm, relative to the others.")
-    total_variation: float = Field(1e-3, ge=0, description="Weight of the total variation.")
+    total_variation: float = Field(3e-3, ge=0, description="Weight of the total variation.")
     norm: float = Field(1e-4, ge=0, description="Weight of the squared L2 norm.")
     start_std: float = Field(
-        1.0, ge=0, description="Standard deviation of the noise at the start; images are in [-1, 1]."
+        0.2, ge=0, description="Standard deviation of the noise at the start; images are in [-1, 1]."
     )
     octaves: int = Field(
-        4, ge=1, le=6, description="Resolutions whose sum is an image, each half the one before; 1: the pixels alone."
+        5, ge=1, le=6, description="Resolutions whose sum is an image, each half the one before; 1: the pixels alone."
     )
     color: float = Field(
-        0.25, gt=0, le=1, description="Size of a step in color relative to one in brightness; 1: the channels alone."
+        0.2, gt=0, le=1, description="Size of a step in color relative to one in brightness; 1: the channels alone."
     )
     coarse_share: float = Field(
-        0.25, ge=0, le=1, description="Share of the steps, at first, without the finest of several octaves."
+        0.4, ge=0, le=1, description="Share of the steps, at first, without the finest of several octaves."
     )
     jitter: int = Field(2, ge=0, description="Largest random shift of a step, in pixels.")
     flip: bool = Field(True, description="Mirror random images in each step.")

@@ -36,12 +36,16 @@ class MarginIdentity:
         other sub-centers don't compete: they may be the same person.
     margin
         Of the target's angle or cosine.
+    pull
+        Factor of the squared distance to the sub-center, beside the cross-entropy, which ends where no other class
+        competes any more.
     """
 
     head: SubcenterHead
     classes: Tensor
     subcenters: Tensor
     margin: Margin
+    pull: float = 0.0
 
     def __call__(self, features: Tensor) -> Tensor:
         """``features[N, D]``, of any length -> losses [N]."""
@@ -50,7 +54,7 @@ class MarginIdentity:
         named = cosines_of(features, self.head.weight[self.classes, self.subcenters.clamp(min=0)])
         own = torch.where(self.subcenters < 0, cosines[rows, self.classes], named)
         logits = self.head.scale * cosines.index_put((rows, self.classes), self.margin.apply(own))
-        return F.cross_entropy(logits, self.classes, reduction="none")
+        return F.cross_entropy(logits, self.classes, reduction="none") + self.pull * (2 - 2 * own)
 
 
 @dataclass(frozen=True)

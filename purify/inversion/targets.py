@@ -103,7 +103,7 @@ class TargetSpace:
         classes = torch.tensor([place[target.label] for target in batch.targets], device=device)
         subcenters = torch.tensor([target.subcenter for target in batch.targets], device=device)
         margin = self.checkpoint.margin if config.margin is None else Margin(m2=config.margin)
-        return MarginIdentity(head, classes, subcenters, margin)
+        return MarginIdentity(head, classes, subcenters, margin, config.center_pull)
 
 
 def plan_batches(targets: Sequence[Target], space: TargetSpace, config: InvertConfig, *, seed: int) -> list[Batch]:

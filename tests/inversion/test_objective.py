@@ -53,6 +53,14 @@ def test_the_margin_term_of_a_class_is_the_cross_entropy_at_its_nearest_subcente
     assert term(feature).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_pull_adds_the_squared_distance_to_the_center() -> None:
+    feature = torch.tensor([[math.cos(math.radians(60)), -math.sin(math.radians(60))]])
+    plain, pulled = (
+        MarginIdentity(_head(), torch.tensor([0]), torch.tensor([0]), Margin(), pull) for pull in (0.0, 5.0)
+    )
+    assert (pulled(feature) - plain(feature)).item() == pytest.approx(5 * (2 - 2 * 0.5), rel=1e-5)
+
+
 def test_the_margin_term_of_a_subcenter_ignores_the_nearer_one_of_its_class() -> None:
     term = MarginIdentity(_head(), torch.tensor([0]), torch.tensor([0]), Margin())
     at_the_other = torch.tensor([[0.0, 1.0]])
@@ -69,7 +77,7 @@ def test_gradients_of_the_terms(kind: str) -> None:
     head = SubcenterHead(4, 5, subcenters=2, scale=8.0, generator=generator).double().requires_grad_(False)
     classes = torch.tensor([0, 2, 3])
     terms = {
-        "class": MarginIdentity(head, classes, torch.tensor([-1, -1, -1]), Margin(m2=0.2)),
+        "class": MarginIdentity(head, classes, torch.tensor([-1, -1, -1]), Margin(m2=0.2), 3.0),
         "subcenter": MarginIdentity(head, classes, torch.tensor([0, 1, 1]), Margin(m2=0.2)),
         "feature": FeatureIdentity(torch.randn(3, 5, generator=generator, dtype=torch.float64)),
         "variation": total_variation,
