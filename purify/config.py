@@ -449,6 +449,70 @@ class EvaluateConfig(Section):
     bootstrap: int = Field(1000, ge=100, description="Bootstrap samples behind the intervals.")
 
 
+class InvertConfig(Section):
+    """Reconstruction of faces from a trained network: `purify invert`, and an optional stage of the flow."""
+
+    enabled: bool = Field(
+        False,
+        title="Faces of sub-centers",
+        description="At the end of a run, reconstruct the faces that the sub-centers of some labels stand for.",
+    )
+    labels: int = Field(
+        16, ge=1, description="Most labels whose faces a run reconstructs: mixed ones, then the noisiest."
+    )
+    steps: int = Field(400, ge=1, description="Steps of the optimizer per batch.")
+    batch_size: int = Field(64, ge=1, description="Images per batch, of different people.")
+    least_batch: int = Field(
+        32,
+        ge=1,
+        description="Fewer targets are joined by other people, whose images are not kept: the statistics of a small "
+        "batch say little.",
+    )
+    learning_rate: float = Field(0.05, gt=0, description="Peak learning rate of Adam.")
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="Learning rate after the warm-up.")
+    warmup_share: float = Field(0.05, ge=0, le=1, description="Share of the steps of linear warm-up.")
+    identity: float = Field(1.0, ge=0, description="Weight of the identity term.")
+    margin: float | None = Field(
+        None, ge=0, le=1.5, description="Margin to a class, in radians; none: the one of the network's training."
+    )
+    center_pull: float = Field(
+        64.0, ge=0, description="Factor of the squared distance to the class's center, beside the margin loss; 0: none."
+    )
+    feature_scale: float = Field(
+        64.0, gt=0, description="Factor of the squared distance to an embedding, the identity term without a class."
+    )
+    batchnorm: float = Field(0.1, ge=0, description="Weight of the prior on batch-norm statistics; 0: none.")
+    batchnorm_2d: bool = Field(True, description="The prior counts the batch norms of feature maps.")
+    batchnorm_1d: bool = Field(True, description="The prior counts the final batch norm of the embedding.")
+    batchnorm_first: float = Field(1.0, ge=0, description="Weight of the first batch norm, relative to the others.")
+    total_variation: float = Field(3e-3, ge=0, description="Weight of the total variation.")
+    norm: float = Field(1e-4, ge=0, description="Weight of the squared L2 norm.")
+    start_std: float = Field(
+        0.2, ge=0, description="Standard deviation of the noise at the start; images are in [-1, 1]."
+    )
+    octaves: int = Field(
+        5, ge=1, le=6, description="Resolutions whose sum is an image, each half the one before; 1: the pixels alone."
+    )
+    color: float = Field(
+        0.2, gt=0, le=1, description="Size of a step in color relative to one in brightness; 1: the channels alone."
+    )
+    coarse_share: float = Field(
+        0.4, ge=0, le=1, description="Share of the steps, at first, without the finest of several octaves."
+    )
+    jitter: int = Field(2, ge=0, description="Largest random shift of a step, in pixels.")
+    flip: bool = Field(True, description="Mirror random images in each step.")
+    clip: bool = Field(True, description="Keep pixels in their range after each step.")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format of the network; auto: the fastest in the device's hardware."
+    )
+    watermark: bool = Field(True, description="Write SYNTHETIC below each image.")
+    checkpoint_seconds: float = Field(20.0, ge=0, description="Least seconds between two resume points.")
+
+    def recipe(self) -> dict[str, Any]:
+        """Settings that affect the images."""
+        return self.model_dump(exclude={"enabled", "labels", "watermark", "checkpoint_seconds"})
+
+
 class ScaleConfig(Section):
     """Workers for the blocks of embedding; results don't depend on it."""
 
@@ -492,6 +556,7 @@ class PurifyConfig(Section):
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     grow: GrowConfig = GrowConfig()
+    invert: InvertConfig = InvertConfig()
     scale: ScaleConfig = ScaleConfig()
     show: ShowConfig = ShowConfig()
 

@@ -19,14 +19,14 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PURIFY = REPOSITORY / "purify"
 PACKAGES = ("purify", "purify_demo", "flows", "benchmarks")
-NUMERICAL = ("models", "training", "embedding", "analysis", "evaluation")
+NUMERICAL = ("models", "training", "embedding", "analysis", "evaluation", "inversion")
 
 #: Rooms from the ground up. A room imports from lower tiers and, without a cycle, from its own.
 TIERS = (
     ("errors", "arrays", "progress", "credentials", "processes", "version"),
     ("config", "storage"),
     ("tables", "images", "models", "faces"),
-    ("ingest", "training", "embedding", "analysis", "evaluation"),
+    ("ingest", "training", "embedding", "analysis", "evaluation", "inversion"),
     ("report",),
     ("pipeline", "review", "export"),
     ("purify",),  # purify/__init__.py: the names of the API, each imported when it is first used
@@ -35,7 +35,7 @@ TIERS = (
     ("__main__", "benchmarks"),
 )
 MOST_LEVELS = 9
-MOST_LINES = 38_500
+MOST_LINES = 39_400
 MOST_MEDIAN_FILE = 120
 MOST_FUNCTION_P90 = 22
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,21 @@ def test_a_recipe_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_cpu_recipe_is_the_default() -> None:
     assert load_config(RECIPES / "cpu.toml") == PurifyConfig()
+
+
+def test_the_cpu_recipe_of_inversion_is_the_default() -> None:
+    text = (RECIPES / "invert-cpu.toml").read_text(encoding="utf-8")
+    assert load_config(RECIPES / "invert-cpu.toml") == PurifyConfig()
+    assert set(tomllib.loads(text)["invert"]) == set(PurifyConfig().invert.recipe()) - {
+        "margin"
+    }  # none: the network's own
+
+
+def test_the_papers_recipe_of_inversion_is_the_papers() -> None:
+    recipe = load_config(RECIPES / "invert-paper.toml").invert
+    assert (recipe.learning_rate, recipe.schedule, recipe.steps, recipe.batch_size) == (0.25, "constant", 20_000, 256)
+    assert (recipe.batchnorm, recipe.total_variation, recipe.norm) == (0.05, 1e-3, 1e-4)
+    assert (recipe.start_std, recipe.octaves, recipe.clip, recipe.jitter, recipe.flip) == (1.0, 1, False, 0, False)
 
 
 @pytest.mark.parametrize("depth", [50, 100])

@@ -13,6 +13,7 @@ import click
 
 from purify.cli import data_commands, export, result_commands, run_commands, schedule_commands, stage_commands
 from purify.cli.command import write_lines
+from purify.cli.invert_command import invert_command
 from purify.cli.lists import lists_command
 from purify.cli.overlap import overlap_command
 from purify.cli.review_command import review_command
@@ -34,6 +35,7 @@ SECTIONS: dict[str, list[click.Command]] = {
         review_command,
         result_commands.evaluate_command,
         result_commands.score_command,
+        invert_command,
         result_commands.forget_command,
     ],
     "For other tools": [export.export_command, export.export_model_command],

@@ -32,8 +32,18 @@ def open_extractor(model: Path, config: ExtractorConfig, *, precision: Precision
         from purify.embedding.dlib_extractor import DlibExtractor
 
         return DlibExtractor(model, flip=flip)
-    checkpoint = load_checkpoint(model) if model.is_dir() else _without_head(model, config.input_size)
+    checkpoint = open_network(model, config.input_size)
     return Extractor(checkpoint, precision=precision, flip=flip)
+
+
+def open_network(model: Path, input_size: int | None = None) -> Checkpoint:
+    """A checkpoint's folder, or weights (safetensors, ``.pth``) of a known backbone, then without labels.
+
+    `input_size` in pixels is for weights alone; None: the largest that fits. InputError if it is none of them.
+    """
+    if model.is_dir():
+        return load_checkpoint(model)
+    return _without_head(model, input_size)
 
 
 def _without_head(path: Path, input_size: int | None) -> Checkpoint:

@@ -52,6 +52,7 @@ TASKS = Steps(
     compare=task(name="compare", task_run_name="compare-round-{number}", **_OPTIONS)(stages.compare),
     apply=task(name="apply", **_OPTIONS)(stages.apply),
     evaluate=task(name="evaluate", **_OPTIONS)(stages.evaluate),
+    invert=task(name="invert", **_OPTIONS)(stages.invert),
     report=task(name="report", **_OPTIONS)(stages.report),
 )
 """Every stage of `purify.pipeline.stages` as a task."""

@@ -159,6 +159,8 @@ def bring_up_to_date(
         stop_running_jobs()  # before the pool of `submit` is closed, which waits for its work
     if plan.compared and config.evaluate.pairs:
         steps.evaluate(run, plan.compared, config, board, images=images)
+    if config.invert.enabled:
+        steps.invert(run, config, board)
     note_changes(run)
     steps.report(run)
     if linked:  # copies or links from `purify analyze`

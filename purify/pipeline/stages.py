@@ -24,11 +24,13 @@ from purify.pipeline.cleaned_tables import apply_files, baseline_table, kept_row
 from purify.pipeline.embedding_stage import embed_manifest, own_extractor
 from purify.pipeline.face_choice_stage import choose_agreeing
 from purify.pipeline.fingerprint import stage_of, stage_seconds
+from purify.pipeline.inversion_stage import GRID, TABLE, replace_inversion
 from purify.pipeline.judging_rule import judging_rule
 from purify.pipeline.manifest_analysis import known_head, read_judging_inputs
 from purify.pipeline.model_comparison import evaluate_models
 from purify.pipeline.refresh_manifest import refresh_manifest, take_table
 from purify.pipeline.retraining import TrainingDecision
+from purify.pipeline.run_inversion import NO_NETWORK, run_request
 from purify.pipeline.training_stage import is_trained, round_model, training_of
 from purify.pipeline.training_tables import settle_by_drift, settle_first_table, settle_table
 from purify.pipeline.update_log import note_embedded
@@ -222,6 +224,21 @@ def evaluate(
             roots = [to_location(root) for root in images]
             manifest, progress = train_rows(read_table(first, MANIFEST)), board.stage("evaluate")
             evaluate_models(folders, pairs, roots, manifest, config, run.evaluation, progress=progress)
+
+
+def invert(run: RunFolder, config: PurifyConfig, board: ProgressBoard = QUIET) -> None:
+    """A network of the run -> ``inversions``: the faces behind the sub-centers of the labels most worth a look."""
+    number = run.read_info().get("rounds", [{"round": 1}])[-1]["round"]
+    judging = _judging_checkpoint(run, number, config, given_embeddings=not run.round(number).embeddings.exists())
+    request = run_request(run, judging, config)
+    run.update_info(inversions={"skipped": NO_NETWORK if request is None else None})
+    if request is None:
+        return
+    inputs = {"request": request.key(config), "version of labels": run.verdicts}
+    outputs = [run.inversions / TABLE, run.inversions / GRID]
+    with stage_of(run, "invert", inputs, outputs) as pending:
+        if pending:
+            replace_inversion(request, run.inversions, config, progress=board.stage("invert"))
 
 
 def report(run: RunFolder) -> Path:

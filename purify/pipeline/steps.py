@@ -33,6 +33,7 @@ class Steps:
     compare: Callable[..., RoundSummary] = stages.compare
     apply: Callable[..., None] = stages.apply
     evaluate: Callable[..., None] = stages.evaluate
+    invert: Callable[..., None] = stages.invert
     report: Callable[..., Path] = stages.report
 
 

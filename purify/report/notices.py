@@ -37,6 +37,8 @@ def notices(run: RunTables, *, faces_shown: bool) -> list[Notice]:
     told += [Notice("Warning of the source", f"{warning[:1].upper()}{warning[1:]}.") for warning in run.source_warnings]
     if run.pairs_warning:
         told.append(Notice("The gain is in doubt", f"{run.pairs_warning[:1].upper()}{run.pairs_warning[1:]}."))
+    skipped = (run.info.get("inversions") or {}).get("skipped")
+    told += [Notice("No faces of sub-centers", f"Asked for by invert.enabled, but {skipped}.")] if skipped else []
     distrust = [Notice("The verdicts can't be trusted", f"{run.weak[:1].upper()}{run.weak[1:]}.")] if run.weak else []
     found = [_missing(run), _fallback(run), _weak_extractor(run), None if faces_shown else _no_faces(run)]
     return [*distrust, *told, *filter(None, found)]

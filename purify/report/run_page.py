@@ -22,7 +22,7 @@ from purify.report.run_tables import RunTables, read_run
 from purify.report.thumbnails import Face, face_sheets
 from purify.storage.files import read_table
 from purify.storage.run_folder import RunFolder
-from purify.tables.schema import CLASS_REPORT
+from purify.tables.schema import CLASS_REPORT, INVERSIONS
 
 REPORTS_URL = "PURIFY_REPORTS_URL"
 """Environment variable: address at which a web server serves the folder of the runs. Browsers don't open ``file://``
@@ -67,6 +67,7 @@ def run_page(run: RunFolder, figures: Sequence[Mapping[str, Any]], *, with_faces
         picture("Angles to the dominant sub-center", histogram),
         "## Surest of the removed images",
         _removed(tables) if with_faces else "Not shown: `show.faces` keeps pictures off this server.",
+        *_reconstructed(run, with_faces=with_faces),
         "## All figures",
         markdown_records(figures),
         "## Seconds a stage",
@@ -110,6 +111,19 @@ def _verification(evaluation: Mapping[str, Any] | None) -> list[str]:
 def _removed(tables: RunTables) -> str:
     shown = face_sheets(tables.manifest, {"removed": surest_removed(tables.verdicts, most=_FACES)})["removed"]
     return contact_sheet(shown) if shown else "None, or their images are not at hand."
+
+
+def _reconstructed(run: RunFolder, *, with_faces: bool) -> list[str]:
+    """The grid of reconstructed faces, if the flow made it; they are kept off the server like photos."""
+    path = run.inversions / "grid.png"
+    if not path.is_file():
+        return []
+    head = "## Faces the network has in mind"
+    if not with_faces:
+        return [head, "Not shown: `show.faces` keeps pictures off this server."]
+    targets = read_table(run.inversions / "inversions.parquet", INVERSIONS)["target"].to_pylist()
+    told = "Reconstructions from the network's weights, not photos. In rows: " + ", ".join(map(markdown_text, targets))
+    return [head, f"{told}.", picture("Reconstructed faces", data_url(path.read_bytes(), "png"))]
 
 
 def contact_sheet(shown: Sequence[Face]) -> str:

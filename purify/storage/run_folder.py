@@ -76,6 +76,8 @@ class RunFolder:
     reviews = _Place("reviews.parquet")
     evaluation = _Place("evaluation.json")
     report = _Place("report.html")
+    #: Faces made from a network of the run; missing unless ``invert.enabled``.
+    inversions = _Place("inversions")
 
     @classmethod
     def at(cls, place: str | Location) -> RunFolder:

@@ -278,6 +278,24 @@ LABELS = _schema(
     ],
 )
 
+#: Images made from a network alone: what each stands for, how near it came, and its unweighted loss terms.
+INVERSIONS = _schema(
+    "inversions",
+    [
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("subcenter", pa.int32()),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("cosine", pa.float32(), nullable=False),
+        pa.field("judged_label", pa.string()),
+        *(pa.field(f"{term}_loss", pa.float32(), nullable=False) for term in ("identity", "batchnorm")),
+        *(pa.field(f"{term}_loss", pa.float32(), nullable=False) for term in ("total_variation", "norm")),
+        pa.field("batch", pa.int32(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+    ],
+)
+
 
 def embeddings_schema(dim: int) -> pa.Schema:
     """Schema of ``embeddings.parquet`` for vectors of length `dim`; ``sha256`` is that of the image's bytes."""

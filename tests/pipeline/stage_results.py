@@ -33,7 +33,7 @@ from purify.pipeline.update_log import finish_update
 from purify.progress import silent
 from purify.storage.files import read_json, read_table, write_table
 from purify.storage.run_folder import RunFolder
-from purify.tables.schema import CLEANED, MANIFEST, PHOTO_COLUMNS, REVIEWS, VERDICTS
+from purify.tables.schema import CLEANED, INVERSIONS, MANIFEST, PHOTO_COLUMNS, REVIEWS, VERDICTS
 from purify.training.job import TrainJob
 from purify.training.rank import train_rank
 from tests.detector_models import write_detector, write_photo
@@ -202,6 +202,20 @@ def evaluate(folder: Path) -> Results:
     return _rounded(read_json(run.evaluation))
 
 
+def invert(folder: Path) -> Results:
+    """Whose faces are made of a judged run, and their number; the pixels are left to the machine."""
+    run = RunFolder(folder / "run")
+    names, labels, vectors = _gaussian_people()
+    write_table(_manifest(names, labels), run.manifest)
+    _save_model(run.round(1).checkpoint, labels=tuple(sorted(set(labels))), seed=1)
+    _write_embeddings(run.round(1).embeddings, names, vectors)
+    stages.analyze(run, 1, CONFIG)
+    section = CONFIG.invert.model_copy(update={"steps": 2, "least_batch": 2, "labels": 3, "octaves": 2})
+    stages.invert(run, CONFIG.model_copy(update={"invert": section}))
+    made = read_table(run.inversions / "inversions.parquet", INVERSIONS)
+    return _plain(made.select(["target", "kind", "label", "subcenter", "path", "batch", "seed"]))
+
+
 def update(folder: Path) -> Results:
     """A whole run on given embeddings, and its update by ten rows: what is said of them, and which stages ran."""
     names, labels, vectors = _gaussian_people()
@@ -224,7 +238,7 @@ def update(folder: Path) -> Results:
 
 STAGES: dict[str, Callable[[Path], Results]] = {
     function.__name__: function
-    for function in (ingest, align, table, train, embed, analyze, compare, apply, evaluate, update)
+    for function in (ingest, align, table, train, embed, analyze, compare, apply, evaluate, invert, update)
 }
 
 

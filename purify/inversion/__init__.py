@@ -1,0 +1,1 @@
+"""Face images from a recognition network alone, by its gradient and its batch-norm statistics."""
