@@ -41,7 +41,7 @@ def mate_pairs(faces: Vectors, person: Ids) -> MatePairs:
         probe.append(rows[first])
         mate.append(rows[second])
         scores.append((vectors @ vectors.T)[first, second])
-    return MatePairs(*(np.concatenate(part) for part in (probe, mate, scores)))
+    return MatePairs(np.concatenate(probe), np.concatenate(mate), np.concatenate(scores))
 
 
 def best_distractors(
