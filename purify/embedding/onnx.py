@@ -32,8 +32,8 @@ class OnnxExtractor:
     """An ONNX file as an extractor: one image input [N, 3, S, S]; the first output, [N, D], is the embedding.
 
     `config` supplies the size and normalization of the input if the file lacks them; with `flip`, the embedding of the
-    mirror image is added; with `lengths`, embeddings keep their lengths. InputError if ONNX Runtime is missing, or the file is not
-    such a model.
+    mirror image is added; with `lengths`, embeddings keep their lengths. InputError if ONNX Runtime is missing,
+    or the file is not such a model.
     """
 
     def __init__(self, path: Path, config: ExtractorConfig, *, flip: bool = True, lengths: bool = False) -> None:

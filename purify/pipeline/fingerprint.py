@@ -34,6 +34,7 @@ STAGE_VERSIONS = {
     "compare": 1,
     "apply": 1,
     "evaluate": 2,
+    "protocols": 1,
     "update": 2,
 }
 

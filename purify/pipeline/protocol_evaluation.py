@@ -14,11 +14,11 @@ from purify.evaluation.protocols.named import Family, NamedProtocol, find_protoc
 from purify.evaluation.protocols.protocol_figures import ProtocolFigures
 from purify.ingest.image_roots import ImageRoots
 from purify.pipeline import protocol_pairs, protocol_sets
-from purify.pipeline.protocol_data import ProtocolData
+from purify.pipeline.protocol_data import ProtocolData, find_file, require_file
 from purify.pipeline.protocol_models import TestedModel, open_model
 from purify.progress import Progress, silent
 from purify.storage.files import write_json
-from purify.storage.locations import Location
+from purify.storage.locations import Location, to_location
 
 #: Measures one model, once the data have been read.
 Measure = Callable[[TestedModel], ProtocolFigures]
@@ -68,6 +68,24 @@ def evaluate_protocols(
     content = {"protocols": results, "order": [protocol.name for protocol in protocols]}
     write_json(out, content)
     return content
+
+
+def check_protocols(config: PurifyConfig) -> None:
+    """Refuse unknown protocols and missing files before any training."""
+    protocol_files(config.evaluate.protocols, [to_location(place) for place in config.evaluate.data])
+
+
+def protocol_files(names: Sequence[str], places: Sequence[Location]) -> list[Location]:
+    """All files that the protocols read; InputError if a protocol is unknown or lacks one."""
+    found = []
+    for protocol in map(find_protocol, names):
+        optional = protocol.files[-1:] if protocol.family in _TEMPLATES else ()
+        for group in protocol.files or ("",):
+            place = find_file(protocol, group, places)
+            if place is None and group not in optional:
+                place = require_file(protocol, group, places)
+            found += [] if place is None else [place]
+    return list(dict.fromkeys(found))
 
 
 def _prepare(

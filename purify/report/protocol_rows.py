@@ -78,6 +78,13 @@ def _cell(model: Mapping[str, Any], figure: str) -> str:
     return text
 
 
+def protocol_section(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What the report shows: ``models``, ``rows`` and ``notes``; None without protocols."""
+    if result is None:
+        return None
+    return {"models": protocol_models(result), "rows": protocol_rows(result), "notes": protocol_notes(result)}
+
+
 def protocol_text(result: Mapping[str, Any]) -> str:
     """The table and its notes as text."""
     lines = [["protocol", "figure, %", *protocol_models(result)]]
