@@ -151,7 +151,7 @@ def test_ijb_from_its_files(photos: Path, tmp_path: Path) -> None:
     )
     assert 0 <= _value(pixels, "ijb-c", "TAR@FAR=1e-1") <= 1
     (tmp_path / "meta" / "ijbc_template_pair_label.txt").unlink()
-    with pytest.raises(InputError, match="ijb-c: needs ijbc_template_pair_label.txt"):
+    with pytest.raises(InputError, match=r"ijb-c: needs ijbc_template_pair_label\.txt"):
         evaluate_protocols(network, ["ijb-c"], [tmp_path], QUICK, tmp_path / "o.json", images=roots)
 
 

@@ -72,7 +72,8 @@ def _hostile(ran: Path) -> dict[str, bytes]:
         "persistent": b"Pfile\n.",
         "changed function": b"\x80\x02c_codecs\nencode\n}U\x04nameK\x01s\x86b.",
         "a call of a type": b"cnumpy\nndarray\n(I3\ntR.",
-        "shape that is not there": b"\x80\x02cnumpy.core.numeric\n_frombuffer\n(C\x01acnumpy\ndtype\n(U\x02u1\x89\x88tR(I999999999\ntU\x01CtR.",
+        "shape that is not there": b"\x80\x02cnumpy.core.numeric\n_frombuffer\n(C\x01a"
+        b"cnumpy\ndtype\n(U\x02u1\x89\x88tR(I999999999\ntU\x01CtR.",
         "empty": b"",
         "text": b"no pickle",
     }
