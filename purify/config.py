@@ -447,6 +447,17 @@ class EvaluateConfig(Section):
         ["raw", "random", "oracle"], description="Models to train for comparison."
     )
     bootstrap: int = Field(1000, ge=100, description="Bootstrap samples behind the intervals.")
+    protocols: list[str] = Field(
+        [], description="Protocols of the field on which the final models are measured too, such as lfw or ijb-c."
+    )
+    data: list[Place] = Field(
+        [], title="Files of the protocols", description="Files of these protocols, or folders that hold them."
+    )
+
+    @property
+    def compares(self) -> bool:
+        """Whether there is anything to compare models on."""
+        return bool(self.pairs or self.protocols)
 
 
 class InvertConfig(Section):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from purify.cli.answers import answer
 from purify.cli.command import command
 from purify.cli.options import (
+    ANYTHING_AT,
     FILE_AT,
     RUN_AT,
     config_options,
@@ -20,6 +23,9 @@ from purify.cli.options import (
     overrides_of,
 )
 from purify.storage.locations import Location, is_url, to_location
+
+if TYPE_CHECKING:
+    from purify.config import PurifyConfig
 
 
 @command("report", example="purify report run --images faces/")
@@ -45,13 +51,13 @@ def report_command(run: Location, images: tuple[Location, ...], full_paths: bool
     answer({"report": folder.shown(path)}, as_json=False)
 
 
-def _named_checkpoints(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
+def _named_models(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
     models = {}
     for value in values:
-        name, equals, folder = value.partition("=")
-        if not equals or not (is_url(folder) or Path(folder).is_dir()):
+        name, equals, place = value.partition("=")
+        if not equals or not (is_url(place) or Path(place).exists()):
             raise click.BadParameter(f"{value!r}: expected NAME=CHECKPOINT_FOLDER, such as raw=runs/a/checkpoint")
-        models[name] = local_copy(to_location(folder))
+        models[name] = local_copy(to_location(place))
     return models
 
 
@@ -59,26 +65,39 @@ def _named_checkpoints(_: click.Context, __: click.Parameter, values: tuple[str,
     "evaluate",
     example="purify evaluate run/manifest.parquet --model a=run/retrain/checkpoint --pairs p.txt --out run",
 )
-@click.argument("manifest", type=FILE_AT)
+@click.argument("manifest", type=FILE_AT, required=False)
 @click.option(
     "--model",
     "models",
     multiple=True,
     required=True,
-    callback=_named_checkpoints,
-    metavar="NAME=FOLDER",
-    help="Checkpoint to measure; raw, random, purified and oracle are compared. Repeatable.",
+    callback=_named_models,
+    metavar="NAME=PLACE",
+    help="Checkpoint to measure; raw, random, purified and oracle are compared. With --protocol also an ONNX file, "
+    "weights, or embeddings. Repeatable.",
 )
-@click.option("--pairs", type=FILE_AT, required=True, help="Verification pairs.")
+@click.option("--pairs", type=FILE_AT, help="Verification pairs.")
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    metavar="NAME",
+    help="Protocol of the field, such as lfw, ijb-c, megaface (docs/how-to/protocols.md). Repeatable.",
+)
+@click.option(
+    "--data", type=ANYTHING_AT, multiple=True, metavar="PLACE", help="File or folder of the protocols. Repeatable."
+)
 @images_option
 @click.option("--align", is_flag=True, help="The pairs are of photos: find, align and crop their faces first.")
 @out_option
 @config_options
 @json_option
 def evaluate_command(
-    manifest: Location,
+    manifest: Location | None,
     models: dict[str, Path],
-    pairs: Location,
+    pairs: Location | None,
+    protocols: tuple[str, ...],
+    data: tuple[Location, ...],
     images: tuple[Location, ...],
     align: bool,
     out: Path,
@@ -89,25 +108,78 @@ def evaluate_command(
     """Checkpoints + pairs -> OUT/evaluation.json.
 
     Face verification on pairs of people outside the training set MANIFEST. Photos are aligned where the rows of
-    MANIFEST are faces cropped from photos, or with --align; their crops are kept in OUT/pair-crops.
+    MANIFEST are faces cropped from photos, or with --align; their crops are kept in OUT/pair-crops. With --protocol,
+    OUT/protocols.json holds the figures of the field's protocols on the files in --data; there MANIFEST is optional.
     """
     from purify.config import load_config
+
+    config = load_config(config_file, [*overrides_of({"align.enabled": align or None}), *overrides])
+    if bool(protocols) == (pairs is not None):
+        raise click.UsageError("give either --pairs, or --protocol with --data")
+    if pairs is not None and manifest is None:
+        raise click.UsageError("--pairs needs MANIFEST, the training set whose people are left out")
+    out.mkdir(parents=True, exist_ok=True)
+    asked = _Asked(models, manifest, image_roots(images, config), config, out)
+    if pairs is None:
+        result = _measure_protocols(asked, protocols, data, quiet=as_json)
+    else:
+        result = _measure_pairs(asked, pairs, quiet=as_json)
+    if as_json:
+        answer(result, as_json=True)
+    elif pairs is None:
+        from purify.report.protocol_rows import protocol_text
+
+        click.echo(protocol_text(result))
+    else:
+        answer({name: f"AUC {m['auc']:.4f} {m['auc_interval']}" for name, m in result["models"].items()}, as_json=False)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Models to measure, what they were trained on, where images are, and where to write."""
+
+    models: dict[str, Path]
+    manifest: Location | None
+    roots: list[Location]
+    config: PurifyConfig
+    out: Path
+
+
+def _measure_pairs(asked: _Asked, pairs: Location, *, quiet: bool) -> dict[str, Any]:
     from purify.pipeline.model_comparison import evaluate_models
     from purify.progress import progress_board
     from purify.storage.files import read_json
     from purify.tables.manifest import load_manifest
 
-    config = load_config(config_file, [*overrides_of({"align.enabled": align or None}), *overrides])
-    out.mkdir(parents=True, exist_ok=True)
-    roots, path = image_roots(images, config), out / "evaluation.json"
-    with progress_board(quiet=as_json) as board:
-        evaluate_models(models, pairs, roots, load_manifest(manifest), config, path, progress=board.stage("evaluate"))
-    result = read_json(path)
+    assert asked.manifest is not None
+    trained, path = load_manifest(asked.manifest), asked.out / "evaluation.json"
+    with progress_board(quiet=quiet) as board:
+        progress = board.stage("evaluate")
+        evaluate_models(asked.models, pairs, asked.roots, trained, asked.config, path, progress=progress)
+    result: dict[str, Any] = read_json(path)
     if warning := result["pairs"].get("warning"):
         click.echo(f"Warning: {warning}.", err=True)
-    if not as_json:
-        result = {name: f"AUC {m['auc']:.4f} {m['auc_interval']}" for name, m in result["models"].items()}
-    answer(result, as_json=as_json)
+    return result
+
+
+def _measure_protocols(
+    asked: _Asked, protocols: tuple[str, ...], data: tuple[Location, ...], *, quiet: bool
+) -> dict[str, Any]:
+    from purify.pipeline.protocol_evaluation import evaluate_protocols
+    from purify.progress import progress_board
+    from purify.tables.manifest import load_manifest
+
+    with progress_board(quiet=quiet) as board:
+        return evaluate_protocols(
+            asked.models,
+            protocols,
+            data,
+            asked.config,
+            asked.out / "protocols.json",
+            images=asked.roots,
+            manifest=None if asked.manifest is None else load_manifest(asked.manifest),
+            progress=board.stage("evaluate"),
+        )
 
 
 @command("score", example="purify score run/verdicts.parquet --truth truth.csv")

@@ -55,15 +55,20 @@ def on_all_cores(
 
 
 class Extractor:
-    """A checkpoint's backbone, ready to embed; with `flip`, the embedding of the mirror image is added."""
+    """A checkpoint's backbone, ready to embed; with `flip`, the embedding of the mirror image is added.
 
-    def __init__(self, checkpoint: Checkpoint, *, precision: Precision = "auto", flip: bool = True) -> None:
+    With `lengths`, embeddings keep their lengths, which say how sharp a face is; else they are normalized.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, precision: Precision = "auto", flip: bool = True, lengths: bool = False
+    ) -> None:
         self._device = default_device()
         self._dtype = resolve_precision(precision, self._device, backbone=checkpoint.backbone_name)
         backbone, _ = checkpoint.build()
         backbone = backbone.eval().to(self._device)
         self._backbone: nn.Module = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._flip = flip
+        self._flip, self._lengths = flip, lengths
         self.input_size = checkpoint.input_size
         self.dim = checkpoint.embedding_dim
         self.precision = cast(Precision, str(self._dtype).removeprefix("torch."))
@@ -79,4 +84,5 @@ class Extractor:
             embeddings = self._backbone(images).float()
             if self._flip:
                 embeddings = embeddings + self._backbone(images.flip(3)).float()
-        return torch.nn.functional.normalize(embeddings, dim=1).cpu().numpy()
+        embeddings = embeddings if self._lengths else torch.nn.functional.normalize(embeddings, dim=1)
+        return embeddings.cpu().numpy()

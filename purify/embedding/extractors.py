@@ -19,21 +19,23 @@ def model_file(model: Path) -> Path:
     return model / FILE_NAME if model.is_dir() else model
 
 
-def open_extractor(model: Path, config: ExtractorConfig, *, precision: Precision, flip: bool) -> PixelExtractor:
+def open_extractor(
+    model: Path, config: ExtractorConfig, *, precision: Precision, flip: bool, lengths: bool = False
+) -> PixelExtractor:
     """Open a checkpoint's folder, an ONNX file, or weights (safetensors, ``.pth``, dlib's ``.dat``) for embedding.
 
-    InputError if it is none of them.
+    With `lengths`, embeddings keep their lengths (dlib's always do). InputError if it is none of them.
     """
     if model.suffix == ".onnx":
         from purify.embedding.onnx import OnnxExtractor
 
-        return OnnxExtractor(model, config, flip=flip)
+        return OnnxExtractor(model, config, flip=flip, lengths=lengths)
     if model.suffix == ".dat":
         from purify.embedding.dlib_extractor import DlibExtractor
 
         return DlibExtractor(model, flip=flip)
     checkpoint = open_network(model, config.input_size)
-    return Extractor(checkpoint, precision=precision, flip=flip)
+    return Extractor(checkpoint, precision=precision, flip=flip, lengths=lengths)
 
 
 def open_network(model: Path, input_size: int | None = None) -> Checkpoint:

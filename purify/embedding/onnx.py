@@ -32,17 +32,18 @@ class OnnxExtractor:
     """An ONNX file as an extractor: one image input [N, 3, S, S]; the first output, [N, D], is the embedding.
 
     `config` supplies the size and normalization of the input if the file lacks them; with `flip`, the embedding of the
-    mirror image is added. InputError if ONNX Runtime is missing, or the file is not such a model.
+    mirror image is added; with `lengths`, embeddings keep their lengths. InputError if ONNX Runtime is missing,
+    or the file is not such a model.
     """
 
-    def __init__(self, path: Path, config: ExtractorConfig, *, flip: bool = True) -> None:
+    def __init__(self, path: Path, config: ExtractorConfig, *, flip: bool = True, lengths: bool = False) -> None:
         self._path = path
         self._session = open_session(path, threads=resolve_workers(0), providers=["CUDAExecutionProvider"])
         self.input_size = _input_size(path, self._session, config)
         self._input = self._session.get_inputs()[0]
         config = _declared(path, self._session.get_modelmeta().custom_metadata_map, config)
         self._color, self._mean, self._std = config.color, np.float32(config.mean), np.float32(config.std)
-        self._flip = flip
+        self._flip, self._lengths = flip, lengths
         self.precision: Precision = "auto"  # the file's own
         self.dim = self._run(np.zeros((1, _CHANNELS, self.input_size, self.input_size), np.float32)).shape[1]
 
@@ -54,6 +55,8 @@ class OnnxExtractor:
         embeddings = self._run(images)
         if self._flip:
             embeddings = embeddings + self._run(images[..., ::-1])
+        if self._lengths:
+            return embeddings
         norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
         return embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
 

@@ -19,6 +19,7 @@ from purify.pipeline.embedding_stage import own_extractor
 from purify.pipeline.extractor_choice import AUTO, SCRATCH
 from purify.pipeline.model_comparison import usable_pairs
 from purify.pipeline.pair_images import PAIR_CROPS, pair_images
+from purify.pipeline.protocol_evaluation import check_protocols
 from purify.pipeline.training_stage import round_model
 from purify.progress import QUIET, ProgressBoard
 from purify.storage.files import read_table
@@ -101,7 +102,7 @@ def plan_models(run: RunFolder, config: PurifyConfig, embeddings: Location | Non
     compared = []
     if config.retrain.enabled and images:
         truth = has_truth(read_table(run.manifest, MANIFEST))
-        baselines = config.evaluate.baselines if config.evaluate.pairs else []
+        baselines = config.evaluate.baselines if config.evaluate.compares else []
         compared = ["purified", *(name for name in baselines if name != "oracle" or truth)]
     early = [] if embeddings else [name for name in compared if name in ("raw", "oracle")]
     learns = embeddings is None and own_extractor(1, config) is None
@@ -125,6 +126,7 @@ def check_inputs(
         raise InputError("both --embeddings and an extractor are given; leave one out")
     if embeddings is None and (file := own_extractor(1, config)) is not None:
         open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
+    check_protocols(config)
     if config.evaluate.pairs and images:
         roots = ImageRoots([to_location(root) for root in images])
         pairs, counts = usable_pairs(to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate)

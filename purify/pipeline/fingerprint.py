@@ -35,6 +35,7 @@ STAGE_VERSIONS = {
     "apply": 1,
     "evaluate": 2,
     "invert": 1,
+    "protocols": 1,
     "update": 2,
 }
 

@@ -157,7 +157,7 @@ def bring_up_to_date(
         _wait(trainings)
     finally:
         stop_running_jobs()  # before the pool of `submit` is closed, which waits for its work
-    if plan.compared and config.evaluate.pairs:
+    if plan.compared and config.evaluate.compares:
         steps.evaluate(run, plan.compared, config, board, images=images)
     if config.invert.enabled:
         steps.invert(run, config, board)
@@ -224,6 +224,6 @@ def _made_from(run: RunFolder, request: RunRequest) -> dict[str, str]:
 def _results(run: RunFolder) -> list[Path]:
     """Result files of a finished run; unless they are unchanged, a later update runs again."""
     last = run.last_round
-    tables = [run.manifest, run.cleaned, run.removed, run.labels, run.evaluation, run.report]
+    tables = [run.manifest, run.cleaned, run.removed, run.labels, run.evaluation, run.protocols, run.report]
     results = [*tables, last.verdicts, last.class_report, last.embeddings, *run.root.rglob("model.safetensors")]
     return [path for path in results if path.exists()]

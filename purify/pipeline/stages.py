@@ -28,6 +28,7 @@ from purify.pipeline.inversion_stage import GRID, TABLE, replace_inversion
 from purify.pipeline.judging_rule import judging_rule
 from purify.pipeline.manifest_analysis import known_head, read_judging_inputs
 from purify.pipeline.model_comparison import evaluate_models
+from purify.pipeline.protocol_evaluation import evaluate_protocols, protocol_files
 from purify.pipeline.refresh_manifest import refresh_manifest, take_table
 from purify.pipeline.retraining import TrainingDecision
 from purify.pipeline.run_inversion import NO_NETWORK, run_request
@@ -206,16 +207,20 @@ def evaluate(
     *,
     images: Sequence[str],
 ) -> None:
-    """Checkpoints + pairs -> ``evaluation.json``."""
+    """Checkpoints + pairs -> ``evaluation.json``; checkpoints + files of protocols -> ``protocols.json``."""
+    if not config.evaluate.compares:
+        raise PurifyError("evaluate needs a pairs file, or a protocol and its files")
+    if config.evaluate.protocols:
+        _evaluate_protocols(run, models, config, board, images=images)
     if config.evaluate.pairs is None:
-        raise PurifyError("evaluate needs a pairs file")
+        return
     pairs, first = to_location(config.evaluate.pairs), run.round(1).training_table
     folders = {name: run.model(name) / "checkpoint" for name in models}
     inputs = {
         "manifest": first,  # images that the models have seen, without later ones
         "pairs": pairs,
         **{f"model-{name}": folder / FILE_NAME for name, folder in folders.items()},
-        "config": config.evaluate.model_dump(),
+        "config": config.evaluate.model_dump(exclude={"protocols", "data"}),
         "seed": config.seed,
         **({"align": config.align.model_dump(mode="json", exclude={"workers"})} if config.align.enabled else {}),
     }
@@ -224,6 +229,33 @@ def evaluate(
             roots = [to_location(root) for root in images]
             manifest, progress = train_rows(read_table(first, MANIFEST)), board.stage("evaluate")
             evaluate_models(folders, pairs, roots, manifest, config, run.evaluation, progress=progress)
+
+
+def _evaluate_protocols(
+    run: RunFolder, models: Sequence[str], config: PurifyConfig, board: ProgressBoard, *, images: Sequence[str]
+) -> None:
+    first, names = run.round(1).training_table, config.evaluate.protocols
+    folders = {name: run.model(name) / "checkpoint" for name in models}
+    places = [to_location(place) for place in config.evaluate.data]
+    inputs = {
+        "manifest": first,
+        **{f"file-{number}": file for number, file in enumerate(protocol_files(names, places))},
+        **{f"model-{name}": folder / FILE_NAME for name, folder in folders.items()},
+        "config": config.evaluate.model_dump(exclude={"data"}),
+        "seed": config.seed,
+    }
+    with stage_of(run, "protocols", inputs, [run.protocols]) as pending:
+        if pending:
+            evaluate_protocols(
+                folders,
+                names,
+                places,
+                config,
+                run.protocols,
+                images=[to_location(root) for root in images],
+                manifest=train_rows(read_table(first, MANIFEST)),
+                progress=board.stage("protocols"),
+            )
 
 
 def invert(run: RunFolder, config: PurifyConfig, board: ProgressBoard = QUIET) -> None:

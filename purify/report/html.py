@@ -13,6 +13,7 @@ from purify.report.contact_sheets import contact_sheets
 from purify.report.notices import notices
 from purify.report.page_figures import label_pictures, run_pictures, verification_pictures
 from purify.report.photos import photo_counts, shown_photos
+from purify.report.protocol_rows import protocol_section
 from purify.report.rule_settings import script_data, setting_values
 from purify.report.run_tables import RunTables, read_run
 from purify.report.shown_images import with_images
@@ -114,6 +115,7 @@ def report_values(run: RunTables) -> dict[str, Any]:
         **pictures,
         "sweep_data": script_data(settings["sweeps"], pictures["axis"]),
         **_verification(run.evaluation),
+        "protocols": protocol_section(run.protocols),
     }
 
 

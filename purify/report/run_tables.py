@@ -15,7 +15,7 @@ from purify.embedding.embedding_files import EmbeddingFiles
 from purify.storage.files import read_table
 from purify.storage.locations import to_location
 from purify.storage.run_folder import RunFolder
-from purify.storage.run_record import read_evaluation
+from purify.storage.run_record import read_evaluation, read_protocols
 from purify.tables.reviews import override_verdicts, read_reviews
 from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
 
@@ -24,7 +24,8 @@ from purify.tables.schema import CLASS_REPORT, MANIFEST, VERDICTS
 class RunTables:
     """The tables of a run's last round, verdicts with the run's reviews applied.
 
-    `name` is that of the folder, `info` is ``run.json`` (empty without one), `evaluation` is ``evaluation.json``.
+    `name` is that of the folder, `info` is ``run.json`` (empty without one), `evaluation` is ``evaluation.json``,
+    `protocols` is ``protocols.json``.
     """
 
     name: str
@@ -33,6 +34,7 @@ class RunTables:
     class_report: pa.Table
     info: Mapping[str, Any]
     evaluation: Mapping[str, Any] | None
+    protocols: Mapping[str, Any] | None = None
 
     @property
     def threshold(self) -> float:
@@ -108,4 +110,5 @@ def read_run(folder: Path | str, *, round_number: int | None = None) -> RunTable
         class_report=read_table(judged.class_report, CLASS_REPORT),
         info=run.read_info(),
         evaluation=read_evaluation(run.evaluation) if run.evaluation.exists() else None,
+        protocols=read_protocols(run.protocols) if run.protocols.exists() else None,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from purify.evaluation.gain import gap_sentence
 
 #: Models from the raw to the truly clean training set.
-_MODELS = ("raw", "random", "purified", "oracle")
+MODEL_ORDER = ("raw", "random", "purified", "oracle")
 _DIFFERENCES = ("purified-raw", "purified-random", "purified-oracle", "oracle-raw")
 _GAP_FIGURES = {"auc": "AUC", "accuracy": "accuracy"}
 _GAP = "In {figure}, from the raw to the truly clean set, purification closed {gap}."
@@ -21,7 +21,7 @@ _ABOVE_ONE = (
 
 def ordered_models(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The models of an evaluation in display order."""
-    return _in_order(evaluation["models"], _MODELS)
+    return _in_order(evaluation["models"], MODEL_ORDER)
 
 
 def ordered_differences(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -7,9 +7,7 @@ in a pickle, so that nothing is run. Databases are opened read-only and without 
 from __future__ import annotations
 
 import errno
-import io
 import os
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from purify.errors import InputError
 from purify.storage.files import readable
 from purify.storage.message_pack import unpack_pair
+from purify.storage.plain_pickles import load_plain
 
 if TYPE_CHECKING:
     import lmdb
@@ -68,6 +67,8 @@ def split_value(value: bytes | memoryview) -> tuple[bytes, str | None]:
     if start not in (_PAIR, _PICKLE):
         return bytes(value), None
     image, label = unpack_pair(value) if start == _PAIR else _unpickle_pair(bytes(value))
+    if isinstance(label, bytes):  # a text of Python 2
+        label = label.decode("utf-8", "replace")
     if not isinstance(image, bytes) or not isinstance(label, int | str):
         raise ValueError(f"holds {type(image).__name__} and {type(label).__name__}, expected an image and a label")
     return image, str(label)
@@ -78,20 +79,8 @@ def label_of(value: memoryview) -> str | None:
     return split_value(value)[1] if bytes(value[:1]) in (_PAIR, _PICKLE) else None
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """An unpickler of numbers, texts, bytes and lists of them."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise ValueError(f"a pickle of {module}.{name}, which is not read since it could run code")
-
-
 def _unpickle_pair(value: bytes) -> tuple[Any, Any]:
-    try:
-        content = _PlainUnpickler(io.BytesIO(value)).load()
-    except ValueError:
-        raise
-    except Exception as error:  # a damaged pickle can make the unpickler raise anything
-        raise ValueError(f"a damaged pickle: {error}") from error
+    content = load_plain(value)
     if not isinstance(content, tuple | list) or len(content) != 2:
         raise ValueError("a pickle of something else than an image and a label")
     return content[0], content[1]

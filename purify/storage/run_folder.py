@@ -75,6 +75,7 @@ class RunFolder:
     #: Human decisions; missing before the first review.
     reviews = _Place("reviews.parquet")
     evaluation = _Place("evaluation.json")
+    protocols = _Place("protocols.json")
     report = _Place("report.html")
     #: Faces made from a network of the run; missing unless ``invert.enabled``.
     inversions = _Place("inversions")

@@ -162,6 +162,17 @@ class _Evaluation(_Part):
         return self
 
 
+class _Protocol(_Part):
+    published: str
+    variant: str
+    models: dict[str, dict[str, Any]]
+
+
+class _Protocols(_Part):
+    protocols: dict[str, _Protocol]
+    order: list[str]
+
+
 def _inner(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
@@ -190,6 +201,11 @@ def read_record(path: Path) -> dict[str, Any]:
 def read_evaluation(path: Path) -> dict[str, Any]:
     """Read ``evaluation.json``; InputError if it is damaged or not an evaluation."""
     return _read(path, _Evaluation)
+
+
+def read_protocols(path: Path) -> dict[str, Any]:
+    """Read ``protocols.json``; InputError if it is damaged or not the figures of protocols."""
+    return _read(path, _Protocols)
 
 
 def read_stage(path: Path) -> dict[str, Any]:

@@ -1,0 +1,114 @@
+"""Models under the field's protocols: several of both at once, into one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from purify.config import PurifyConfig
+from purify.errors import InputError
+from purify.evaluation.protocols.named import Family, NamedProtocol, find_protocol
+from purify.evaluation.protocols.protocol_figures import ProtocolFigures
+from purify.ingest.image_roots import ImageRoots
+from purify.pipeline import protocol_pairs, protocol_sets
+from purify.pipeline.protocol_data import ProtocolData, find_file, require_file
+from purify.pipeline.protocol_models import TestedModel, open_model
+from purify.progress import Progress, silent
+from purify.storage.files import write_json
+from purify.storage.locations import Location, to_location
+
+#: Measures one model, once the data have been read.
+Measure = Callable[[TestedModel], ProtocolFigures]
+_SIMPLE = {
+    Family.DISTRACTORS: protocol_sets.measure_distractors,
+    Family.ALL_PAIRS: protocol_sets.measure_all_pairs,
+    Family.PEOPLE: protocol_pairs.measure_people,
+}
+_TEMPLATES = {
+    Family.TEMPLATE_PAIRS: protocol_sets.measure_template_pairs,
+    Family.TEMPLATE_SEARCH: protocol_sets.measure_template_search,
+}
+
+
+def evaluate_protocols(
+    models: Mapping[str, Path],
+    names: Sequence[str],
+    places: Sequence[Location],
+    config: PurifyConfig,
+    out: Path,
+    *,
+    images: Sequence[Location] = (),
+    manifest: pa.Table | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Measure each of `models` (name -> checkpoint, ONNX file, weights or embeddings) under each protocol.
+
+    The files of the protocols are found by their usual names among `places`, files or folders. With the `manifest` of
+    the training set, pairs of people or images in it are left out where the protocol names them. Writes the JSON file
+    `out` and returns its content. InputError if a protocol is unknown or its files are missing or unusable.
+    """
+    if not models:
+        raise InputError("no model to measure; give --model NAME=FILE")
+    protocols = [find_protocol(name) for name in names]
+    data = ProtocolData(places, ImageRoots(images), config)
+    opened = {name: open_model(path, config) for name, path in models.items()}
+    steps, done, results = len(protocols) * len(opened), 0, {}
+    for protocol in protocols:
+        measure, counts = _prepare(protocol, data, manifest)
+        figures = {}
+        for name, model in opened.items():
+            progress(done, steps, f"{protocol.name}: {name}")
+            figures[name] = measure(model).to_json()
+            done += 1
+        results[protocol.name] = {**_described(protocol), "read": dict(counts), "models": figures}
+    progress(steps, steps)
+    content = {"protocols": results, "order": [protocol.name for protocol in protocols]}
+    write_json(out, content)
+    return content
+
+
+def check_protocols(config: PurifyConfig) -> None:
+    """Refuse unknown protocols and missing files before any training."""
+    protocol_files(config.evaluate.protocols, [to_location(place) for place in config.evaluate.data])
+
+
+def protocol_files(names: Sequence[str], places: Sequence[Location]) -> list[Location]:
+    """All files that the protocols read; InputError if a protocol is unknown or lacks one."""
+    found = []
+    for protocol in map(find_protocol, names):
+        optional = protocol.files[-1:] if protocol.family in _TEMPLATES else ()
+        for group in protocol.files or ("",):
+            place = find_file(protocol, group, places)
+            if place is None and group not in optional:
+                place = require_file(protocol, group, places)
+            found += [] if place is None else [place]
+    return list(dict.fromkeys(found))
+
+
+def _prepare(
+    protocol: NamedProtocol, data: ProtocolData, manifest: pa.Table | None
+) -> tuple[Measure, Mapping[str, Any]]:
+    """What measures a model under a protocol, and the counts of what was read and left out."""
+    if protocol.family in _SIMPLE:
+        simple = _SIMPLE[protocol.family]
+        return (lambda model: simple(protocol, model, data, silent)), {}
+    if protocol.family in _TEMPLATES:
+        templates, measure = protocol_sets.read_template_test(protocol, data), _TEMPLATES[protocol.family]
+        return (lambda model: measure(protocol, templates, model, data, silent)), {"images": len(templates.template)}
+    pairs = protocol_pairs.read_pair_test(protocol, data, manifest)
+    return (lambda model: protocol_pairs.measure_pairs(protocol, pairs, model, data, silent)), pairs.counts
+
+
+def _described(protocol: NamedProtocol) -> dict[str, Any]:
+    pooled = protocol.family in _TEMPLATES
+    return {
+        "published": protocol.published,
+        "left_open": protocol.left_open,
+        "variant": "InsightFace's scripts" if protocol.as_insightface else "strict",
+        "pooling": protocol.pooling.code if pooled else None,
+        "masks": protocol.masks.value,
+        "expected_pairs": protocol.pairs,
+    }

@@ -1,0 +1,97 @@
+"""Models under test: networks that embed a set's faces, and embeddings that were made elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from purify.arrays import Vectors
+from purify.config import PurifyConfig
+from purify.embedding.embedding_files import EmbeddingFiles
+from purify.embedding.extractors import open_extractor
+from purify.embedding.id_lists import find_id_list, load_array
+from purify.embedding.store import read_embeddings
+from purify.errors import InputError
+from purify.models.checkpoint import FILE_NAME
+from purify.pipeline.protocol_faces import TestFaces, batches, cover
+from purify.progress import Progress, silent
+
+_NETWORKS = (".onnx", ".dat", ".pth", ".pt", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How faces are embedded: with `masks` drawn over them, their mirror images added (`flip`), `lengths` kept."""
+
+    masks: bool = False
+    flip: bool = True
+    lengths: bool = False
+
+
+class TestedModel(Protocol):
+    """A model that gives a vector for every face of a test set."""
+
+    def vectors(self, faces: TestFaces, wanted: Wanted, progress: Progress = silent) -> Vectors:
+        """Embeddings float32[N, D]."""
+
+
+def open_model(path: Path, config: PurifyConfig) -> TestedModel:
+    """A checkpoint's folder, an ONNX file, weights, or a file or folder of embeddings."""
+    is_network = (path / FILE_NAME).is_file() or path.suffix.lower() in _NETWORKS
+    return TestedNetwork(path, config) if is_network else GivenEmbeddings(path, config)
+
+
+@dataclass(frozen=True)
+class TestedNetwork:
+    """A network; see `purify.embedding.extractors.open_extractor`."""
+
+    path: Path
+    config: PurifyConfig
+
+    def vectors(self, faces: TestFaces, wanted: Wanted, progress: Progress = silent) -> Vectors:
+        """See `TestedModel`."""
+        extractor = open_extractor(
+            self.path,
+            self.config.extractor,
+            precision=self.config.train.precision,
+            flip=wanted.flip,
+            lengths=wanted.lengths,
+        )
+        parts, done = [], 0
+        for pixels in batches(faces, extractor.input_size, self.config.embed.batch_size):
+            shown = cover(pixels, done, seed=self.config.seed) if wanted.masks else np.ascontiguousarray(pixels)
+            parts.append(extractor(shown))
+            done += len(pixels)
+            progress(done, len(faces.names))
+        return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class GivenEmbeddings:
+    """Embeddings by the names of the images, or a ``.npy`` in the order in which the protocol's files list them."""
+
+    path: Path
+    config: PurifyConfig
+
+    def vectors(self, faces: TestFaces, wanted: Wanted, progress: Progress = silent) -> Vectors:
+        """See `TestedModel`; mirror images are as in the file. InputError if masks are wanted."""
+        if wanted.masks:
+            raise InputError(f"{self.path}: masks can't be drawn on embeddings; give the model itself, and the images")
+        if self.path.suffix.lower() == ".npy" and self.config.embeddings.ids is None and not find_id_list(self.path):
+            return self._in_order(len(faces.names))
+        return read_embeddings(EmbeddingFiles(self.path, self.config.embeddings), faces.names)
+
+    def _in_order(self, count: int) -> Vectors:
+        matrix = load_array(self.path)
+        if matrix.ndim != 2 or matrix.dtype.kind != "f" or len(matrix) != count:
+            raise InputError(
+                f"{self.path}: is {matrix.dtype} of shape {matrix.shape}; without a list of ids it must have a row of "
+                f"floats for each of the {count} images, in the order of the protocol's files"
+            )
+        vectors = np.ascontiguousarray(matrix, np.float32)
+        if not np.isfinite(vectors).all():
+            raise InputError(f"{self.path}: has values that are not finite")
+        return vectors

@@ -1,0 +1,177 @@
+"""Protocols on pairs of images: the verification sets, MLFW, and labeled people with drawn masks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from purify.arrays import Floats, Ids, Vectors
+from purify.errors import InputError
+from purify.evaluation.protocols.drawn_pairs import draw_pairs, first_images
+from purify.evaluation.protocols.fold_pairs import FoldedPairs, file_folds, verify_folds
+from purify.evaluation.protocols.gallery_search import identify, search_gallery
+from purify.evaluation.protocols.named import Family, Masks, NamedProtocol
+from purify.evaluation.protocols.protocol_figures import ProtocolFigures
+from purify.evaluation.protocols.template_pooling import unit_rows
+from purify.evaluation.unseen_pairs import exclude_training
+from purify.pipeline.model_comparison import usable_pairs
+from purify.pipeline.protocol_data import ProtocolData
+from purify.pipeline.protocol_faces import BinFaces, StoredFaces, TestFaces, find_faces
+from purify.pipeline.protocol_models import TestedModel, Wanted
+from purify.progress import Progress
+from purify.storage.image_bytes import ImageByteReader
+from purify.tables.image_lists import person_of_masked, read_masked_pairs
+from purify.tables.manifest import ok_rows
+from purify.tables.pairs import Pairs, read_pairs
+from purify.tables.user_tables import read_samples
+from purify.tables.verification_bins import BinPairs, read_bin
+
+_DRAWN_PAIRS = 3000
+
+
+@dataclass(frozen=True, eq=False)
+class PairTest:
+    """P pairs ``rows[P, 2]`` of `faces`, and what was counted when they were read."""
+
+    faces: TestFaces
+    rows: Ids
+    pairs: FoldedPairs
+    counts: Mapping[str, Any]
+
+
+def read_pair_test(protocol: NamedProtocol, data: ProtocolData, manifest: pa.Table | None) -> PairTest:
+    """Read the pairs of a protocol, without those that training has seen where its `manifest` is given."""
+    path = data.require(protocol, protocol.files[0] if protocol.files else "")
+    if path.suffix.lower() == ".bin":
+        return _of_bin(read_bin(path), manifest)
+    if protocol.family is Family.MASKED_PAIRS:
+        listed = read_masked_pairs(path)
+        people = [[person_of_masked(name) for name in side] for side in (listed.a, listed.b)]
+        same, fold = np.array(listed.same, dtype=bool), np.array(listed.fold, dtype=np.int64)
+        pairs = Pairs(path.name, tuple(listed.a), tuple(listed.b), tuple(people[0]), tuple(people[1]), same, fold, 0, 0)
+        pairs, counts = _unseen(replace(pairs, given=len(same)), manifest)
+    elif manifest is not None:
+        pairs, counts = usable_pairs(path, data.roots, manifest, data.config.evaluate)
+    else:
+        pairs = read_pairs(path, data.roots.names(), prefix=data.config.evaluate.pairs_prefix)
+        counts = {"given": pairs.given, "missing": pairs.missing, "used": len(pairs.a)}
+    return _of_names(pairs, counts, data)
+
+
+def _unseen(pairs: Pairs, manifest: pa.Table | None, seen: set[str] | None = None) -> tuple[Pairs, dict[str, Any]]:
+    if manifest is None:
+        return pairs, {"given": pairs.given, "used": len(pairs.a)}
+    rows = ok_rows(manifest)
+    return exclude_training(
+        pairs, sample_ids=rows["sample_id"].to_pylist(), labels=rows["label"].unique().to_pylist(), seen=seen or ()
+    )
+
+
+def _of_names(pairs: Pairs, counts: Mapping[str, Any], data: ProtocolData) -> PairTest:
+    names = sorted({*pairs.a, *pairs.b})
+    position = {name: row for row, name in enumerate(names)}
+    rows = np.array([[position[name] for name in side] for side in (pairs.a, pairs.b)]).T
+    faces = StoredFaces(names, find_faces(names, data.roots), ImageByteReader())
+    return PairTest(faces, rows, FoldedPairs(pairs.same, pairs.fold, _people(pairs)), counts)
+
+
+def _people(pairs: Pairs) -> Ids | None:
+    """Numbers of the people [P, 2]; None unless all are known."""
+    names = [*pairs.person_a, *pairs.person_b]
+    if None in names:
+        return None
+    _, numbers = np.unique(np.array(names, dtype=object), return_inverse=True)
+    return numbers.reshape(2, -1).T.astype(np.int64)
+
+
+def _of_bin(content: BinPairs, manifest: pa.Table | None) -> PairTest:
+    count = len(content.same)
+    names = [str(number) for number in range(2 * count)]
+    nobody = (None,) * count
+    fold = file_folds(count, min(10, count))
+    pairs = Pairs(content.file, tuple(names[::2]), tuple(names[1::2]), nobody, nobody, content.same, fold, count, 0)
+    if content.same.all() or not content.same.any():
+        raise InputError(f"{content.file}: all pairs are of one kind; same and different ones are needed")
+    seen: set[str] = set()
+    if manifest is not None:
+        known = set(ok_rows(manifest)["sha256"].to_pylist())
+        digests = (hashlib.sha256(i if isinstance(i, bytes) else i.tobytes()).hexdigest() for i in content.images)
+        seen = {name for name, digest in zip(names, digests, strict=True) if digest in known}
+    pairs, counts = _unseen(pairs, manifest, seen)
+    rows = np.array([[int(name) for name in side] for side in (pairs.a, pairs.b)]).T
+    return PairTest(BinFaces(names, content.images), rows, FoldedPairs(pairs.same, pairs.fold), counts)
+
+
+def measure_pairs(
+    protocol: NamedProtocol, test: PairTest, model: TestedModel, data: ProtocolData, progress: Progress
+) -> ProtocolFigures:
+    """Figures of one model on the pairs of a protocol."""
+    masked = {Masks.NONE: (False, False), Masks.SECOND: (False, True), Masks.BOTH: (True, True)}[protocol.masks]
+    flip = data.config.embed.flip
+    sides = {masks: model.vectors(test.faces, Wanted(masks=masks, flip=flip), progress) for masks in {*masked}}
+    a, b = (_units(sides[masks])[test.rows[:, side]] for side, masks in enumerate(masked))
+    return verify_folds(
+        np.einsum("pd,pd->p", a, b),
+        test.pairs,
+        fars=protocol.rates,
+        interpolated=protocol.as_insightface,
+        samples=data.config.evaluate.bootstrap,
+        seed=data.config.seed,
+    )
+
+
+def measure_people(
+    protocol: NamedProtocol, model: TestedModel, data: ProtocolData, progress: Progress
+) -> ProtocolFigures:
+    """Verification with 0, 1 and 2 masks a pair, and identification of bare and masked faces, on a labeled table."""
+    path = data.require(protocol, protocol.files[0] if protocol.files else "")
+    table = read_samples(path)
+    names = table["sample_id"].to_pylist()
+    _, person = np.unique(np.array(table["label"].to_pylist(), dtype=object), return_inverse=True)
+    faces = StoredFaces(names, find_faces(names, data.roots), ImageByteReader())
+    vectors = [
+        _units(model.vectors(faces, Wanted(masks=masks, flip=data.config.embed.flip), progress))
+        for masks in (False, True)
+    ]
+    drawn = draw_pairs(person.astype(np.int64), _DRAWN_PAIRS, seed=data.config.seed)
+    people = person[drawn.rows].astype(np.int64)
+    figures, refused, counts = {}, {}, {"images": len(names), "people": int(person.max()) + 1}
+    for masks, sides in enumerate(((0, 0), (0, 1), (1, 1))):
+        scores = np.einsum("pd,pd->p", vectors[sides[0]][drawn.rows[:, 0]], vectors[sides[1]][drawn.rows[:, 1]])
+        found = verify_folds(
+            scores,
+            FoldedPairs(drawn.same, drawn.fold, people),
+            fars=protocol.rates,
+            samples=data.config.evaluate.bootstrap,
+            seed=data.config.seed,
+        )
+        counts |= found.counts
+        figures |= {f"{name}, {masks} masks": figure for name, figure in found.figures.items()}
+        refused |= {f"{name}, {masks} masks": why for name, why in found.refused.items()}
+    figures |= _rank_figures(vectors, person.astype(np.int64), data)
+    return ProtocolFigures(figures, refused, counts, "people")
+
+
+def _rank_figures(vectors: list[Floats], person: Ids, data: ProtocolData) -> dict[str, Any]:
+    """Closed-set rank-1 with the first image of each person as the gallery."""
+    gallery = first_images(person)
+    probes = np.setdiff1d(np.arange(len(person)), gallery)
+    figures = {}
+    for name, probe_side, gallery_side in (("", 0, 0), (", masked probe", 1, 0), (", masked gallery", 0, 1)):
+        searches = search_gallery(
+            vectors[probe_side][probes], person[probes], vectors[gallery_side][gallery], person[gallery]
+        )
+        found = identify(
+            [searches], ranks=(1,), fpirs=(), samples=data.config.evaluate.bootstrap, seed=data.config.seed
+        )
+        figures[f"rank-1{name}"] = found.figures["rank-1"]
+    return figures
+
+
+def _units(vectors: Vectors) -> Floats:
+    return unit_rows(np.asarray(vectors, np.float64))

@@ -1,0 +1,97 @@
+"""The table of protocols: a row for each figure, a column for each model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from purify.report.verification_rows import MODEL_ORDER
+
+
+@dataclass(frozen=True)
+class ProtocolRow:
+    """A figure of a protocol: a cell for each model, in the order of `protocol_models`."""
+
+    protocol: str
+    figure: str
+    cells: Sequence[str]
+
+
+def protocol_models(result: Mapping[str, Any]) -> list[str]:
+    """Models in display order: raw, random, purified, oracle, then the others by name."""
+    names = {name for protocol in result["protocols"].values() for name in protocol["models"]}
+    return [name for name in MODEL_ORDER if name in names] + sorted(names.difference(MODEL_ORDER))
+
+
+def protocol_rows(result: Mapping[str, Any]) -> list[ProtocolRow]:
+    """Rows of ``protocols.json``, figures in per cent with their 95 % intervals; what is refused says so."""
+    models, rows = protocol_models(result), []
+    for name in result["order"]:
+        measured = result["protocols"][name]["models"]
+        figures = dict.fromkeys(
+            figure for model in measured.values() for figure in (*model["figures"], *model["refused"])
+        )
+        rows += [ProtocolRow(name, figure, [_cell(measured[model], figure) for model in models]) for figure in figures]
+    return rows
+
+
+def protocol_notes(result: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of each protocol: variant, counts, what is refused, what the source leaves open."""
+    notes = []
+    for name in result["order"]:
+        protocol = result["protocols"][name]
+        variant = " ".join(filter(None, (protocol["variant"], protocol["pooling"])))
+        first = next(iter(protocol["models"].values()))
+        counts = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in first["counts"].items())
+        drawn = f"; intervals over {first['drawn_over']}" if first["drawn_over"] else ""
+        notes.append(f"{name} ({variant}): {protocol['published']}. {counts}{drawn}.")
+        notes += [f"{name}: {text}" for text in _warnings(protocol, first)]
+    return notes
+
+
+def _warnings(protocol: Mapping[str, Any], first: Mapping[str, Any]) -> list[str]:
+    read, expected = protocol["read"], protocol["expected_pairs"]
+    warnings = [f"{figure} refused: {why}." for figure, why in first["refused"].items()]
+    given = read.get("given")
+    if expected and given is not None and given != expected:
+        warnings.append(f"the file has {given:,} pairs; the published set has {expected:,}, so figures don't compare.")
+    left_out = {key: read[key] for key in ("missing", "excluded_identity", "excluded_image") if read.get(key)}
+    if left_out:
+        told = ", ".join(f"{count:,} {key.replace('_', ' ')}" for key, count in left_out.items())
+        warnings.append(f"of {given:,} pairs were left out: {told}.")
+    if protocol["left_open"]:
+        warnings.append(protocol["left_open"])
+    return warnings
+
+
+def _cell(model: Mapping[str, Any], figure: str) -> str:
+    found = model["figures"].get(figure)
+    if found is None:
+        return "refused" if figure in model["refused"] else ""
+    text = f"{100 * found['value']:.2f}"
+    if "std" in found:
+        text += f" ± {100 * found['std']:.2f}"
+    if "interval" in found:
+        low, high = found["interval"]
+        text += f" [{100 * low:.2f}, {100 * high:.2f}]"
+    return text
+
+
+def protocol_section(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What the report shows: ``models``, ``rows`` and ``notes``; None without protocols."""
+    if result is None:
+        return None
+    return {"models": protocol_models(result), "rows": protocol_rows(result), "notes": protocol_notes(result)}
+
+
+def protocol_text(result: Mapping[str, Any]) -> str:
+    """The table and its notes as text."""
+    lines = [["protocol", "figure, %", *protocol_models(result)]]
+    before = None
+    for row in protocol_rows(result):
+        lines.append([row.protocol if row.protocol != before else "", row.figure, *row.cells])
+        before = row.protocol
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([*table, "", *protocol_notes(result)])
