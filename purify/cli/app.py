@@ -15,6 +15,7 @@ from purify.cli import data_commands, export, result_commands, run_commands, sch
 from purify.cli.command import write_lines
 from purify.cli.lists import lists_command
 from purify.cli.overlap import overlap_command
+from purify.cli.prove_command import prove_command
 from purify.cli.review_command import review_command
 from purify.errors import PurifyError, did_you_mean
 from purify.version import __version__
@@ -33,6 +34,7 @@ SECTIONS: dict[str, list[click.Command]] = {
         result_commands.report_command,
         review_command,
         result_commands.evaluate_command,
+        prove_command,
         result_commands.score_command,
         result_commands.forget_command,
     ],
