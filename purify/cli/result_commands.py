@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -98,9 +99,21 @@ def evaluate_command(
     with progress_board(quiet=as_json) as board:
         evaluate_models(models, pairs, roots, load_manifest(manifest), config, path, progress=board.stage("evaluate"))
     result = read_json(path)
-    if not as_json:
-        result = {name: f"AUC {m['auc']:.4f} {m['auc_interval']}" for name, m in result["models"].items()}
-    answer(result, as_json=as_json)
+    answer(result if as_json else _shown(result), as_json=as_json)
+
+
+def _shown(evaluation: dict[str, Any]) -> dict[str, str]:
+    """Lines of an evaluation: pairs, models, and which is better where the interval says so."""
+    from purify.evaluation.unseen_pairs import left_out
+
+    lines = {"pairs": "; ".join(filter(None, [f"{evaluation['pairs']['used']:,} used", left_out(evaluation["pairs"])]))}
+    for name, model in evaluation["models"].items():
+        low, high = model["auc_interval"]
+        lines[name] = f"AUC {model['auc']:.4f}, 95% interval {low:.4f} to {high:.4f}"
+    for name, figures in evaluation["differences"].items():
+        low, high = figures["interval"]
+        lines[name] = f"{figures['auc']:+.4f}, 95% interval {low:+.4f} to {high:+.4f}: {figures['finding']}"
+    return lines
 
 
 @command("score", example="purify score run/verdicts.parquet --truth truth.csv")

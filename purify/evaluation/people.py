@@ -42,6 +42,12 @@ def linked_images(pairs: Pairs) -> dict[str, str]:
     return {name: person(name) for name in (*pairs.a, *pairs.b)}
 
 
+def crowds(pairs: Pairs) -> set[str]:
+    """Folders with a different pair inside: they hold several people."""
+    sides = zip(pairs.person_a, pairs.person_b, pairs.same.tolist(), strict=True)
+    return {one for one, other, same in sides if one is not None and one == other and not same}
+
+
 def resample_people(people: People, same: Same, *, samples: int, seed: int) -> Iterator[Weights]:
     """Yield blocks of weights [B, P], `samples` rows in all: how often each pair is drawn with its people.
 
@@ -88,13 +94,13 @@ class _Links:
     def __init__(self, pairs: Pairs) -> None:
         self._above: dict[str, str] = {}
         sides = list(zip(pairs.a, pairs.b, pairs.person_a, pairs.person_b, pairs.same.tolist(), strict=True))
-        crowds = {one for _, _, one, other, same in sides if one == other and not same}
+        several = crowds(pairs)
         of_folder: dict[str, list[str]] = defaultdict(list)
         for a, b, one, other, same in sides:
             if same:
                 self._join(a, b)
             for name, folder in ((a, one), (b, other)):
-                if folder is not None and folder not in crowds:
+                if folder is not None and folder not in several:
                     of_folder[folder].append(name)
         for names in of_folder.values():
             for name in names[1:]:

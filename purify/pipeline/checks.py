@@ -116,4 +116,4 @@ def check_inputs(run: RunFolder, config: PurifyConfig, embeddings: Location | No
         open_extractor(file, config.extractor, precision=config.train.precision, flip=config.embed.flip)
     if config.evaluate.pairs and images:
         roots = ImageRoots([to_location(root) for root in images])
-        usable_pairs(to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate)
+        usable_pairs(to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate, pixels=False)

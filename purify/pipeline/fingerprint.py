@@ -33,7 +33,7 @@ STAGE_VERSIONS = {
     "analyze": 3,
     "compare": 1,
     "apply": 1,
-    "evaluate": 2,
+    "evaluate": 3,
     "update": 2,
 }
 
