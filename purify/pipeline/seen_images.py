@@ -49,14 +49,13 @@ def seen_in_training(
 
 
 def shared_by_face(overlap: Location) -> set[str]:
-    """People (labels) and images (ids) that `purify overlap` found in both sets, from its folder or ``people.parquet``.
+    """People (labels) and images (ids) that `purify overlap` found in both sets, from the folder that it wrote.
 
-    InputError if there is none.
+    InputError if it has written none there.
     """
-    folder = overlap.parent if overlap.suffix == ".parquet" else overlap
     try:
         people, pictures = (
-            read_table(folder / f"{name}.parquet", schema)
+            read_table(overlap / f"{name}.parquet", schema)
             for name, schema in (("people", SHARED_PEOPLE), ("pictures", SHARED_PICTURES))
         )
     except InputError as error:

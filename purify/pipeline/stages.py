@@ -214,6 +214,7 @@ def evaluate(
         "pairs": pairs,
         **{f"model-{name}": folder / FILE_NAME for name, folder in folders.items()},
         "config": config.evaluate.model_dump(),
+        "overlap": to_location(config.evaluate.overlap) / "people.parquet" if config.evaluate.overlap else None,
         "seed": config.seed,
     }
     with stage_of(run, "evaluate", inputs, [run.evaluation]) as pending:

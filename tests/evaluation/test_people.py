@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from purify.evaluation.gain import compare_models
 from purify.evaluation.intervals import interval, weighted_auc
+from purify.evaluation.pair_figures import resamples
 from purify.evaluation.people import People, linked_images, people_of, resample_people
 from purify.tables.pairs import Pairs, new_folds, person_of
 
@@ -78,14 +79,23 @@ def test_intervals_over_people_cover_where_those_over_pairs_are_too_narrow() -> 
     for trial in range(60):
         people, same, scores = _clustered(np.random.default_rng(trial), 40, 10)
         for kind, who in (("people", people), ("pairs", None)):
-            compared = compare_models(
-                {"m": np.tanh(scores)}, same, new_folds(same), {"m": 1}, bootstrap=200, seed=1, people=who
-            )
-            low, high = compared["models"]["m"]["auc_interval"]
+            weights = np.concatenate(list(resamples(same, who, samples=100, seed=1)))
+            low, high = interval(weighted_auc(scores, same, weights))
             inside[kind] += low <= truth <= high
-            assert compared["resampled"] == kind
     assert inside["people"] >= 52
     assert inside["pairs"] < 45
+
+
+def test_models_are_compared_on_resampled_people() -> None:
+    people, same, scores = _clustered(np.random.default_rng(0), 40, 10)
+    models, folds = {"raw": np.tanh(scores), "purified": np.tanh(scores + 0.5 * same)}, new_folds(same)
+    sizes, intervals = {"raw": 1, "purified": 1}, []
+    for kind, who in (("people", people), ("pairs", None)):
+        result = compare_models(models, same, folds, sizes, bootstrap=100, seed=1, people=who)
+        assert result["resampled"] == kind
+        assert result["differences"]["purified-raw"]["finding"] == "better"
+        intervals.append(result["models"]["raw"]["auc_interval"])
+    assert np.diff(intervals[0]) > 1.3 * np.diff(intervals[1])
 
 
 def _auc(same: np.ndarray, scores: np.ndarray) -> float:

@@ -31,7 +31,7 @@ def _cells(**quality: float) -> dict[str, dict[int, np.ndarray]]:
 def _compare(
     cells: dict[str, dict[int, np.ndarray]], *pairs: tuple[str, str], seeds: tuple[int, ...] = (0, 1, 2)
 ) -> dict:
-    return compare_cells(cells, SAME, FOLD, WHO, seeds=seeds, pairs_of_cells=pairs, bootstrap=300, seed=0)
+    return compare_cells(cells, SAME, FOLD, WHO, seeds=seeds, pairs_of_cells=pairs, bootstrap=100, seed=0)
 
 
 def test_cells_are_the_mean_of_their_seeds_and_compared_pair_by_pair() -> None:
@@ -71,7 +71,7 @@ def test_a_difference_smaller_than_the_spread_of_the_seeds_is_not_called_better(
             SAME,
             FOLD,
             {"purified": 1, "raw": 1},
-            bootstrap=300,
+            bootstrap=100,
             seed=0,
             people=WHO,
         )["differences"]["purified-raw"]["finding"]
