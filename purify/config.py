@@ -443,6 +443,11 @@ class EvaluateConfig(Section):
     pairs_prefix: str | None = Field(
         None, description="Folder of the pairs' people inside the image roots; none: found automatically."
     )
+    overlap: Place | None = Field(
+        None,
+        description="Folder written by `purify overlap` of the training set and the pairs' set: pairs of people whom "
+        "both have by face are left out, too.",
+    )
     baselines: list[Literal["raw", "random", "oracle"]] = Field(
         ["raw", "random", "oracle"], description="Models to train for comparison."
     )

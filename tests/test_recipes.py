@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from purify.cli import main
 from purify.config import PurifyConfig, load_config, recipe_files
 from purify.models.heads import Margin
+from purify.pipeline.proof_plan import ProofPlan, plan_cells, seeded
 from purify.training.schedule import make_schedule
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -70,3 +71,30 @@ def test_the_papers_recipe_is_the_papers(depth: int) -> None:
     epoch = schedule.steps_per_epoch
     rates = [schedule.learning_rate_at(step) for step in (0, 8 * epoch - 1, 8 * epoch, 14 * epoch - 1, 14 * epoch)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "drops", "epochs"), [("ms1mv0", 10_000_000, (8, 14), 18), ("casia", 490_623, (20, 28), 32)]
+)
+def test_a_proof_starts_with_its_recipe_as_it_is(name: str, images: int, drops: tuple[int, int], epochs: int) -> None:
+    path = RECIPES / f"prove-{name}.toml"
+    config = load_config(path)
+    schedule = make_schedule(config.train, samples=images)
+    assert (config.train.batch_size, config.train.subcenters, config.train.scale, schedule.epochs) == (
+        512,
+        3,
+        64,
+        epochs,
+    )
+    per_epoch = schedule.steps_per_epoch
+    rates = [schedule.learning_rate_at(epoch * per_epoch) for epoch in (0, *drops)]
+    assert rates == pytest.approx([0.1, 0.01, 0.001])
+    names = [cell.name for cell in plan_cells(ProofPlan(), config, truth=True, extractor=None)]
+    assert names[:7] == ["k1-raw", "k3-raw", "official-70", "official-75", "official-80", "official-85", "calibrated"]
+    assert seeded(config, 7, jobs=1).extractor.name == "scratch"
+    # The command in the file's first lines has the options that there are.
+    comment = "".join(line.removeprefix("#") for line in path.read_text().splitlines() if line.startswith("#"))
+    words = comment[comment.index("purify prove") : comment.index("Every training")].replace("\\", " ").split()
+    known = {option for parameter in main.commands["prove"].params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+    assert f"recipes/prove-{name}.toml" in words

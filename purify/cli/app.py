@@ -16,6 +16,7 @@ from purify.cli.command import write_lines
 from purify.cli.invert_command import invert_command
 from purify.cli.lists import lists_command
 from purify.cli.overlap import overlap_command
+from purify.cli.prove_command import prove_command
 from purify.cli.review_command import review_command
 from purify.errors import PurifyError, did_you_mean
 from purify.version import __version__
@@ -34,6 +35,7 @@ SECTIONS: dict[str, list[click.Command]] = {
         result_commands.report_command,
         review_command,
         result_commands.evaluate_command,
+        prove_command,
         result_commands.score_command,
         invert_command,
         result_commands.forget_command,

@@ -131,7 +131,7 @@ def evaluate_command(
 
         click.echo(protocol_text(result))
     else:
-        answer({name: f"AUC {m['auc']:.4f} {m['auc_interval']}" for name, m in result["models"].items()}, as_json=False)
+        answer(_shown(result), as_json=False)
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,20 @@ def _measure_pairs(asked: _Asked, pairs: Location, *, quiet: bool) -> dict[str, 
     if warning := result["pairs"].get("warning"):
         click.echo(f"Warning: {warning}.", err=True)
     return result
+
+
+def _shown(evaluation: dict[str, Any]) -> dict[str, str]:
+    """Lines of an evaluation: pairs, models, and which is better where the interval says so."""
+    from purify.evaluation.unseen_pairs import left_out
+
+    lines = {"pairs": "; ".join(filter(None, [f"{evaluation['pairs']['used']:,} used", left_out(evaluation["pairs"])]))}
+    for name, model in evaluation["models"].items():
+        low, high = model["auc_interval"]
+        lines[name] = f"AUC {model['auc']:.4f}, 95% interval {low:.4f} to {high:.4f}"
+    for name, figures in evaluation["differences"].items():
+        low, high = figures["interval"]
+        lines[name] = f"{figures['auc']:+.4f}, 95% interval {low:+.4f} to {high:+.4f}: {figures['finding']}"
+    return lines
 
 
 def _measure_protocols(

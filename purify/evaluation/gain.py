@@ -2,60 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from purify.evaluation.intervals import (
-    Weights,
-    interval,
-    resample_weights,
-    weighted_accuracy,
-    weighted_auc,
-    weighted_tar,
-)
-from purify.evaluation.verification import (
-    FARS,
-    Folds,
-    Same,
-    Scores,
-    auc,
-    fold_accuracy,
-    is_measurable,
-    roc_points,
-    tar_at_far,
-)
+from purify.evaluation.intervals import interval
+from purify.evaluation.pair_figures import Draws, figures_with_intervals, resampled_figures, resamples
+from purify.evaluation.people import People
+from purify.evaluation.verification import Folds, Same, Scores
 
 _DIFFERENCES = (("purified", "raw"), ("purified", "random"), ("purified", "oracle"), ("oracle", "raw"))
 
-#: Figure -> its bootstrap values [B].
-Draws = Mapping[str, Scores]
-
 
 def compare_models(
-    scores: Mapping[str, Scores], same: Same, fold: Folds, n_train: Mapping[str, int], *, bootstrap: int, seed: int
+    scores: Mapping[str, Scores],
+    same: Same,
+    fold: Folds,
+    n_train: Mapping[str, int],
+    *,
+    bootstrap: int,
+    seed: int,
+    people: People | None = None,
 ) -> dict[str, Any]:
     """Figures of each model, paired differences, and the share of the raw-to-oracle gap that was closed.
 
     `scores` are cosines [P] by model (``raw``, ``purified``, ``random``, ``oracle`` or others), `n_train` numbers of
-    training images; `bootstrap` is the number of resamples. The result has ``models``, ``differences``
-    (``purified-raw`` and so on) and ``gap_closed`` (None with ``gap_closed_reason`` where it is undefined), plain
-    values for JSON.
+    training images; `bootstrap` is the number of resamples, of the `people` of the pairs or, without them, of the pairs
+    themselves. The result has ``models``, ``differences`` (``purified-raw`` and so on, each with its ``finding``),
+    ``gap_closed`` (None with ``gap_closed_reason`` where it is undefined) and ``resampled``, plain values for JSON.
 
-    The 95 % intervals cover the choice of the pairs for fixed models: training with another seed adds a spread of its
-    own.
+    The 95 % intervals cover the choice of the people for fixed models: training with another seed adds a spread of its
+    own, which `purify.evaluation.proof_table` measures.
     """
-    drawn = _bootstrap(scores, same, fold, samples=bootstrap, seed=seed)
+    blocks = resamples(same, people, samples=bootstrap, seed=seed)
+    drawn = resampled_figures(scores, same, fold, blocks)
     models = {
-        name: {"n_train": n_train[name], **_figures(values, same, fold, drawn[name])} for name, values in scores.items()
+        name: {"n_train": n_train[name], **figures_with_intervals(values, same, fold, drawn[name])}
+        for name, values in scores.items()
     }
     differences = {
         f"{better}-{worse}": _difference(models, drawn, better, worse)
         for better, worse in _DIFFERENCES
         if better in models and worse in models
     }
-    return {"models": models, "differences": differences, **_gap_closed(models, drawn)}
+    drawn_are = "pairs" if people is None else "people"
+    return {"models": models, "differences": differences, "resampled": drawn_are, **_gap_closed(models, drawn)}
+
+
+def finding(interval: Sequence[float]) -> str:
+    """What the 95 % `interval` of a difference says: ``better``, ``worse``, or ``no clear difference``."""
+    low, high = interval
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "no clear difference"
 
 
 def gap_sentence(gap: Mapping[str, Any]) -> str:
@@ -80,55 +78,14 @@ def gap_sentence(gap: Mapping[str, Any]) -> str:
     return f"{share} ({interval}{tail})"
 
 
-def _bootstrap(
-    scores: Mapping[str, Scores], same: Same, fold: Folds, *, samples: int, seed: int
-) -> dict[str, dict[str, Scores]]:
-    blocks = [
-        {name: _draws(values, same, fold, weights) for name, values in scores.items()}
-        for weights in resample_weights(same, samples=samples, seed=seed)
-    ]
-    return {
-        name: {figure: np.concatenate([block[name][figure] for block in blocks]) for figure in blocks[0][name]}
-        for name in scores
-    }
-
-
-def _draws(scores: Scores, same: Same, fold: Folds, weights: Weights) -> dict[str, Scores]:
-    return {
-        "auc": weighted_auc(scores, same, weights),
-        "accuracy": weighted_accuracy(scores, same, fold, weights),
-        **{str(far): weighted_tar(scores, same, weights, far) for far in FARS if is_measurable(far, same)},
-    }
-
-
-def _figures(scores: Scores, same: Same, fold: Folds, drawn: Draws) -> dict[str, Any]:
-    accuracy = fold_accuracy(scores, same, fold)
-    tars = {far: tar for far in FARS if (tar := tar_at_far(scores, same, far)) is not None}
-    refused = {
-        str(far): f"needs {round(1 / far)} different pairs, there are {int((~same).sum())}"
-        for far in FARS
-        if far not in tars
-    }
-    return {
-        "auc": auc(scores, same),
-        "auc_interval": interval(drawn["auc"]),
-        "accuracy": {
-            "mean": float(accuracy.mean()),
-            "std": float(accuracy.std()),
-            "interval": interval(drawn["accuracy"]),
-        },
-        "tar_at_far": {str(far): {"value": tar, "interval": interval(drawn[str(far)])} for far, tar in tars.items()},
-        "tar_refused": refused,
-        "roc": roc_points(scores, same),
-    }
-
-
 def _difference(
     models: Mapping[str, Any], drawn: Mapping[str, Draws], better: str, worse: str
-) -> dict[str, float | list[float]]:
+) -> dict[str, float | str | list[float]]:
+    around = interval(drawn[better]["auc"] - drawn[worse]["auc"])
     return {
         "auc": _value(models[better], "auc") - _value(models[worse], "auc"),
-        "interval": interval(drawn[better]["auc"] - drawn[worse]["auc"]),
+        "interval": around,
+        "finding": finding(around),
         "accuracy": _value(models[better], "accuracy") - _value(models[worse], "accuracy"),
         "accuracy_interval": interval(drawn[better]["accuracy"] - drawn[worse]["accuracy"]),
     }

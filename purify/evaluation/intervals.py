@@ -16,7 +16,7 @@ from purify.evaluation.verification import Folds, Same, Scores, accepts, allowed
 Weights = npt.NDArray[np.float64]
 
 LEVEL = 0.95
-_MOST_CELLS = 1 << 23
+MOST_CELLS = 1 << 23
 
 
 def resample_weights(same: Same, *, samples: int, seed: int) -> Iterator[Weights]:
@@ -25,7 +25,7 @@ def resample_weights(same: Same, *, samples: int, seed: int) -> Iterator[Weights
     Blocks are small enough (64 MB) for any number of pairs.
     """
     rng = np.random.default_rng(seed)
-    most = max(1, _MOST_CELLS // len(same))
+    most = max(1, MOST_CELLS // len(same))
     for start in range(0, samples, most):
         rows = min(most, samples - start)
         weights = np.zeros((rows, len(same)))

@@ -7,10 +7,12 @@ brightness, contrast or to gray had 0.977 or more. A copy that was cropped other
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from purify.arrays import Vectors
-from purify.images.decoding import decode_rgb
+from purify.images.decoding import decode_rgb, decode_upright
 
 #: Least correlation of two copies of a picture.
 SAME_PIXELS = 0.97
@@ -32,3 +34,12 @@ def outline(data: bytes) -> Vectors:
 def same_pixels(first: bytes, second: bytes) -> bool:
     """Whether two images show one picture; UnreadableImageError if one can't be decoded."""
     return first == second or float(outline(first) @ outline(second)) >= SAME_PIXELS
+
+
+def pixel_digest(data: bytes) -> str:
+    """Hex SHA-256 of an image's decoded, upright pixels: equal for copies in any lossless form.
+
+    UnreadableImageError if the bytes can't be decoded.
+    """
+    pixels = decode_upright(data)
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()

@@ -129,7 +129,9 @@ def check_inputs(
     check_protocols(config)
     if config.evaluate.pairs and images:
         roots = ImageRoots([to_location(root) for root in images])
-        pairs, counts = usable_pairs(to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate)
+        pairs, counts = usable_pairs(
+            to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate, pixels=False
+        )
         if config.align.enabled:
             progress = board.stage("align pairs")
             faces = pair_images(pairs, roots, manifest, config, run.root / PAIR_CROPS, progress=progress)

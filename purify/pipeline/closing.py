@@ -8,7 +8,8 @@ from dataclasses import fields
 from typing import Any
 
 from purify.analysis.rules.removal import UNJUDGED
-from purify.evaluation.gain import gap_sentence
+from purify.evaluation.gain import finding, gap_sentence
+from purify.evaluation.unseen_pairs import left_out
 from purify.pipeline.judging_rule import JudgingRule
 from purify.report.notices import FALLBACK_CAUSES
 from purify.report.run_overview import counts, missing_images, noise_of
@@ -151,8 +152,10 @@ def _gain(tables: RunTables) -> str:
     low, high = difference["interval"]
     sentence = (
         f"AUC {models['raw']['auc']:.4f} before cleaning, {models['purified']['auc']:.4f} after "
-        f"({difference['auc']:+.4f}, 95% interval {low:+.4f} to {high:+.4f}) on {used}."
+        f"({difference['auc']:+.4f}, 95% interval {low:+.4f} to {high:+.4f}: {finding((low, high))}) on {used}."
     )
+    if missed := left_out(tables.evaluation["pairs"]):
+        sentence += f" {missed[0].upper()}{missed[1:]}."
     gap = tables.evaluation.get("gap_closed")
     closed = gap and gap.get("auc")
     return f"{sentence} Purification closed {gap_sentence(closed)}." if closed else sentence

@@ -33,7 +33,7 @@ STAGE_VERSIONS = {
     "analyze": 4,
     "compare": 1,
     "apply": 1,
-    "evaluate": 2,
+    "evaluate": 3,
     "invert": 1,
     "protocols": 1,
     "update": 2,

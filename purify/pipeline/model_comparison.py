@@ -15,31 +15,36 @@ from purify.embedding.extract import embed_images
 from purify.embedding.extractors import open_extractor
 from purify.errors import InputError
 from purify.evaluation.gain import compare_models
+from purify.evaluation.people import people_of
 from purify.evaluation.unseen_pairs import exclude_training
 from purify.ingest.image_roots import ImageRoots
 from purify.models.checkpoint import load_checkpoint
 from purify.pipeline.pair_images import PAIR_CROPS, Images, pair_images
-from purify.pipeline.seen_images import seen_in_training
+from purify.pipeline.seen_images import MOST_DECODED, seen_in_training, shared_by_face
 from purify.progress import Progress, silent
 from purify.storage.files import write_json
-from purify.storage.locations import Location
+from purify.storage.locations import Location, to_location
 from purify.tables.manifest import ok_rows
 from purify.tables.pairs import Pairs, read_pairs
 
 
 def usable_pairs(
-    pairs_file: Location, roots: ImageRoots, manifest: pa.Table, config: EvaluateConfig
+    pairs_file: Location, roots: ImageRoots, manifest: pa.Table, config: EvaluateConfig, *, pixels: bool = True
 ) -> tuple[Pairs, dict[str, Any]]:
-    """Verification pairs of people unseen in training, and the numbers of pairs left out."""
+    """Verification pairs of people unseen in training, and the numbers of pairs left out.
+
+    Without `pixels`, copies in another form go unnoticed, and no image is decoded.
+    """
     pairs = read_pairs(pairs_file, roots.names(), prefix=config.pairs_prefix)
     rows = ok_rows(manifest)
-    seen, people = seen_in_training(sorted({*pairs.a, *pairs.b}), roots, rows)
-    return exclude_training(
+    left, counts = exclude_training(
         pairs,
         sample_ids=rows["sample_id"].to_pylist(),
-        labels=[*rows["label"].unique().to_pylist(), *people],
-        seen=seen,
+        labels=rows["label"].unique().to_pylist(),
+        seen=seen_in_training(sorted({*pairs.a, *pairs.b}), roots, rows, pixels=pixels),
+        faces=shared_by_face(to_location(config.overlap)) if config.overlap else (),
     )
+    return left, counts | {"pixels_compared": pixels and len(rows) <= MOST_DECODED}
 
 
 def pair_scores(
@@ -94,7 +99,13 @@ def evaluate_models(
         scores[name] = pair_scores(pairs, faces, folder, config, shards=out.with_name("pairs.shards"))
         n_train[name] = int(load_checkpoint(folder).extra["images"])
     result = compare_models(
-        scores, pairs.same, pairs.fold, n_train, bootstrap=config.evaluate.bootstrap, seed=config.seed
+        scores,
+        pairs.same,
+        pairs.fold,
+        n_train,
+        bootstrap=config.evaluate.bootstrap,
+        seed=config.seed,
+        people=people_of(pairs),
     )
     write_json(out, {"pairs": counts, **result})
     progress(len(models), len(models))

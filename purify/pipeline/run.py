@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from purify.config import PurifyConfig
@@ -17,7 +16,7 @@ from purify.pipeline.provenance import note_start
 from purify.pipeline.request import RunRequest
 from purify.pipeline.results import Run, read_run
 from purify.pipeline.rounds import purify_again
-from purify.pipeline.steps import Future, Steps, Submit, threads
+from purify.pipeline.steps import Steps, Submit, threads, wait_for_all
 from purify.pipeline.update_log import begin_update, finish_update, note_changes, note_nothing_new
 from purify.progress import QUIET, ProgressBoard, progress_board
 from purify.storage.files import local_file
@@ -144,7 +143,7 @@ def bring_up_to_date(
             steps.analyze(run, 1, config, embeddings=embeddings)
             if settled or not plan.learns or not steps.drift(run, config):
                 break
-            _wait(trainings)
+            wait_for_all(trainings)
         if config.align.enabled and embeddings is None and steps.choose_faces(run, config, board):
             steps.embed(run, 1, config, board)
             steps.analyze(run, 1, config)
@@ -154,7 +153,7 @@ def bring_up_to_date(
         if "purified" in plan.compared:
             steps.choose_purified(run, config)
         trainings += [submit(steps.train_model, run, name, config, board) for name in plan.late]
-        _wait(trainings)
+        wait_for_all(trainings)
     finally:
         stop_running_jobs()  # before the pool of `submit` is closed, which waits for its work
     if plan.compared and config.evaluate.compares:
@@ -191,18 +190,6 @@ def _take_in(run: RunFolder, request: RunRequest, steps: Steps, board: ProgressB
     if config.apply.reviews is not None:
         adopt_reviews(to_location(config.apply.reviews), run.reviews)
     return True
-
-
-def _wait(trainings: Iterable[Future]) -> None:
-    """Wait for all trainings, then raise the first error."""
-    errors = []
-    for training in trainings:
-        try:
-            training.result()
-        except Exception as error:  # noqa: BLE001 - whatever a training raises, the others are waited for
-            errors.append(error)
-    if errors:
-        raise errors[0]
 
 
 def _made_from(run: RunFolder, request: RunRequest) -> dict[str, str]:

@@ -221,6 +221,7 @@ def evaluate(
         "pairs": pairs,
         **{f"model-{name}": folder / FILE_NAME for name, folder in folders.items()},
         "config": config.evaluate.model_dump(exclude={"protocols", "data"}),
+        "overlap": to_location(config.evaluate.overlap) / "people.parquet" if config.evaluate.overlap else None,
         "seed": config.seed,
         **({"align": config.align.model_dump(mode="json", exclude={"workers"})} if config.align.enabled else {}),
     }

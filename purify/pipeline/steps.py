@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,3 +53,15 @@ def threads(count: int) -> Iterator[Submit]:
     """Run steps in `count` threads of this process; trainings have their own processes."""
     with ThreadPoolExecutor(count, "purify") as pool:
         yield pool.submit
+
+
+def wait_for_all(trainings: Iterable[Future]) -> None:
+    """Wait for all, then raise the first error."""
+    errors = []
+    for training in trainings:
+        try:
+            training.result()
+        except Exception as error:  # noqa: BLE001 - whatever a training raises, the others are waited for
+            errors.append(error)
+    if errors:
+        raise errors[0]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from purify.evaluation.unseen_pairs import left_out
 from purify.report import known_truth, label_findings, run_overview, template, verification_rows
 from purify.report.contact_sheets import contact_sheets
 from purify.report.notices import notices
@@ -137,6 +138,7 @@ def _verification(evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
     models = verification_rows.ordered_models(evaluation)
     return {
         "evaluation": evaluation,
+        "left_out": left_out(evaluation["pairs"]),
         "gap": verification_rows.gap_closed(evaluation),
         "models": models,
         "differences": verification_rows.ordered_differences(evaluation),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from purify.evaluation.gain import gap_sentence
+from purify.evaluation.gain import finding, gap_sentence
 
 #: Models from the raw to the truly clean training set.
 MODEL_ORDER = ("raw", "random", "purified", "oracle")
@@ -27,19 +27,12 @@ def ordered_models(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def ordered_differences(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The paired differences of an evaluation in display order, each with a ``finding`` from its interval."""
     differences = _in_order(evaluation["differences"], _DIFFERENCES)
-    return {name: {**figures, "finding": _finding(figures["interval"])} for name, figures in differences.items()}
+    return {name: {**figures, "finding": finding(figures["interval"])} for name, figures in differences.items()}
 
 
 def measured_fars(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """False accept rates measured for any model, coarsest first."""
     return sorted({far for model in models.values() for far in model.get("tar_at_far", {})}, key=float, reverse=True)
-
-
-def _finding(interval: Sequence[float]) -> str:
-    low, high = interval
-    if low > 0:
-        return "better"
-    return "worse" if high < 0 else "no clear difference"
 
 
 def _in_order(entries: Mapping[str, Any], first: Sequence[str]) -> dict[str, Any]:

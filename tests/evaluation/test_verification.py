@@ -126,7 +126,7 @@ def test_figures_of_a_resample_are_those_of_the_repeated_pairs(seed: int, far: f
 
 def test_resamples_draw_each_kind_as_often_as_it_is_there_and_come_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     same = np.arange(50) < 20
-    monkeypatch.setattr("purify.evaluation.intervals._MOST_CELLS", 150)
+    monkeypatch.setattr("purify.evaluation.intervals.MOST_CELLS", 150)
     blocks = list(resample_weights(same, samples=7, seed=1))
     assert [len(block) for block in blocks] == [3, 3, 1]
     weights = np.concatenate(blocks)

@@ -20,9 +20,14 @@ class Inline:
 
 
 def render(values: dict[str, Any]) -> str:
-    """The page; everything except our own style and script is escaped."""
+    """The report's page; everything except our own style and script is escaped."""
+    return render_page("report.html", values)
+
+
+def render_page(name: str, values: dict[str, Any]) -> str:
+    """The page of the template `name`, escaped like the report."""
     inline = {"style": _inline("style.css"), "script": _inline("sweep.js")}
-    return _environment().get_template("report.html").render(**values, **inline)
+    return _environment().get_template(name).render(**values, **inline)
 
 
 def _inline(name: str) -> Inline:
