@@ -18,7 +18,7 @@ from purify.evaluation.protocols.gallery_search import identify, search_gallery
 from purify.evaluation.protocols.named import Family, Masks, NamedProtocol
 from purify.evaluation.protocols.protocol_figures import ProtocolFigures
 from purify.evaluation.protocols.template_pooling import unit_rows
-from purify.evaluation.unseen_pairs import exclude_training
+from purify.evaluation.unseen_pairs import SeenBy, exclude_training
 from purify.pipeline.model_comparison import usable_pairs
 from purify.pipeline.protocol_data import ProtocolData
 from purify.pipeline.protocol_faces import BinFaces, StoredFaces, TestFaces, find_faces
@@ -63,12 +63,14 @@ def read_pair_test(protocol: NamedProtocol, data: ProtocolData, manifest: pa.Tab
     return _of_names(pairs, counts, data)
 
 
-def _unseen(pairs: Pairs, manifest: pa.Table | None, seen: set[str] | None = None) -> tuple[Pairs, dict[str, Any]]:
+def _unseen(
+    pairs: Pairs, manifest: pa.Table | None, seen: Mapping[str, SeenBy] | None = None
+) -> tuple[Pairs, dict[str, Any]]:
     if manifest is None:
         return pairs, {"given": pairs.given, "used": len(pairs.a)}
     rows = ok_rows(manifest)
     return exclude_training(
-        pairs, sample_ids=rows["sample_id"].to_pylist(), labels=rows["label"].unique().to_pylist(), seen=seen or ()
+        pairs, sample_ids=rows["sample_id"].to_pylist(), labels=rows["label"].unique().to_pylist(), seen=seen or {}
     )
 
 
@@ -97,11 +99,11 @@ def _of_bin(content: BinPairs, manifest: pa.Table | None) -> PairTest:
     pairs = Pairs(content.file, tuple(names[::2]), tuple(names[1::2]), nobody, nobody, content.same, fold, count, 0)
     if content.same.all() or not content.same.any():
         raise InputError(f"{content.file}: all pairs are of one kind; same and different ones are needed")
-    seen: set[str] = set()
+    seen: dict[str, SeenBy] = {}
     if manifest is not None:
         known = set(ok_rows(manifest)["sha256"].to_pylist())
         digests = (hashlib.sha256(i if isinstance(i, bytes) else i.tobytes()).hexdigest() for i in content.images)
-        seen = {name for name, digest in zip(names, digests, strict=True) if digest in known}
+        seen = {name: SeenBy.BYTES for name, digest in zip(names, digests, strict=True) if digest in known}
     pairs, counts = _unseen(pairs, manifest, seen)
     rows = np.array([[int(name) for name in side] for side in (pairs.a, pairs.b)]).T
     return PairTest(BinFaces(names, content.images), rows, FoldedPairs(pairs.same, pairs.fold), counts)
