@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purify.analysis.photo_evidence import PhotoShares, _Groups, once_in_a_photo
+from purify.analysis.verdicts import analyze
+from purify.config import AnalyzeConfig
 
 
 def by_subsets(p: list[float], shares: PhotoShares) -> list[float]:
@@ -83,3 +85,24 @@ def test_a_crowd_has_finite_probabilities() -> None:
         assert np.isfinite(found).all()
         assert ((found >= 0) & (found <= 1)).all()
     assert len(once_in_a_photo(np.zeros(0), crowd[:0], crowd[:0])) == 0
+
+
+def test_the_rule_errs_less_where_it_knows_which_faces_share_a_photo() -> None:
+    rng = np.random.default_rng(0)
+    people, photos, dim = 20, 12, 24
+    centers = rng.normal(size=(people, dim))
+    label = np.repeat(np.arange(people), 2 * photos)
+    right = np.arange(len(label)) % 2 == 0  # of each photo, one face is the person, and one somebody else
+    shown = np.where(right[:, None], centers[label], rng.normal(size=(len(label), dim)))
+    vectors = (shown + 0.9 * rng.normal(size=shown.shape)).astype(np.float32)
+    names = [f"p{number:02}" for number in range(people)]
+    ids = [f"{row:04}" for row in range(len(label))]
+
+    def errors(photo: list[str | None] | None) -> int:
+        given = [names[number] for number in label]
+        found = analyze(ids, given, vectors, names, AnalyzeConfig(), space=None, photos=photo).verdicts
+        return int(((found["p_clean"].to_numpy() >= 0.5) != right).sum())
+
+    alone, together = errors(None), errors([f"photo {row // 2}" for row in range(len(label))])
+    assert 0 < together < 0.9 * alone
+    assert errors([None] * len(label)) == alone

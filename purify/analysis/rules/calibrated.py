@@ -22,6 +22,7 @@ from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
 from purify.analysis.label_noise.companions import NoiseOrigin
 from purify.analysis.label_noise.learned_labels import LearnedLabels
 from purify.analysis.near_pairs import NearPairs, duplicate_distance
+from purify.analysis.photo_evidence import once_in_a_photo
 from purify.analysis.rules import removal
 from purify.analysis.rules.angle_rules import OFFICIAL
 from purify.analysis.rules.label_conflicts import explain_conflicts, settle
@@ -83,6 +84,7 @@ class CalibratedRule:
                 names=context.class_labels,
                 near=context.near_pairs,
                 pictures=context.pictures,
+                photos=context.photos,
                 learned=context.learned,
             )
         except TooFewLabelsError as error:
@@ -137,13 +139,14 @@ def judge(
     names: Sequence[str] | None = None,
     near: NearPairs | None = None,
     pictures: Ids | None = None,
+    photos: Ids | None = None,
     learned: LearnedLabels | None = None,
 ) -> Judged:
     """Judge finite ``embeddings[N, D]`` of any extractor and scale, with labels in [0, `classes`).
 
     `names` are the spellings of the labels, if they mean something; `near` the pairs of the images nearest to each
-    other, found here if None; ``pictures[N]`` tells images of equal bytes (`RuleContext`);
-    `learned` is the evidence of the head that was trained on these labels together with the extractor.
+    other, found here if None; ``pictures[N]`` tells images of equal bytes, ``photos[N]`` faces of one photo, both as in
+    `RuleContext`; `learned` is the evidence of the head that was trained on these labels together with the extractor.
 
     Raises
     ------
@@ -156,6 +159,8 @@ def judge(
     space = centered(vectors, label_index)
     near_duplicate = 1 - duplicate_distance(space.vectors, label_index, config.near_duplicate)
     structure, calibration = _understand(space, label_index, classes, near_duplicate, seed, names, margin)
+    if photos is not None:
+        calibration = replace(calibration, p_clean=once_in_a_photo(calibration.p_clean, photos, label_index))
     merged = _merged_into(structure.sure_merges, classes)[label_index]
     away = (merged != label_index) & (_doubt(calibration.p_clean) <= _SURE_ENOUGH)
     mixed = structure.mixed[label_index]
