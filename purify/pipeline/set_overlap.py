@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from purify.analysis.identities.shared_people import SharedPeople, find_shared_p
 from purify.analysis.identities.shared_pictures import SharedPictures, find_shared_pictures
 from purify.config import PurifyConfig
 from purify.pipeline.overlap_sides import GivenSet, OverlapSide, load_sides
+from purify.pipeline.pixel_pairs import PlacedImage, compare_pixels
 from purify.progress import QUIET, ProgressBoard
 from purify.report.overlap_sheet import overlap_sheet
 from purify.report.shown_images import with_images
@@ -74,16 +75,23 @@ def compare_sets(
     progress(0, 2, "people")
     people = find_shared_people(sides[0].vectors, sides[1].vectors, false_share=settings.false_share)
     progress(1, 2, "pictures")
-    pictures = _find_pictures(sides, settings)
+    checked = _confirmed(_find_pictures(sides, settings), sides, images)
+    pictures = checked.pictures
     progress(2, 2)
     shared = _tables(sides, people, pictures)
     write_table(shared.people, out / "people.parquet")
     write_table(shared.pictures, out / "pictures.parquet")
     figures = _figures(sides, people, pictures, settings)
+    figures["pictures"] |= {"refuted_by_pixels": checked.refuted, "unchecked": checked.unchecked}
     if settings.drop_from is not None:
         figures["dropped"] = _drop(sides["ab".index(settings.drop_from)], shared, out)
     write_json(out / "overlap.json", figures)
     warnings = _warnings(people, pictures, sides)
+    if checked.unchecked:
+        warnings.append(
+            f"{checked.unchecked} pairs of pictures are the same by their embeddings alone: an image of the pair can't "
+            "be read; give their folder or tar with --images"
+        )
     if sheet is not None:
         warnings += _write_sheet(sheet, sides, shared, images)
     return OverlapAnswer(figures, tuple(warnings))
@@ -99,6 +107,40 @@ def _find_pictures(sides: tuple[OverlapSide, OverlapSide], settings: OverlapSett
         same_picture=settings.same_picture,
         false_share=settings.false_share,
     )
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """Pictures whose pixels were compared, and the numbers of pairs refuted by them, and of those not compared."""
+
+    pictures: SharedPictures
+    refuted: int
+    unchecked: int
+
+
+def _confirmed(
+    pictures: SharedPictures, sides: tuple[OverlapSide, OverlapSide], images: Sequence[Location]
+) -> _Checked:
+    """Pairs of one picture by their embeddings, of which other pixels make two pictures of one person.
+
+    Such a pair stays as that if it is the nearest of its image in B.
+    """
+    same = np.flatnonzero(pictures.same_picture)
+    columns: list[list[PlacedImage]] = []
+    for side, rows in zip(sides, (pictures.a, pictures.b), strict=True):
+        wanted = side.rows.take(pa.array(rows[same]))
+        wanted = with_images(wanted, images) if images else wanted
+        columns.append(list(zip(wanted["uri"].to_pylist(), wanted["sha256"].to_pylist(), strict=True)))
+    found = compare_pixels(list(zip(*columns, strict=True)))
+    refuted = same[np.array([answer is False for answer in found], np.bool_)]
+    is_same = pictures.same_picture.copy()
+    is_same[refuted] = False
+    first = np.append(True, pictures.b[1:] != pictures.b[:-1])[: len(pictures.b)]
+    left = is_same | (first & (pictures.cosine >= (1 if pictures.threshold is None else pictures.threshold)))
+    kept = replace(
+        pictures, a=pictures.a[left], b=pictures.b[left], cosine=pictures.cosine[left], same_picture=is_same[left]
+    )
+    return _Checked(kept, len(refuted), sum(answer is None for answer in found))
 
 
 def _tables(sides: tuple[OverlapSide, OverlapSide], people: SharedPeople, pictures: SharedPictures) -> Shared:

@@ -60,6 +60,12 @@ class PackedMembers(Mapping[str, tuple[int, int]]):
             seen.add(name)
         return again
 
+    def rows(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Yield each name with its offset and size, as `items` does, but without a search for each."""
+        for start in range(0, len(self._names), _SLAB):
+            places = map(tuple, self._places[start : start + _SLAB].tolist())
+            yield from zip(map(_text, self._names.slice(start, _SLAB).to_pylist()), places, strict=True)
+
     def __len__(self) -> int:
         return len(self._places)
 
@@ -79,7 +85,7 @@ class PackedMembers(Mapping[str, tuple[int, int]]):
 
     def _find(self, name: str) -> int | None:
         wanted, code = name.encode("utf-8", "surrogateescape"), hash(name)
-        place = int(np.searchsorted(self._hashes, code))
+        place = int(self._hashes.searchsorted(code))
         while place < len(self._hashes) and self._hashes[place] == code:
             row = int(self._order[place])
             if self._name(row) == wanted:

@@ -8,6 +8,7 @@ Source: POSIX.1-2017, ``pax`` interchange format; GNU tar manual, section "Basic
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
@@ -173,8 +174,13 @@ def _is_header(block: bytes) -> bool:
         wanted = _number(block[148:156])
     except DamagedTarError:
         return False
-    plain = sum(block) - sum(block[148:156]) + 8 * ord(" ")
+    plain = _sum(block[:256]) + _sum(block[256:]) - sum(block[148:156]) + 8 * ord(" ")
     return plain == wanted or plain - 256 * sum(byte > 127 for byte in block[:148] + block[156:]) == wanted
+
+
+def _sum(half: bytes) -> int:
+    """Sum of 256 bytes: the low word of Adler-32, less one, at a tenth of the cost of ``sum``."""
+    return (zlib.adler32(half) & 0xFFFF) - 1
 
 
 def _number(text: bytes) -> int:

@@ -33,7 +33,7 @@ class TarIndex:
     """Members of a tar by normalized name, in the order of the archive."""
 
     #: Name -> (offset, size) in bytes of a plain file.
-    members: Mapping[str, tuple[int, int]]
+    members: PackedMembers
     #: Name -> kind, for links, devices and the like, which are never followed.
     refused: Mapping[str, str]
     #: What is wrong with an archive that could be read: "has no end mark ...".
@@ -41,9 +41,10 @@ class TarIndex:
 
     def position(self, archive: Location, member: str) -> tuple[int, int]:
         """Offset and size of a member of `archive`; InputError if there is none."""
-        if member not in self.members:
-            raise InputError(f"{archive}: holds no file {as_text(member)}")
-        return self.members[member]
+        try:
+            return self.members[member]
+        except KeyError:
+            raise InputError(f"{archive}: holds no file {as_text(member)}") from None
 
 
 def index_tar(place: Location) -> TarIndex:

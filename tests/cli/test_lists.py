@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +90,48 @@ def test_apply_a_relabel_list(tmp_path: Path, table: Path) -> None:
         row["sample_id"]: (row["given_label"], row["label"]) for row in cleaned if row["given_label"] != row["label"]
     }
     assert moved == {"set/p0/00.png": ("p1", "p0"), "set/p1/12.png": ("p2", "p1")}
+
+
+def test_noise_lists_of_facescrub_and_megaface(tmp_path: Path) -> None:
+    """Bare names, and three levels of folders with ``@`` and numbers, as InsightFace hands them out."""
+    ids = [f"facescrub/actors/Aaron_Eckhart/Aaron_Eckhart_{k}.png" for k in (13, 136, 137)]
+    ids += [f"megaface/{k}/3753119{k}@N00/417461182{k}_0.jpg" for k in (1, 2, 3)]
+    table = tmp_path / "faces.csv"
+    table.write_text("path,label\n" + "".join(f"{name},{name.split('/')[1]}\n" for name in ids))
+    for text, removed in (
+        ("Aaron_Eckhart_136.png\nAaron_Eckhart_7.png\n", [ids[1]]),
+        ("2/37531192@N00/4174611822_0.jpg\n3/37531193@N00/4174611823_0.jpg\n", ids[4:]),
+    ):
+        noises = tmp_path / "noises.txt"
+        noises.write_text(text)
+        figures("apply", noises, table, "--listed", "removed", "--out", tmp_path / "out")
+        assert read_table(tmp_path / "out" / "removed.parquet", REMOVED)["sample_id"].to_pylist() == removed
+
+
+def test_c_ms_celeb_on_the_tsv_as_it_is_handed_out(tmp_path: Path) -> None:
+    """Its lines are ``right-person person/rank-FaceId-n.jpg``; the TSV has no paths, but the parts of these names."""
+    people, lines = ["m.0107_f", "m.0107_f", "m.02", "m.02", "m.02"], []
+    for k, who in enumerate(people):
+        stream = io.BytesIO()
+        Image.fromarray(np.full((20, 20, 3), 40 * k, np.uint8)).save(stream, "JPEG")
+        face = base64.b64encode(stream.getvalue()).decode()
+        lines.append("\t".join([who, str(k + 5), "https://x/1.jpg", "https://x", "FaceId-0", "AAAA", face]))
+    (tmp_path / "Faces.tsv").write_text("\n".join(lines))
+    clean = "m.0107_f m.0107_f/5-FaceId-0.jpg\nm.02 m.0107_f/6-FaceId-0.jpg\nm.02 m.02/7-FaceId-0.jpg\n"
+    (tmp_path / "clean_list.txt").write_text(clean + "m.02 m.02/9-FaceId-0.jpg\nm.02 m.02/99-FaceId-0.jpg\n")
+    source, run_folder = str(tmp_path / "Faces.tsv"), tmp_path / "run"
+    assert CliRunner().invoke(main, ["ingest", source, "--out", str(run_folder)]).exit_code == 0
+    clean_list, manifest = tmp_path / "clean_list.txt", run_folder / "manifest.parquet"
+    counts = figures("apply", clean_list, manifest, "--listed", "kept", "--out", tmp_path / "out")
+    assert (counts["cleaned"], counts["removed"], counts["unmatched"]) == (4, 1, 1)
+    cleaned = read_table(tmp_path / "out" / "cleaned.parquet", CLEANED)
+    names = [name.split("/", 1)[1] for name in cleaned["sample_id"].to_pylist()]
+    assert dict(zip(names, cleaned["label"].to_pylist(), strict=True)) == {
+        "m.0107_f/5-FaceId-0": "m.0107_f",
+        "m.0107_f/6-FaceId-0": "m.02",
+        "m.02/7-FaceId-0": "m.02",
+        "m.02/9-FaceId-0": "m.02",
+    }
 
 
 @pytest.mark.parametrize("name", ["list.txt", "list.csv"])

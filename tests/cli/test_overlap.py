@@ -122,6 +122,23 @@ def test_a_run_stands_for_its_cleaned_set(tmp_path: Path, sets: tuple[object, ..
     assert kept["label_id"].to_pylist() == [names.index(label) for label in kept["label"].to_pylist()]
 
 
+@pytest.mark.parametrize("is_copy", [True, False])
+def test_pixels_decide_on_pictures_with_equal_embeddings(
+    tmp_path: Path, sets: tuple[object, ...], *, is_copy: bool
+) -> None:
+    pixels = np.random.default_rng(3).integers(0, 255, (2, 24, 24, 3), dtype=np.uint8)
+    for name, one in (("a3/2.png", pixels[0]), ("b100/1.png", pixels[0] // 2 + 60 if is_copy else pixels[1])):
+        (tmp_path / "seen" / name).parent.mkdir(parents=True)
+        Image.fromarray(one).save(tmp_path / "seen" / name)
+    result = overlap(*sets, "--images", tmp_path / "seen", "--json")
+    assert result.exit_code == 0, result.output
+    assert "same by their embeddings alone" not in result.stderr
+    found = json.loads(result.stdout)["pictures"]
+    assert (found["same_picture_pairs"], found["refuted_by_pixels"]) == ((1, 0) if is_copy else (0, 1))
+    rows = read_table(tmp_path / "out" / "pictures.parquet", SHARED_PICTURES).to_pylist()
+    assert [row["same_picture"] for row in rows if row["sample_id_b"] == "b100/1.png"] == [is_copy]
+
+
 def test_a_model_embeds_both(tmp_path: Path, draw_stripes: Callable[[Path, float, np.random.Generator], None]) -> None:
     rng = np.random.default_rng(0)
     write_linear_onnx(tmp_path / "model.onnx", rng.normal(size=(3 * 16 * 16, 8)), size=16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -26,6 +27,12 @@ _MOST_LINE = 1 << 26
 #: Lines read to recognize the columns: a header, and images.
 _FIRST_LINES = 3
 
+#: Columns of MS-Celeb-1M: the person's id, the rank in the search, two addresses, the number of the face, its box, and
+#: the crop. Its images, and the lists of clean ones, are called ``PERSON/RANK-FACE.jpg``.
+_CELEB = (0, 1, 4)
+_CELEB_COLUMNS = 7
+_CELEB_NAME = re.compile(rb"[\w.]+/\d+-FaceId-\d+")
+
 Line = tuple[int, list[bytes]]
 
 
@@ -42,6 +49,8 @@ class _Columns:
 @dataclass(frozen=True)
 class Base64Source:
     """A tab-separated file of images in base64; a sample is called ``<file>#<line>``, lines counted from 0.
+
+    Of MS-Celeb-1M it is called ``<file>#<line>/<person>/<rank>-FaceId-<n>``, by which published lists find it.
 
     Without `columns` (ours -> number from 0, or name in a header line) the image is the column that holds one, and the
     label the column ``label``, else the first, as in MS-Celeb-1M. Only positions are kept: images are read from their
@@ -68,7 +77,16 @@ class Base64Source:
             problem = f"{Defect.CORRUPT}: the line has {len(parts)} columns, the first one {columns.count}"
         at = start + sum(len(part) + 1 for part in parts[: columns.image])
         key = text_key(at, len(parts[columns.image]) if problem is None else 0)
-        rows.add(f"{self.path.name}#{number}", label, container_uri("tsv", key, place), problem=problem)
+        sample_id = f"{self.path.name}#{number}{_celeb_name(parts)}"
+        rows.add(sample_id, label, container_uri("tsv", key, place), problem=problem)
+
+
+def _celeb_name(parts: Sequence[bytes]) -> str:
+    """Name of an image of MS-Celeb-1M, behind a slash; empty for a line of another form."""
+    if len(parts) != _CELEB_COLUMNS:
+        return ""
+    name = b"%b/%b-%b" % tuple(parts[place] for place in _CELEB)
+    return f"/{name.decode()}" if _CELEB_NAME.fullmatch(name) else ""
 
 
 def _find_columns(path: Path, wanted: Mapping[str, str]) -> _Columns:

@@ -22,6 +22,9 @@ _SIDECARS = (".cls", ".json", ".txt")
 _MOST_LABEL, _MOST_JSON = 1 << 10, 1 << 20
 _PEEKED = 16
 
+#: Offset and size in bytes.
+Place = tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -51,17 +54,17 @@ class ShardReader:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    def text(self, member: str, most: int) -> str:
-        """Content of a member as text; empty if it is longer than `most` bytes."""
-        offset, size = self.index.members[member]
+    def text(self, place: Place, most: int) -> str:
+        """Content of the member at a place as text; empty if it is longer than `most` bytes."""
+        offset, size = place
         return read_at(self._descriptor, offset, size).decode("utf-8", "backslashreplace") if size <= most else ""
 
-    def groups(self) -> dict[str, list[str]]:
-        """Names of the members by key, in the order of the shard."""
-        groups: dict[str, list[str]] = {}
-        for name in self.index.members:
+    def groups(self) -> dict[str, dict[str, Place]]:
+        """Members by key, in the order of the shard: name -> place."""
+        groups: dict[str, dict[str, Place]] = {}
+        for name, place in self.index.members.rows():
             if not is_hidden(name):
-                groups.setdefault(key_of(name), []).append(name)
+                groups.setdefault(key_of(name), {})[name] = place
         return groups
 
 
@@ -71,7 +74,8 @@ def read_samples(shard: str, path: Path, label_field: str) -> Iterator[Sample]:
         for key, names in reader.groups().items():
             images = [name for name in names if is_image(name)]
             if images:
-                images.sort(key=lambda name: name.count("."))  # 1.jpg before 1.mask.jpg
+                if len(images) > 1:
+                    images.sort(key=lambda name: name.count("."))  # 1.jpg before 1.mask.jpg
                 labels, fields = _labels(reader, key, names, label_field)
                 yield Sample(shard, key, images[0], labels, len(images) > 1, fields)
 
@@ -91,7 +95,7 @@ def looks_like_samples(path: Path) -> bool:
         return False
 
 
-def _are_labeled(reader: ShardReader, samples: Sequence[tuple[str, Sequence[str]]]) -> bool:
+def _are_labeled(reader: ShardReader, samples: Sequence[tuple[str, Mapping[str, Place]]]) -> bool:
     folders = {key.rpartition("/")[0] for key, _ in samples}
     if folders == {""}:
         return _share(samples, _SIDECARS) > 0.5
@@ -101,11 +105,11 @@ def _are_labeled(reader: ShardReader, samples: Sequence[tuple[str, Sequence[str]
     return len(folders) == 1 and all(".json[label]" in labels for labels in peeked)
 
 
-def _share(samples: Sequence[tuple[str, Sequence[str]]], suffixes: tuple[str, ...]) -> float:
+def _share(samples: Sequence[tuple[str, Mapping[str, Place]]], suffixes: tuple[str, ...]) -> float:
     return sum(any(name.lower().endswith(suffixes) for name in names) for _, names in samples) / len(samples)
 
 
-def _differ_inside(reader: ShardReader, samples: Sequence[tuple[str, Sequence[str]]]) -> bool:
+def _differ_inside(reader: ShardReader, samples: Sequence[tuple[str, Mapping[str, Place]]]) -> bool:
     """Whether a folder holds images of several ``.cls``: then folders are no labels."""
     first: dict[str, str] = {}
     for key, names in samples:
@@ -115,16 +119,18 @@ def _differ_inside(reader: ShardReader, samples: Sequence[tuple[str, Sequence[st
     return False
 
 
-def _labels(reader: ShardReader, key: str, names: Sequence[str], field: str) -> tuple[dict[str, str], Sequence[str]]:
+def _labels(
+    reader: ShardReader, key: str, members: Mapping[str, Place], field: str
+) -> tuple[dict[str, str], Sequence[str]]:
     """Labels of a sample by kind, and the fields of a ``.json`` without the wanted one."""
     labels: dict[str, str] = {}
     fields: Sequence[str] = ()
-    for name in names:
+    for name, place in members.items():
         ending = name[len(key) :].lower()
         if ending in (".cls", ".txt"):
-            labels[ending] = reader.text(name, _MOST_LABEL).strip()
+            labels[ending] = reader.text(place, _MOST_LABEL).strip()
         elif ending == ".json" and field:
-            label, fields = _json_label(reader.text(name, _MOST_JSON), field)
+            label, fields = _json_label(reader.text(place, _MOST_JSON), field)
             labels[f".json[{field}]"] = label
     if "/" in key:
         labels["folder"] = as_text(key.rpartition("/")[0].rpartition("/")[2])

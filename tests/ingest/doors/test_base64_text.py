@@ -51,7 +51,7 @@ def test_ms_celeb(tmp_path: Path, images: list[bytes], config: IngestConfig, end
     lines = [celebrity(who, image) for who, image in zip(people, images, strict=True)]
     manifest = ingest(write_lines(tmp_path / "FaceImages.tsv", lines, end), [], config)
     assert rows_of(manifest, "sample_id", "label", "status") == [
-        (f"FaceImages.tsv#{k}", who, "ok") for k, who in enumerate(people)
+        (f"FaceImages.tsv#{k}/{who}/0-FaceId-0", who, "ok") for k, who in enumerate(people)
     ]
     assert contents(manifest) == images
 
