@@ -128,7 +128,7 @@ def check_inputs(
     if config.evaluate.pairs and images:
         roots = ImageRoots([to_location(root) for root in images])
         pairs, counts = usable_pairs(to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate)
-        if config.align.enabled:
+        if config.align.enabled and config.retrain.enabled:
             progress = board.stage("align pairs")
             faces = pair_images(pairs, roots, manifest, config, run.root / PAIR_CROPS, progress=progress)
             faces.usable(pairs, counts)
