@@ -132,7 +132,7 @@ def check_inputs(
         pairs, counts = usable_pairs(
             to_location(config.evaluate.pairs), roots, train_rows(manifest), config.evaluate, pixels=False
         )
-        if config.align.enabled:
+        if config.align.enabled and config.retrain.enabled:
             progress = board.stage("align pairs")
             faces = pair_images(pairs, roots, manifest, config, run.root / PAIR_CROPS, progress=progress)
             faces.usable(pairs, counts)

@@ -34,7 +34,8 @@ from purify.tables.schema import MANIFEST
 #: Folder of the faces cropped from the pairs' photos, beside ``evaluation.json``, and the table of them in it.
 PAIR_CROPS, MANIFEST_FILE = "pair-crops", "manifest.parquet"
 _SAMPLE = 24
-AS_GIVEN, CROPPED = "as given", "faces cropped from photos"
+#: What the counts say of pairs of photos under ``images``; those of crops say nothing.
+CROPPED = "faces cropped from photos"
 
 
 class Images(Protocol):
@@ -50,7 +51,7 @@ class PairImages:
 
     uris: Mapping[str, str]
     faceless: frozenset[str] = frozenset()
-    said: Mapping[str, str] = field(default_factory=lambda: {"images": AS_GIVEN})
+    said: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self, name: str) -> str | None:
         """See `Images`."""
@@ -58,8 +59,9 @@ class PairImages:
 
     def usable(self, pairs: Pairs, counts: Mapping[str, Any]) -> tuple[Pairs, dict[str, Any]]:
         """The pairs with a face on either side, and their counts, with what is said of the images."""
-        left, numbers = exclude_faceless(pairs, counts, self.faceless)
-        return left, {**numbers, **self.said}
+        if self.said.get("images") == CROPPED:
+            pairs, counts = exclude_faceless(pairs, counts, self.faceless)
+        return pairs, {**counts, **self.said}
 
 
 def pair_images(
@@ -76,9 +78,7 @@ def pair_images(
     aligned = config.align.enabled or manifest["photo_uri"].null_count < len(manifest)
     if not aligned:
         why = why_uncropped(sample)
-        return (
-            PairImages(uris) if why is None else PairImages(uris, said={"images": AS_GIVEN, "warning": _warning(why)})
-        )
+        return PairImages(uris, said={"warning": _warning(why)} if why else {})
     if _are_crops(sample, config):
         return PairImages(uris)
     return _aligned(uris, config, crops, progress)

@@ -22,7 +22,7 @@ from purify.ingest.image_roots import ImageRoots
 from purify.pipeline import pair_images as module
 from purify.pipeline.forgetting import forget
 from purify.pipeline.model_comparison import usable_pairs
-from purify.pipeline.pair_images import AS_GIVEN, CROPPED, pair_images
+from purify.pipeline.pair_images import CROPPED, pair_images
 from purify.storage.files import read_json, read_table
 from purify.storage.image_bytes import ImageByteReader
 from purify.tables.schema import MANIFEST
@@ -108,7 +108,7 @@ def test_photos_beside_crops_are_said_with_the_remedy(tmp_path: Path) -> None:
     used, counts = usable_pairs(tmp_path / "pairs.csv", roots, manifest, EvaluateConfig())
     faces = pair_images(used, roots, manifest, PurifyConfig(), tmp_path / "crops")
     _, counts = faces.usable(used, counts)
-    assert counts["images"] == AS_GIVEN
+    assert "images" not in counts
     assert "look like photos, not like aligned crops of faces (8 of 8 are not square)" in counts["warning"]
     assert "--align" in counts["warning"]
     assert not (tmp_path / "crops").exists()
@@ -127,7 +127,7 @@ def test_crops_are_compared_as_they_are_beside_aligned_photos(tmp_path: Path) ->
     roots, manifest = ImageRoots([folder]), training_rows("file:///c.jpg", photo_uri="file:///p.jpg")
     used, _ = usable_pairs(tmp_path / "pairs.csv", roots, manifest, EvaluateConfig())
     faces = pair_images(used, roots, manifest, PurifyConfig(), tmp_path / "crops")
-    assert faces.said == {"images": AS_GIVEN}
+    assert faces.said == {}
     assert faces.resolve("3.jpg") == roots.resolve("3.jpg")
 
 
