@@ -183,9 +183,20 @@ def read_json(path: Location) -> Any:
         verify(local_file(path))
         content = local_file(path).read_bytes()
     try:
-        return json.loads(content)
+        return parse_json(content)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a JSON file, or a damaged one: {error}") from error
+
+
+def parse_json(content: bytes) -> Any:
+    r"""The value of a JSON text; ValueError or RecursionError if it is none, or holds halves of characters.
+
+    JSON can hold those (``"\ud800"``), and no table and no file can.
+    """
+    value = json.loads(content)
+    if b"\\u" in content:
+        json.dumps(value, ensure_ascii=False).encode()  # a UnicodeEncodeError is a ValueError
+    return value
 
 
 def sha256_file(path: Location) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from purify.errors import InputError
-from purify.storage.files import local_file, readable
+from purify.storage.files import local_file, parse_json, readable
 from purify.storage.locations import Location
 
 #: Suffix -> separator.
@@ -63,7 +63,7 @@ def _objects(path: Location) -> Iterator[dict[str, Any]]:
     with readable(path), local_file(path).open("rb") as stream:
         for number, line in enumerate(filter(bytes.strip, stream), start=1):
             try:
-                row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+                row = parse_json(line.removeprefix(b"\xef\xbb\xbf"))
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{path}: row {number}: not JSON: {error}") from error
             if not isinstance(row, dict):

@@ -115,9 +115,7 @@ def _images(_: Path) -> Iterator[Reader]:
     kinds: dict[str, list[bytes]] = {
         "JPEG": [seeds.image("JPEG"), seeds.image("JPEG", progressive=True), seeds.turned_jpeg()],
         "PNG": [seeds.image("PNG"), seeds.deep_png()],
-        "other images": [
-            *(seeds.image(kind) for kind in ("GIF", "WEBP", "BMP", "PPM", "JPEG2000", "TIFF", "AVIF", "TGA", "ICO"))
-        ],
+        "other images": [*(seeds.image(kind) for kind in ("GIF", "WEBP", "BMP", "PPM", "JPEG2000", "TIFF", "AVIF"))],
     }
 
     def read(path: Path) -> None:
@@ -173,7 +171,7 @@ def _sources(folder: Path) -> Iterator[Reader]:
     yield Reader("Parquet of images", "t.parquet", [images], taken_in, weight=0.5)
     yield Reader("CSV", "t.csv", [("path,label\n" + "".join(rows)).encode()], taken_in, weight=0.5)
     lines = "".join(f'{{"path": "{name}", "label": "{name[0]}"}}\n' for name in seeds.IDS)
-    yield Reader("JSON lines", "t.jsonl", [lines.encode()], taken_in, weight=0.5)
+    yield Reader("JSON lines", "t.jsonl", [lines.encode()], taken_in, _lines_mutants, weight=0.5)
     text = "".join(f"{name[0]}\t{name}\t{_base64(data)}\n" for name, data in zip(seeds.IDS, pictures, strict=True))
     yield Reader("TSV with base64", "t.tsv", [text.encode()], taken_in, weight=0.5)
     yield Reader("Arrow", "data-00000-of-00001.arrow", [seeds.arrow_bytes(root)], _saved(config), weight=0.5)
@@ -323,6 +321,13 @@ def _head_mutants(data: bytes, rnd: Random, count: int) -> Iterator[bytes]:
     size = 8 + int.from_bytes(data[:8], "little")
     for head in mutants(data[:size], rnd, count):
         yield head + data[size:]
+
+
+def _lines_mutants(data: bytes, rnd: Random, count: int) -> Iterator[bytes]:
+    """Lines of JSON of which one is changed."""
+    lines = data.splitlines()
+    for mutant in json_mutants(lines[0], rnd, count):
+        yield b"\n".join([mutant.replace(b"\n", b" "), *lines[1:]])
 
 
 def _saved(config: IngestConfig) -> Callable[[Path], object]:

@@ -30,8 +30,8 @@ def test_readers_answer_or_refuse(tmp_path: Path, group: str) -> None:
         rnd = random.Random(reader.name)
         outcomes = try_reader(reader, tmp_path / f"{number}", rnd, inputs, lambda _: None)
         counts[reader.name] = Counter(outcomes)
-    assert counts
-    assert all(counted["refused"] for counted in counts.values())
+    assert all(counted.total() >= 3 for counted in counts.values())
+    assert sum(counted["refused"] for counted in counts.values()) > len(counts)
 
 
 def test_settings() -> None:

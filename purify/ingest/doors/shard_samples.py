@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from purify.errors import InputError
 from purify.ingest.leftovers import is_hidden, is_image, key_of
+from purify.storage.files import parse_json
 from purify.storage.locations import as_text
 from purify.storage.positioned import READ_FLAGS, read_at
 from purify.storage.tar_index import TarIndex, index_tar
@@ -140,7 +140,7 @@ def _labels(
 def _json_label(text: str, field: str) -> tuple[str, Sequence[str]]:
     """The value of a field (``a.b`` within ``a``) as a label, empty without one; and the fields that are there."""
     try:
-        content = json.loads(text)
+        content = parse_json(text.encode())
     except (ValueError, RecursionError):
         return "", ()
     if not isinstance(content, dict):
