@@ -43,8 +43,11 @@ _SETTINGS = {
     "model.embedding_dim": 16,
     "model.input_size": 32,
     "train.epochs": 1,
-    "train.min_steps": 8,
+    "train.min_steps": 70,
     "train.batch_size": 16,
+    "train.margin": 0.0,
+    "train.warmup_share": 0.9,
+    "train.learning_rate": 0.05,
     "train.parallel": 1,
     "rounds.most": 1,
 }
