@@ -251,13 +251,9 @@ def _erase_copies(traces: Traces, request: RunRequest) -> int:
 
 def foreign_files(place: Path) -> list[str]:
     """Names of the files in a run folder that purify has not written: `forget` does not look into them."""
-    kept = {LEDGER, ASIDE, RECEIPTS}
-    names = [path.relative_to(place) for path in sorted(place.rglob("*")) if path.is_file()]
-    return [
-        name.as_posix()
-        for name in names
-        if name.parts[0] not in kept and name.as_posix() != LOCK and not _is_ours(place / name)
-    ]
+    kept = {LEDGER, ASIDE, RECEIPTS, LOCK}
+    names = [path.relative_to(place) for path in sorted(place.rglob("*")) if path.is_file() and path.stat().st_size]
+    return [name.as_posix() for name in names if name.parts[0] not in kept and not _is_ours(place / name)]
 
 
 def _is_ours(path: Path) -> bool:

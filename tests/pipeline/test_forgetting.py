@@ -116,7 +116,8 @@ def test_what_is_gone_from_the_source_does_not_come_back(folder: Path) -> None:
 def test_the_unpacked_copy_of_an_archive_goes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PURIFY_CACHE", str(tmp_path / "cache"))
     with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as archive:
-        archive.add(draw_source(tmp_path, people=5, images=6), "set")
+        for folder in draw_source(tmp_path, people=5, images=6).iterdir():
+            archive.add(folder, folder.name)
     run = purify_run(
         tmp_path / "set.tar.gz", tmp_path / "run", CONFIG, embeddings=tmp_path / "embeddings.parquet", progress=False
     ).folder
