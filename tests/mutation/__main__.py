@@ -31,6 +31,7 @@ _TESTS = ("tests/analysis", "tests/tables", "tests/ingest/test_text_tables.py", 
 #: Which tests run which lines, by the hashes of code and tests.
 _MAPS = _ROOT / "build" / "mutation"
 _TRACING_SECONDS = 600
+_REPORTED = 10
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,10 @@ def _draw(coverage: dict[str, Any], only: str, number: int, seed: int) -> list[C
 
 def _case(path: Path, mutant: Mutant, coverage: dict[str, Any]) -> Case:
     ran = coverage["tests"].get(str(path), {})
-    tests = {test for line in _lines_of(path, mutant, ran) for test in ran.get(line, [])}
+    lines = _lines_of(path, mutant, ran)
+    tests = {test for line in lines for test in ran.get(line, [])}
+    if not lines:  # a file of constants, which are run when it is imported
+        tests = set(coverage["seconds"])
     ordered = sorted(tests, key=lambda test: (coverage["seconds"][test], test))
     seconds = sum(coverage["seconds"][test] for test in ordered)
     return Case(path.relative_to(_ROOT).as_posix(), mutant, tuple(ordered), seconds)
@@ -169,10 +173,12 @@ def _survivors(cases: Sequence[Case], jobs: int) -> list[Case]:
     for case in survivors:
         print(f"survived {case} (no test runs it)")
     tried = [case for case in cases if case.tests]
-    for number, status in _finished((_trial(case) for case in tried), jobs):
+    for done, (number, status) in enumerate(_finished((_trial(case) for case in tried), jobs), start=1):
         if status == 0:
             survivors.append(tried[number])
             print(f"survived {tried[number]}", flush=True)
+        if done % _REPORTED == 0:
+            print(f"{done} of {len(tried)} tried, {len(survivors)} survived", flush=True)
     return survivors
 
 
