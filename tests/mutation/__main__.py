@@ -142,9 +142,8 @@ def _draw(coverage: dict[str, Any], only: str, number: int, seed: int) -> list[C
 
 def _case(path: Path, mutant: Mutant, coverage: dict[str, Any]) -> Case:
     ran = coverage["tests"].get(str(path), {})
-    lines = _lines_of(path, mutant, ran)
-    tests = {test for line in lines for test in ran.get(line, [])}
-    if not lines:  # a file of constants, which are run when it is imported
+    tests = {test for line in _lines_of(path, mutant, ran) for test in ran.get(line, [])}
+    if not ran:  # all of it is run when it is imported
         tests = set(coverage["seconds"])
     ordered = sorted(tests, key=lambda test: (coverage["seconds"][test], test))
     seconds = sum(coverage["seconds"][test] for test in ordered)
