@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _PAGE = 100
 _FLOW = "purify"
 _LOG_SECONDS = 20.0
+#: How long no new event may come: the server writes them every five seconds.
+_EVENT_SECONDS = 7.0
 
 
 def forget_flow_runs(run_folder: Path) -> int:
@@ -33,7 +35,8 @@ def forget_flow_runs(run_folder: Path) -> int:
             for flow_run in found:
                 _delete(client, flow_run)
         home = get_current_settings().home
-    if found:
+    if found and (home / "prefect.db").is_file():
+        _erase_events(home / "prefect.db", [f"prefect.flow-run.{one.id}" for one in found])
         _compact(home / "prefect.db")
     return len(found)
 
@@ -67,9 +70,31 @@ def _delete(client: SyncPrefectClient, flow_run: FlowRun) -> None:
         time.sleep(0.2)
 
 
+def _erase_events(database: Path, flow_runs: list[str]) -> None:
+    """Delete the events of flow runs, which hold copies of their artifacts, and for which Prefect has no call.
+
+    The server writes events some seconds late, those of the deletion too.
+    """
+    quiet_from, deadline = time.monotonic() + _EVENT_SECONDS, time.monotonic() + 4 * _EVENT_SECONDS
+    with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
+        while time.monotonic() < min(quiet_from, deadline):
+            if _delete_events(connection, flow_runs):
+                quiet_from = time.monotonic() + _EVENT_SECONDS
+            time.sleep(0.5)
+
+
+def _delete_events(connection: sqlite3.Connection, flow_runs: list[str]) -> int:
+    known = ", ".join("?" * len(flow_runs))
+    theirs = (
+        f"SELECT id FROM events WHERE resource_id IN ({known})"
+        f" OR EXISTS (SELECT 1 FROM json_each(related_resource_ids) WHERE value IN ({known}))"
+    )
+    with connection:
+        connection.execute(f"DELETE FROM event_resources WHERE event_id IN ({theirs})", flow_runs * 2)
+        return connection.execute(f"DELETE FROM events WHERE id IN ({theirs})", flow_runs * 2).rowcount
+
+
 def _compact(database: Path) -> None:
-    if not database.is_file():
-        return
     with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

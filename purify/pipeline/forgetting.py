@@ -25,6 +25,8 @@ from purify.storage.integrity import LEDGER, entry_of
 from purify.storage.locations import Url, split_uri, to_location
 from purify.storage.own_files import ASIDE, erase
 from purify.storage.run_folder import LOCK, RunFolder
+from purify.storage.tar_index import index_tar
+from purify.storage.unpacked import UNPACKED
 
 #: Folder of a run with the receipts.
 RECEIPTS = "forgotten"
@@ -239,28 +241,32 @@ def _erase_copies(traces: Traces, request: RunRequest) -> int:
 
     They are made again from what is in the source by then.
     """
-    holders = {split_uri(uri).place for uri in traces.uris}
-    copies = {place for place in holders if isinstance(place, Path) and place.is_relative_to(remote.cache_folder())}
+    images = [split_uri(uri) for uri in traces.uris]
+    members = {image.key for image in images if image.key is not None}
+    copies = [path for path in (remote.cache_folder() / UNPACKED).glob("*.tar") if _holds(path, members)]
     config = request.config
     inputs = [request.source, request.embeddings, *config.ingest.more, *config.ingest.images, config.apply.reviews]
-    for place in {to_location(place) for place in inputs if place} | holders:
+    for place in {to_location(place) for place in inputs if place} | {image.place for image in images}:
         if isinstance(place, Url):
-            copies |= {path for path in remote.cache_path("files", place).parent.rglob("*") if path.is_file()}
-    present = [path for path in copies if path.exists()]
-    for path in present:
+            copies += [path for path in remote.cache_path("files", place).parent.rglob("*") if path.is_file()]
+    for path in copies:
         erase(path)
-    return len(present)
+    return len(copies)
+
+
+def _holds(archive: Path, members: set[str]) -> bool:
+    """Whether a cached tar has one of the members; one that can't be read is taken to have them."""
+    try:
+        return not members.isdisjoint(index_tar(archive).members)
+    except InputError:
+        return True
 
 
 def foreign_files(place: Path) -> list[str]:
     """Names of the files in a run folder that purify has not written: `forget` does not look into them."""
-    kept = {LEDGER, ASIDE, RECEIPTS}
-    names = [path.relative_to(place) for path in sorted(place.rglob("*")) if path.is_file()]
-    return [
-        name.as_posix()
-        for name in names
-        if name.parts[0] not in kept and name.as_posix() != LOCK and not _is_ours(place / name)
-    ]
+    kept = {LEDGER, ASIDE, RECEIPTS, LOCK}
+    names = [path.relative_to(place) for path in sorted(place.rglob("*")) if path.is_file() and path.stat().st_size]
+    return [name.as_posix() for name in names if name.parts[0] not in kept and not _is_ours(place / name)]
 
 
 def _is_ours(path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 #: An absolute path inside a text: after a blank, a quote or the like, up to the next one.
-_INSIDE = re.compile(r"(?<![\w./\\:~-])(?:file://)?/(?:[^/\s'\"<>|;,()]+/)+")
+_INSIDE = re.compile(r"(?:file://|(?<![\w./\\:~-]))/(?:[^/\s'\"<>|;,()]+/)+")
 #: A text that is nothing but a path, in which blanks may be.
 _WHOLE = re.compile(r"(?:file://)?/[^\n]*")
 

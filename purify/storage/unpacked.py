@@ -19,6 +19,8 @@ from purify.storage.hashes import sha256_text
 from purify.storage.integrity import file_stamp
 from purify.storage.remote import cache_folder
 
+#: Folder of the copies in the cache.
+UNPACKED = "unpacked"
 _CHUNK = 1 << 22
 
 
@@ -56,7 +58,7 @@ def _unpacked(path: Path, state: str) -> Path:
     name = compression(start)
     if name is None:
         return path
-    folder = cache_folder() / "unpacked"
+    folder = cache_folder() / UNPACKED
     stamp = folder / "stamps" / f"{sha256_text(str(path.resolve()), state)[:32]}.json"
     copy = folder / f"{_digest(path, stamp)[:32]}.tar"
     if not copy.exists():

@@ -15,7 +15,6 @@ import math
 import os
 import random
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,8 +27,11 @@ from tests.mutation.trial import Mutated, import_libraries, start
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("purify/analysis", "purify/tables")
-_TESTS = ("tests/analysis", "tests/tables")
-_MAP = _ROOT / "build" / "mutation.json"
+_TESTS = ("tests/analysis", "tests/tables", "tests/ingest/test_text_tables.py", "tests/evaluation/test_pairs.py")
+#: Which tests run which lines, by the hashes of code and tests.
+_MAPS = _ROOT / "build" / "mutation"
+_TRACING_SECONDS = 600
+_REPORTED = 10
 
 
 @dataclass(frozen=True)
@@ -83,27 +85,30 @@ def _files() -> list[Path]:
 
 
 def _coverage(jobs: int) -> dict[str, Any]:
-    """Tests of each line and their seconds, from a file of an earlier call if code and tests are the same."""
-    tests = sorted(path for folder in _TESTS for path in (_ROOT / folder).rglob("*.py"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in [*_files(), *tests])).hexdigest()
-    if _MAP.exists() and (known := json.loads(_MAP.read_text(encoding="utf-8")))["digest"] == digest:
-        return known
-    found: dict[str, Any] = {"digest": digest, "tests": {}, "seconds": {}}
-    names = [path.relative_to(_ROOT).as_posix() for path in tests if path.name.startswith("test_")]
-    with tempfile.TemporaryDirectory() as folder:
-        for number, code in _finished((_trace(name, Path(folder)) for name in names), jobs):
-            if code:
-                sys.exit(f"{names[number]}: a test fails without a mutant")
-        for part in Path(folder).iterdir():
-            _add(found, json.loads(part.read_text(encoding="utf-8")))
-    _MAP.parent.mkdir(exist_ok=True)
-    _MAP.write_text(json.dumps(found), encoding="utf-8")
+    """Tests of each line and their seconds; those of files that have not changed are known from an earlier call."""
+    places = [_ROOT / place for place in _TESTS]
+    tests = sorted(path for place in places for path in [place, *place.rglob("*.py")] if path.is_file())
+    shared = [path for path in tests if not path.name.startswith("test_")]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in [*_files(), *shared]))
+    _MAPS.mkdir(parents=True, exist_ok=True)
+    parts = {}
+    for path in [path for path in tests if path not in shared]:
+        own = digest.copy()
+        own.update(path.read_bytes())
+        parts[path] = _MAPS / f"{own.hexdigest()[:32]}.json"
+    unknown = [path for path, part in parts.items() if not part.exists()]
+    for number, code in _finished((_trace(path, parts[path]) for path in unknown), jobs):
+        if code:
+            sys.exit(f"{unknown[number]}: a test fails without a mutant")
+    found: dict[str, Any] = {"tests": {}, "seconds": {}}
+    for part in parts.values():
+        _add(found, json.loads(part.read_text(encoding="utf-8")))
     return found
 
 
-def _trace(name: str, folder: Path) -> Callable[[], int]:
-    out = folder / f"{name.replace('/', '~')}.json"
-    return lambda: start(_ROOT, LineCoverage([str(path) for path in _files()], out), [name], 600)
+def _trace(path: Path, out: Path) -> Callable[[], int]:
+    names = [str(file) for file in _files()]
+    return lambda: start(_ROOT, LineCoverage(names, out), [path.relative_to(_ROOT).as_posix()], _TRACING_SECONDS)
 
 
 def _add(found: dict[str, Any], part: dict[str, Any]) -> None:
@@ -138,6 +143,8 @@ def _draw(coverage: dict[str, Any], only: str, number: int, seed: int) -> list[C
 def _case(path: Path, mutant: Mutant, coverage: dict[str, Any]) -> Case:
     ran = coverage["tests"].get(str(path), {})
     tests = {test for line in _lines_of(path, mutant, ran) for test in ran.get(line, [])}
+    if not ran:  # all of it is run when it is imported
+        tests = set(coverage["seconds"])
     ordered = sorted(tests, key=lambda test: (coverage["seconds"][test], test))
     seconds = sum(coverage["seconds"][test] for test in ordered)
     return Case(path.relative_to(_ROOT).as_posix(), mutant, tuple(ordered), seconds)
@@ -165,10 +172,12 @@ def _survivors(cases: Sequence[Case], jobs: int) -> list[Case]:
     for case in survivors:
         print(f"survived {case} (no test runs it)")
     tried = [case for case in cases if case.tests]
-    for number, status in _finished((_trial(case) for case in tried), jobs):
+    for done, (number, status) in enumerate(_finished((_trial(case) for case in tried), jobs), start=1):
         if status == 0:
             survivors.append(tried[number])
             print(f"survived {tried[number]}", flush=True)
+        if done % _REPORTED == 0:
+            print(f"{done} of {len(tried)} tried, {len(survivors)} survived", flush=True)
     return survivors
 
 

@@ -49,9 +49,13 @@ class LineCoverage:
                 self.tests_of[file][line].append(item.nodeid)
 
     @pytest.hookimpl
-    def pytest_sessionfinish(self) -> None:
-        """Write what was found to `out`."""
-        self._out.write_text(json.dumps({"tests": self.tests_of, "seconds": self.seconds}), encoding="utf-8")
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Write what was found to `out`, unless a test has failed."""
+        if exitstatus == 0:
+            found = {"tests": self.tests_of, "seconds": self.seconds}
+            partial = self._out.with_suffix(".partial")
+            partial.write_text(json.dumps(found), encoding="utf-8")
+            partial.rename(self._out)
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
         return self._trace_lines if frame.f_code.co_filename in self._files else None

@@ -72,7 +72,19 @@ def _run(plugin: object, tests: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = scratch
         options = [*_QUIET, f"--basetemp={scratch}/tests", "--hypothesis-seed=0"]
-        return int(pytest.main([*options, *tests], plugins=[plugin]))
+        return int(pytest.main([*options, *tests], plugins=[plugin, _AnySpeed()]))
+
+
+class _AnySpeed:
+    """Property-based tests in a process that shares its core: how slow they are says nothing."""
+
+    def pytest_sessionstart(self) -> None:
+        """Load a profile after that of the project's conftest, before any test is imported."""
+        from hypothesis import HealthCheck, settings
+
+        checks = list(HealthCheck)
+        settings.register_profile("any speed", parent=settings.get_profile("purify"), suppress_health_check=checks)
+        settings.load_profile("any speed")
 
 
 class Mutated(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
