@@ -473,7 +473,7 @@ class InvertConfig(Section):
         None, ge=0, le=1.5, description="Margin to a class, in radians; none: the one of the network's training."
     )
     center_pull: float = Field(
-        128.0, ge=0, description="Factor of the squared distance to the class's center, beside the margin loss; 0: none."
+        128.0, ge=0, description="Factor of the squared distance to the class's center, beside the margin; 0: none."
     )
     feature_scale: float = Field(
         128.0, gt=0, description="Factor of the squared distance to an embedding, the identity term without a class."
