@@ -9,7 +9,6 @@ of its figures are real crops at the network's resolution.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,16 +89,13 @@ def closed_set(bench: Bench, classes: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"real": _third_party(bench, seen["real"], reference, right)}
     pictures = {"real": real}
     for name in ("prior", "no_prior"):
-        began = time.process_time()
         table, faces = bench.generate(f"closed-{name}", bench.space, list(chosen), prior=name == "prior")
-        seconds = time.process_time() - began
         seen[name], pictures[name] = bench.third(faces), faces
         figures[name] = {
             **_same_network(table),
             "judged_right": float(np.mean(np.array(table["label"]) == np.array(table["judged_label"]))),
             **_third_party(bench, seen[name], reference, right),
             "kid": kernel_distance(seen[name], seen["real"]),
-            "cpu_seconds": round(seconds, 1),
         }
     half = len(real) // 2
     figures["real"]["kid"] = kernel_distance(seen["real"][:half], seen["real"][half:])

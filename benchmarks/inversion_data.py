@@ -19,8 +19,8 @@ from purify.images.decoding import decode_rgb
 
 Pixels = np.ndarray
 _BATCH = 32
-#: Real faces of a person besides the one that is inverted or shown.
-_LEAST_OTHERS = 2
+#: Real faces of a person besides those that are inverted or shown.
+_LEAST_OTHERS = 1
 
 
 @dataclass(frozen=True)

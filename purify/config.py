@@ -492,10 +492,10 @@ class InvertConfig(Section):
         None, ge=0, le=1.5, description="Margin to a class, in radians; none: the one of the network's training."
     )
     center_pull: float = Field(
-        64.0, ge=0, description="Factor of the squared distance to the class's center, beside the margin loss; 0: none."
+        128.0, ge=0, description="Factor of the squared distance to the class's center, beside the margin; 0: none."
     )
     feature_scale: float = Field(
-        64.0, gt=0, description="Factor of the squared distance to an embedding, the identity term without a class."
+        128.0, gt=0, description="Factor of the squared distance to an embedding, the identity term without a class."
     )
     batchnorm: float = Field(0.1, ge=0, description="Weight of the prior on batch-norm statistics; 0: none.")
     batchnorm_2d: bool = Field(True, description="The prior counts the batch norms of feature maps.")

@@ -51,11 +51,12 @@ def invert_command(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """CHECKPOINT -> OUT: the faces that its classes, sub-centers or embeddings stand for.
+    """CHECKPOINT -> OUT: the faces that it has in mind.
 
-    OUT/images holds a PNG for each target, OUT/grid.png all of them, OUT/inversions.parquet how near each came.
-    CHECKPOINT is a folder that training wrote, or a file of weights (safetensors, .pth), which has no labels. They are
-    reconstructions, not photos (docs/how-to/invert.md). After an interruption, the same command resumes.
+    OUT/images holds a PNG for each class, sub-center or embedding asked for, OUT/grid.png all of them,
+    OUT/inversions.parquet how near each came. CHECKPOINT is a folder that training wrote, or a file of weights
+    (safetensors, .pth), which has no labels. They are reconstructions, not photos (docs/how-to/invert.md). After an
+    interruption, the same command resumes.
     """
     from purify.config import load_config
     from purify.pipeline.inversion_stage import invert

@@ -181,7 +181,7 @@ class Descent:
         """Keep the images in their range, by what the finest level takes on."""
         with torch.no_grad():
             images = self._images()
-            self._levels[0] += scale_color(images.clamp(-1, 1) - images, 1 / self._config.color)
+            self._levels[0].add_(scale_color(images.clamp(-1, 1) - images, 1 / self._config.color))
 
     def _view(self) -> Tensor:
         config, drawn = self._config, {"seed": self._seed, "step": self.step}

@@ -29,6 +29,7 @@ SHORT_TRAINING = (
     "analyze.threshold=88",
     "evaluate.bootstrap=100",
     "rounds.most=1",
+    "invert.steps=4",
     'evaluate.baselines=["raw"]',
 )
 #: Appended where nothing is said of verification pairs: no models are compared then.

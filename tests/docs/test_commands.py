@@ -131,6 +131,8 @@ def _purify(arguments: list[str]) -> None:
         compares = "--pairs" in arguments or arguments[1].startswith("--")  # the demo set has pairs of its own
         settings = SHORT_TRAINING if compares else (*SHORT_TRAINING, *NO_COMPARISON)
         arguments = [*arguments, *(word for setting in settings for word in ("--set", setting))]
+    if arguments[0] == "invert":
+        arguments = [*arguments, "--set", "invert.steps=4"]
     if arguments[0] == "analyze":  # a network that was trained so shortly keeps larger angles
         arguments = [*arguments, "--set", "analyze.threshold=88"]
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
