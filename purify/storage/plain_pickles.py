@@ -83,6 +83,7 @@ class _Callable:
     """A function under a name of a pickle, which the pickle's instructions can call but not change."""
 
     __slots__ = ("_function",)
+    _function: Any
 
     def __init__(self, function: Any) -> None:
         object.__setattr__(self, "_function", function)
@@ -117,7 +118,7 @@ class _Dtype:
         self.dtype = _DTYPES[text]
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = state[1].decode("ascii", "replace") if isinstance(state[1], bytes) else state[1]
+        order: Any = state[1].decode("ascii", "replace") if isinstance(state[1], bytes) else state[1]
         if order not in ("<", ">", "|", "="):
             raise PlainPickleError("a pickle of an array in an unknown byte order")
         self.dtype = self.dtype.newbyteorder(order)
