@@ -31,7 +31,9 @@ Pixels = npt.NDArray[np.uint8]
 class TestFaces(Protocol):
     """N faces, by their names."""
 
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]:
+        """Their names."""
 
     def load(self, row: int, size: int) -> Pixels:
         """Pixels uint8[size, size, 3] of one face; thread safe."""

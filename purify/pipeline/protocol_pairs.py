@@ -16,7 +16,7 @@ from purify.evaluation.protocols.drawn_pairs import draw_pairs, first_images
 from purify.evaluation.protocols.fold_pairs import FoldedPairs, file_folds, verify_folds
 from purify.evaluation.protocols.gallery_search import identify, search_gallery
 from purify.evaluation.protocols.named import Family, Masks, NamedProtocol
-from purify.evaluation.protocols.protocol_figures import ProtocolFigures
+from purify.evaluation.protocols.protocol_figures import Figure, ProtocolFigures
 from purify.evaluation.protocols.template_pooling import unit_rows
 from purify.evaluation.unseen_pairs import SeenBy, exclude_training
 from purify.pipeline.model_comparison import usable_pairs
@@ -142,7 +142,9 @@ def measure_people(
     ]
     drawn = draw_pairs(person.astype(np.int64), _DRAWN_PAIRS, seed=data.config.seed)
     people = person[drawn.rows].astype(np.int64)
-    figures, refused, counts = {}, {}, {"images": len(names), "people": int(person.max()) + 1}
+    figures: dict[str, Figure] = {}
+    refused: dict[str, str] = {}
+    counts = {"images": len(names), "people": int(person.max()) + 1}
     for masks, sides in enumerate(((0, 0), (0, 1), (1, 1))):
         scores = np.einsum("pd,pd->p", vectors[sides[0]][drawn.rows[:, 0]], vectors[sides[1]][drawn.rows[:, 1]])
         found = verify_folds(

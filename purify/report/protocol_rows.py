@@ -29,9 +29,7 @@ def protocol_rows(result: Mapping[str, Any]) -> list[ProtocolRow]:
     models, rows = protocol_models(result), []
     for name in result["order"]:
         measured = result["protocols"][name]["models"]
-        figures = dict.fromkeys(
-            figure for model in measured.values() for figure in (*model["figures"], *model["refused"])
-        )
+        figures = dict.fromkeys(figure for model in measured.values() for figure in model["order"])
         rows += [ProtocolRow(name, figure, [_cell(measured[model], figure) for model in models]) for figure in figures]
     return rows
 

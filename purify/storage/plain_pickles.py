@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,26 @@ def load_plain(data: bytes, *, arrays: bool = False) -> Any:
 
 
 def _check_instructions(data: bytes) -> None:
-    for number, (code, argument, _) in enumerate(pickletools.genops(data)):
+    for number, (code, argument) in enumerate(_instructions(data)):
         if code.name in _REFUSED:
             raise PlainPickleError(f"a pickle with {code.name}, which is not read since it could run code")
         if code.name in _NUMBERING and int(argument or 0) > number:
             raise PlainPickleError("a damaged pickle: it numbers more values than it has")
+
+
+def _instructions(data: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any]]:
+    """Instructions with their arguments, as ``pickletools.genops``, which fails at a Python 2 string of bytes."""
+    stream = io.BytesIO(data)
+    while True:
+        code = pickletools.code2op.get(stream.read(1).decode("latin-1"))
+        if code is None:
+            raise PlainPickleError(f"a damaged pickle: no instruction at byte {max(stream.tell() - 1, 0)}")
+        if code.name == "STRING":
+            yield code, stream.readline()
+        else:
+            yield code, None if code.arg is None else code.arg.reader(stream)
+        if code.name == "STOP":
+            return
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -67,6 +83,7 @@ class _Callable:
     """A function under a name of a pickle, which the pickle's instructions can call but not change."""
 
     __slots__ = ("_function",)
+    _function: Any
 
     def __init__(self, function: Any) -> None:
         object.__setattr__(self, "_function", function)
@@ -101,7 +118,7 @@ class _Dtype:
         self.dtype = _DTYPES[text]
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = state[1].decode("ascii", "replace") if isinstance(state[1], bytes) else state[1]
+        order: Any = state[1].decode("ascii", "replace") if isinstance(state[1], bytes) else state[1]
         if order not in ("<", ">", "|", "="):
             raise PlainPickleError("a pickle of an array in an unknown byte order")
         self.dtype = self.dtype.newbyteorder(order)

@@ -47,6 +47,7 @@ class ProtocolFigures:
         return {
             "figures": {name: figure.to_json() for name, figure in self.figures.items()},
             "refused": dict(self.refused),
+            "order": [*self.figures, *self.refused],
             "counts": {name: int(count) for name, count in self.counts.items()},
             "drawn_over": self.drawn_over,
         }

@@ -107,13 +107,18 @@ class _Blocks:
         """Scores float32[r, c], -inf where a pair is not one of two people or is counted elsewhere; the count."""
         left, right = (torch.from_numpy(self.vectors(part)).to(self.device) for part in (rows, columns))
         scores = left @ right.T
-        if columns.start >= len(self.faces):
+        if columns.start >= len(self.faces) or self._strangers(rows, columns):
             return scores, scores.numel()
         person = [torch.from_numpy(self.person[part]).to(self.device) for part in (rows, columns)]
         excluded = person[0][:, None] == person[1][None, :]
         if rows == columns:
             excluded |= torch.ones_like(excluded).tril()
         return scores.masked_fill_(excluded, -torch.inf), scores.numel() - int(excluded.sum())
+
+    def _strangers(self, rows: slice, columns: slice) -> bool:
+        """Whether nobody can be in both, as in most blocks of faces that are sorted by person."""
+        first, second = self.person[rows], self.person[columns]
+        return bool(first.max() < second.min() or second.max() < first.min())
 
     def vectors(self, rows: slice | Ids) -> Vectors:
         """Vectors of rows, all of them faces or all distractors."""
