@@ -112,9 +112,8 @@ def plan_cells(plan: ProofPlan, config: PurifyConfig, *, truth: bool, extractor:
     names = [cell.name for cell in cells]
     for name in plan.only:
         if name not in names:
-            raise InputError(
-                f"--cell {name}: there is no such cell{did_you_mean(name, names)}; cells: {', '.join(names)}"
-            )
+            known = f"{', '.join(names)}{did_you_mean(name, names)}"
+            raise InputError(f"--cell {name}: there is no such cell; the cells are {known}")
     return [cell for cell in cells if not plan.only or cell.name in plan.only]
 
 

@@ -60,7 +60,9 @@ def test_the_cells_are_those_of_the_paper() -> None:
     assert (CALIBRATED, "k1-raw") in pairs
     assert (CALIBRATED, "random") in pairs
     assert not any("oracle" in pair for pair in pairs)
-    with pytest.raises(InputError, match=r"--cell offical-75: there is no such cell, did you mean official-75"):
+    with pytest.raises(
+        InputError, match=r"--cell offical-75: there is no such cell; the cells are .*; did you mean 'official-75'"
+    ):
         plan_cells(ProofPlan(only=["offical-75"]), PurifyConfig(), truth=True, extractor=None)
 
 
