@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +126,7 @@ def comparisons(cells: Sequence[Cell]) -> list[tuple[str, str]]:
         pairs += [(ours, other) for other in (paper, RANDOM)]
     pairs += [(paper, RANDOM), (ROUNDS, CALIBRATED), (OWN, CALIBRATED)]
     pairs += [(name, ORACLE) for name in names if name not in (RAW, ORACLE)]
-    there: Collection[str] = set(names)
+    there = set(names)
     return [pair for pair in pairs if set(pair) <= there]
 
 
