@@ -74,7 +74,7 @@ def prove_command(
     as_json: bool,
     **reading: Any,
 ) -> None:
-    """Train and measure the cells of the paper's headline table on SOURCE.
+    """Make the paper's headline table from SOURCE.
 
     Networks are trained on all images (K = 1 and K sub-centers), on those kept by each angle and by the rule, by
     several rounds, on a random choice of as many, and on the truly right ones; each with several seeds, measured on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,12 +132,7 @@ class ProofSeed:
             "cell": cell.name,
             "seed": self.config.seed,
             "subcenters": self.config.train.subcenters if cell.kind == Kind.SUBCENTERS else 1,
-            "config": {
-                "model": self.config.model.model_dump(mode="json"),
-                "train": self.config.train.recipe(),
-                "analyze": self.config.analyze.model_dump(mode="json"),
-                "angle": cell.angle,
-            },
+            "config": self.settings(cell),
             "detection": self._detection(cell),
         }
         if scored:
@@ -148,6 +144,18 @@ class ProofSeed:
             values["sha256"] = {name: sha256_file(path) for name, path in files.items()}
             values["n_train"] = int(load_checkpoint(self.checkpoint(cell)).extra["images"])
         return values
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        """The settings that a cell's figures depend on, plain values for JSON."""
+        values = {
+            "model": self.config.model.model_dump(mode="json"),
+            "train": self.config.train.recipe(),
+            "analyze": self.config.analyze.model_dump(mode="json"),
+            "angle": cell.angle,
+            "rounds": self.rounds if cell.kind == Kind.LATER_ROUND else None,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(values))
+        return plain
 
     def known_scores(self, cell: Cell) -> Scores:
         """The cosines of a finished cell."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,9 +112,8 @@ def plan_cells(plan: ProofPlan, config: PurifyConfig, *, truth: bool, extractor:
     names = [cell.name for cell in cells]
     for name in plan.only:
         if name not in names:
-            raise InputError(
-                f"--cell {name}: there is no such cell{did_you_mean(name, names)}; cells: {', '.join(names)}"
-            )
+            known = f"{', '.join(names)}{did_you_mean(name, names)}"
+            raise InputError(f"--cell {name}: there is no such cell; the cells are {known}")
     return [cell for cell in cells if not plan.only or cell.name in plan.only]
 
 
@@ -127,7 +126,7 @@ def comparisons(cells: Sequence[Cell]) -> list[tuple[str, str]]:
         pairs += [(ours, other) for other in (paper, RANDOM)]
     pairs += [(paper, RANDOM), (ROUNDS, CALIBRATED), (OWN, CALIBRATED)]
     pairs += [(name, ORACLE) for name in names if name not in (RAW, ORACLE)]
-    there: Collection[str] = set(names)
+    there = set(names)
     return [pair for pair in pairs if set(pair) <= there]
 
 

@@ -76,13 +76,15 @@ def proof_record(proof: Proof) -> dict[str, Any]:
 
 
 def _finished(proof: Proof) -> dict[str, dict[int, dict[str, Any]]]:
-    """Cell -> seed -> record."""
+    """Cell -> seed -> record; without cells of other settings, which are to be made anew."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for cell in proof.cells:
         for seed in proof.seeds:
             path = seed.record_file(cell)
-            if path.is_file():
-                found.setdefault(cell.name, {})[seed.config.seed] = read_json(path)
+            record = read_json(path) if path.is_file() else {}
+            scored = proof.pairs is None or "sha256" in record
+            if record and scored and record["config"] == seed.settings(cell):
+                found.setdefault(cell.name, {})[seed.config.seed] = record
     return found
 
 

@@ -137,7 +137,7 @@ def test_the_gain_has_its_interval(tmp_path: Path) -> None:
         "gap_closed": {"auc": {"value": 1.3128, "interval": [1.0, 1.77]}},
     }
     gain = _line(closing_lines(_write(tmp_path, evaluation=evaluation)), "Gain:")
-    assert "AUC 0.9064 before cleaning, 0.9391 after (+0.0327, 95% interval +0.0240 to +0.0418)" in gain
+    assert "AUC 0.9064 before cleaning, 0.9391 after (+0.0327, 95% interval +0.0240 to +0.0418: better)" in gain
     share = "131 % of the gap, 95 % interval 100 to 177 %: not distinguishable from 100 %"
     assert gain.endswith(f" Purification closed the whole gap, as far as these pairs can tell ({share}).")
 
