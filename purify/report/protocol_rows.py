@@ -69,7 +69,7 @@ def _cell(model: Mapping[str, Any], figure: str) -> str:
         return "refused" if figure in model["refused"] else ""
     text = f"{100 * found['value']:.2f}"
     if "std" in found:
-        text += f" ± {100 * found['std']:.2f}"
+        text += f" \N{PLUS-MINUS SIGN} {100 * found['std']:.2f}"
     if "interval" in found:
         low, high = found["interval"]
         text += f" [{100 * low:.2f}, {100 * high:.2f}]"
