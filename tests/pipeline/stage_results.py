@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,18 @@ def apply(folder: Path) -> Results:
 
 def evaluate(folder: Path) -> Results:
     """Verification of two models with drawn weights."""
+    run = _measured(folder, {"pairs": str(folder / "pairs.csv")})
+    return _rounded(read_json(run.evaluation))
+
+
+def protocols(folder: Path) -> Results:
+    """The same pairs as a protocol: in folds, with thresholds of the other folds."""
+    run = _measured(folder, {"protocols": ["pairs"], "data": [str(folder / "pairs.csv")]})
+    return _rounded(read_json(run.protocols))
+
+
+def _measured(folder: Path, settings: Mapping[str, Any]) -> RunFolder:
+    """A run with two models of drawn weights, measured on drawn pairs by these settings of ``evaluate``."""
     run, images = RunFolder(folder / "run"), folder / "images"
     pairs = []
     for k in range(40):
@@ -197,9 +209,9 @@ def evaluate(folder: Path) -> Results:
     models = ("raw", "purified")
     for seed, name in enumerate(models):
         _save_model(run.model(name) / "checkpoint", labels=("x", "y"), seed=seed)
-    section = CONFIG.evaluate.model_copy(update={"pairs": str(folder / "pairs.csv")})
+    section = CONFIG.evaluate.model_copy(update=dict(settings))
     stages.evaluate(run, models, CONFIG.model_copy(update={"evaluate": section}), images=[str(images)])
-    return _rounded(read_json(run.evaluation))
+    return run
 
 
 def invert(folder: Path) -> Results:
@@ -238,7 +250,7 @@ def update(folder: Path) -> Results:
 
 STAGES: dict[str, Callable[[Path], Results]] = {
     function.__name__: function
-    for function in (ingest, align, table, train, embed, analyze, compare, apply, evaluate, invert, update)
+    for function in (ingest, align, table, train, embed, analyze, compare, apply, evaluate, protocols, invert, update)
 }
 
 
