@@ -25,7 +25,7 @@ from purify.storage.run_record import read_stage
 
 #: Kind of stage (first word of its name) -> version of its results.
 STAGE_VERSIONS = {
-    "ingest": 2,
+    "ingest": 3,
     "table": 1,
     "align": 1,
     "train": 1,
