@@ -19,6 +19,7 @@ from purify.pipeline.protocol_models import TestedModel, open_model
 from purify.progress import Progress, silent
 from purify.storage.files import write_json
 from purify.storage.locations import Location, to_location
+from purify.storage.run_record import read_protocols
 
 #: Measures one model, once the data have been read.
 Measure = Callable[[TestedModel], ProtocolFigures]
@@ -67,7 +68,7 @@ def evaluate_protocols(
     progress(steps, steps)
     content = {"protocols": results, "order": [protocol.name for protocol in protocols]}
     write_json(out, content)
-    return content
+    return read_protocols(out)
 
 
 def check_protocols(config: PurifyConfig) -> None:

@@ -19,6 +19,7 @@ _MAKING = ("EXT1", "EXT2", "EXT4", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX")
 _REFUSED = frozenset((*_MAKING, "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER"))
 #: Instructions that number a value; the loader allocates memory for all lower numbers.
 _NUMBERING = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
+_CODES = {operation.code: operation for operation in pickletools.opcodes}
 _LATIN = frozenset(("latin1", "latin-1", "iso-8859-1", "iso8859-1"))
 #: Element types of arrays, by NumPy's codes.
 _DTYPES = {code: np.dtype(code) for code in ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")}
@@ -56,7 +57,7 @@ def _instructions(data: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any]]:
     """Instructions with their arguments, as ``pickletools.genops``, which fails at a Python 2 string of bytes."""
     stream = io.BytesIO(data)
     while True:
-        code = pickletools.code2op.get(stream.read(1).decode("latin-1"))
+        code = _CODES.get(stream.read(1).decode("latin-1"))
         if code is None:
             raise PlainPickleError(f"a damaged pickle: no instruction at byte {max(stream.tell() - 1, 0)}")
         if code.name == "STRING":

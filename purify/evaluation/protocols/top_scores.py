@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from purify.arrays import Ids, Vectors
+from purify.arrays import Floats, Ids, Vectors
 from purify.evaluation.verification import Scores
 from purify.progress import Progress, silent
 
@@ -21,6 +21,8 @@ from purify.progress import Progress, silent
 _BLOCK = 4096
 #: Rounding of a float32 product of unit vectors, at most; pairs this near to the limit are kept until float64 decides.
 _ROUNDING = 1e-5
+#: Pairs that are computed in float64 at a time.
+_EXACT_ROWS = 1 << 15
 #: Pairs kept beyond the m wanted, before the smallest are let go.
 _SPARE = 1 << 20
 
@@ -130,13 +132,21 @@ class _Blocks:
         return self.distractors[rows.start - shift : rows.stop - shift]
 
     def exact(self, first: Ids, second: Ids) -> Scores:
-        """Scores of pairs in float64."""
+        """Scores of pairs in float64, some at a time."""
+        scores = np.empty(len(first))
+        for start in range(0, len(first), _EXACT_ROWS):
+            rows = slice(start, start + _EXACT_ROWS)
+            left = self.faces[first[rows]].astype(np.float64)
+            scores[rows] = np.einsum("pd,pd->p", left, self._others(second[rows]))
+        return scores
+
+    def _others(self, second: Ids) -> Floats:
         other = np.empty((len(second), self.faces.shape[1]))
         is_face = second < len(self.faces)
         other[is_face] = self.faces[second[is_face]]
         if self.distractors is not None:
             other[~is_face] = self.distractors[second[~is_face] - len(self.faces)]
-        return np.einsum("pd,pd->p", self.faces[first].astype(np.float64), other)
+        return other
 
 
 @dataclass(eq=False)
