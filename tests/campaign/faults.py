@@ -87,6 +87,7 @@ class Place:
         self.snapshots = folder / "snapshots"
         self.seconds: dict[str, float] = {}
         self.writes: dict[str, int] = {}
+        self._usual: set[str] = set()
         self._begin()
         self.results = self._results()
 
@@ -103,6 +104,7 @@ class Place:
         shutil.copytree(self.run.root, self.folder / "begun")
         code, output, notes = self.work("run", Fault("snapshot"), snapshots=self.snapshots, reports=True)
         assert code == 0, output
+        self._usual = {path.name for path in self._scratch.iterdir()}
         for note in notes:
             if "stage" in note:
                 self.seconds[note["stage"]] = max(self.seconds.get(note["stage"], 0.0), note["seconds"])
@@ -180,8 +182,12 @@ class Place:
         return sorted(name for name in {*now, *self.results} if now.get(name) != self.results.get(name))
 
     def left(self) -> list[tuple[str, str]]:
-        """What faults have left behind, in the run and in the folder for temporary files."""
-        names = [path.name for path in (*self.run.root.rglob(".partial-*"), *self._scratch.iterdir())]
+        """What faults have left behind, in the run and in the folder for temporary files.
+
+        Not what an undisturbed run leaves there, too, such as the caches of PyTorch and of the ONNX Runtime.
+        """
+        found = (*self.run.root.rglob(".partial-*"), *self._scratch.iterdir())
+        names = [path.name for path in found if path.name not in self._usual]
         for path in self._scratch.iterdir():
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
         return [("left", name) for name in names]
