@@ -84,6 +84,17 @@ def _tail(seed: int) -> _Drawing:
     return drawing
 
 
+def _many(seed: int) -> _Drawing:
+    """Many labels of seven images, of which two are of other people: doubted images count by their probabilities."""
+    drawing = _Drawing(seed, 0.8)
+    people = [drawing.person() for _ in range(56)]
+    for number, person in enumerate(people):
+        drawing.show(person, f"r{number:02d}", 5)
+        drawing.show(people[(number * 5 + 9) % 56], f"r{number:02d}", 1)
+        drawing.show(drawing.person() if number % 2 else people[(number + 1) % 56], f"r{number:02d}", 1)
+    return drawing
+
+
 def _judged(drawing: _Drawing, *, head: bool = False, **config: Any) -> Analysis:
     embeddings = np.asarray(drawing.rows, np.float32)
     names = sorted(set(drawing.labels))
@@ -101,6 +112,7 @@ def _judged(drawing: _Drawing, *, head: bool = False, **config: Any) -> Analysis
 SCENARIOS: dict[str, Callable[[], Analysis]] = {
     "web": lambda: _judged(_web(1), dedupe=True, near_duplicate=0.99),
     "web-hard": lambda: _judged(_web(2, 0.9), review_budget=9, keep_hard=True),
+    "many": lambda: _judged(_many(6)),
     "tail": lambda: _judged(_tail(3)),
     "official": lambda: _judged(_web(4), head=True, rule="official", threshold=60, neighbors=7),
     "paper": lambda: _judged(_web(5), head=True, rule="paper", threshold=65, min_images=5, weak_majority=0.8),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from purify.analysis.face_agreement import agreeing_faces
 
@@ -17,7 +18,9 @@ def pictures(rng: np.random.Generator, centers: np.ndarray) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_the_agreeing_face_is_found_whatever_its_place() -> None:
+@pytest.mark.parametrize("shared", [0.0, 1.0])
+def test_the_agreeing_face_is_found_whatever_its_place(shared: float) -> None:
+    """Also where all embeddings share a direction."""
     rng = np.random.default_rng(0)
     centers, strangers = people(rng, 5), people(rng, 40)
     rows, photo, label, wanted = [], [], [], {}
@@ -32,7 +35,7 @@ def test_the_agreeing_face_is_found_whatever_its_place() -> None:
             photo += [number] * len(faces)
             label += [who] * len(faces)
     shuffled = rng.permutation(5)[np.array(label)]
-    found = agreeing_faces(pictures(rng, np.array(rows)), np.array(photo), shuffled, np.ones(len(rows), bool))
+    found = agreeing_faces(pictures(rng, np.array(rows) + shared), np.array(photo), shuffled, np.ones(len(rows), bool))
     assert {photo[one.first]: one.row - one.first for one in found} == {n: k for n, k in wanted.items() if k}
     assert all(one.cosine >= one.cosine_first + 0.1 for one in found)
     assert {one.photos for one in found} == {5}

@@ -84,6 +84,15 @@ def test_duplicates_within_a_label_name_one_original_each() -> None:
     assert {i: int(original[i]) for i in np.flatnonzero(original >= 0).tolist()} == {2: 1, 3: 1}
 
 
+def test_a_duplicate_of_a_duplicate_is_none_itself() -> None:
+    vectors, label = vectors_of(30, 8)
+    unit = centered(vectors.astype(np.float32)).vectors
+    for first, second, wanted in [((0, 1), (1, 2), {1: 0}), ((0, 1), (2, 2), {2: 0})]:
+        near_pairs = NearPairs(np.array(first), np.array(second), np.full(2, 1e-12))
+        original = duplicates_within_labels(near_pairs, unit, label, np.ones(len(label), bool), 0.98)
+        assert {i: int(original[i]) for i in np.flatnonzero(original >= 0).tolist()} == wanted
+
+
 def test_images_of_a_collapsed_label_are_no_duplicates() -> None:
     rng = np.random.default_rng(0)
     label = np.repeat(np.arange(30), 8)
