@@ -51,7 +51,7 @@ def test_the_prior_brings_the_statistics_nearer(checkpoint: Checkpoint) -> None:
 def test_a_restored_descent_ends_with_equal_bytes(checkpoint: Checkpoint) -> None:
     whole = _descent(checkpoint)
     whole.run(12)
-    for stop in (1, 3, 7, 11):  # while coarse, at the change of resolution, after it
+    for stop in (3, 8):  # without the finest octave, and with it
         first, second = _descent(checkpoint), _descent(checkpoint)
         first.run(stop)
         second.restore(first.state())
