@@ -17,7 +17,7 @@ _WHOLE = re.compile(r"(?:file://)?/[^\n]*")
 def without_folders(values: Any) -> Any:
     """Texts, and those in lists and mappings, with absolute paths of files cut to their last part.
 
-    >>> without_folders({"source": "/home/jane doe/faces", "note": "/home/jane doe/faces/a.jpg: no face"})
+    >>> without_folders({"source": "/srv/jane doe/faces", "note": "/srv/jane doe/faces/a.jpg: no face"})
     {'source': 'faces', 'note': 'faces/a.jpg: no face'}
     >>> without_folders("read from s3://bucket/faces and /data/x.csv")
     'read from s3://bucket/faces and x.csv'

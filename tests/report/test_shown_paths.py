@@ -11,8 +11,8 @@ from purify.report.shown_paths import column_without_folders, without_folders
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("/mnt/ann/faces", "faces"),
-        ("file:///mnt/ann/faces/a.jpg", "a.jpg"),
+        ("/srv/ann/faces", "faces"),
+        ("file:///srv/ann/faces/a.jpg", "a.jpg"),
         ("2 files in /srv/ann/x.tar are cut", "2 files in x.tar are cut"),
         ("can't read '/srv/ann/x.tar'", "can't read 'x.tar'"),
         ("tar://p/a.jpg::file:///srv/ann/x.tar", "tar://p/a.jpg::x.tar"),
@@ -37,7 +37,7 @@ def test_files_of_one_name_stay_apart() -> None:
 
 
 def test_a_column_keeps_its_type_and_nulls() -> None:
-    table = pa.table({"n": [1, 2], "note": pa.array(["missing: /mnt/ann/a.jpg", None]).dictionary_encode()})
+    table = pa.table({"n": [1, 2], "note": pa.array(["missing: /srv/ann/a.jpg", None]).dictionary_encode()})
     short = column_without_folders(table, "note")
     assert short["note"].to_pylist() == ["missing: a.jpg", None]
     assert short.schema == table.schema
