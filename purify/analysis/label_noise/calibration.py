@@ -29,6 +29,7 @@ from purify.analysis.label_noise.origins import Origins
 from purify.analysis.label_noise.ownership import find_owners
 from purify.analysis.label_noise.plausibility import is_plausible
 from purify.analysis.label_noise.repeated_pictures import first_of_each_picture
+from purify.analysis.label_noise.same_person import NobodyTrustedError
 from purify.arrays import Floats, Ids, Mask
 
 #: Minimum number of labels of two images or more: two to confuse and a third to compare with.
@@ -117,9 +118,19 @@ def calibrate(
         )
     heads = None if margin is None else margin[pictures]
     seeds = np.random.SeedSequence(seed).generate_state(_REPEATS if len(pictures) < _FEW_PICTURES else 1).tolist()
-    found = _mean([_calibrate(embeddings.of(pictures), label_index[pictures], sizes, one, heads) for one in seeds])
+    try:
+        found = _mean([_calibrate(embeddings.of(pictures), label_index[pictures], sizes, one, heads) for one in seeds])
+    except NobodyTrustedError:
+        found = _unmeasured(len(pictures))
     of_image = {name: getattr(found, name)[place] for name in ("p_clean", "target", "p_target", "hard")}
     return Calibration(**of_image, noise_share=float(1 - of_image["p_clean"].mean()), recognized=found.recognized)
+
+
+def _unmeasured(pictures: int) -> Calibration:
+    """Of embeddings in which nobody's images are alike: nothing is recognized, and the rate is that of the start."""
+    nothing = np.zeros(pictures)
+    p_clean = np.full(pictures, 1 - _FIRST_RATE)
+    return Calibration(p_clean, np.full(pictures, -1), nothing, nothing, _FIRST_RATE, recognized=0.0)
 
 
 def _mean(found: Sequence[Calibration]) -> Calibration:

@@ -50,8 +50,15 @@ class SamePerson:
         return self.model.log_odds(self.traits.features(rows, labels, found))
 
 
+class NobodyTrustedError(ValueError):
+    """No label has two images that are trusted to show its person."""
+
+
 def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator) -> SamePerson:
-    """Measure it on the trusted images of `gallery`; ``belief[N]`` are the probabilities of their labels."""
+    """Measure it on the trusted images of `gallery`; ``belief[N]`` are the probabilities of their labels.
+
+    NobodyTrustedError if no two trusted images have a label in common.
+    """
     doubted = _Doubted.of(gallery, belief)
     joined = (doubted.trusted >= _MATES).sum() >= _LABELS and (1 - belief).mean() >= _NOISE
     same, weights, other = [], [], []
@@ -66,6 +73,8 @@ def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator) -> SamePer
         rows, mates = _other_label(gallery.examples, gallery.label_index, size, rng)
         if len(rows):
             other.append(_features(gallery, rows, mates))
+    if not same or not other:
+        raise NobodyTrustedError
     weight = np.concatenate(weights)
     worth = max(_WORTH * float((belief >= TRUSTED).sum()), _LEAST_WEIGHT)
     weight *= min(1.0, worth / weight.sum())

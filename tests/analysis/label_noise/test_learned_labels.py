@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from purify.analysis.label_noise.calibration import calibrate
 from purify.analysis.label_noise.initial_trust import recognized_places
 from purify.analysis.label_noise.learned_labels import learned_labels
 from purify.analysis.rules.calibrated import judge
@@ -100,3 +101,13 @@ def test_fitted_centers_are_no_evidence(learned: np.ndarray | None) -> None:
 def test_a_label_whose_images_are_all_nearer_to_others_trusts_its_best_one() -> None:
     trusted = recognized_places(np.array([0.2, -0.1, 0.1, -0.3, -0.2]), np.array([0, 0, 0, 1, 1]), 2)
     assert trusted.tolist() == [1, 0, 1, 0, 1]
+
+
+def test_a_head_that_recognizes_nobody_yields_no_probabilities() -> None:
+    context, _ = _weak_network(spread=1.0)
+    nobody = -1 - np.random.default_rng(1).random(len(context.label_index))
+    found = calibrate(
+        context.centered, context.label_index, classes=CLASSES, near_duplicate=0.98, seed=0, margin=nobody
+    )
+    assert found.recognized == 0.0
+    assert found.noise_share == pytest.approx(0.15)  # the rate that the measurement starts from
