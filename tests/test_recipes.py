@@ -36,7 +36,8 @@ def test_a_recipe_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Monke
     assert 'backbone = "iresnet50"' in printed.output
     refused = CliRunner().invoke(main, ["config", "--config", "ms1mv0"], catch_exceptions=False)
     assert refused.exit_code == 2
-    assert "'ms1mv0' is no file and no recipe (cpu, ms1mv0-iresnet100" in refused.output
+    assert "'ms1mv0' is no file and no recipe (cpu, invert-cpu" in refused.output
+    assert "ms1mv0-iresnet100" in refused.output
     (tmp_path / "cpu").write_text("seed = 7\n")
     assert "seed = 7" in CliRunner().invoke(main, ["config", "--config", "cpu"], catch_exceptions=False).output
 

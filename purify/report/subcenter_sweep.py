@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.projection import fit_subcenters
 from purify.analysis.rules.angle_rules import OFFICIAL, PAPER
 from purify.analysis.rules.rule import AngleEvidence
 from purify.analysis.subcenters import SubcenterSpace
@@ -42,6 +41,8 @@ def sweep_subcenters(
 
 
 def _judge(embeddings: Vectors, label_index: Ids, k: int, threshold: float, wrong: Mask | None) -> SubcenterCount:
+    from purify.analysis.projection import fit_subcenters  # loads PyTorch, which a report does without
+
     classes = int(label_index.max()) + 1
     vectors, centers = fit_subcenters(embeddings, label_index, classes=classes, subcenters=k, seed=0)
     evidence = AngleEvidence.of(SubcenterSpace.of(vectors, centers), label_index)

@@ -35,8 +35,6 @@ from purify.storage.run_folder import RunFolder
 from purify.tables.reviews import merge_reviews, update_reviews
 from purify.tables.schema import REVIEWS
 
-#: Few steps for the fit of sub-centers, in every child alike: no fault depends on how well they fit.
-projection._STEPS = (20, 20)
 #: Exit code of a traceback.
 FAULTY = 70
 #: Name of the stage of an action that has none.
@@ -145,6 +143,8 @@ class _Stage:
 
 def act(work: Work, output: Path) -> None:
     """Do the work; the exit code is that of the command line, or `FAULTY` after a traceback."""
+    # Few steps for the fit of sub-centers, in every child alike: no fault depends on how well they fit.
+    projection._STEPS = (20, 20)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
