@@ -156,6 +156,9 @@ def act(work: Work, output: Path) -> None:
     except PurifyError as error:
         print(f"{type(error).__name__}: {error}", flush=True)
         code = error.exit_code
+    except OSError as error:  # as the command line says it
+        print(f"{error.filename or 'file system'}: {error.strerror or error}", flush=True)
+        code = 1
     except KeyboardInterrupt:
         print("interrupted", flush=True)
         code = 130

@@ -319,7 +319,10 @@ def flip(place: Place, name: str) -> None:
     if code == 0:
         if name not in " ".join(place.run.read_info()["damage"]):
             outcomes.append(("silent", f"{name}: absorbed"))
-        different = [one for one in place.different() if one != name or not name.startswith("growth")]
+        # A finished run that is called again is an update, which adds files of its own.
+        different = [
+            one for one in place.different() if one in place.results and (one != name or not name.startswith("growth"))
+        ]
         outcomes.append(("silent", f"{name}: other results: {different}") if different else ("resumed", ""))
     elif name not in output:
         outcomes.append(("other", f"{name}: {output[-300:]}"))
@@ -362,15 +365,18 @@ def kill_reviews(place: Place) -> None:
 def kill_command(place: Place, name: str, arguments: list[str], out: Path | None) -> None:
     """Kill a command at one of its writes, and give it again: as if it had not been killed."""
     place.restore("end")
-    if name not in place.writes:
+    if out is not None:
+        shutil.rmtree(out, ignore_errors=True)
+    known = f"command {name}"  # stages have these names, too
+    if known not in place.writes:
         code, output, notes = place.work("command", Fault("none", WHOLE), arguments=arguments)
         assert code == 0, output
-        place.writes[name] = max(1, *(note["writes"] for note in notes if "writes" in note))
+        place.writes[known] = max(1, *(note["writes"] for note in notes if "writes" in note))
         _keep(place, name, out)
         place.restore("end")
     if out is not None:
         shutil.rmtree(out, ignore_errors=True)
-    write = place.random.randint(1, place.writes[name])
+    write = place.random.randint(1, place.writes[known])
     code, output, _ = place.work("command", Fault("kill", WHOLE, write=write), arguments=arguments)
     outcomes = [("inside", "")] if code == -9 else [("done", "")]
     outcomes += [*traceback_in(code, output), *place.torn()]
