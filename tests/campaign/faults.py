@@ -317,7 +317,7 @@ def flip(place: Place, name: str) -> None:
     code, output, _ = place.work("run")
     outcomes = traceback_in(code, output)
     if code == 0:
-        if name not in " ".join(place.run.read_info()["damage"]):
+        if name not in " ".join(place.run.read_info().get("damage") or []):
             outcomes.append(("silent", f"{name}: absorbed"))
         # A finished run that is called again is an update, which adds files of its own.
         different = [

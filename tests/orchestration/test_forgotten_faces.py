@@ -179,28 +179,13 @@ def _files(*folders: Path) -> list[Path]:
     return [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
-@pytest.mark.parametrize(
-    ("archive", "people", "images", "photos"),
-    [("lfw112.tar", 15, 9, ()), ("lfw_raw_sample.tar", 6, 4, ("--align",))],
-    ids=["crops", "photos"],
-)
-def test_nothing_of_a_forgotten_person_is_found(
-    archive: str,
-    people: int,
-    images: int,
-    photos: tuple[str, ...],
-    faces: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    if photos:
-        pytest.importorskip("dlib", reason="the extra faces is not installed")
+def test_nothing_of_a_forgotten_person_is_found(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache, home = tmp_path / "cache", Path(os.environ["PREFECT_HOME"])
     monkeypatch.setenv("PURIFY_CACHE", str(cache))
     source, run = tmp_path / "faces", RunFolder(tmp_path / "runs" / "trial")
-    later = _write_faces(faces / archive, source, people, images)
+    later = _write_faces(faces / "lfw112.tar", source, people=15, images=9)
     settings = [word for name, value in _SETTINGS.items() for word in ("--set", f"{name}={value}")]
-    _purify("run-flow", source, "--out", run.root.parent, "--name", "trial", *photos, *settings)
+    _purify("run-flow", source, "--out", run.root.parent, "--name", "trial", *settings)
     ids = [row["sample_id"] for row in pq.read_table(run.manifest).to_pylist() if row["status"] == "ok"]
     hers = next(name for name in ids if name.startswith(PERSON))
     one, other = (next(name for name in ids if name.startswith(f"p{number}/")) for number in (3, 4))
