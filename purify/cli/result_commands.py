@@ -39,10 +39,12 @@ def report_command(run: Location, images: tuple[Location, ...], full_paths: bool
     """
     from purify.pipeline.damage import name_damage
     from purify.report.html import write_report
+    from purify.storage.own_files import folders_in, remove_abandoned
     from purify.storage.run_folder import RunFolder
 
     folder = RunFolder.at(run)
     folder.pull()
+    remove_abandoned(folders_in(folder.root))
     damage = name_damage(folder.report)
     path = write_report(folder.root, images=images, full_paths=full_paths)
     if damage is not None:

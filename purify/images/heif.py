@@ -9,6 +9,8 @@ from importlib.util import find_spec
 _PACKAGES = ("pillow_heif", "pi_heif")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")
+#: Byte behind the eighth brand of a file.
+_BRANDS_END = 44
 
 
 def heif_package() -> str | None:
@@ -25,10 +27,11 @@ def register_heif() -> None:
 def describe_unread(data: bytes) -> str | None:
     """What an image that no decoder took is, and the remedy, if it is of one of these formats."""
     if data[4:8] == b"ftyp":
-        brands = (data[8:12], *(data[start : start + 4] for start in range(16, int.from_bytes(data[:4], "big"), 4)))
-        if any(brand in _AVIF for brand in brands[:8]):
+        end = min(int.from_bytes(data[:4], "big"), _BRANDS_END)  # the size that a damaged file declares can be anything
+        brands = (data[8:12], *(data[start : start + 4] for start in range(16, end, 4)))
+        if any(brand in _AVIF for brand in brands):
             return "AVIF, which this Pillow can't read; update Pillow, or convert it to JPEG"
-        if any(brand in _HEIC for brand in brands[:8]):
+        if any(brand in _HEIC for brand in brands):
             if heif_package():
                 return "HEIC that its decoder refuses; convert it to JPEG"
             return "HEIC, as iPhones write it; install the extra purify[heif], or convert it to JPEG"

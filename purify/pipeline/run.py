@@ -21,7 +21,6 @@ from purify.pipeline.update_log import begin_update, finish_update, note_changes
 from purify.progress import QUIET, ProgressBoard, progress_board
 from purify.storage.files import local_file
 from purify.storage.locations import to_location
-from purify.storage.own_files import folders_in, remove_abandoned
 from purify.storage.run_folder import RunFolder
 from purify.training.launcher import stop_running_jobs
 
@@ -172,7 +171,6 @@ def _take_in(run: RunFolder, request: RunRequest, steps: Steps, board: ProgressB
     """Ingest the source and the given reviews; whether anything is to be done about them."""
     config = request.config
     require_known_images(run, config)
-    remove_abandoned(folders_in(run.root))
     damage = mend(run)
     finished = not damage and is_done(run, _UPDATE, _made_from(run, request))
     if not finished:

@@ -13,7 +13,7 @@ from purify.storage.files import write_json
 from purify.storage.integrity import LEDGER, watch
 from purify.storage.locations import Location, Url, to_location
 from purify.storage.locks import held
-from purify.storage.own_files import is_made, note_made, remove_made, unwatch
+from purify.storage.own_files import folders_in, is_made, note_made, remove_abandoned, remove_made, unwatch
 from purify.storage.run_record import RUN_FORMAT, read_record
 from purify.storage.sync import SyncedFolder
 
@@ -165,6 +165,7 @@ class RunFolder:
         """
         new = not self.root.exists()
         with held(self.root / LOCK, _busy(self.root), when_busy=when_busy):
+            remove_abandoned(folders_in(self.root))
             fresh = not self.is_begun
             if new and fresh:
                 note_made(self.root)
@@ -206,6 +207,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
         return
     with held(root / LOCK, _busy(root)):
+        remove_abandoned(folders_in(root))
         yield
 
 

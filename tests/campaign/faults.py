@@ -424,7 +424,12 @@ def _content(folder: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        timed = name.startswith((LEDGER, "stages")) or path.name in ("run.json", "report.html", LOCK)
+        timed = name.startswith((LEDGER, "stages")) or path.name in (
+            "run.json",
+            "report.html",
+            LOCK,
+            ".purify-export.lock",
+        )
         if path.is_file() and not timed and not path.name.startswith(".reviews"):
             found[name] = path.read_bytes()
     return found

@@ -280,3 +280,10 @@ def test_heic_is_read_with_the_extra() -> None:
     data = save(image, "HEIF", quality=95)
     assert inspect(data) == ImageFacts(64, 64)
     assert np.abs(decode_rgb(data, 64).astype(int) - np.asarray(image)).mean() < 4
+
+
+def test_brands_are_read_whatever_size_their_box_declares() -> None:
+    data = b"\xff\xff\xff\xff" + b"ftypxxxx" + 4 * b"\0" + b"avif" + 20 * b"\0"
+    facts = inspect_image(data, min_size=1, max_pixels=1_000)  # once half a minute of CPU, by the declared size
+    assert facts.reason is not None
+    assert facts.reason.startswith("unsupported: AVIF")
