@@ -31,6 +31,7 @@ def map_batches(path: Path) -> tuple[pa.MemoryMappedFile, pa.Schema, Sequence[pa
             source.seek(0)
             stream = pa.ipc.open_stream(source)
             schema, batches = stream.schema, list(stream)
+        _ = schema.names  # decoded only now: a damaged one is no text
         for batch in batches:
             batch.validate(full=True)  # a damaged offset would be read outside of the map
         return source, schema, batches

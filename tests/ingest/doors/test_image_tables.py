@@ -260,3 +260,15 @@ def test_damaged_saved_datasets(tmp_path: Path, config: IngestConfig, state: str
     (tmp_path / "bad.arrow").write_bytes(b"ARROW1\0\0nothing")
     with pytest.raises(InputError, match=message):
         ingest(tmp_path, [], config)
+
+
+def test_a_column_of_a_saved_data_set_whose_name_is_no_text(
+    tmp_path: Path, images: list[bytes], config: IngestConfig
+) -> None:
+    save_to_disk(tmp_path / "set", image_table(images[:2], pa.array(["x", "y"])), shards=1)
+    shard = tmp_path / "set" / "data-00000-of-00001.arrow"
+    content = shard.read_bytes()
+    assert b"label\0" in content
+    shard.write_bytes(content.replace(b"label\0", b"labe\xe5\0"))
+    with pytest.raises(InputError, match="not an Arrow file, or a damaged one"):
+        ingest(tmp_path / "set", [], config)
