@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from purify.errors import InputError
-from purify.evaluation.unseen_pairs import join_folds
-from purify.tables.pairs import Pairs, new_folds
+from purify.evaluation.unseen_pairs import usable_folds, used_counts
+from purify.tables.pairs import Pairs
 
 
 def exclude_faceless(
@@ -29,9 +29,5 @@ def exclude_faceless(
             "image without a usable face; two same and two different pairs are needed at least"
         )
     if gone.any():
-        joined = join_folds(left.fold, left.same)
-        left = replace(left, fold=joined if joined.any() else new_folds(left.same))
-    kinds = {"used": len(left.a), "same": same, "different": len(left.a) - same}
-    nameless = sum(None in sides for sides in zip(left.person_a, left.person_b, strict=True))
-    rest = {"no_face": int(gone.sum()), "without_identity": nameless, "folds": len(np.unique(left.fold))}
-    return left, {**counts, **kinds, **rest}
+        left = replace(left, fold=usable_folds(left.fold, left.same))
+    return left, {**counts, **used_counts(left), "no_face": int(gone.sum())}

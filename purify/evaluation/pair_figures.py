@@ -15,7 +15,8 @@ from purify.evaluation.intervals import (
     weighted_auc,
     weighted_tar,
 )
-from purify.evaluation.people import People, resample_people
+from purify.evaluation.people import People
+from purify.evaluation.people_bootstrap import resample_people
 from purify.evaluation.verification import (
     FARS,
     Folds,

@@ -1,20 +1,14 @@
-"""The people of verification pairs, and resamples of them.
-
-Pairs that share a person are not independent: a face that is hard for a model spoils all of its pairs. So the bootstrap
-draws people, and a pair is drawn as often as its people are (the vertex bootstrap; Snijders and Borgatti, 1999).
-"""
+"""The people of verification pairs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from purify.evaluation.intervals import MOST_CELLS, Weights
-from purify.evaluation.verification import Same
+from purify.arrays import Ids
 from purify.tables.pairs import Pairs
 
 
@@ -22,9 +16,21 @@ from purify.tables.pairs import Pairs
 class People:
     """Numbers ``a[P]`` and ``b[P]`` of the people of P pairs, from 0, and how many people there are."""
 
-    a: npt.NDArray[np.int64]
-    b: npt.NDArray[np.int64]
+    a: Ids
+    b: Ids
     count: int
+
+    @classmethod
+    def named(cls, a: Sequence[str], b: Sequence[str]) -> People:
+        """People by their names on the two sides of P pairs."""
+        number = number_people([*a, *b])
+        first, second = number.reshape(2, -1)
+        return cls(first, second, int(number.max()) + 1)
+
+
+def number_people(names: Sequence[str]) -> Ids:
+    """Numbers int64[N] of people, from 0 in the order of their names."""
+    return np.unique(np.asarray(names, dtype=object), return_inverse=True)[1].astype(np.int64)
 
 
 def people_of(pairs: Pairs) -> People:
@@ -33,7 +39,7 @@ def people_of(pairs: Pairs) -> People:
     A folder with a different pair inside holds several people, and tells nothing.
     """
     person = _Links(pairs).of
-    return People(*_numbered([person(name) for name in (*pairs.a, *pairs.b)]))
+    return People.named([person(name) for name in pairs.a], [person(name) for name in pairs.b])
 
 
 def linked_images(pairs: Pairs) -> dict[str, str]:
@@ -46,46 +52,6 @@ def crowds(pairs: Pairs) -> set[str]:
     """Folders with a different pair inside: they hold several people."""
     sides = zip(pairs.person_a, pairs.person_b, pairs.same.tolist(), strict=True)
     return {one for one, other, same in sides if one is not None and one == other and not same}
-
-
-def resample_people(people: People, same: Same, *, samples: int, seed: int) -> Iterator[Weights]:
-    """Yield blocks of weights [B, P], `samples` rows in all: how often each pair is drawn with its people.
-
-    ``people.count`` people are drawn with replacement; a pair of one person counts as often as that person, a pair of
-    two as often as both together (the product). Draws without a pair of each kind are drawn again.
-
-    Parameters
-    ----------
-    people
-        The people of P pairs.
-    same
-        bool[P]: pairs of one person; both kinds are there.
-    samples
-        Number of resamples.
-    seed
-        Seed of the draws.
-    """
-    rng = np.random.default_rng(seed)
-    most = max(1, MOST_CELLS // len(same))
-    for start in range(0, samples, most):
-        rows = min(most, samples - start)
-        block = np.zeros((0, len(same)))
-        while len(block) < rows:
-            weights = _weights(people, rng, rows - len(block))
-            usable = weights[:, same].any(axis=1) & weights[:, ~same].any(axis=1)
-            block = np.concatenate([block, weights[usable]])
-        yield block
-
-
-def _weights(people: People, rng: np.random.Generator, rows: int) -> Weights:
-    drawn = rng.multinomial(people.count, np.full(people.count, 1 / people.count), size=rows).astype(np.float64)
-    return np.where(people.a == people.b, drawn[:, people.a], drawn[:, people.a] * drawn[:, people.b])
-
-
-def _numbered(names: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-    known, index = np.unique(np.asarray(names, dtype=object), return_inverse=True)
-    a, b = index.astype(np.int64).reshape(2, -1)
-    return a, b, len(known)
 
 
 class _Links:

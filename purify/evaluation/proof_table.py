@@ -1,6 +1,6 @@
 """Cells of a proof, each trained with several seeds, compared on the same pairs: figures, differences, gap closed.
 
-The bootstrap has two levels: people (`purify.evaluation.people`), and seeds. Of S seeds it draws S - 1 with
+The bootstrap has two levels: people (`purify.evaluation.people_bootstrap`), and seeds. Of S seeds it draws S - 1 with
 replacement, so that the variance of a mean over seeds is not underestimated (Rao and Wu, 1988: with S draws it would be
 short of 1/S, that is half of it for two seeds).
 """
@@ -17,7 +17,8 @@ import numpy.typing as npt
 from purify.evaluation.gain import finding
 from purify.evaluation.intervals import LEVEL
 from purify.evaluation.pair_figures import observed_figures, refused_fars, resampled_figures
-from purify.evaluation.people import People, resample_people
+from purify.evaluation.people import People
+from purify.evaluation.people_bootstrap import resample_people
 from purify.evaluation.verification import Folds, Same, Scores
 
 #: Cell -> seed -> cosines [P] of the pairs.

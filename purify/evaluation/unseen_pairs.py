@@ -82,10 +82,10 @@ def exclude_training(
     """
     known = _seen_by(pairs, sample_ids, labels, seen, faces)
     left = pairs.take(np.array([by is None for by in known], dtype=bool))
-    left = replace(left, fold=_usable_folds(left.fold, left.same))
+    left = replace(left, fold=usable_folds(left.fold, left.same))
     by = {criterion: known.count(criterion) for criterion in SeenBy}
     images = sum(by[criterion] for criterion in _OF_IMAGES)
-    folds = len(np.unique(left.fold))
+    used = used_counts(left)
     counts = {
         "file": pairs.file,
         "given": pairs.given,
@@ -93,16 +93,12 @@ def exclude_training(
         "excluded_identity": sum(by.values()) - images,
         "excluded_image": images,
         "excluded_by": {criterion.value: number for criterion, number in by.items() if number},
-        "used": len(left.a),
-        "same": int(left.same.sum()),
-        "different": int((~left.same).sum()),
-        "without_identity": sum(None in sides for sides in zip(left.person_a, left.person_b, strict=True)),
-        "folds": folds,
+        **used,
     }
-    if folds < 2:
+    if used["folds"] < 2:
         why = ", ".join(f"{number} {SEEN_BY_MEANINGS[criterion]}" for criterion, number in by.items() if number)
         raise InputError(
-            f"{pairs.file}: of {pairs.given} pairs, {counts['same']} same and {counts['different']} different ones "
+            f"{pairs.file}: of {pairs.given} pairs, {used['same']} same and {used['different']} different ones "
             "are left without people of the training set; two folds with both kinds are needed, so give pairs of "
             f"other people{f' (left out: {why})' if why else ''}"
         )
@@ -171,6 +167,18 @@ def join_folds(fold: npt.NDArray[np.int64], same: npt.NDArray[np.bool_]) -> npt.
     return np.minimum(joined, max(current - 1, 0))
 
 
-def _usable_folds(fold: npt.NDArray[np.int64], same: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def used_counts(left: Pairs) -> dict[str, int]:
+    """The numbers of used pairs, of each kind and in no folder, and of their folds; see `exclude_training`."""
+    return {
+        "used": len(left.a),
+        "same": int(left.same.sum()),
+        "different": int((~left.same).sum()),
+        "without_identity": sum(None in sides for sides in zip(left.person_a, left.person_b, strict=True)),
+        "folds": len(np.unique(left.fold)),
+    }
+
+
+def usable_folds(fold: npt.NDArray[np.int64], same: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Folds joined as by `join_folds`; new ones where a single one would remain."""
     joined = join_folds(fold, same)
     return joined if joined.any() else new_folds(same)

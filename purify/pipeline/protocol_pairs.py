@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from purify.arrays import Floats, Ids, Vectors
 from purify.errors import InputError
+from purify.evaluation.people import People, number_people
 from purify.evaluation.protocols.drawn_pairs import draw_pairs, first_images
 from purify.evaluation.protocols.fold_pairs import FoldedPairs, file_folds, verify_folds
 from purify.evaluation.protocols.gallery_search import identify, search_gallery
@@ -82,13 +83,10 @@ def _of_names(pairs: Pairs, counts: Mapping[str, Any], data: ProtocolData) -> Pa
     return PairTest(faces, rows, FoldedPairs(pairs.same, pairs.fold, _people(pairs)), counts)
 
 
-def _people(pairs: Pairs) -> Ids | None:
-    """Numbers of the people [P, 2]; None unless all are known."""
-    names = [*pairs.person_a, *pairs.person_b]
-    if None in names:
-        return None
-    _, numbers = np.unique(np.array(names, dtype=object), return_inverse=True)
-    return numbers.reshape(2, -1).T.astype(np.int64)
+def _people(pairs: Pairs) -> People | None:
+    """The people by the names in the file; None unless all are known."""
+    a, b = ([name for name in side if name is not None] for side in (pairs.person_a, pairs.person_b))
+    return People.named(a, b) if len(a) == len(b) == len(pairs.a) else None
 
 
 def _of_bin(content: BinPairs, manifest: pa.Table | None) -> PairTest:
@@ -134,17 +132,18 @@ def measure_people(
     path = data.require(protocol, protocol.files[0] if protocol.files else "")
     table = read_samples(path)
     names = table["sample_id"].to_pylist()
-    _, person = np.unique(np.array(table["label"].to_pylist(), dtype=object), return_inverse=True)
+    person = number_people(table["label"].to_pylist())
     faces = StoredFaces(names, find_faces(names, data.roots), ImageByteReader())
     vectors = [
         _units(model.vectors(faces, Wanted(masks=masks, flip=data.config.embed.flip), progress))
         for masks in (False, True)
     ]
-    drawn = draw_pairs(person.astype(np.int64), _DRAWN_PAIRS, seed=data.config.seed)
-    people = person[drawn.rows].astype(np.int64)
+    drawn = draw_pairs(person, _DRAWN_PAIRS, seed=data.config.seed)
+    first, second = person[drawn.rows].T
+    people = People(first, second, int(person.max()) + 1)
     figures: dict[str, Figure] = {}
     refused: dict[str, str] = {}
-    counts = {"images": len(names), "people": int(person.max()) + 1}
+    counts = {"images": len(names), "people": people.count}
     for masks, sides in enumerate(((0, 0), (0, 1), (1, 1))):
         scores = np.einsum("pd,pd->p", vectors[sides[0]][drawn.rows[:, 0]], vectors[sides[1]][drawn.rows[:, 1]])
         found = verify_folds(
@@ -157,7 +156,7 @@ def measure_people(
         counts |= found.counts
         figures |= {f"{name}, {masks} masks": figure for name, figure in found.figures.items()}
         refused |= {f"{name}, {masks} masks": why for name, why in found.refused.items()}
-    figures |= _rank_figures(vectors, person.astype(np.int64), data)
+    figures |= _rank_figures(vectors, person, data)
     return ProtocolFigures(figures, refused, counts, "people")
 
 

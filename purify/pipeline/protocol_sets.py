@@ -9,6 +9,7 @@ import numpy as np
 
 from purify.arrays import Floats, Ids, Vectors
 from purify.errors import InputError
+from purify.evaluation.people import number_people
 from purify.evaluation.protocols.distractor_search import (
     DistractorRates,
     replace_noise_as_insightface,
@@ -122,7 +123,7 @@ def measure_distractors(
     noisy = np.array([is_noisy(name, noise[0]) for name in probes])
     kept = distractors if not noise[1] else [name for name in distractors if not is_noisy(name, noise[1])]
     names = probes if protocol.as_insightface else [n for n, bad in zip(probes, noisy, strict=True) if not bad]
-    person = _numbers([name.rpartition("/")[0].rpartition("/")[2] for name in names])
+    person = number_people([name.rpartition("/")[0].rpartition("/")[2] for name in names])
     faces, others = (_vectors(listed, model, data, progress) for listed in (names, kept))
     if protocol.as_insightface:
         faces = replace_noise_as_insightface(faces, person, noisy, seed=data.config.seed)
@@ -143,15 +144,11 @@ def measure_all_pairs(
     others = [name for name, label in zip(names, labels, strict=True) if not label]
     if not known:
         raise InputError(f"{protocol.name}: no row has a label; only distractors have none")
-    person = _numbers([label for label in labels if label])
+    person = number_people([label for label in labels if label])
     faces = _vectors(known, model, data, progress)
     distractors = _vectors(others, model, data, progress) if others else None
     rates = AllPairsRates(protocol.rates, samples=min(_FEW, data.config.evaluate.bootstrap), seed=data.config.seed)
     return verify_all_pairs(faces, person, distractors, rates, device=default_device().type, progress=progress)
-
-
-def _numbers(people: list[str]) -> Ids:
-    return np.unique(np.array(people, dtype=object), return_inverse=True)[1].astype(np.int64)
 
 
 def _vectors(names: list[str], model: TestedModel, data: ProtocolData, progress: Progress) -> Vectors:

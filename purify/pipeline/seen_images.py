@@ -78,8 +78,7 @@ def shared_by_face(overlap: Location) -> set[str]:
 def _same_pixels(others: Mapping[str, str], training: Iterable[str]) -> dict[str, SeenBy]:
     """Those of `others` (name -> uri) with the pixels of a training image."""
     wanted: dict[str, list[str]] = {}
-    uris = {uri: name for name, uri in others.items()}
-    for uri, digest in _digests(uris, pixel_digest):
+    for uri, digest in _digests(others.values(), pixel_digest):
         wanted.setdefault(digest, []).append(uri)
     known = {digest for _, digest in _digests(training, pixel_digest) if digest in wanted} if wanted else set()
     same = {uri for digest in known for uri in wanted[digest]}

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from purify.evaluation.gain import compare_models
 from purify.evaluation.intervals import interval, weighted_auc
 from purify.evaluation.pair_figures import resamples
-from purify.evaluation.people import People, linked_images, people_of, resample_people
+from purify.evaluation.people import People, linked_images, people_of
+from purify.evaluation.people_bootstrap import resample_people
 from purify.tables.pairs import Pairs, new_folds, person_of
 
 

@@ -10,8 +10,8 @@ import torch
 
 from purify.arrays import Floats, Ids, Mask, Vectors
 from purify.errors import InputError
-from purify.evaluation.protocols.people_bootstrap import draw_units, weighted_threshold
-from purify.evaluation.protocols.protocol_figures import Figure, ProtocolFigures, far_name, refusal
+from purify.evaluation.people_bootstrap import weighted_threshold
+from purify.evaluation.protocols.protocol_figures import ProtocolFigures, drawn_figures, far_name, refusals
 from purify.evaluation.protocols.top_scores import TopPairs, top_impostors
 from purify.evaluation.verification import Scores, allowed_accepts
 from purify.progress import Progress, silent
@@ -97,24 +97,16 @@ def search_among_distractors(
     usable = [far for far in rates.fars if allowed_accepts(far, impostors) >= 1]
     kept = 2 * int(allowed_accepts(max(usable), impostors)) + 1 if usable else 1
     top = top_impostors(faces, person, distractors, most=kept, within=False, device=device, progress=progress)
-    rng, people = np.random.default_rng(rates.seed), int(person.max()) + 1
     measured = _Measured(genuine, best, top, person, rates.ranks, usable)
-    whole = measured.values(np.ones(people))
-    draws = np.array([measured.values(draw_units(rng, people)) for _ in range(rates.samples)])
-    draws = draws[~np.isnan(draws).any(axis=1)]
     names = [f"rank-{k}" for k in rates.ranks] + [far_name("TAR@FAR", far) for far in usable]
-    refused = {
-        far_name("TAR@FAR", far): refusal(far, impostors, kind="pairs with distractors")
-        for far in rates.fars
-        if far not in usable
-    }
+    figures = drawn_figures(names, measured.values, int(person.max()) + 1, samples=rates.samples, seed=rates.seed)
+    refused = refusals("TAR@FAR", rates.fars, usable, impostors, kind="pairs with distractors")
     counts = {
         "probes": len(faces),
         "distractors": len(distractors),
         "mates": len(genuine.scores),
         "impostors": impostors,
     }
-    figures = {name: Figure.of(value, drawn) for name, value, drawn in zip(names, whole, draws.T, strict=True)}
     return ProtocolFigures(figures, refused, counts, "people")
 
 

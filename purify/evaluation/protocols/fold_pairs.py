@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from purify.arrays import Floats, Ids
+from purify.arrays import Floats
 from purify.evaluation.intervals import (
     Weights,
-    resample_weights,
     weighted_accuracy,
     weighted_auc,
     weighted_tar,
 )
+from purify.evaluation.pair_figures import resamples
+from purify.evaluation.people import People
 from purify.evaluation.protocols.error_rates import equal_error_rate, weighted_eer
-from purify.evaluation.protocols.people_bootstrap import people_weights
-from purify.evaluation.protocols.protocol_figures import Figure, ProtocolFigures, far_name, refusal
+from purify.evaluation.protocols.protocol_figures import Figure, ProtocolFigures, far_name, refusals
 from purify.evaluation.verification import FARS, Folds, Same, Scores, auc, fold_accuracy, is_measurable, tar_at_far
 
 #: Thresholds on the squared distance in InsightFace's ``calculate_val``.
@@ -26,11 +26,11 @@ _VAL_GRID = np.arange(0, 4, 0.001)
 
 @dataclass(frozen=True, eq=False)
 class FoldedPairs:
-    """P pairs: whether of one person, their fold, and the numbers of their people [P, 2] where these are known."""
+    """P pairs: whether of one person, their fold, and their people where these are known."""
 
     same: Same
     fold: Folds
-    people: Ids | None = None
+    people: People | None = None
 
 
 def file_folds(pairs: int, folds: int = 10) -> Folds:
@@ -58,11 +58,12 @@ def verify_folds(
     same, fold = pairs.same, pairs.fold
     usable = [far for far in fars if is_measurable(far, same)]
     folds = len(np.unique(fold))
-    parts = [_draws(scores, pairs, weights, usable) for weights in _weights(pairs, samples=samples, seed=seed)]
+    blocks = resamples(same, pairs.people, samples=samples, seed=seed)
+    parts = [_draws(scores, pairs, weights, usable) for weights in blocks]
     drawn = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     figures = {"AUC": Figure.of(auc(scores, same), drawn["AUC"])}
     figures["EER"] = Figure.of(equal_error_rate(scores, same), drawn["EER"])
-    refused = {far_name("TAR@FAR", far): refusal(far, int((~same).sum())) for far in fars if far not in usable}
+    refused = refusals("TAR@FAR", fars, usable, int((~same).sum()))
     if folds > 1:
         of_folds = fold_accuracy(scores, same, fold)
         accuracy = Figure.of(of_folds.mean(), drawn["accuracy"], std=float(of_folds.std()))
@@ -77,12 +78,6 @@ def verify_folds(
         figures[far_name("VAL@FAR", 1e-3)] = interpolated_val(scores, pairs, 1e-3)
     counts = {"pairs": len(same), "same": int(same.sum()), "different": int((~same).sum()), "folds": folds}
     return ProtocolFigures(figures, refused, counts, "pairs" if pairs.people is None else "people")
-
-
-def _weights(pairs: FoldedPairs, *, samples: int, seed: int) -> Iterator[Weights]:
-    if pairs.people is None:
-        return resample_weights(pairs.same, samples=samples, seed=seed)
-    return people_weights(pairs.people[:, 0], pairs.people[:, 1], pairs.same, samples=samples, seed=seed)
 
 
 def _draws(scores: Scores, pairs: FoldedPairs, weights: Weights, fars: Sequence[float]) -> dict[str, Floats]:

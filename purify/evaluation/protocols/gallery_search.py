@@ -10,8 +10,8 @@ import numpy as np
 
 from purify.arrays import Floats, Ids, Mask
 from purify.errors import InputError
-from purify.evaluation.protocols.people_bootstrap import draw_units, weighted_threshold
-from purify.evaluation.protocols.protocol_figures import Figure, ProtocolFigures, far_name, refusal
+from purify.evaluation.people_bootstrap import weighted_threshold
+from purify.evaluation.protocols.protocol_figures import Figure, ProtocolFigures, drawn_figures, far_name, refusals
 from purify.evaluation.verification import Scores, allowed_accepts
 
 _BLOCK_CELLS = 1 << 23
@@ -78,17 +78,11 @@ def identify(
     strangers = min(int((~found.mated).sum()) for found in searches)
     usable = [fpir for fpir in fpirs if allowed_accepts(fpir, strangers) >= 1]
     units = len(searches[0].rank)
-    rng = np.random.default_rng(seed)
-    whole = _values(searches, np.ones(units), ranks, usable)
-    draws = np.array([_values(searches, draw_units(rng, units), ranks, usable) for _ in range(samples)])
-    draws = draws[~np.isnan(draws).any(axis=1)]
     names = [f"rank-{k}" for k in ranks] + [far_name("TPIR@FPIR", fpir) for fpir in usable]
-    figures = {name: Figure.of(value, drawn) for name, value, drawn in zip(names, whole, draws.T, strict=True)}
-    refused = {
-        far_name("TPIR@FPIR", fpir): refusal(fpir, strangers, kind="probes without a mate")
-        for fpir in fpirs
-        if fpir not in usable
-    }
+    figures = drawn_figures(
+        names, lambda drawn: _values(searches, drawn, ranks, usable), units, samples=samples, seed=seed
+    )
+    refused = refusals("TPIR@FPIR", fpirs, usable, strangers, kind="probes without a mate")
     mated = sum(int(found.mated.sum()) for found in searches)
     return ProtocolFigures(figures, refused, {"probes": units, "galleries": len(searches), "mated searches": mated})
 

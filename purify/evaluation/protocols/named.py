@@ -138,7 +138,7 @@ _LIST = (
         "trillion-pairs",
         Family.ALL_PAIRS,
         ("elfw.csv|elfw.parquet|trillion_pairs.csv|trillion_pairs.parquet",),
-        "Trillion Pairs: Id TPR@FPR=1e-3 and Ver TPR@FPR=1e-9 (the seed's 57.45 / 57.48)",
+        "Trillion Pairs: Id TPR@FPR=1e-3 and Ver TPR@FPR=1e-9 (57.45 / 57.48 where they are quoted)",
         "The challenge's server held the labels; which pairs it compared is not published. Here: all pairs of two "
         "images, and of an image and a distractor.",
         rates=(1e-9,),

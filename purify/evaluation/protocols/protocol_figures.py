@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from purify.arrays import Floats
 from purify.evaluation.intervals import interval
+from purify.evaluation.people_bootstrap import draw_units
 from purify.evaluation.verification import Scores
 
 
@@ -58,6 +62,27 @@ def far_name(rate: str, far: float) -> str:
     mantissa, _, exponent = f"{far:e}".partition("e")
     number = f"{float(mantissa):g}e{int(exponent)}"
     return f"{rate}={number}"
+
+
+def drawn_figures(
+    names: Sequence[str], values: Callable[[Floats], Sequence[float] | Floats], units: int, *, samples: int, seed: int
+) -> dict[str, Figure]:
+    """Figures of these names, with intervals over `units` (people, templates or probes).
+
+    ``values`` gives them for units drawn as often as its argument [U] says; NaN where a draw leaves nothing to measure.
+    """
+    rng = np.random.default_rng(seed)
+    draws = np.array([values(draw_units(rng, units)) for _ in range(samples)])
+    draws = draws[~np.isnan(draws).any(axis=1)]
+    whole = values(np.ones(units))
+    return {name: Figure.of(value, drawn) for name, value, drawn in zip(names, whole, draws.T, strict=True)}
+
+
+def refusals(
+    rate: str, fars: Sequence[float], usable: Sequence[float], impostors: int, *, kind: str = "different pairs"
+) -> dict[str, str]:
+    """Names of the figures at those of `fars` that are not `usable`, with the reason."""
+    return {far_name(rate, far): refusal(far, impostors, kind=kind) for far in fars if far not in usable}
 
 
 def refusal(far: float, impostors: int, *, kind: str = "different pairs") -> str:

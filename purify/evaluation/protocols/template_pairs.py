@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from purify.arrays import Floats, Ids
+from purify.evaluation.people_bootstrap import draw_units, pair_weights, weighted_threshold
 from purify.evaluation.protocols.error_rates import tar_at_nearest_far
-from purify.evaluation.protocols.people_bootstrap import draw_units, pair_weights, weighted_threshold
-from purify.evaluation.protocols.protocol_figures import Figure, ProtocolFigures, far_name, refusal
+from purify.evaluation.protocols.protocol_figures import Figure, ProtocolFigures, far_name, refusals
 from purify.evaluation.verification import Same, Scores, allowed_accepts, is_measurable, tar_at_far
 
 _BLOCK = 1 << 17
@@ -53,7 +53,7 @@ def verify_templates(
         assert value is not None
         figures[far_name("TAR@FAR", far)] = Figure.of(value, drawn)
     different = int((~same).sum())
-    refused = {far_name("TAR@FAR", far): refusal(far, different) for far in fars if far not in measurable}
+    refused = refusals("TAR@FAR", fars, measurable, different)
     return ProtocolFigures(figures, refused, {"same": int(same.sum()), "different": different})
 
 

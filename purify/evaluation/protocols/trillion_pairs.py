@@ -9,9 +9,9 @@ import numpy as np
 
 from purify.arrays import Floats, Ids, Vectors
 from purify.errors import InputError
+from purify.evaluation.people_bootstrap import weighted_threshold
 from purify.evaluation.protocols.distractor_search import MatePairs, mate_pairs
-from purify.evaluation.protocols.people_bootstrap import draw_units, weighted_threshold
-from purify.evaluation.protocols.protocol_figures import Figure, ProtocolFigures, far_name, refusal
+from purify.evaluation.protocols.protocol_figures import ProtocolFigures, drawn_figures, far_name, refusals
 from purify.evaluation.protocols.top_scores import TopPairs, top_impostors
 from purify.evaluation.verification import Scores, allowed_accepts
 from purify.progress import Progress, silent
@@ -56,18 +56,10 @@ def verify_all_pairs(
     top = top_impostors(faces, person, distractors, most=kept, device=device, progress=progress)
     searching = [fpr for fpr in rates.search_fprs if allowed_accepts(fpr, len(faces)) >= 1]
     measured = _Measured(mates, top, person, further, usable, searching)
-    rng, people = np.random.default_rng(rates.seed), int(person.max()) + 1
-    whole = measured.values(np.ones(people))
-    draws = np.array([measured.values(draw_units(rng, people)) for _ in range(rates.samples)])
-    draws = draws[~np.isnan(draws).any(axis=1)]
     names = _names(usable, searching)
-    figures = {name: Figure.of(value, drawn) for name, value, drawn in zip(names, whole, draws.T, strict=True)}
-    refused = {far_name("TPR@FPR", fpr): refusal(fpr, impostors) for fpr in rates.fprs if fpr not in usable}
-    refused |= {
-        far_name("identification TPR@FPR", fpr): refusal(fpr, len(faces), kind="searches")
-        for fpr in rates.search_fprs
-        if fpr not in searching
-    }
+    figures = drawn_figures(names, measured.values, int(person.max()) + 1, samples=rates.samples, seed=rates.seed)
+    refused = refusals("TPR@FPR", rates.fprs, usable, impostors)
+    refused |= refusals("identification TPR@FPR", rates.search_fprs, searching, len(faces), kind="searches")
     counts = {"faces": len(faces), "distractors": further, "genuine": len(mates.scores) // 2, "impostors": impostors}
     return ProtocolFigures(figures, refused, counts, "people")
 

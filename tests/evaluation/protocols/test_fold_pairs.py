@@ -8,6 +8,7 @@ from scipy import interpolate
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.model_selection import KFold
 
+from purify.evaluation.people import People
 from purify.evaluation.protocols.error_rates import equal_error_rate, roc_steps, tar_at_nearest_far
 from purify.evaluation.protocols.fold_pairs import FoldedPairs, file_folds, interpolated_val, verify_folds
 from purify.evaluation.protocols.protocol_figures import far_name
@@ -135,7 +136,7 @@ def test_people_widen_the_interval() -> None:
     people = np.stack([rng.integers(0, 30, 6000), rng.integers(0, 30, 6000)], axis=1)
     people[SAME, 1] = people[SAME, 0]
     scores = np.tanh(rng.normal(0, 0.1, 30)[people].sum(axis=1) + rng.normal(0, 0.2, 6000) + 0.4 * SAME)
-    known = verify_folds(scores, FoldedPairs(SAME, PAIRS.fold, people), samples=300)
+    known = verify_folds(scores, FoldedPairs(SAME, PAIRS.fold, People(*people.T, 30)), samples=300)
     unknown = verify_folds(scores, PAIRS, samples=300)
     widths = [np.diff(found.figures["AUC"].interval or (0, 0))[0] for found in (known, unknown)]
     assert (known.drawn_over, unknown.drawn_over) == ("people", "pairs")
