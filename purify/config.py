@@ -582,6 +582,12 @@ class PurifyConfig(Section):
             raise ValueError("train.freeze_backbone needs model.weights: random weights would be frozen")
         return self
 
+    def changed(self, **sections: Mapping[str, Any]) -> PurifyConfig:
+        """The same with other values in some sections, which are not validated."""
+        return self.model_copy(
+            update={name: getattr(self, name).model_copy(update=dict(values)) for name, values in sections.items()}
+        )
+
 
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> PurifyConfig:
     """Read a TOML file, apply ``section.key=value`` overrides, and validate.
@@ -614,11 +620,11 @@ def with_full_places(config: PurifyConfig) -> PurifyConfig:
 
 def _changed(config: PurifyConfig, values: dict[str, Any]) -> PurifyConfig:
     sections = {
-        name: getattr(config, name).model_copy(update={key: section[key] for key in section if key in _places()[name]})
+        name: {key: section[key] for key in section if key in _places()[name]}
         for name, section in values.items()
         if name in _places()
     }
-    return config.model_copy(update=sections)
+    return config.changed(**sections)
 
 
 def _with_full_places(data: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from purify.pipeline.cleaned_tables import apply_files, run_counts
 from purify.report.disagreement_sheet import disagreement_sheet
 from purify.report.run_tables import read_run
 from purify.report.shown_images import with_images
-from purify.storage.files import atomic_path, open_parquet, read_table, table_kind, write_table
+from purify.storage.files import atomic_path, open_parquet, read_table, table_kind, write_bytes, write_table
 from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 from purify.tables.decision_diff import compare_decisions, kept_names, removed_names
@@ -87,8 +87,7 @@ def diff_decisions(
         figures["table"] = str(out)
     if sheet is not None:
         picture, lost = disagreement_sheet(with_images(manifest, images), diff.table)
-        with atomic_path(sheet) as temporary:
-            temporary.write_bytes(picture)
+        write_bytes(sheet, picture)
         figures["sheet"] = str(sheet)
         if lost:
             warnings.append(f"{lost} of the images to show could not be read; give their folder or tar with --images")

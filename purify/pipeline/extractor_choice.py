@@ -33,7 +33,7 @@ class ExtractorChoice:
 
     def settle(self, config: PurifyConfig) -> PurifyConfig:
         """`config` with the extractor of this choice."""
-        return config.model_copy(update={"extractor": config.extractor.model_copy(update={"name": self.name})})
+        return config.changed(extractor={"name": self.name})
 
 
 def extractor_file(config: PurifyConfig) -> Path | None:

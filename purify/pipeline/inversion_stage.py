@@ -24,13 +24,13 @@ from purify.models.heads import SubcenterHead
 from purify.models.precision import default_device, resolve_precision
 from purify.pipeline.inversion_work import Reconstruction, discard_work, invert_batches
 from purify.progress import Progress, silent
-from purify.report.reconstructions import grid_file, png_file
-from purify.storage.files import atomic_path, open_parquet, read_table, sha256_file, write_table
+from purify.report.reconstructions import GRID, TABLE, grid_file, png_file
+from purify.storage.files import open_parquet, read_table, sha256_file, write_bytes, write_table
 from purify.storage.hashes import sha256_json
 from purify.tables.schema import INVERSIONS
 from purify.version import __version__
 
-TABLE, GRID, IMAGES = "inversions.parquet", "grid.png", "images"
+_IMAGES = "images"
 #: Metadata key of the table: all that decides the images.
 _MADE_FROM = b"purify.inverted_with"
 
@@ -161,7 +161,7 @@ def _write(
     for number, batch in enumerate(made):
         for row in judge.rows(batch):
             place = order[row["target"]]
-            rows[place] = {**row, "batch": number, "seed": config.seed, "path": f"{IMAGES}/{place:06d}.png"}
+            rows[place] = {**row, "batch": number, "seed": config.seed, "path": f"{_IMAGES}/{place:06d}.png"}
             faces[place] = batch.pixels[row["row"]]
     network = sha256_file(model_file(request.network))
     for place, row in rows.items():
@@ -170,19 +170,14 @@ def _write(
             "Software": f"purify {__version__}",
             "Source": f"network sha256 {network}, {row['kind']}, seed {config.seed}, cosine {row['cosine']:.4f}",
         }
-        _write_bytes(out / row["path"], png_file(faces[place], about=about, watermark=config.invert.watermark))
+        write_bytes(out / row["path"], png_file(faces[place], about=about, watermark=config.invert.watermark))
     ordered = [rows[place] for place in sorted(rows)]
-    _write_bytes(out / GRID, grid_file([faces[place] for place in sorted(rows)], watermark=config.invert.watermark))
+    write_bytes(out / GRID, grid_file([faces[place] for place in sorted(rows)], watermark=config.invert.watermark))
     kept = [{name: row[name] for name in INVERSIONS.names} for row in ordered]
     schema = INVERSIONS.with_metadata({**INVERSIONS.metadata, _MADE_FROM: key.encode()})
     table = pa.Table.from_pylist(kept, schema=schema)
     write_table(table, out / TABLE)
     return table
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
 
 
 class _Judge:

@@ -105,10 +105,7 @@ def judged_files(place: Location) -> tuple[Path, Path, Path | None]:
 
 
 def _without_training(config: PurifyConfig) -> PurifyConfig:
-    sections = {"retrain": {"enabled": False}, "rounds": {"most": 1}}
-    return config.model_copy(
-        update={name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
-    )
+    return config.changed(retrain={"enabled": False}, rounds={"most": 1})
 
 
 def _check(request: RunRequest) -> None:

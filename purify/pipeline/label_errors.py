@@ -278,7 +278,7 @@ def _config(rule: Rule, given: dict[str, Any], seed: int) -> PurifyConfig:
     settings = [f"analyze.{name}={json.dumps(value)}" for name, value in given.items()]
     config = load_config(None, [f"seed={seed}", *settings])
     # Unvalidated: a function's name is not that of an installed rule.
-    return config.model_copy(update={"analyze": config.analyze.model_copy(update={"rule": rule.name})})
+    return config.changed(analyze={"rule": rule.name})
 
 
 def _warn_of_another_rule(rule: Rule, analysis: Analysis) -> None:

@@ -171,10 +171,10 @@ class ProofSeed:
     def _judge_for(self, cell: Cell) -> None:
         """Write the verdicts of a cell, unless they are those of the first round."""
         if cell.kind == Kind.LATER_ROUND:
-            later = _changed(self.config, "rounds", most=self.rounds)
+            later = self.config.changed(rounds={"most": self.rounds})
             return purify_again(self.run, later, Steps(), self.board, images=self.images, learned=True)
         if cell.kind == Kind.ANGLE:
-            config = _changed(self.config, "analyze", rule="official", threshold=cell.angle)
+            config = self.config.changed(analyze={"rule": "official", "threshold": cell.angle})
             return self._analyze(cell, self.run.round(1).embeddings, self.run.round(1).checkpoint, config)
         if cell.name == OWN and self.own is not None:
             return self._analyze(cell, self.own, None, self.config)
@@ -217,7 +217,3 @@ class ProofSeed:
 
     def _folder(self, cell: Cell) -> Path:
         return self.run.root / "cells" / cell.name
-
-
-def _changed(config: PurifyConfig, section: str, **values: Any) -> PurifyConfig:
-    return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from purify.config import PurifyConfig
 from purify.errors import InputError, did_you_mean
@@ -137,6 +136,5 @@ def angle_name(angle: float) -> str:
 
 def seeded(config: PurifyConfig, seed: int, *, jobs: int) -> PurifyConfig:
     """The configuration of one seed: its network is trained on these labels, and judged by."""
-    changes: dict[str, dict[str, Any]] = {"extractor": {"name": "scratch"}, "train": {"parallel": jobs}}
-    sections = {name: getattr(config, name).model_copy(update=values) for name, values in changes.items()}
-    return config.model_copy(update={"seed": seed, **sections})
+    own = config.changed(extractor={"name": "scratch"}, train={"parallel": jobs})
+    return own.model_copy(update={"seed": seed})

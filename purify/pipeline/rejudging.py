@@ -27,7 +27,7 @@ def judged_by(folder: Path | str, run: RunTables, rule: str) -> RunTables:
     """Judge a run by another rule, from its embeddings and, if present, its checkpoint."""
     place = RunFolder(Path(folder)).last_round
     settings = config_from_json(run.info.get("config", {}), origin=f"{folder}/run.json")
-    config = settings.model_copy(update={"analyze": settings.analyze.model_copy(update={"rule": rule})})
+    config = settings.changed(analyze={"rule": rule})
     checkpoint = place.checkpoint if place.checkpoint.exists() else None
     embeddings = run_embeddings(folder, run)
     later_round = place.changes.exists()

@@ -19,7 +19,7 @@ from purify.pipeline.pixel_pairs import PlacedImage, compare_pixels
 from purify.progress import QUIET, ProgressBoard
 from purify.report.overlap_sheet import overlap_sheet
 from purify.report.shown_images import with_images
-from purify.storage.files import atomic_path, write_json, write_table
+from purify.storage.files import write_bytes, write_json, write_table
 from purify.storage.locations import Location
 from purify.tables.overlap_tables import Shared, drop_shared, table_of
 from purify.tables.schema import SHARED_PEOPLE, SHARED_PICTURES
@@ -245,6 +245,5 @@ def _write_sheet(
 ) -> list[str]:
     manifests = [with_images(side.rows, images) if images else side.rows for side in sides]
     picture, lost = overlap_sheet(manifests[0], manifests[1], shared.people)
-    with atomic_path(sheet) as temporary:
-        temporary.write_bytes(picture)
+    write_bytes(sheet, picture)
     return [f"{lost} of the images to show could not be read; give their folder or tar with --images"] if lost else []

@@ -24,7 +24,7 @@ from purify.pipeline.cleaned_tables import apply_files, baseline_table, kept_row
 from purify.pipeline.embedding_stage import embed_manifest, own_extractor
 from purify.pipeline.face_choice_stage import choose_agreeing
 from purify.pipeline.fingerprint import stage_of, stage_seconds
-from purify.pipeline.inversion_stage import GRID, TABLE, replace_inversion
+from purify.pipeline.inversion_stage import replace_inversion
 from purify.pipeline.judging_rule import judging_rule
 from purify.pipeline.manifest_analysis import known_head, read_judging_inputs
 from purify.pipeline.model_comparison import evaluate_models
@@ -38,6 +38,7 @@ from purify.pipeline.update_log import note_embedded
 from purify.progress import QUIET, ProgressBoard
 from purify.report.html import write_report
 from purify.report.known_truth import truth_figures
+from purify.report.reconstructions import GRID, TABLE
 from purify.storage.files import open_parquet, read_table, write_table
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder

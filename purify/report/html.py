@@ -21,7 +21,7 @@ from purify.report.shown_images import with_images
 from purify.report.shown_paths import column_without_folders, without_folders
 from purify.report.structure_truth import KnownPeople, merges_with_truth, mixed_with_truth
 from purify.report.subcenter_faces import faces_with_members
-from purify.storage.files import atomic_path
+from purify.storage.files import write_bytes
 from purify.storage.locations import Location
 from purify.storage.run_folder import RunFolder
 from purify.tables.schema import Flag
@@ -49,8 +49,7 @@ def write_report(folder: Path, *, images: Sequence[Location] = (), full_paths: b
         run = _without_folders(run)
     text = template.render({**report_values(run), "reconstructed": faces_with_members(folder, run)})
     path = RunFolder(folder).report
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
     return path
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from purify.report import template
 from purify.report.markdown import markdown_table, markdown_text
 from purify.report.proof_figure import proof_picture
-from purify.storage.files import atomic_path, write_json
+from purify.storage.files import write_bytes, write_json
 
 _HEAD = ("training set", "images", "AUC", "accuracy")
 _FOOT = "AUC and accuracy: mean over the seeds, 95 % interval of a bootstrap over people and seeds."
@@ -21,8 +21,7 @@ def write_proof(record: dict[str, Any], out: Path) -> dict[str, Any]:
     write_json(out / "proof.json", record)
     pages = {"proof.md": proof_markdown(record), "proof.html": proof_html(record)}
     for name, text in pages.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_bytes(out / name, text.encode())
     return record
 
 

@@ -12,6 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 
 Pixels = npt.NDArray[np.uint8]
 
+#: Files of an inversion's folder, beside the images.
+TABLE, GRID = "inversions.parquet", "grid.png"
 NOTICE = "Reconstructed from the weights of a face recognition network. Not a photo of anybody."
 _WATERMARK = "SYNTHETIC"
 #: Rows of the letters, 3 x 5 pixels each.

@@ -18,6 +18,7 @@ from purify.report.label_angles import angle_groups
 from purify.report.label_findings import worst_labels
 from purify.report.markdown import markdown_records, markdown_table, markdown_text, picture
 from purify.report.notices import notices
+from purify.report.reconstructions import GRID, TABLE
 from purify.report.run_tables import RunTables, read_run
 from purify.report.thumbnails import Face, face_sheets
 from purify.storage.files import read_table
@@ -115,13 +116,13 @@ def _removed(tables: RunTables) -> str:
 
 def _reconstructed(run: RunFolder, *, with_faces: bool) -> list[str]:
     """The grid of reconstructed faces, if the flow made it; they are kept off the server like photos."""
-    path = run.inversions / "grid.png"
+    path = run.inversions / GRID
     if not path.is_file():
         return []
     head = "## Faces the network has in mind"
     if not with_faces:
         return [head, "Not shown: `show.faces` keeps pictures off this server."]
-    targets = read_table(run.inversions / "inversions.parquet", INVERSIONS)["target"].to_pylist()
+    targets = read_table(run.inversions / TABLE, INVERSIONS)["target"].to_pylist()
     told = "Reconstructions from the network's weights, not photos. In rows: " + ", ".join(map(markdown_text, targets))
     return [head, f"{told}.", picture("Reconstructed faces", data_url(path.read_bytes(), "png"))]
 

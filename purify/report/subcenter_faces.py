@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from purify.report.canvas import data_url
 from purify.report.face_selection import ordered
 from purify.report.label_inspection import at_subcenter
+from purify.report.reconstructions import TABLE
 from purify.report.run_tables import RunTables
 from purify.report.thumbnails import Face, face_sheets
 from purify.storage.files import read_table, readable
@@ -54,9 +55,9 @@ class ReconstructedFace:
 def reconstructed_faces(folder: Path | str, run: RunTables, label: str | None = None) -> list[ReconstructedFace]:
     """The reconstructed faces of a run, or of one `label`; none if its flow made none (``invert.enabled``)."""
     place = RunFolder(Path(folder)).inversions
-    if not (place / "inversions.parquet").is_file():
+    if not (place / TABLE).is_file():
         return []
-    table = read_table(place / "inversions.parquet", INVERSIONS)
+    table = read_table(place / TABLE, INVERSIONS)
     rows = [row for row in table.to_pylist() if label is None or row["label"] == label]
     return [_face(place, run, row) for row in rows if row["label"] is not None and (place / row["path"]).is_file()]
 

@@ -170,11 +170,16 @@ def require_columns(path: Location, present: Sequence[str], wanted: Sequence[str
         raise InputError(f"{path}: column {twice[0]!r} occurs twice; rename one")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically (`atomic_path`)."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, obj: Any) -> None:
     """Write `obj` as JSON: sorted keys, two spaces, a final newline; NaN, which JSON lacks, is refused."""
     text = json.dumps(obj, sort_keys=True, indent=2, allow_nan=False) + "\n"
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def read_json(path: Location) -> Any:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from purify.errors import InputError
-from purify.storage.files import atomic_path, local_file, open_parquet, read_columns, readable
+from purify.storage.files import local_file, open_parquet, read_columns, readable, write_bytes
 from purify.storage.locations import Location
 from purify.tables.text_tables import csv_rows
 from purify.tables.user_tables import to_text
@@ -114,8 +114,7 @@ def write_list(path: Path, paths: Sequence[str], labels: Sequence[str], form: Li
         else:
             lines = [separator.join(row if form is ListForm.PATH_LABEL else row[::-1]) for row in rows]
         text = "".join(f"{line}\n" for line in lines)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+    write_bytes(path, text.encode())
 
 
 def _guarded(name: str) -> str:
