@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from tests.campaign import faults
-from tests.campaign.faults import Counts, Place
 from tests.campaign.fuzz import Options, fuzz
+from tests.campaign.place import Counts, Place
 from tests.campaign.worlds import WORLDS
 
 _TRAINING = ("train_round", "train_model")

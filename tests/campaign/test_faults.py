@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.campaign.__main__ import in_world
-from tests.campaign.faults import Counts, Place
+from tests.campaign.place import Counts, Place
 from tests.campaign.worlds import given_embeddings
 
 
