@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.vectors import LabeledVectors, class_sums, cosine_chunks, unit_rows
-from purify.analysis.neighbors import find_neighbors
+from purify.analysis.nearest_images import nearest_images
+from purify.analysis.neighbors import SLACK, find_neighbors
 from purify.arrays import Floats, Ids, Mask
 from purify.config import AnalyzeConfig
 
@@ -109,7 +110,8 @@ def subcenter_arcface(data: LabeledVectors, seed: int) -> Scores:
 def neighbor_agreement(data: LabeledVectors, seed: int) -> Scores:
     """Remove samples that share the label of less than half of their 20 nearest neighbors, near duplicates aside."""
     near_duplicate = AnalyzeConfig().near_duplicate
-    found = find_neighbors(data.vectors, data.label_index, k=_NEIGHBORS, near_duplicate=near_duplicate)
+    nearest = nearest_images(data.vectors, data.label_index, most=_NEIGHBORS + SLACK)
+    found = find_neighbors(nearest, data.label_index, k=_NEIGHBORS, near_duplicate=near_duplicate)
     # Without a neighbor that could agree there is no evidence: keep the sample, in the middle of the ranking.
     agreement = np.nan_to_num(found.agreement, nan=_LEAST_AGREEMENT).astype(np.float64)
     return Scores(agreement, agreement < _LEAST_AGREEMENT, "order")

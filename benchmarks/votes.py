@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.rivals import Scores
 from benchmarks.vectors import LabeledVectors
-from purify.analysis.neighbors import find_neighbors
+from purify.analysis.nearest_images import nearest_images
+from purify.analysis.neighbors import SLACK, find_neighbors
 from purify.arrays import Ids, Mask
 from purify.config import AnalyzeConfig
 
@@ -25,7 +26,8 @@ def neighbor_vote(data: LabeledVectors, seed: int) -> Scores:
     Samples are ranked by their label's share of all votes.
     """
     near_duplicate = AnalyzeConfig().near_duplicate
-    rows = find_neighbors(data.vectors, data.label_index, k=_SEARCHED, near_duplicate=near_duplicate).rows
+    nearest = nearest_images(data.vectors, data.label_index, most=_SEARCHED + SLACK)
+    rows = find_neighbors(nearest, data.label_index, k=_SEARCHED, near_duplicate=near_duplicate).rows
     labels = np.where(rows >= 0, data.label_index[rows], -1)
     rng = np.random.default_rng([seed, 4])
     total = np.zeros(labels.shape, np.int64)

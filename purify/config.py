@@ -334,6 +334,9 @@ class AnalyzeConfig(Section):
     near_duplicate: float = Field(
         0.98, gt=0, le=1, description="Cosine above which a neighbor is a near duplicate without a vote."
     )
+    recall: float = Field(
+        0.95, gt=0, le=1, description="Least share of the nearest neighbors that the search must find in a large set."
+    )
     dedupe: bool = Field(False, description="Drop near duplicates of another image of the same label.")
     min_images: int = Field(
         2,

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.search import cosine_index, row_chunks
-from purify.analysis.threaded_search import search_blocks
+from purify.analysis.nearest_images import NearestImages
+from purify.analysis.search import row_chunks
 from purify.arrays import Floats, Ids, Mask, Vectors
 
-#: Neighbors of an image in which its copies are sought.
-_SOUGHT = 32
 #: Two images of a label are the same picture only if this many times nearer to each other than usual for a label. In
 #: embeddings of a network that has learned the labels by heart, all images of a label are near duplicates otherwise.
 _TIMES_NEARER = 15.0
@@ -30,15 +28,16 @@ class NearPairs:
     distance: Floats
 
     @classmethod
-    def of(cls, vectors: Vectors) -> NearPairs:
-        """Each of the unit ``vectors[N, D]`` and its nearest neighbors."""
-        cosines, found = search_blocks(cosine_index(vectors), vectors, _SOUGHT + 1)
-        at, column = np.nonzero((found >= 0) & (found != np.arange(len(vectors))[:, None]))
+    def of(cls, nearest: NearestImages) -> NearPairs:
+        """Each image and its nearest others."""
+        at, column = np.nonzero(nearest.rows >= 0)
+        found = nearest.rows[at, column].astype(np.int64)
         # Each pair once, nearest first; ties by row.
-        ends, once = np.unique(np.sort([at, found[at, column]], axis=0), axis=1, return_index=True)
-        distance = np.maximum(1 - cosines[at, column][once].astype(np.float64), _TINY)
+        pairs, once = np.unique(np.minimum(at, found) * len(nearest.rows) + np.maximum(at, found), return_index=True)
+        distance = np.maximum(1 - nearest.cosine[at, column][once].astype(np.float64), _TINY)
         order = np.argsort(distance, kind="stable")
-        return cls(ends[0][order], ends[1][order], distance[order])
+        first, second = np.divmod(pairs[order], len(nearest.rows))
+        return cls(first, second, distance[order])
 
     def only(self, chosen: Mask) -> NearPairs:
         """The chosen pairs."""

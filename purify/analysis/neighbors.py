@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.search import EXACT_ROWS, cosine_index, one_thread
+from purify.analysis.nearest_images import NearestImages
 from purify.arrays import Ids, Mask, Vectors
 
-#: Queries per block. It affects the result: the last digit of a matrix product may depend on the sizes.
+#: Neighbors sought beyond k at first; rows with more near duplicates are searched again, wider each time.
+SLACK = 12
+#: Rows searched again at a time.
 BLOCK_ROWS = 4096
-#: Neighbors searched beyond k at first; rows with more near duplicates are searched again, wider each time.
-_SLACK = 12
 _WIDEN = 4
 
 
@@ -31,23 +29,43 @@ class Neighbors:
     agreement: npt.NDArray[np.float32]
 
 
-def find_neighbors(
-    embeddings: Vectors, label_index: Ids, *, k: int, near_duplicate: float, exact_rows: int = EXACT_ROWS
-) -> Neighbors:
-    """Find the k nearest neighbors of each of the unit ``embeddings[N, D]``.
+def find_neighbors(nearest: NearestImages, label_index: Ids, *, k: int, near_duplicate: float) -> Neighbors:
+    """The k nearest of the `nearest` images of each of N, whose labels are ``label_index[N]``.
 
     A neighbor with a cosine above `near_duplicate` is the same picture, and no evidence of the label: a farther one
-    takes its place. Exhaustive up to `exact_rows` rows. Blocks are searched in as many threads as FAISS has.
+    takes its place.
     """
-    query = _Query(cosine_index(embeddings, exact_rows=exact_rows), embeddings, label_index, k, near_duplicate)
-    total = len(embeddings)
-    blocks = [slice(start, min(start + BLOCK_ROWS, total)) for start in range(0, total, BLOCK_ROWS)]
-    neighbors = np.full((total, k), -1, np.int32)
-    own_duplicates = np.zeros(total, np.int64)
-    with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
-        for block, (found, duplicates) in zip(blocks, pool.map(query.search, blocks), strict=True):
-            neighbors[block], own_duplicates[block] = found, duplicates
+    total = len(label_index)
+    neighbors, own_duplicates, settled = _count(
+        nearest.rows, nearest.cosine, np.arange(total), label_index, k, near_duplicate
+    )
+    width = nearest.rows.shape[1]
+    while not settled.all():
+        rows, width = np.flatnonzero(~settled), width * _WIDEN
+        for start in range(0, len(rows), BLOCK_ROWS):
+            part = rows[start : start + BLOCK_ROWS]
+            cosine, found = nearest.wider(part, min(width, total - 1))
+            neighbors[part], own_duplicates[part], settled[part] = _count(
+                found, cosine, part, label_index, k, near_duplicate
+            )
     return Neighbors(neighbors, _agreement(neighbors, label_index, own_duplicates))
+
+
+def _count(
+    found: Ids | npt.NDArray[np.int32], cosine: Vectors, rows: Ids, label_index: Ids, k: int, near_duplicate: float
+) -> tuple[npt.NDArray[np.int32], Ids, Mask]:
+    """The k nearest valid neighbors [n, k], the numbers of near duplicates, and whether a wider search is pointless."""
+    there = found >= 0
+    duplicate = there & (cosine > near_duplicate)
+    counted = there & ~duplicate
+    nearest = np.argsort(~counted, axis=1, kind="stable")[:, :k]
+    result = np.full((len(rows), k), -1, np.int32)
+    result[:, : nearest.shape[1]] = np.where(
+        np.take_along_axis(counted, nearest, axis=1), np.take_along_axis(found, nearest, axis=1), -1
+    )
+    exhausted = ~there.all(axis=1) | (found.shape[1] >= len(label_index) - 1)
+    same = duplicate & (label_index[found] == label_index[rows, None])
+    return result, same.sum(axis=1), (counted.sum(axis=1) >= k) | exhausted
 
 
 def nearest_of(neighbors: Neighbors, wanted: Mask, *, most: int) -> tuple[Ids, Ids]:
@@ -57,49 +75,6 @@ def nearest_of(neighbors: Neighbors, wanted: Mask, *, most: int) -> tuple[Ids, I
     offsets = np.zeros(len(chosen) + 1, np.int64)
     np.cumsum(chosen.sum(axis=1), out=offsets[1:])
     return neighbors.rows[chosen].astype(np.int64), offsets
-
-
-@dataclass(frozen=True)
-class _Query:
-    """A search in an index of the unit embeddings [N, D]."""
-
-    index: faiss.Index
-    embeddings: Vectors
-    label_index: Ids
-    k: int
-    near_duplicate: float
-
-    def search(self, block: slice) -> tuple[npt.NDArray[np.int32], Ids]:
-        """The k neighbors of the rows of a block, and the numbers of their near duplicates with the same label.
-
-        Runs in one thread: FAISS's products, and so near ties, depend on the number of threads.
-        """
-        neighbors = np.full((block.stop - block.start, self.k), -1, np.int32)
-        own_duplicates = np.zeros(len(neighbors), np.int64)
-        rows, width = np.arange(block.start, block.stop), self.k + 1 + _SLACK
-        with one_thread():
-            while len(rows):
-                at = rows - block.start
-                neighbors[at], own_duplicates[at], settled = self._search(rows, width)
-                rows, width = rows[~settled], width * _WIDEN
-        return neighbors, own_duplicates
-
-    def _search(self, rows: Ids, width: int) -> tuple[npt.NDArray[np.int32], Ids, Mask]:
-        """The k nearest valid neighbors, the numbers of near duplicates, and whether a wider search is pointless."""
-        total, k = self.index.ntotal, self.k
-        width = min(width, total)
-        cosines, found = self.index.search(self.embeddings[rows], width)
-        others = (found >= 0) & (found != rows[:, None])
-        duplicate = others & (cosines > self.near_duplicate)
-        counted = others & ~duplicate
-        nearest = np.argsort(~counted, axis=1, kind="stable")[:, :k]
-        result = np.full((len(rows), k), -1, np.int32)
-        result[:, : nearest.shape[1]] = np.where(
-            np.take_along_axis(counted, nearest, axis=1), np.take_along_axis(found, nearest, axis=1), -1
-        )
-        settled = (counted.sum(axis=1) >= k) | (found[:, -1] < 0) | (width == total)
-        same = duplicate & (self.label_index[found] == self.label_index[rows, None])
-        return result, same.sum(axis=1), settled
 
 
 def _agreement(neighbors: npt.NDArray[np.int32], label_index: Ids, own_duplicates: Ids) -> npt.NDArray[np.float32]:

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.label_noise.centering import centered
 from purify.analysis.label_noise.initial_trust import DISTRUSTED
-from purify.analysis.label_noise.leave_one_out import class_sums
+from purify.analysis.label_noise.leave_one_out import class_sums, segments
+from purify.analysis.label_noise.mode_seeking import bisect
 from purify.analysis.search import cosine_index, cosines_to, row_chunks, unit
 from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Nearest dominant sub-centers searched for one of another class; more than 2 for the sake of ties.
 _CANDIDATES = 4
+#: Images of a smaller probability of their label are doubted.
+_DOUBTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,32 @@ def cosine_to_dominant(space: SubcenterSpace, labels: Ids, assignment: Assignmen
     return np.where(labels >= 0, cosines, np.float32(np.nan))
 
 
-def trusted_centers(embeddings: Vectors, label_index: Ids, p_clean: Floats, classes: int) -> SubcenterSpace:
-    """Centered embeddings, and for each class the mean of its images, weighted by the probability of their label."""
-    vectors = centered(embeddings, label_index).vectors
+def trusted_subcenters(
+    vectors: Vectors, label_index: Ids, p_clean: Floats, classes: int, *, subcenters: int
+) -> SubcenterSpace:
+    """Centered unit ``vectors[N, D]``, and K sub-centers of each class, by the probability of their labels.
+
+    The first one is the mean of the class's images, weighted by ``p_clean[N]``; the others are the centers of its
+    doubted images, in halves, and in halves of the larger half. Without doubted images they equal the first.
+    """
     sums = class_sums(vectors, label_index, np.maximum(p_clean, DISTRUSTED), classes)
-    return SubcenterSpace(vectors, unit(sums.total)[:, None])
+    centers = unit(sums.total)[:, None].repeat(subcenters, axis=1)
+    for label, rows in segments(label_index):
+        doubted = vectors[rows][p_clean[rows] < _DOUBTED]
+        if len(doubted) and subcenters > 1:
+            found = _doubted_centers(doubted, subcenters - 1)
+            centers[label, 1 : 1 + len(found)] = found
+    return SubcenterSpace(vectors, centers)
+
+
+def _doubted_centers(rows: Vectors, most: int) -> Vectors:
+    """Unit centers [g, D] of at most `most` parts of the unit ``rows[n, D]``."""
+    parts = [rows]
+    while len(parts) < most:
+        largest = max(range(len(parts)), key=lambda k: len(parts[k]))
+        halves = bisect(parts[largest]) if len(parts[largest]) > 1 else parts[largest]
+        if len(halves) < 2:
+            break
+        near = parts[largest] @ halves[0] >= parts[largest] @ halves[1]
+        parts[largest : largest + 1] = [parts[largest][near], parts[largest][~near]]
+    return unit(np.stack([part.mean(axis=0) for part in parts]))

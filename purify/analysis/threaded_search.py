@@ -1,8 +1,10 @@
-"""Searches in blocks, in as many threads as FAISS has, with the same result for any number of them."""
+"""Work in blocks, in as many threads as FAISS has, with the same result for any number of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import faiss
 import numpy as np
@@ -10,7 +12,19 @@ import numpy as np
 from purify.analysis.search import one_thread
 from purify.arrays import Ids, Vectors
 
-_BLOCK_ROWS = 4096
+#: Queries per block. It affects the result: the last digit of a matrix product may depend on the sizes.
+BLOCK_ROWS = 4096
+_Found = TypeVar("_Found")
+
+
+def map_blocks(work: Callable[[slice], _Found], total: int, size: int) -> list[_Found]:
+    """``work(block)`` for each block of at most `size` of `total` items, in their order."""
+    blocks = [slice(start, min(start + size, total)) for start in range(0, total, size)]
+    threads = faiss.omp_get_max_threads()
+    if threads == 1 or len(blocks) == 1:
+        return [work(block) for block in blocks]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, blocks))
 
 
 def search_blocks(index: faiss.Index, queries: Vectors, most: int) -> tuple[Vectors, Ids]:
@@ -22,11 +36,9 @@ def search_blocks(index: faiss.Index, queries: Vectors, most: int) -> tuple[Vect
     near = np.full((len(queries), most), -1, np.int64)
     width = min(most, index.ntotal)
 
-    def search(start: int) -> None:
-        rows = slice(start, start + _BLOCK_ROWS)
+    def search(rows: slice) -> None:
         with one_thread():
             cosine[rows, :width], near[rows, :width] = index.search(queries[rows], width)
 
-    with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
-        list(pool.map(search, range(0, len(queries), _BLOCK_ROWS)))
+    map_blocks(search, len(queries), BLOCK_ROWS)
     return cosine, near

@@ -13,15 +13,20 @@ from purify.analysis.neighbors import Neighbors, nearest_of
 from purify.analysis.rules.rule import Outcome
 from purify.analysis.scores import degrees
 from purify.analysis.subcenters import Assignment, SubcenterSpace, cosine_to_dominant
-from purify.arrays import Ids, Mask
+from purify.arrays import Floats, Ids, Mask
 from purify.tables.schema import VERDICTS, Reason
 
 _MOST_EVIDENCE = 5
+#: Samples of a chunk.
+_CHUNK = 65_536
 
 
 @dataclass(frozen=True)
 class SortedSamples:
-    """Samples in the order of their ids, with given labels and their numbers among the class labels."""
+    """Samples in the order of their judging, with given labels and their numbers among the class labels.
+
+    ``ids`` and ``given`` are large strings, since the ids of many samples may pass the 2 GiB that a string array holds.
+    """
 
     ids: pa.Array
     given: pa.Array
@@ -30,28 +35,50 @@ class SortedSamples:
 
 
 def verdict_table(
-    samples: SortedSamples, space: SubcenterSpace, assignment: Assignment, outcome: Outcome, neighbors: Neighbors
+    samples: SortedSamples,
+    space: SubcenterSpace,
+    assignment: Assignment,
+    outcome: Outcome,
+    neighbors: Neighbors,
+    order: Ids,
 ) -> pa.Table:
-    """Schema `VERDICTS`, in the order of the samples."""
-    label_index, class_labels = samples.label_index, samples.class_labels
+    """Schema `VERDICTS`: of the samples ``order[N]``, in that order; in chunks, none of which passes 2 GiB."""
+    angle_other = degrees(cosine_to_dominant(space, outcome.other, assignment))
+    parts = [
+        _part(samples, angle_other, assignment, outcome, neighbors, order[start : start + _CHUNK])
+        for start in range(0, len(order), _CHUNK)
+    ]
+    return pa.concat_tables(parts)
+
+
+def _part(
+    samples: SortedSamples,
+    angle_other: Floats,
+    assignment: Assignment,
+    outcome: Outcome,
+    neighbors: Neighbors,
+    rows: Ids,
+) -> pa.Table:
+    """The samples `rows`."""
+    labels, class_labels = samples.label_index[rows], samples.class_labels
     columns = {
-        "sample_id": samples.ids,
-        "label": samples.given,
-        "subcenter": pa.array(assignment.subcenter),
-        "angle": nullable_float32(degrees(assignment.cos)),
-        "dominant": pa.array(assignment.dominant[label_index]),
-        "angle_dominant": nullable_float32(degrees(assignment.cos_dominant)),
-        "dominant_share": nullable_float32(assignment.dominant_share[label_index]),
-        "other_label": _names(class_labels, outcome.other),
-        "angle_other": nullable_float32(degrees(cosine_to_dominant(space, outcome.other, assignment))),
-        "neighbor_agreement": nullable_float32(neighbors.agreement),
-        "p_clean": nullable_float32(outcome.p_clean),
-        "p_other": nullable_float32(outcome.p_other),
-        "decision": outcome.decision.tolist(),
-        "new_label": _names(class_labels, outcome.new_label),
-        "reason": outcome.reason.tolist(),
-        "rule": pa.repeat(outcome.rule, len(outcome.decision)),
-        "evidence_ids": _evidence_ids(samples, outcome, neighbors, assignment),
+        "sample_id": samples.ids.take(pa.array(rows)).cast(pa.string()),
+        "label": samples.given.take(pa.array(rows)).cast(pa.string()),
+        "subcenter": pa.array(assignment.subcenter[rows]),
+        "angle": nullable_float32(degrees(assignment.cos[rows])),
+        "dominant": pa.array(assignment.dominant[labels]),
+        "angle_dominant": nullable_float32(degrees(assignment.cos_dominant[rows])),
+        "dominant_share": nullable_float32(assignment.dominant_share[labels]),
+        "other_label": _names(class_labels, outcome.other[rows]),
+        "angle_other": nullable_float32(angle_other[rows]),
+        "neighbor_agreement": nullable_float32(neighbors.agreement[rows]),
+        "p_clean": nullable_float32(outcome.p_clean[rows]),
+        "p_other": nullable_float32(outcome.p_other[rows]),
+        "decision": outcome.decision[rows].tolist(),
+        "new_label": _names(class_labels, outcome.new_label[rows]),
+        "reason": outcome.reason[rows].tolist(),
+        "rule": pa.repeat(outcome.rule, len(rows)),
+        "evidence_ids": _evidence_ids(samples, outcome, neighbors, assignment, rows),
     }
     return pa.table(columns, schema=VERDICTS)
 
@@ -61,17 +88,21 @@ def _names(class_labels: Sequence[str], labels: Ids) -> pa.Array:
     return pa.array(class_labels, pa.string()).take(pa.array(labels, mask=labels < 0))
 
 
-def _evidence_ids(samples: SortedSamples, outcome: Outcome, neighbors: Neighbors, assignment: Assignment) -> pa.Array:
-    """The nearest neighbors that support the decision; an empty list if none of the k does.
+def _evidence_ids(
+    samples: SortedSamples, outcome: Outcome, neighbors: Neighbors, assignment: Assignment, rows: Ids
+) -> pa.Array:
+    """The nearest neighbors that support the decision on each of the samples `rows`; an empty list if none of k does.
 
     A row of ``outcome.evidence`` stands alone: the same picture.
     Kept, of a second identity, or too few to judge: neighbors with the same label. Closer to another label, or its
     duplicate: neighbors with that label. Of an open set, or far from the dominant sub-center: neighbors with any other
     label. At a non-dominant sub-center: neighbors of the same class and sub-center. Uncertain: all.
     """
-    rows, label_index = neighbors.rows, samples.label_index
-    same = label_index[rows] == label_index[:, None]
-    of_other = label_index[rows] == outcome.other[:, None]
+    near = Neighbors(neighbors.rows[rows], neighbors.agreement[rows])
+    labels = samples.label_index[near.rows]
+    same = labels == samples.label_index[rows, None]
+    of_other = labels == outcome.other[rows, None]
+    subcenter = assignment.subcenter
     wanted = {
         Reason.NEAR_DOMINANT: same,
         Reason.TOO_FEW_TO_JUDGE: same,
@@ -81,16 +112,17 @@ def _evidence_ids(samples: SortedSamples, outcome: Outcome, neighbors: Neighbors
         Reason.DUPLICATE_OF: of_other,
         Reason.OPEN_SET: ~same,
         Reason.FAR_FROM_DOMINANT: ~same,
-        Reason.NON_DOMINANT_SUBCENTER: same & (assignment.subcenter[rows] == assignment.subcenter[:, None]),
+        Reason.NON_DOMINANT_SUBCENTER: same & (subcenter[near.rows] == subcenter[rows, None]),
         Reason.UNCERTAIN: np.ones_like(same),
     }
-    showing = np.zeros(rows.shape, bool)
+    showing = np.zeros(near.rows.shape, bool)
     for reason, mask in wanted.items():
-        showing |= mask & (outcome.reason == reason.value)[:, None]
+        showing |= mask & (outcome.reason[rows] == reason.value)[:, None]
     if outcome.evidence is not None:
-        neighbors, showing = _alone(outcome.evidence, neighbors, showing)
-    chosen, offsets = nearest_of(neighbors, showing, most=_MOST_EVIDENCE)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), samples.ids.take(pa.array(chosen)))
+        near, showing = _alone(outcome.evidence[rows], near, showing)
+    chosen, offsets = nearest_of(near, showing, most=_MOST_EVIDENCE)
+    ids = samples.ids.take(pa.array(chosen)).cast(pa.string())
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), ids)
 
 
 def _alone(evidence: Ids, neighbors: Neighbors, showing: Mask) -> tuple[Neighbors, Mask]:

@@ -14,7 +14,8 @@ from purify.analysis.class_rows import canonical_order
 from purify.analysis.neighbors import find_neighbors
 from purify.analysis.rules.duplicates import find_duplicates, mark_duplicates
 from purify.analysis.rules.registry import get_rule
-from purify.analysis.rules.rule import Outcome, Rule, RuleContext
+from purify.analysis.rules.rule import DEFAULT_SUBCENTERS, Outcome, Rule, RuleContext
+from purify.analysis.search import one_blas_thread
 from purify.analysis.subcenters import SubcenterSpace, assign
 from purify.analysis.verdict_table import SortedSamples, verdict_table
 from purify.arrays import Floats, Ids, Vectors
@@ -51,6 +52,7 @@ def analyze(
     seed: int = 0,
     digests: Sequence[str | None] | None = None,
     photos: Sequence[str | None] | None = None,
+    subcenters: int = DEFAULT_SUBCENTERS,
 ) -> Analysis:
     """Judge every sample by `rule`, or by the rule named in `config`.
 
@@ -69,13 +71,16 @@ def analyze(
         The C labels of the sub-centers; some may have no samples.
     space
         Sub-centers of any scale, and the embeddings (or a projection of them) to compare with these. None: fitted (with
-        PyTorch) for rules that use sub-centers; for others, the angles are to one trusted center per class.
+        PyTorch) for rules that use sub-centers; for others, the angles are to the mean of the images that the rule
+        trusts, and to the centers of those that it doubts.
     seed
         Seed of every random draw.
     digests
         Digests of the N images' bytes, such as their SHA-256, to tell equal files; None: unknown.
     photos
         Places of the photos that the N faces were cropped from, to tell faces of one photo; None: of none.
+    subcenters
+        K, the sub-centers of a class where `space` is None.
 
     Raises
     ------
@@ -86,32 +91,41 @@ def analyze(
     _check_shapes(sample_ids, labels, embeddings, class_labels)
     _check_space(space, len(embeddings), len(class_labels))
     _check_finite(sample_ids, embeddings)
-    order = _judging_order(sample_ids, labels, embeddings, class_labels)
-    samples = _sorted_samples(sample_ids, labels, class_labels, order)
-    given = None
-    if space is not None:
-        given = replace(SubcenterSpace.of(space.embeddings[order], space.subcenters), learned=space.learned)
-    pictures, shown_in = (None if names is None else _numbered(names)[order] for names in (digests, photos))
-    context = RuleContext(
-        samples.ids, embeddings[order], samples.label_index, class_labels, config, seed, given, pictures, shown_in
-    )
-    outcome = (rule or get_rule(config.rule)).judge(context)
-    outcome = mark_duplicates(outcome, find_duplicates(context, outcome), dedupe=config.dedupe)
-    verdicts, report = _tables(samples, context, outcome)
-    place = np.argsort(order)
-    verdicts = verdicts.take(pa.array(place)).combine_chunks()
-    again = None if outcome.second_reading is None else outcome.second_reading[place]
-    return Analysis(verdicts, report, outcome.rule, outcome.probabilities, outcome.why, again)
+    with one_blas_thread():
+        order = _judging_order(sample_ids, labels, embeddings, class_labels)
+        samples = _sorted_samples(sample_ids, labels, class_labels, order)
+        given = None
+        if space is not None:
+            given = replace(SubcenterSpace.of(space.embeddings[order], space.subcenters), learned=space.learned)
+        pictures, shown_in = (None if names is None else _numbered(names)[order] for names in (digests, photos))
+        context = RuleContext(
+            samples.ids,
+            embeddings[order],
+            samples.label_index,
+            class_labels,
+            config,
+            seed,
+            given,
+            pictures,
+            shown_in,
+            subcenters,
+        )
+        outcome = (rule or get_rule(config.rule)).judge(context)
+        outcome = mark_duplicates(outcome, find_duplicates(context, outcome), dedupe=config.dedupe)
+        place = np.argsort(order)
+        verdicts, report = _tables(samples, context, outcome, place)
+        again = None if outcome.second_reading is None else outcome.second_reading[place]
+        return Analysis(verdicts, report, outcome.rule, outcome.probabilities, outcome.why, again)
 
 
-def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome) -> tuple[pa.Table, pa.Table]:
-    """Verdicts of the sorted samples, and the class report."""
+def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome, order: Ids) -> tuple[pa.Table, pa.Table]:
+    """Verdicts of the samples in the given order, and the class report."""
     config, space = context.config, context.space_after(outcome.p_clean)
     assignment = assign(space.embeddings, samples.label_index, space.subcenters)
-    neighbors = find_neighbors(
-        space.embeddings, samples.label_index, k=config.neighbors, near_duplicate=config.near_duplicate
-    )
-    verdicts = verdict_table(samples, space, assignment, outcome, neighbors)
+    shared = space.embeddings is context.centered.vectors
+    nearest = context.nearest if shared else context.nearest_of(space.embeddings)
+    neighbors = find_neighbors(nearest, samples.label_index, k=config.neighbors, near_duplicate=config.near_duplicate)
+    verdicts = verdict_table(samples, space, assignment, outcome, neighbors, order)
     report = class_report(
         samples, outcome, assignment, min_images=config.min_images, weak_majority=config.weak_majority
     )
@@ -122,15 +136,15 @@ def _judging_order(
     sample_ids: Sequence[str], labels: Sequence[str], embeddings: Vectors, class_labels: Sequence[str]
 ) -> Ids:
     """Rows by embedding and label, so that a set has one outcome in whatever form it comes; equal ones by id."""
-    by_id = pc.sort_indices(pa.array(sample_ids, pa.string())).to_numpy().astype(np.int64)
-    label_index = _label_index(pa.array(labels, pa.string()), class_labels)
+    by_id = pc.sort_indices(pa.array(sample_ids, pa.large_string())).to_numpy().astype(np.int64)
+    label_index = _label_index(pa.array(labels, pa.large_string()), class_labels)
     return by_id[canonical_order(embeddings[by_id], label_index[by_id])]
 
 
 def _sorted_samples(
     sample_ids: Sequence[str], labels: Sequence[str], class_labels: Sequence[str], order: Ids
 ) -> SortedSamples:
-    ids, given = pa.array(sample_ids, pa.string()), pa.array(labels, pa.string())
+    ids, given = pa.array(sample_ids, pa.large_string()), pa.array(labels, pa.large_string())
     label_index, rows = _label_index(given, class_labels), pa.array(order)
     return SortedSamples(ids.take(rows), given.take(rows), label_index[order], class_labels)
 
@@ -176,7 +190,7 @@ def _check_finite(sample_ids: Sequence[str], embeddings: Vectors) -> None:
 
 
 def _label_index(labels: pa.Array, class_labels: Sequence[str]) -> Ids:
-    position = pc.index_in(labels, pa.array(class_labels, pa.string()))
+    position = pc.index_in(labels, pa.array(class_labels, pa.large_string()))
     if position.null_count:
         row = position.is_null().index(pa.scalar(value=True)).as_py()
         raise InputError(

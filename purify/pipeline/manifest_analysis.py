@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from purify.analysis.projection import fit_subcenters
 from purify.analysis.rules.registry import get_rule
 from purify.analysis.search import unit
 from purify.analysis.subcenters import SubcenterSpace
@@ -33,9 +32,10 @@ class JudgingInputs:
     labels: Sequence[str]
     embeddings: Vectors
     class_labels: Sequence[str]
-    space: SubcenterSpace
+    space: SubcenterSpace | None
     digests: Sequence[str | None]
     photos: Sequence[str | None]
+    subcenters: int
 
 
 def read_judging_inputs(
@@ -50,7 +50,7 @@ def read_judging_inputs(
 
     With a checkpoint, the sub-centers are those of its head. That of a `later_round` was trained on the rows kept
     before, so it needs not know all labels: the mean of its images stands in for one. Without a checkpoint, the
-    embeddings may be of any extractor, and a sub-center head on a light projection is fitted to them here.
+    embeddings may be of any extractor: sub-centers follow from the verdicts, or are fitted where a rule needs them.
 
     Raises
     ------
@@ -63,17 +63,13 @@ def read_judging_inputs(
     rows = ok_rows(manifest)
     sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
     origin = (rows["sha256"].to_pylist(), rows["photo_uri"].to_pylist())
-    vectors = read_embeddings(embeddings, sample_ids)
+    vectors, subcenters = read_embeddings(embeddings, sample_ids), config.train.subcenters
     if checkpoint_folder is not None:
         checkpoint = load_checkpoint(checkpoint_folder)
         wanted = set(labels).intersection(checkpoint.labels) if later_round else labels
         known = restrict_labels(checkpoint, wanted, manifest="the manifest")
-        return JudgingInputs(sample_ids, labels, vectors, *_head_space(known, labels, vectors), *origin)
-    names, index = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-    fit = fit_subcenters(
-        vectors, index.astype(np.int64), classes=len(names), subcenters=config.train.subcenters, seed=config.seed
-    )
-    return JudgingInputs(sample_ids, labels, vectors, tuple(names.tolist()), SubcenterSpace(*fit), *origin)
+        return JudgingInputs(sample_ids, labels, vectors, *_head_space(known, labels, vectors), *origin, subcenters)
+    return JudgingInputs(sample_ids, labels, vectors, sorted(set(labels)), None, *origin, subcenters)
 
 
 def _head_space(checkpoint: Checkpoint, labels: Sequence[str], vectors: Vectors) -> tuple[list[str], SubcenterSpace]:

@@ -249,8 +249,9 @@ def test_log_ratio_is_that_of_the_two_gaussians() -> None:
     data = people(classes=30, images=8, dim=16)
     gallery = Gallery(centered(data.embeddings), data.label, np.ones(240), 30, rng=np.random.default_rng(0))
     model, n = gallery.model, 8
-    means = np.stack([gallery.coordinates[data.label == k].mean(axis=0) for k in range(30)])
-    x, mean = gallery.coordinates[0].astype(float), means[3].astype(float)
+    coordinates = model.coordinates(gallery.vectors)
+    means = np.stack([coordinates[data.label == k].mean(axis=0) for k in range(30)])
+    x, mean = coordinates[0].astype(float), means[3].astype(float)
     psi = model.psi.astype(float)
     # p(x, images) / p(x) p(images) for images of one person: the posterior of the person given their mean.
     center, variance = psi * n / (1 + psi * n) * mean, 1 + psi / (1 + psi * n)

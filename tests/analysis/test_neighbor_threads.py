@@ -4,6 +4,7 @@ import faiss
 import numpy as np
 import pytest
 
+from purify.analysis.nearest_images import nearest_images
 from purify.analysis.neighbors import BLOCK_ROWS, find_neighbors
 
 ROWS = 2 * BLOCK_ROWS + 700
@@ -14,14 +15,10 @@ def _find(*, exact: bool) -> bytes:
     vectors = rng.normal(size=(ROWS, 16))
     vectors[1:40] = vectors[0] + 0.01 * rng.normal(size=(39, 16))  # more near duplicates than a first search sees
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    found = find_neighbors(
-        vectors.astype(np.float32),
-        rng.integers(0, 90, ROWS),
-        k=6,
-        near_duplicate=0.98,
-        exact_rows=ROWS if exact else ROWS - 1,
-    )
-    return found.rows.tobytes() + found.agreement.tobytes()
+    labels = rng.integers(0, 90, ROWS)
+    nearest = nearest_images(vectors.astype(np.float32), labels, exact_images=ROWS if exact else ROWS - 1)
+    found = find_neighbors(nearest, labels, k=6, near_duplicate=0.98)
+    return found.rows.tobytes() + found.agreement.tobytes() + nearest.cosine.tobytes()
 
 
 @pytest.mark.parametrize("exact", [True, False])

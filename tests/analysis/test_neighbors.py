@@ -5,11 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purify.analysis.neighbors import find_neighbors, nearest_of
+from purify.analysis.nearest_images import EXACT_IMAGES, nearest_images
+from purify.analysis.neighbors import Neighbors, find_neighbors, nearest_of
 
 
 def unit(values: np.ndarray) -> np.ndarray:
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+def find(
+    vectors: np.ndarray, labels: np.ndarray, *, k: int, near_duplicate: float, exact_images: int = EXACT_IMAGES
+) -> Neighbors:
+    nearest = nearest_images(vectors, labels, most=k + 2, exact_images=exact_images)
+    return find_neighbors(nearest, labels, k=k, near_duplicate=near_duplicate)
 
 
 @settings(deadline=None)
@@ -21,7 +29,7 @@ def test_neighbors_equal_an_exhaustive_search(seed: int, n: int, k: int, copies:
     near = base[:1] + 0.01 * rng.normal(size=(copies, 6))
     embeddings = unit(np.concatenate([base, near]))
     labels = rng.integers(0, 3, len(embeddings))
-    found = find_neighbors(embeddings, labels, k=k, near_duplicate=0.98)
+    found = find(embeddings, labels, k=k, near_duplicate=0.98)
     cosines = embeddings.astype(np.float64) @ embeddings.T.astype(np.float64)
     np.fill_diagonal(cosines, 2)
     for i, row in enumerate(found.rows):
@@ -39,7 +47,7 @@ def test_a_right_image_of_a_small_class_agrees_fully() -> None:
     centers = np.eye(8)[[0] * 4 + [1] * 30]
     labels = np.array([0] * 4 + [1] * 30)
     embeddings = unit(centers + 0.15 * np.random.default_rng(0).normal(size=centers.shape))
-    assert find_neighbors(embeddings, labels, k=20, near_duplicate=1.0).agreement.tolist() == [1.0] * 34
+    assert find(embeddings, labels, k=20, near_duplicate=1.0).agreement.tolist() == [1.0] * 34
 
 
 def test_near_duplicates_do_not_vote_for_their_label() -> None:
@@ -48,15 +56,15 @@ def test_near_duplicates_do_not_vote_for_their_label() -> None:
     copies = crowd[:1] + 1e-4 * rng.normal(size=(5, 8))
     embeddings = unit(np.concatenate([crowd, copies]))
     labels = np.array([1, *[0] * 9, *[1] * 5])  # image 0 and its copies carry a wrong label
-    found = find_neighbors(embeddings, labels, k=5, near_duplicate=0.98)
+    found = find(embeddings, labels, k=5, near_duplicate=0.98)
     assert not np.isin(found.rows[0], range(10, 15)).any()
     assert np.isnan(found.agreement[0])  # none but its copies could agree
-    counted = find_neighbors(embeddings, labels, k=5, near_duplicate=1.0)
+    counted = find(embeddings, labels, k=5, near_duplicate=1.0)
     assert counted.agreement[0] == 1
 
 
 def test_a_lonely_image_has_no_neighbors() -> None:
-    found = find_neighbors(unit(np.ones((1, 4))), np.array([0]), k=3, near_duplicate=0.98)
+    found = find(unit(np.ones((1, 4))), np.array([0]), k=3, near_duplicate=0.98)
     assert found.rows.tolist() == [[-1, -1, -1]]
     assert np.isnan(found.agreement).all()
 
@@ -65,16 +73,16 @@ def test_an_approximate_index_finds_nearly_the_same_and_the_same_each_time() -> 
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(200), 20)
     embeddings = unit(rng.normal(size=(200, 32))[labels] + 0.5 * rng.normal(size=(4000, 32)))
-    exact = find_neighbors(embeddings, labels, k=10, near_duplicate=0.99)
-    rough = find_neighbors(embeddings, labels, k=10, near_duplicate=0.99, exact_rows=1000)
-    again = find_neighbors(embeddings, labels, k=10, near_duplicate=0.99, exact_rows=1000)
+    exact = find(embeddings, labels, k=10, near_duplicate=0.99)
+    rough = find(embeddings, labels, k=10, near_duplicate=0.99, exact_images=1000)
+    again = find(embeddings, labels, k=10, near_duplicate=0.99, exact_images=1000)
     assert (rough.rows == exact.rows).mean() > 0.95
     np.testing.assert_array_equal(rough.rows, again.rows)
 
 
 def test_evidence_is_the_nearest_of_what_is_wanted() -> None:
     rng = np.random.default_rng(0)
-    found = find_neighbors(unit(rng.normal(size=(5, 4))), np.zeros(5, int), k=6, near_duplicate=1.0)
+    found = find(unit(rng.normal(size=(5, 4))), np.zeros(5, int), k=6, near_duplicate=1.0)
     wanted = np.ones((5, 6), bool)
     wanted[1] = False
     wanted[2, 0] = False
@@ -88,5 +96,5 @@ def test_evidence_is_the_nearest_of_what_is_wanted() -> None:
 def test_order_of_neighbors_is_by_distance(k: int) -> None:
     angles = np.radians([0, 10, 25, 45])
     embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    found = find_neighbors(embeddings, np.zeros(4, int), k=k, near_duplicate=0.999)
+    found = find(embeddings, np.zeros(4, int), k=k, near_duplicate=0.999)
     assert found.rows[0].tolist() == [1, 2, 3][:k]

@@ -73,13 +73,17 @@ class IdentityModel:
 
         ``means[..., d]`` and ``others[..., d]`` are the sets' means, of ``counts[...]`` images each; they broadcast.
         """
-        n, m = (1 / np.clip(count, _LEAST_COUNT, _MOST_EVIDENCE)[..., None] for count in (counts, other_counts))
-        a, b, shared = means.astype(np.float64), others.astype(np.float64), self.psi.astype(np.float64)
-        var_a, var_b = shared + n, shared + m
-        determinant = var_a * var_b - shared**2
-        together = (var_b * a * a - 2 * shared * a * b + var_a * b * b) / determinant
-        apart = a * a / var_a + b * b / var_b
-        ratio: Floats = 0.5 * (apart - together + np.log(var_a * var_b / determinant)).sum(axis=-1)
+        n, m = (
+            (1 / np.clip(count, _LEAST_COUNT, _MOST_EVIDENCE))[..., None].astype(np.float32)
+            for count in (counts, other_counts)
+        )
+        var_a, var_b = self.psi + n, self.psi + m
+        rest = self.psi * (n + m) + n * m  # var_a * var_b - psi^2
+        # Squares of the means in p(together), less those in p(apart), and their product.
+        of_a, of_b = (self.psi * var / other for var, other in ((self.psi / var_a, rest), (self.psi / var_b, rest)))
+        exponent = self.psi * means * others / rest - 0.5 * (of_a * means**2 + of_b * others**2)
+        constant = 0.5 * np.log1p(self.psi**2 / rest)
+        ratio: Floats = (exponent + constant).sum(axis=-1, dtype=np.float64)
         return ratio
 
     def _predicted(self, means: Vectors, counts: Floats) -> tuple[Vectors, Vectors]:

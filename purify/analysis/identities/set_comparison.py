@@ -13,11 +13,14 @@ import faiss
 import numpy as np
 
 from purify.analysis.identities.plda import IdentityModel, fit_identities
-from purify.analysis.search import cosine_index, row_chunks, unit
+from purify.analysis.search import cosine_index, unit
+from purify.analysis.threaded_search import map_blocks, search_blocks
 from purify.arrays import Floats, Ids, Vectors
 
 #: Candidates of a set: the labels with the nearest centers.
 CANDIDATES = 24
+#: Sets, or pairs of sets, compared at a time; few, so that what is computed of them stays in the cache.
+_SETS, _PAIRS = 64, 1024
 #: The nearest candidates may be the same person; the background are those of these ranks.
 _BACKGROUND = slice(3, 20)
 
@@ -68,21 +71,26 @@ class SetComparison:
 
     def log_ratio(self, one: ImageSets, other: ImageSets) -> Floats:
         """Log ratio [P] of each pair of sets."""
-        parts = [
-            self.model.log_ratio_of_sets(one.mean[k], one.size[k], other.mean[k], other.size[k])
-            for k in row_chunks(len(one.size))
-        ]
+        parts = map_blocks(
+            lambda k: self.model.log_ratio_of_sets(one.mean[k], one.size[k], other.mean[k], other.size[k]),
+            len(one.size),
+            _PAIRS,
+        )
         return np.concatenate(parts)
+
+    def _ratios(self, sets: ImageSets, found: Ids, at: slice) -> Floats:
+        """Log ratios [n, K] of the sets `at` and the labels ``found[G, K]``."""
+        mean, size = self.sets.mean[found[at]], self.sets.size[found[at]]
+        return self.model.log_ratio_of_sets(sets.mean[at][:, None], sets.size[at][:, None], mean, size)
 
     def rivals(self, sets: ImageSets, own: Ids) -> Rivals:
         """Compare sets with the labels nearest to each, but for the label ``own[G]``."""
         width = min(CANDIDATES + 1, len(self.sets.size))
-        found = np.concatenate([self.index.search(sets.center[k], width)[1] for k in row_chunks(len(own))])
+        found = search_blocks(self.index, sets.center, width)[1]
         away = np.argsort(found == own[:, None], axis=1, kind="stable")
         found = np.take_along_axis(found, away, axis=1)[:, : width - 1]
         found = np.where(found == own[:, None], -1, found)
-        at = np.repeat(np.arange(len(own)), found.shape[1])
-        ratio = self.log_ratio(sets.take(at), self.sets.take(found.ravel())).reshape(found.shape)
+        ratio = np.concatenate(map_blocks(lambda at: self._ratios(sets, found, at), len(own), _SETS))
         ratio = np.where(found >= 0, ratio, -np.inf)
         background = np.sort(ratio, axis=1)[:, ::-1][:, _BACKGROUND].mean(axis=1)
         return Rivals(found, ratio, np.maximum(background, 0))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from purify.analysis.identities.plda import IdentityModel
 from purify.analysis.search import unit
+from purify.analysis.threaded_search import map_blocks
 from purify.arrays import Floats, Ids, Vectors
 
 #: Nearest images of a label averaged.
@@ -16,6 +19,8 @@ NEAREST = 3
 MOST_IMAGES = 20
 #: Log ratios are in the hundreds; this brings them to the size of the other features.
 _RATIO_UNIT = 50.0
+#: Images gathered at a time; few, so that they stay in the cache.
+_GATHERED = 4096
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,16 @@ class Comparison:
     cosine: Floats
     nearest: Floats
     images: Floats
+
+    def take(self, at: Any) -> Comparison:
+        """The comparisons `at`, an index of NumPy's."""
+        return Comparison(self.ratio[at], self.cosine[at], self.nearest[at], self.images[at])
+
+    @classmethod
+    def join(cls, parts: Sequence[Comparison]) -> Comparison:
+        """All of the parts, in their order."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True)
@@ -64,14 +79,20 @@ class ImageTraits:
         ).astype(np.float64)
 
 
-def compare_with_sets(
-    vectors: Vectors, coordinates: Vectors, model: IdentityModel, rows: Ids, mates: Ids
-) -> Comparison:
-    """Compare the images ``rows[n]`` with the sets ``mates[n, m]``; `coordinates` are those of `model`."""
+def compare_with_sets(vectors: Vectors, model: IdentityModel, rows: Ids, mates: Ids) -> Comparison:
+    """Compare the images ``rows[n]`` with the sets ``mates[n, m]``."""
+    size = max(1, _GATHERED // mates.shape[1])
+    blocks = map_blocks(lambda at: _with_sets(vectors, model, rows[at], mates[at]), len(rows), size)
+    return Comparison.join(blocks or [_with_sets(vectors, model, rows, mates)])
+
+
+def _with_sets(vectors: Vectors, model: IdentityModel, rows: Ids, mates: Ids) -> Comparison:
     images = np.full(len(rows), float(mates.shape[1]))
-    ratio = model.log_ratio(coordinates[rows], coordinates[mates].mean(axis=1), images).astype(np.float64)
-    gathered = vectors[mates]
-    cosine = np.einsum("nd,nd->n", vectors[rows], unit(gathered.sum(axis=1)))
-    single = np.einsum("nd,nmd->nm", vectors[rows], gathered)
+    own, gathered = vectors[rows], vectors[mates]
+    total = gathered.sum(axis=1)
+    coordinates = model.coordinates(own)
+    ratio = model.log_ratio(coordinates, model.coordinates(total) / np.float32(mates.shape[1]), images)
+    cosine = np.einsum("nd,nd->n", own, unit(total))
+    single = np.matmul(gathered, own[:, :, None])[:, :, 0]
     nearest = np.sort(single, axis=1)[:, -NEAREST:].mean(axis=1)
-    return Comparison(ratio, cosine, nearest, images)
+    return Comparison(ratio.astype(np.float64), cosine, nearest, images)

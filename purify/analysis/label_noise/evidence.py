@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from purify.analysis.label_noise.comparison import compare_with_sets
-from purify.analysis.label_noise.gallery import Gallery
+from purify.analysis.label_noise.gallery import CLAIMS, Gallery
 from purify.analysis.label_noise.origins import Routes
 from purify.analysis.label_noise.same_person import SamePerson, draw_pairs, fit_same_person
 from purify.analysis.label_noise.small_labels import MOST_IMAGES, ImageSets, image_sets
@@ -57,14 +57,12 @@ def weigh(gallery: Gallery, belief: Floats, sizes: Ids, rng: np.random.Generator
     """
     same_person = fit_same_person(gallery, belief, rng)
     routes = Routes.of(gallery, sizes)
-    rows = np.arange(len(gallery.label_index))
-    found = gallery.compare(rows, gallery.label_index)
-    claimants = gallery.claimants
+    claimants = gallery.claims.labels
     nobody = suspects & _stands_for_nobody(gallery, same_person, sizes, rng)
     claims = _claims(gallery, same_person)
     return Evidence(
-        same_person.log_ratio(rows, gallery.label_index, found),
-        found.images,
+        same_person.log_ratio(np.arange(len(claimants)), gallery.label_index, gallery.own),
+        gallery.own.images,
         claimants,
         np.where(nobody[claimants], _IMPOSSIBLE, claims),
         routes.rank(np.maximum(claimants, 0), gallery.label_index),
@@ -82,7 +80,7 @@ def _stands_for_nobody(gallery: Gallery, same_person: SamePerson, sizes: Ids, rn
     """
     rows, mates = draw_pairs(gallery.examples, rng)
     labels = gallery.label_index[rows]
-    found = compare_with_sets(gallery.vectors, gallery.coordinates, gallery.model, rows, mates[:, None])
+    found = compare_with_sets(gallery.vectors, gallery.model, rows, mates[:, None])
     pairs = np.maximum(np.bincount(labels, minlength=len(sizes)), 1)
     alike = np.bincount(labels, weights=same_person.log_ratio(rows, labels, found), minlength=len(sizes)) / pairs
     several = sizes > MOST_IMAGES
@@ -91,11 +89,13 @@ def _stands_for_nobody(gallery: Gallery, same_person: SamePerson, sizes: Ids, rn
 
 
 def _claims(gallery: Gallery, same_person: SamePerson) -> Floats:
-    at, column = np.nonzero(gallery.claimants >= 0)
-    labels = gallery.claimants[at, column]
-    claims = np.full(gallery.claimants.shape, _IMPOSSIBLE)
-    found = gallery.compare(at, labels)
-    claims[at, column] = with_doubt(same_person.log_ratio(at, labels, found), found.images)
+    claimants = gallery.claims.labels
+    claims: Floats = np.full(claimants.shape, _IMPOSSIBLE)
+    for place in range(CLAIMS):
+        rows = np.flatnonzero(claimants[:, place] >= 0)
+        found = gallery.claims.comparison.take((rows, place))
+        log_ratio = same_person.log_ratio(rows, claimants[rows, place], found)
+        claims[rows, place] = with_doubt(log_ratio, found.images)
     return claims
 
 

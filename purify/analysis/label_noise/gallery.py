@@ -5,15 +5,19 @@ An image is always left out of the images it is compared with.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import faiss
 import numpy as np
 
-from purify.analysis.identities.plda import fit_identities
+from purify.analysis.identities.plda import IdentityModel, fit_identities
 from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.comparison import NEAREST, Comparison, ImageTraits
 from purify.analysis.label_noise.initial_trust import DISTRUSTED
-from purify.analysis.label_noise.leave_one_out import class_sums
-from purify.analysis.search import cosine_index, flat_index, pair_cosines, unit
-from purify.arrays import Floats, Ids, Vectors
+from purify.analysis.label_noise.leave_one_out import ClassSums, class_sums, segments
+from purify.analysis.search import cosine_index, flat_index, one_thread, pair_cosines, unit
+from purify.analysis.threaded_search import map_blocks
+from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Other labels compared with an image: those of the nearest centers, and of these those of the largest log ratios.
 _NEAREST_CENTERS = 64
@@ -22,16 +26,29 @@ CLAIMS = 8
 _BACKGROUND = 20
 #: Maximum trusted images of a label to compare with an image one by one.
 _EXAMPLES = 64
-#: Comparisons at a time; bounds the memory.
-_CHUNK = 4096
+#: Images at a time; bounds the memory, and keeps what is computed of them in the cache.
+_BLOCK = 1024
+#: Labels at a time.
+_LABELS = 64
 #: Images with at least this weight are trusted.
 TRUSTED = 0.5
 #: Stands in for a missing cosine.
 _WORTHLESS = -2.0
 
 
+@dataclass(frozen=True)
+class Claims:
+    """The labels that claim each image most, strongest first, ``labels[N, R]`` (-1: none), and their `comparison`.
+
+    The arrays of the comparison are [N, R].
+    """
+
+    labels: Ids
+    comparison: Comparison
+
+
 class Gallery:
-    """The images of C labels, weighted by their `trust` [N] and indexed for comparison.
+    """The images of C labels, weighted by their `trust` [N]: each compared with its own label and with others.
 
     `rng` draws the examples of large labels.
     """
@@ -50,73 +67,120 @@ class Gallery:
         self.sums = class_sums(self.vectors, label_index, self.weights, classes)
         self.centers = unit(self.sums.total)
         self.model = fit_identities(self.vectors, label_index, self.weights, classes)
-        self.coordinates = self.model.coordinates(self.vectors)
-        self._coordinate_sums = class_sums(self.coordinates, label_index, self.weights, classes)
-        self._coordinate_means = self._coordinate_sums.means()
         #: int64 [C, R]: trusted rows of each label, then -1.
         self.examples = _draw_examples(label_index, trust, classes, rng)
-        self._image_index = flat_index(self.vectors)
-        #: int64 [N, R]: the labels that claim each image most, strongest first, then -1.
-        self.claimants, background, rivals = self._find_claimants()
-        self.traits = ImageTraits(embeddings.quality, background, rivals, self.claimants[:, 0])
+        measures = _Measures.of(self.sums, self.centers, self.model)
+        blocks = map_blocks(lambda rows: self._measure(rows, measures), len(label_index), _BLOCK)
+        claimants = np.concatenate([block.claimants for block in blocks])
+        #: Each image with the other images of its label, [N].
+        self.own = self._finished(Comparison.join([block.own for block in blocks]), label_index)
+        self.claims = Claims(claimants, self._finished(Comparison.join([block.claims for block in blocks]), claimants))
+        background = np.concatenate([block.background for block in blocks])
+        rivals = np.concatenate([block.claims.ratio[:, :2] for block in blocks])
+        self.traits = ImageTraits(embeddings.quality, background, rivals, claimants[:, 0])
+
+    def _finished(self, found: Comparison, labels: Ids) -> Comparison:
+        """`found`, with the cosines to the nearest images of ``labels[N, ...]``."""
+        nearest = self._nearest(labels.reshape(len(labels), -1)).reshape(labels.shape)
+        return replace(found, nearest=np.where(nearest > _WORTHLESS, nearest, found.cosine))
 
     @property
     def images(self) -> Floats:
         """Number of images [C] of each label, by weight."""
         return self.sums.count
 
-    def compare(self, rows: Ids, labels: Ids) -> Comparison:
-        """Compare each of the images ``rows[n]`` with the label ``labels[n]``."""
-        starts = range(0, len(rows), _CHUNK)
-        parts = [self._compare(rows[at : at + _CHUNK], labels[at : at + _CHUNK]) for at in starts]
-        columns = zip(*((part.ratio, part.cosine, part.nearest, part.images) for part in parts), strict=True)
-        return Comparison(*(np.concatenate(column) for column in columns))
+    def _measure(self, rows: slice, measures: _Measures) -> _Block:
+        """The rows against their own labels, and against the labels that claim them."""
+        vectors, labels = self.vectors[rows], self.label_index[rows]
+        coordinates = self.model.coordinates(vectors)
+        total, images = self.sums.without(labels, vectors, self.weights[rows])
+        length = np.linalg.norm(total, axis=1)
+        cosine = np.einsum("nd,nd->n", vectors, total) / np.where(length > 0, length, 1)
+        means = self.model.coordinates(total) / np.maximum(images, np.finfo(np.float32).tiny)[:, None]
+        ratio = self.model.log_ratio(coordinates, means.astype(np.float32), images).astype(np.float64)
+        own = Comparison(ratio, cosine.astype(np.float64), np.zeros(len(labels)), images)
+        return measures.claims(vectors, coordinates, labels, own)
 
-    def _compare(self, rows: Ids, labels: Ids) -> Comparison:
-        vectors, coordinates = self.vectors[rows], self.coordinates[rows]
-        own = np.where(self.label_index[rows] == labels, self.weights[rows], 0.0)
-        total, images = self.sums.without(labels, vectors, own)
-        cosine = np.einsum("nd,nd->n", vectors, unit(total))
-        total, _ = self._coordinate_sums.without(labels, coordinates, own)
-        means = (total / np.maximum(images, np.finfo(np.float32).tiny)[:, None]).astype(np.float32)
-        ratio = self.model.log_ratio(coordinates, means, images).astype(np.float64)
-        nearest = self._nearest_examples(rows, labels)
-        return Comparison(ratio, cosine, np.where(nearest > _WORTHLESS, nearest, cosine), images)
+    def _nearest(self, labels: Ids) -> Vectors:
+        """Mean cosine [N, R] of each image to the nearest examples of ``labels[N, R]``; -2 for none."""
+        rows, column = np.nonzero(labels >= 0)
+        asked = labels[rows, column]
+        parts = [(label, rows[at], column[at]) for label, at in segments(asked)]
+        nearest = np.full(labels.shape, _WORTHLESS, np.float32)
 
-    def _nearest_examples(self, rows: Ids, labels: Ids) -> Vectors:
-        """Mean cosine to the nearest examples of ``labels[n]``; -2 for none."""
-        examples = self.examples[labels]
-        cosines = pair_cosines(self._image_index, self.vectors[rows], np.maximum(examples, 0))
-        cosines = np.where((examples >= 0) & (examples != rows[:, None]), cosines, _WORTHLESS)
-        width = min(NEAREST, cosines.shape[1])
+        def fill(block: slice) -> None:
+            for label, images, place in parts[block]:
+                nearest[images, place] = self._nearest_examples(images, self.examples[label])
+
+        map_blocks(fill, len(parts), _LABELS)
+        return nearest
+
+    def _nearest_examples(self, rows: Ids, examples: Ids) -> Vectors:
+        """Mean cosine [n] of the images `rows` to their nearest ones of `examples` [R]; -2 for none."""
+        examples = examples[examples >= 0]
+        if not len(examples):
+            return np.full(len(rows), _WORTHLESS, np.float32)
+        cosines = self.vectors[rows] @ self.vectors[examples].T
+        cosines[rows[:, None] == examples] = _WORTHLESS
+        width = min(NEAREST, len(examples))
         top = -np.partition(-cosines, width - 1, axis=1)[:, :width]
         counted = top > _WORTHLESS
         found = counted.sum(axis=1)
         means = np.where(counted, top, 0).sum(axis=1) / np.maximum(found, 1)
         return np.where(found > 0, means, _WORTHLESS).astype(np.float32)
 
-    def _find_claimants(self) -> tuple[Ids, Floats, Floats]:
-        """The other labels most like each image, [N, `CLAIMS`], and background and rivals of the images."""
-        present = np.flatnonzero(self.sums.count > 0)
-        index = cosine_index(self.centers[present])
-        forms = self.model.class_forms(self._coordinate_means, self.sums.count)
-        products, constants = flat_index(np.ascontiguousarray(forms[:, :-1])), forms[:, -1]
-        claimants = np.full((len(self.vectors), CLAIMS), -1, np.int64)
-        background, rivals = np.zeros(len(self.vectors)), np.zeros((len(self.vectors), 2))
-        for start in range(0, len(self.vectors), _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, len(self.vectors)))
-            cosines, found = index.search(self.vectors[rows], min(_NEAREST_CENTERS + 1, len(present)))
-            labels = np.where(found >= 0, present[found], -1)
-            labels = np.where(labels == self.label_index[rows, None], -1, labels)
-            # The nearest one is left out, whether it is the given label's or that of a flipped image's person.
-            background[rows] = cosines[:, 1 : _BACKGROUND + 1].mean(axis=1)
-            quadratic = self.model.quadratic(self.coordinates[rows])
-            ratios = pair_cosines(products, quadratic, np.maximum(labels, 0)) + constants[labels]
-            order = np.argsort(np.where(labels >= 0, -ratios, np.inf), axis=1, kind="stable")[:, :CLAIMS]
-            claimants[rows, : order.shape[1]] = np.take_along_axis(labels, order, axis=1)
-            best = np.take_along_axis(np.where(labels >= 0, ratios, 0), order[:, :2], axis=1)
-            rivals[rows, : best.shape[1]] = best
-        return claimants, background, rivals
+
+@dataclass(frozen=True)
+class _Block:
+    """Comparisons of n images, ``own[n]`` and ``claims[n, R]``, yet without nearest images; and ``background[n]``."""
+
+    own: Comparison
+    claimants: Ids
+    claims: Comparison
+    background: Floats
+
+
+@dataclass(frozen=True)
+class _Measures:
+    """The C labels: centers of the present ones, searchable, linear forms (`IdentityModel.class_forms`), images."""
+
+    present: Ids
+    index: faiss.Index
+    model: IdentityModel
+    products: faiss.Index
+    constants: Vectors
+    images: Floats
+
+    @classmethod
+    def of(cls, sums: ClassSums, centers: Vectors, model: IdentityModel) -> _Measures:
+        present = np.flatnonzero(sums.count > 0)
+        forms = model.class_forms(model.coordinates(sums.means()), sums.count)
+        products = flat_index(np.ascontiguousarray(forms[:, :-1]))
+        return cls(present, cosine_index(centers[present]), model, products, forms[:, -1], sums.count)
+
+    def claims(self, vectors: Vectors, coordinates: Vectors, given: Ids, own: Comparison) -> _Block:
+        """Of images under the labels ``given[n]``: the other labels most like each, which claim it, and background."""
+        with one_thread():
+            cosines, found = self.index.search(vectors, min(_NEAREST_CENTERS + 1, len(self.present)))
+        labels = np.where(found >= 0, self.present[found], -1)
+        labels = np.where(labels == given[:, None], -1, labels)
+        # The nearest one is left out, whether it is the given label's or that of a flipped image's person.
+        background = cosines[:, 1 : _BACKGROUND + 1].mean(axis=1)
+        ratios = pair_cosines(self.products, self.model.quadratic(coordinates), np.maximum(labels, 0))
+        ratios = np.where(labels >= 0, ratios + self.constants[labels], -np.inf)
+        order = np.argsort(-ratios, axis=1, kind="stable")[:, :CLAIMS]
+        claimants = np.full((len(given), CLAIMS), -1, np.int64)
+        claimants[:, : order.shape[1]] = np.take_along_axis(labels, order, axis=1)
+        ratio, cosine = (_strongest(values, order, claimants >= 0) for values in (ratios, cosines))
+        claims = Comparison(ratio, cosine, np.zeros_like(ratio), self.images[claimants])
+        return _Block(own, claimants, claims, background.astype(np.float64))
+
+
+def _strongest(values: Vectors, order: Ids, there: Mask) -> Floats:
+    """The `values` in the given order, [n, `CLAIMS`]; 0 where there is no claimant."""
+    chosen = np.zeros(there.shape)
+    chosen[:, : order.shape[1]] = np.take_along_axis(values, order, axis=1)
+    return np.where(there, chosen, 0.0)
 
 
 def _draw_examples(label_index: Ids, trust: Floats, classes: int, rng: np.random.Generator) -> Ids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +29,22 @@ class ClassSums:
 
 def class_sums(vectors: Vectors, label_index: Ids, weights: Floats, classes: int) -> ClassSums:
     """Weighted sums over the rows of each class."""
-    order = np.argsort(label_index, kind="stable")
-    present, starts = np.unique(label_index[order], return_index=True)
     total = np.zeros((classes, vectors.shape[1]), np.float32)
-    weighted = vectors[order] * weights[order, None].astype(np.float32)
-    if len(present):
-        total[present] = np.add.reduceat(weighted, starts, axis=0)
+    shares = weights.astype(np.float32)
+    for label, rows in segments(label_index):
+        np.dot(shares[rows], vectors[rows], out=total[label])
     return ClassSums(total, np.bincount(label_index, weights=weights, minlength=classes).astype(np.float64))
+
+
+def segments(label_index: Ids) -> Iterator[tuple[int, slice | Ids]]:
+    """Each label with rows, ascending, and its rows: a slice where the rows are sorted by label, else their numbers."""
+    rows = len(label_index)
+    if not rows:
+        return
+    ordered = bool((label_index[1:] >= label_index[:-1]).all())
+    order = np.arange(0) if ordered else np.argsort(label_index, kind="stable")
+    labels = label_index if ordered else label_index[order]
+    starts = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]][:rows])
+    stops = np.append(starts[1:], rows)
+    for label, start, stop in zip(labels[starts].tolist(), starts.tolist(), stops.tolist(), strict=True):
+        yield label, slice(start, stop) if ordered else order[start:stop]

@@ -19,6 +19,7 @@ from numpy.random import Generator
 from purify.analysis.label_noise.comparison import Comparison, ImageTraits, compare_with_sets
 from purify.analysis.label_noise.gallery import TRUSTED, Gallery
 from purify.analysis.label_noise.logistic import Logistic, fit_logistic
+from purify.analysis.threaded_search import map_blocks
 from purify.arrays import Floats, Ids
 
 #: Sizes of the sets, and draws for each.
@@ -26,6 +27,8 @@ _SIZES = (1, 2, 3, 4, 6, 9, 14, 20)
 _DRAWS = 6000
 #: Labels of more images are drawn no more often.
 _MOST_IMAGES = 30
+#: Comparisons at a time.
+_BLOCK = 16_384
 #: Minimum number of mates to compare a doubted image with, and minimum probability of its label.
 _MATES, _LEAST_BELIEF = 4, 0.02
 #: Minimum number of labels for it. Of few people, strangers are hardly told from the doubted images, and pull the
@@ -47,7 +50,12 @@ class SamePerson:
 
     def log_ratio(self, rows: Ids, labels: Ids, found: Comparison) -> Floats:
         """Log ratios [n] of a comparison of the images `rows` with images of the `labels`."""
-        return self.model.log_odds(self.traits.features(rows, labels, found))
+        parts = map_blocks(
+            lambda at: self.model.log_odds(self.traits.features(rows[at], labels[at], found.take(at))),
+            len(rows),
+            _BLOCK,
+        )
+        return np.concatenate(parts) if parts else np.zeros(0)
 
 
 class NobodyTrustedError(ValueError):
@@ -125,7 +133,7 @@ def draw_pairs(examples: Ids, rng: Generator) -> tuple[Ids, Ids]:
 
 
 def _features(gallery: Gallery, rows: Ids, mates: Ids) -> Floats:
-    found = compare_with_sets(gallery.vectors, gallery.coordinates, gallery.model, rows, mates)
+    found = compare_with_sets(gallery.vectors, gallery.model, rows, mates)
     return gallery.traits.features(rows, gallery.label_index[mates[:, 0]], found)
 
 

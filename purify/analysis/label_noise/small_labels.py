@@ -7,18 +7,23 @@ The probabilities of all subsets give that of each image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.label_noise.comparison import compare_with_sets
+from purify.analysis.identities.plda import IdentityModel
+from purify.analysis.label_noise.comparison import NEAREST, Comparison
 from purify.analysis.label_noise.gallery import Gallery
 from purify.analysis.label_noise.same_person import SamePerson
-from purify.arrays import Floats, Ids, Mask
+from purify.analysis.threaded_search import map_blocks
+from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Labels of up to this many images are judged jointly: 2^6 subsets.
 MOST_IMAGES = 6
+#: Labels at a time; few, so that what is computed of them stays in the cache.
+_LABELS = 256
+#: Stands in for the squared length of a mean of opposite vectors.
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -64,25 +69,87 @@ def image_sets(gallery: Gallery, same_person: SamePerson, sizes: Ids) -> list[Im
 
 def _log_ratios(gallery: Gallery, same_person: SamePerson, rows: Ids) -> Floats:
     """Log ratio [L, 2^n] of each subset: one image after the other joins it, averaged over all orders."""
-    size = rows.shape[1]
-    log_ratio = np.zeros((len(rows), 1 << size))
-    for subset, members in enumerate(_members(size)):
-        chosen = np.flatnonzero(members).tolist()
-        if len(chosen) < 2:
-            continue
-        for joining, rest in _leave_one_out(chosen):
-            added = _joins(gallery, same_person, rows[:, joining], rows[:, rest])
-            log_ratio[:, subset] += (added + log_ratio[:, subset & ~(1 << joining)]) / len(chosen)
+    joins = _joins(rows.shape[1])
+    blocks = map_blocks(lambda at: _of_block(gallery, same_person, rows[at], joins), len(rows), _LABELS)
+    return np.concatenate(blocks)
+
+
+def _of_block(gallery: Gallery, same_person: SamePerson, rows: Ids, joins: list[_Join]) -> Floats:
+    log_ratio = np.zeros((len(rows), 1 << rows.shape[1]))
+    if not joins:
+        return log_ratio
+    alike = _Likeness.of(gallery.vectors[rows], gallery.model)
+    found = Comparison.join([alike.compare(join.image, join.rest) for join in joins])
+    images = np.concatenate([rows[:, join.image] for join in joins])
+    added = same_person.log_ratio(images, gallery.label_index[images], found).reshape(len(joins), len(rows))
+    for join, ratio in zip(joins, added, strict=True):
+        before = log_ratio[:, join.subset & ~(1 << join.image)]
+        log_ratio[:, join.subset] += (ratio + before) / (len(join.rest) + 1)
     return log_ratio
 
 
-def _joins(gallery: Gallery, same_person: SamePerson, rows: Ids, mates: Ids) -> Floats:
-    found = compare_with_sets(gallery.vectors, gallery.coordinates, gallery.model, rows, mates)
-    return same_person.log_ratio(rows, gallery.label_index[rows], found)
+@dataclass(frozen=True)
+class _Join:
+    """An image joins the images `rest`: together they are `subset`."""
+
+    subset: int
+    image: int
+    rest: list[int]
 
 
-def _leave_one_out(chosen: list[int]) -> Iterator[tuple[int, list[int]]]:
-    return ((i, [j for j in chosen if j != i]) for i in chosen)
+def _joins(images: int) -> list[_Join]:
+    """All images that join one or more others, by ascending subset."""
+    members = (np.flatnonzero(mask).tolist() for mask in _members(images))
+    return [
+        _Join(subset, image, [other for other in chosen if other != image])
+        for subset, chosen in enumerate(members)
+        if len(chosen) > 1
+        for image in chosen
+    ]
+
+
+@dataclass(frozen=True)
+class _Likeness:
+    """Products of the images of L labels of n images, from which all comparisons within a label follow.
+
+    ``cosine[L, n, n]``. The log ratio (`IdentityModel.log_ratio`) of an image and m others is ``alone[m][L, n]``, plus
+    the mean of ``across[m][L, n, n]`` with the others, less half the mean of ``between[m][L, n, n]`` of the others.
+    """
+
+    cosine: Vectors
+    alone: list[Floats]
+    across: list[Floats]
+    between: list[Floats]
+
+    @classmethod
+    def of(cls, vectors: Vectors, model: IdentityModel) -> _Likeness:
+        """Of unit ``vectors[L, n, D]``."""
+        coordinates = model.coordinates(vectors)
+        alone, across, between = [], [], []
+        for images in range(1, vectors.shape[1]):
+            gain = model.psi / (1 + model.psi * np.float32(images))
+            variance, weight = 1 + gain, gain * np.float32(images)
+            excess = 1 / (1 + model.psi) - 1 / variance
+            constant = 0.5 * float(np.log((1 + model.psi) / variance).sum(dtype=np.float64))
+            alone.append(constant + 0.5 * (coordinates**2 @ excess).astype(np.float64))
+            across.append(_products(coordinates, weight / variance))
+            between.append(_products(coordinates, weight**2 / variance))
+        return cls(np.matmul(vectors, vectors.transpose(0, 2, 1)), alone, across, between)
+
+    def compare(self, image: int, rest: list[int]) -> Comparison:
+        """Compare one image of each label with the `rest`."""
+        at, count = np.ix_(rest, rest), len(rest)
+        own = self.cosine[:, image, rest].astype(np.float64)
+        length = np.sqrt(np.maximum(self.cosine[:, at[0], at[1]].sum(axis=(1, 2), dtype=np.float64), _TINY))
+        nearest = np.sort(own, axis=1)[:, -NEAREST:].mean(axis=1)
+        ratio = self.alone[count - 1][:, image] + self.across[count - 1][:, image, rest].mean(axis=1)
+        ratio -= 0.5 * self.between[count - 1][:, at[0], at[1]].mean(axis=(1, 2))
+        return Comparison(ratio, own.sum(axis=1) / length, nearest, np.full(len(own), float(count)))
+
+
+def _products(coordinates: Vectors, weights: Vectors) -> Floats:
+    """Weighted scalar products [L, n, n] of the images of each label."""
+    return np.matmul(coordinates * weights, coordinates.transpose(0, 2, 1)).astype(np.float64)
 
 
 def _members(size: int) -> Mask:

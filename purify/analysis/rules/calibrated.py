@@ -22,6 +22,7 @@ from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
 from purify.analysis.label_noise.companions import NoiseOrigin
 from purify.analysis.label_noise.learned_labels import LearnedLabels
 from purify.analysis.near_pairs import NearPairs, duplicate_distance
+from purify.analysis.nearest_images import nearest_images
 from purify.analysis.photo_evidence import once_in_a_photo
 from purify.analysis.rules import removal
 from purify.analysis.rules.angle_rules import OFFICIAL
@@ -63,7 +64,7 @@ class CalibratedRule:
     """Rule `calibrated`; it gives way to `official` if it has nothing to measure."""
 
     name: ClassVar[str] = "calibrated"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     probabilities: ClassVar[bool] = True
 
     def judge(self, context: RuleContext) -> Outcome:
@@ -76,7 +77,7 @@ class CalibratedRule:
         labels, classes = context.label_index, context.classes
         try:
             judged = judge(
-                context.embeddings,
+                context.centered,
                 labels,
                 classes=classes,
                 config=config,
@@ -130,7 +131,7 @@ def _read_twice(judged: Judged, context: RuleContext) -> Outcome:
 
 
 def judge(
-    embeddings: Vectors,
+    embeddings: Vectors | CenteredEmbeddings,
     label_index: Ids,
     *,
     classes: int,
@@ -142,7 +143,7 @@ def judge(
     photos: Ids | None = None,
     learned: LearnedLabels | None = None,
 ) -> Judged:
-    """Judge finite ``embeddings[N, D]`` of any extractor and scale, with labels in [0, `classes`).
+    """Judge finite ``embeddings[N, D]`` of any extractor and scale, or centered ones, with labels in [0, `classes`).
 
     `names` are the spellings of the labels, if they mean something; `near` the pairs of the images nearest to each
     other, found here if None; ``pictures[N]`` tells images of equal bytes, ``photos[N]`` faces of one photo, both as in
@@ -156,7 +157,7 @@ def judge(
         With fewer than 3 labels of two different pictures or more.
     """
     margin, vectors = (None, embeddings) if learned is None else (learned.margin, learned.embeddings)
-    space = centered(vectors, label_index)
+    space = vectors if isinstance(vectors, CenteredEmbeddings) else centered(vectors, label_index)
     near_duplicate = 1 - duplicate_distance(space.vectors, label_index, config.near_duplicate)
     structure, calibration = _understand(space, label_index, classes, near_duplicate, seed, names, margin)
     if photos is not None:
@@ -169,7 +170,8 @@ def judge(
     alone = np.bincount(label_index)[label_index] == 1
     # Of images alone under their labels, only the pair itself speaks, and it is symmetric.
     unclaimed = np.where(alone, np.maximum(calibration.p_clean, 1 - calibration.noise_share), calibration.p_clean)
-    same = find_same_pictures(near or NearPairs.of(space.vectors), merged, unclaimed, pictures)
+    near = near or NearPairs.of(nearest_images(space.vectors, label_index, recall=config.recall))
+    same = find_same_pictures(near, merged, unclaimed, pictures)
     paired = same.contains(np.arange(len(alone))) & alone
     p_clean = _p_clean(calibration, away=away, majority=mixed & (structure.group == 0), further=further)
     settled = settle(

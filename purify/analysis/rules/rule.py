@@ -14,7 +14,9 @@ from purify.analysis.identities.structure import Structure
 from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
 from purify.analysis.label_noise.learned_labels import LearnedLabels, learned_labels
 from purify.analysis.near_pairs import NearPairs
-from purify.analysis.subcenters import SubcenterSpace, assign, nearest_other_class, trusted_centers
+from purify.analysis.nearest_images import SOUGHT, NearestImages, nearest_images
+from purify.analysis.neighbors import SLACK
+from purify.analysis.subcenters import SubcenterSpace, assign, nearest_other_class, trusted_subcenters
 from purify.arrays import Floats, Ids, Vectors
 from purify.config import AnalyzeConfig
 
@@ -48,6 +50,8 @@ class RuleContext:
         int64 [N]: equal numbers for images of equal bytes, -1 if unknown; None: all unknown.
     photos
         int64 [N]: equal numbers for faces cropped from one photo, -1 for images that are none; None: all are none.
+    subcenters
+        K, if none are given.
     """
 
     sample_ids: Sequence[str]
@@ -59,6 +63,7 @@ class RuleContext:
     given_space: SubcenterSpace | None = None
     pictures: Ids | None = None
     photos: Ids | None = None
+    subcenters: int = DEFAULT_SUBCENTERS
 
     @property
     def classes(self) -> int:
@@ -67,13 +72,13 @@ class RuleContext:
 
     @cached_property
     def space(self) -> SubcenterSpace:
-        """The given sub-centers, or 3 per class, fitted at first use (with PyTorch)."""
+        """The given sub-centers, or K per class, fitted at first use (with PyTorch)."""
         if self.given_space is not None:
             return self.given_space
         from purify.analysis.projection import fit_subcenters
 
         projected, subcenters = fit_subcenters(
-            self.embeddings, self.label_index, classes=self.classes, subcenters=DEFAULT_SUBCENTERS, seed=self.seed
+            self.embeddings, self.label_index, classes=self.classes, subcenters=self.subcenters, seed=self.seed
         )
         return SubcenterSpace.of(projected, subcenters)
 
@@ -83,9 +88,19 @@ class RuleContext:
         return centered(self.embeddings, self.label_index)
 
     @cached_property
+    def nearest(self) -> NearestImages:
+        """The images nearest to each, as `centered`."""
+        return self.nearest_of(self.centered.vectors)
+
+    def nearest_of(self, vectors: Vectors) -> NearestImages:
+        """The images nearest to each by unit ``vectors[N, D]``, as many as the analysis asks for."""
+        most = max(SOUGHT, self.config.neighbors + SLACK)
+        return nearest_images(vectors, self.label_index, most=most, recall=self.config.recall)
+
+    @cached_property
     def near_pairs(self) -> NearPairs:
         """Pairs of the images nearest to each other."""
-        return NearPairs.of(self.centered.vectors)
+        return NearPairs.of(self.nearest)
 
     @cached_property
     def angles(self) -> AngleEvidence:
@@ -106,10 +121,12 @@ class RuleContext:
         return learned_labels(self.embeddings, cos_own, self.angles.cos_other, centers)
 
     def space_after(self, p_clean: Floats) -> SubcenterSpace:
-        """`space` if given or fitted; else one center per class, the mean of its images weighted by `p_clean`."""
+        """`space` if given or fitted; else sub-centers of the trusted and the doubted images by `p_clean`."""
         if self.given_space is not None or "space" in vars(self):
             return self.space
-        return trusted_centers(self.embeddings, self.label_index, p_clean, self.classes)
+        return trusted_subcenters(
+            self.centered.vectors, self.label_index, p_clean, self.classes, subcenters=self.subcenters
+        )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pytest
 from purify.analysis.identities.same_picture import find_same_pictures
 from purify.analysis.label_noise.centering import centered
 from purify.analysis.near_pairs import NearPairs, duplicates_within_labels
+from purify.analysis.nearest_images import nearest_images
 from purify.embedding.store import read_embeddings
 
 #: Pictures of Labeled Faces in the Wild that stand under two names (first images but for the last one's second).
@@ -20,6 +21,10 @@ TWICE = {
 }
 
 
+def near_pairs(vectors: np.ndarray) -> NearPairs:
+    return NearPairs.of(nearest_images(vectors, np.arange(len(vectors))))
+
+
 def vectors_of(labels: int, images: int, seed: int = 0):
     rng = np.random.default_rng(seed)
     label = np.repeat(np.arange(labels), images)
@@ -27,7 +32,7 @@ def vectors_of(labels: int, images: int, seed: int = 0):
 
 
 def near(vectors) -> NearPairs:
-    return NearPairs.of(centered(vectors.astype(np.float32)).vectors)
+    return near_pairs(centered(vectors.astype(np.float32)).vectors)
 
 
 @pytest.mark.parametrize("images", [1, 2, 8])
@@ -66,7 +71,7 @@ def test_equal_bytes_need_no_embedding() -> None:
     found = find_same_pictures(near(vectors), label, np.ones(12), pictures)
     assert list(zip(found.first.tolist(), found.second.tolist(), found.p_same.tolist(), strict=True)) == [(0, 2, 1.0)]
     unit = centered(vectors.astype(np.float32)).vectors
-    original = duplicates_within_labels(NearPairs.of(unit), unit, label, np.ones(12, bool), 0.98, pictures)
+    original = duplicates_within_labels(near_pairs(unit), unit, label, np.ones(12, bool), 0.98, pictures)
     assert np.flatnonzero(original >= 0).tolist() == [9]
     assert original[9] == 8
 
@@ -77,10 +82,10 @@ def test_duplicates_within_a_label_name_one_original_each() -> None:
     vectors[20] = vectors[4]  # another label's
     unit = centered(vectors.astype(np.float32)).vectors
     kept = np.ones(len(label), bool)
-    original = duplicates_within_labels(NearPairs.of(unit), unit, label, kept, 0.98)
+    original = duplicates_within_labels(near_pairs(unit), unit, label, kept, 0.98)
     assert {i: int(original[i]) for i in np.flatnonzero(original >= 0).tolist()} == {1: 0, 2: 0, 3: 0}
     kept[0] = False
-    original = duplicates_within_labels(NearPairs.of(unit), unit, label, kept, 0.98)
+    original = duplicates_within_labels(near_pairs(unit), unit, label, kept, 0.98)
     assert {i: int(original[i]) for i in np.flatnonzero(original >= 0).tolist()} == {2: 1, 3: 1}
 
 
@@ -99,7 +104,7 @@ def test_images_of_a_collapsed_label_are_no_duplicates() -> None:
     vectors = rng.normal(size=(30, 24))[label] + 0.02 * rng.normal(size=(240, 24))
     unit = centered(vectors.astype(np.float32)).vectors
     assert (np.einsum("nd,nd->n", unit[::2], unit[1::2]) > 0.98).mean() > 0.95
-    found = duplicates_within_labels(NearPairs.of(unit), unit, label, np.ones(240, bool), 0.98)
+    found = duplicates_within_labels(near_pairs(unit), unit, label, np.ones(240, bool), 0.98)
     assert (found >= 0).mean() < 0.02
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from purify.analysis.label_noise.centering import CenteredEmbeddings
+from purify.analysis.label_noise.comparison import Comparison
 from purify.analysis.label_noise.gallery import Gallery
 from purify.analysis.search import unit
 
@@ -27,9 +28,15 @@ def build(trust: np.ndarray) -> Gallery:
 def test_comparisons_are_those_of_a_direct_computation_without_the_image() -> None:
     trust = np.random.default_rng(1).uniform(0.5, 1, CLASSES * IMAGES)
     gallery = build(trust)
-    rows, labels = (side.ravel() for side in np.meshgrid(np.arange(len(trust)), np.arange(CLASSES), indexing="ij"))
-    found = gallery.compare(rows, labels)
-    vectors, white = gallery.vectors.astype(float), gallery.coordinates.astype(float)
+    every, claims = np.arange(len(trust)), gallery.claims
+    rows = np.concatenate([every, *[every] * claims.labels.shape[1]])
+    labels = np.concatenate([gallery.label_index, claims.labels.T.ravel()])
+    places = [claims.comparison.take((every, place)) for place in range(claims.labels.shape[1])]
+    found, there = Comparison.join([gallery.own, *places]), labels >= 0
+    found, rows, labels = found.take(there), rows[there], labels[there]
+    assert len(rows) == len(trust) * CLASSES
+    vectors = gallery.vectors.astype(float)
+    white = gallery.model.coordinates(gallery.vectors).astype(float)
     for at, (row, label) in enumerate(zip(rows, labels, strict=True)):
         members = np.flatnonzero((gallery.label_index == label) & (np.arange(len(trust)) != row))
         center = trust[members] @ vectors[members]
@@ -50,8 +57,8 @@ def test_distrusted_images_are_no_examples() -> None:
 
 def test_claimants_are_the_other_labels_most_like_an_image() -> None:
     gallery = build(np.ones(CLASSES * IMAGES))
-    rows = np.arange(len(gallery.label_index))
-    assert not (gallery.claimants == gallery.label_index[:, None]).any()
-    assert (np.sort(gallery.claimants, axis=1)[:, 1:] != np.sort(gallery.claimants, axis=1)[:, :-1]).all()
-    first, last = (gallery.compare(rows, gallery.claimants[:, k]).ratio for k in (0, -1))
-    assert (first >= last).all()
+    claimants, others = gallery.claims.labels, CLASSES - 1
+    assert not (claimants == gallery.label_index[:, None]).any()
+    assert (np.sort(claimants[:, :others], axis=1)[:, 1:] != np.sort(claimants[:, :others], axis=1)[:, :-1]).all()
+    ratio = gallery.claims.comparison.ratio[:, :others]
+    assert (ratio[:, :-1] >= ratio[:, 1:]).all()

@@ -1,0 +1,176 @@
+"""The nearest other images of every image: exhaustively in small sets, else among those under the same few centers.
+
+Above a size, the images are filed under the label center nearest to each, and an image is compared with those filed
+under the centers nearest to it: since images of one person lie around one center, these are the ones that matter. The
+share of the neighbors that this finds is measured on a sample, and more centers are taken in until it is large enough.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from purify.analysis.label_noise.leave_one_out import class_sums
+from purify.analysis.label_noise.mode_seeking import cosine_scale
+from purify.analysis.search import flat_index, one_thread, unit
+from purify.analysis.threaded_search import map_blocks, search_blocks
+from purify.arrays import Ids, Vectors
+
+#: Up to this many images a search is exhaustive.
+EXACT_IMAGES = 20_000
+#: Neighbors of an image that are sought at least.
+SOUGHT = 32
+#: Images on which the recall is measured.
+_SAMPLE = 256
+_PROBES = 4
+#: Lists of images: at least this many times the root of their number, else label centers are too few.
+_LEAST_LISTS, _LISTS = 0.5, 4.0
+_TRAINED_ON, _TRAININGS, _CLUSTERING_SEED = 40, 8, 1234
+#: Cosines above this one are computed anew, since 16 bits don't tell near pictures from equal ones.
+_NEAR = 0.9
+_PAIRS = 20_000
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class NearestImages:
+    """For each of N images, its M nearest others: ``cosine[N, M]`` and ``rows[N, M]``, nearest first, padded with -1.
+
+    ``recall``: measured share that was found of the neighbors too near for chance; 1 after an exhaustive search.
+    """
+
+    vectors: Vectors
+    cosine: Vectors
+    rows: npt.NDArray[np.int32]
+    recall: float
+    index: Any
+
+    def wider(self, rows: Ids, most: int) -> tuple[Vectors, Ids]:
+        """Cosines and row numbers [n, `most`] of the nearest others of `rows`, as above."""
+        return _others(self.index, self.vectors, rows, most)
+
+
+def nearest_images(
+    vectors: Vectors, label_index: Ids, *, most: int = SOUGHT, recall: float = 0.95, exact_images: int = EXACT_IMAGES
+) -> NearestImages:
+    """Find the `most` nearest others of each of the unit ``vectors[N, D]`` of the labels ``label_index[N]``.
+
+    Above `exact_images` images the search is approximate, with at least the wanted `recall`.
+    """
+    if len(vectors) <= exact_images:
+        index, reached = flat_index(vectors), 1.0
+    else:
+        index = _filed(vectors, _list_centers(vectors, label_index))
+        reached = _reach(index, vectors, label_index, most, recall)
+    cosine = np.full((len(vectors), most), -np.inf, np.float32)
+    rows = np.full((len(vectors), most), -1, np.int32)
+
+    def search(block: slice) -> None:
+        cosine[block], rows[block] = _others(index, vectors, np.arange(block.start, block.stop), most)
+
+    map_blocks(search, len(vectors), _BLOCK)
+    return NearestImages(vectors, cosine, rows, reached, index)
+
+
+def _others(index: Any, vectors: Vectors, rows: Ids, most: int) -> tuple[Vectors, Ids]:
+    """Cosines and row numbers [n, most] of the nearest others, by the calling thread alone.
+
+    FAISS's products, and so near ties, depend on the number of threads.
+    """
+    with one_thread():
+        cosine, found = index.search(vectors[rows], min(most + 1, index.ntotal))
+    _sharpen(vectors, rows, cosine, found)
+    away = np.where(found == rows[:, None], np.inf, np.where(found < 0, np.inf, -cosine))
+    order = np.argsort(away, axis=1, kind="stable")[:, :most]
+    valid = np.isfinite(np.take_along_axis(away, order, axis=1))
+    wide = np.full((len(rows), most), -1, np.int64)
+    near = np.full((len(rows), most), -np.inf, np.float32)
+    wide[:, : order.shape[1]] = np.where(valid, np.take_along_axis(found, order, axis=1), -1)
+    near[:, : order.shape[1]] = np.where(valid, np.take_along_axis(cosine, order, axis=1), -np.inf)
+    return near, wide
+
+
+def _sharpen(vectors: Vectors, rows: Ids, cosine: Vectors, found: Ids) -> None:
+    """Set the cosines of near images to those of the vectors themselves, in place."""
+    at, column = np.nonzero((cosine > _NEAR) & (found >= 0))
+    cosine[at, column] = np.einsum("nd,nd->n", vectors[rows[at]], vectors[found[at, column]])
+
+
+def _list_centers(vectors: Vectors, label_index: Ids) -> Vectors:
+    """Centers [L, D] to file images under: those of the labels, or of clusters where the labels are few."""
+    classes, wanted = int(label_index.max(initial=0)) + 1, _LISTS * math.sqrt(len(vectors))
+    sums = class_sums(vectors, label_index, np.ones(len(vectors)), classes)
+    present = np.flatnonzero(sums.count)
+    if len(present) >= _LEAST_LISTS * math.sqrt(len(vectors)):
+        return unit(sums.total[present])
+    lists = round(wanted)
+    clusters = faiss.Kmeans(
+        vectors.shape[1], lists, niter=_TRAININGS, spherical=True, seed=_CLUSTERING_SEED, min_points_per_centroid=1
+    )
+    with one_thread():
+        clusters.train(vectors[:: max(1, len(vectors) // (_TRAINED_ON * lists))])
+    return unit(np.asarray(clusters.centroids))
+
+
+def _filed(vectors: Vectors, centers: Vectors) -> Any:
+    """Inverted lists of ``vectors[N, D]`` in 16 bits, each under the nearest of ``centers[L, D]``."""
+    dim = vectors.shape[1]
+    index = faiss.IndexIVFScalarQuantizer(
+        flat_index(centers), dim, len(centers), faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
+    )
+    index.is_trained, index.nprobe = True, _PROBES
+    nearest = search_blocks(index.quantizer, vectors, 1)[1][:, 0]
+    for start in range(0, len(vectors), _BLOCK):
+        block = np.ascontiguousarray(vectors[start : start + _BLOCK])
+        lists = np.ascontiguousarray(nearest[start : start + _BLOCK])
+        numbers = np.arange(start, start + len(block))
+        index.add_core(len(block), faiss.swig_ptr(block), faiss.swig_ptr(numbers), faiss.swig_ptr(lists))
+    return index
+
+
+def _reach(index: Any, vectors: Vectors, label_index: Ids, most: int, recall: float) -> float:
+    """Probe more lists until the wanted recall is reached on a sample; the recall reached."""
+    queries = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
+    exact = _exhaustive(vectors, queries, most)
+    counted = exact[0] > _chance(vectors, label_index)
+    if not counted.any():
+        return 1.0
+    while True:
+        found = _others(index, vectors, queries, most)[1]
+        seen = (exact[1][:, :, None] == found[:, None]).any(axis=2)
+        reached = float(seen[counted].mean())
+        if reached >= recall or index.nprobe >= index.nlist:
+            return reached
+        index.nprobe *= 2
+
+
+def _exhaustive(vectors: Vectors, queries: Ids, most: int) -> tuple[Vectors, Ids]:
+    """Cosines and rows [n, most] of the nearest others of the rows `queries`."""
+    cosine, rows = np.full((len(queries), 0), 0, np.float32), np.zeros((len(queries), 0), np.int64)
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[queries] @ vectors[start : start + _BLOCK].T
+        numbers = np.arange(start, start + block.shape[1])
+        block[queries[:, None] == numbers] = -np.inf
+        cosine = np.concatenate([cosine, block], axis=1)
+        rows = np.concatenate([rows, np.broadcast_to(numbers, block.shape)], axis=1)
+        best = np.argsort(-cosine, axis=1, kind="stable")[:, :most]
+        cosine, rows = np.take_along_axis(cosine, best, axis=1), np.take_along_axis(rows, best, axis=1)
+    return cosine, rows
+
+
+def _chance(vectors: Vectors, label_index: Ids) -> float:
+    """Cosine that about one of N images of other people exceeds: quantiles as of a normal distribution."""
+    rows, step = len(vectors), max(1, len(vectors) // 2)
+    a = np.linspace(0, rows - 1, min(_PAIRS, rows)).astype(np.int64)
+    b = (a + step + np.arange(len(a)) % 97) % rows
+    apart = label_index[a] != label_index[b]
+    if not apart.any():
+        return -np.inf
+    scale = cosine_scale(np.einsum("nd,nd->n", vectors[a[apart]], vectors[b[apart]]))
+    # Of a normal distribution, 1 of N lies beyond sqrt(2 ln N) deviations, about; the 95 % quantile at 1.645.
+    return scale.low + scale.width * max(0.0, math.sqrt(2 * math.log(rows)) / 1.645 - 1)
