@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import overload
 
 import numpy as np
 
@@ -42,13 +44,52 @@ class ClassRows:
 
 
 @dataclass(frozen=True)
+class ImageGroups(Sequence[Vectors]):
+    """Groups of rows of the same ``vectors[N, D]``, which are copied only when one is asked for."""
+
+    vectors: Vectors
+    members: list[Ids]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @overload
+    def __getitem__(self, at: int) -> Vectors: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Vectors]: ...
+    def __getitem__(self, at: int | slice) -> Vectors | list[Vectors]:
+        if isinstance(at, slice):
+            return [self.vectors[rows] for rows in self.members[at]]
+        return self.vectors[self.members[at]]
+
+    @property
+    def size(self) -> Ids:
+        """Number of rows of each group."""
+        return np.array([len(rows) for rows in self.members], np.int64)
+
+    def take(self, groups: Sequence[int]) -> ImageGroups:
+        """The given groups."""
+        return ImageGroups(self.vectors, [self.members[group] for group in groups])
+
+
+@dataclass(frozen=True)
 class DistinctPictures:
-    """Distinct pictures of a class, their probabilities ``p_clean[n]``, and the center of their densest region."""
+    """Distinct pictures ``members[n]`` of a class, their ``p_clean[n]``, and the center of their densest region."""
 
     label: int
-    rows: Vectors
+    vectors: Vectors
+    members: Ids
     p_clean: Floats
     center: Vectors
+
+    @property
+    def rows(self) -> Vectors:
+        """Their vectors [n, D]."""
+        return self.vectors[self.members]
+
+    def near_center(self, scale: CosineScale) -> Ids:
+        """Those of the densest region."""
+        return self.members[nearest_center(self.rows, self.center[None], scale) == 0]
 
 
 def distinct_pictures(rows: ClassRows, label: int, pairs: CosineScale, near_duplicate: float) -> DistinctPictures:
@@ -59,7 +100,8 @@ def distinct_pictures(rows: ClassRows, label: int, pairs: CosineScale, near_dupl
     members = members[distinct(rows.vectors[members], near_duplicate)]
     pictures = rows.vectors[members]
     center = densest(pictures, pairs)
-    return DistinctPictures(label, pictures, rows.p_clean[members], pictures[0] if center is None else center)
+    center = pictures[0].copy() if center is None else center
+    return DistinctPictures(label, rows.vectors, members, rows.p_clean[members], center)
 
 
 def nearest_center(vectors: Vectors, centers: Vectors, scale: CosineScale) -> Ids:

@@ -17,6 +17,8 @@ _TIMES_NEARER = 15.0
 #: order apart.
 _RARE, _DIVISORS = 0.001, (2, 3, 5, 7, 11)
 _TINY = 1e-9
+#: Pairs of different labels of a set, at least.
+_MOST_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,20 @@ class NearPairs:
     distance: Floats
 
     @classmethod
-    def of(cls, nearest: NearestImages) -> NearPairs:
-        """Each image and its nearest others."""
-        at, column = np.nonzero(nearest.rows >= 0)
+    def of(cls, nearest: NearestImages, label_index: Ids, near_duplicate: float = 0.0) -> NearPairs:
+        """Each image and its nearest others; of a label, those with a cosine above `near_duplicate`, else the nearest.
+
+        Of a large set, these are a few million.
+        """
+        labels = label_index[nearest.rows]
+        same = labels == label_index[:, None]
+        wanted = (nearest.rows >= 0) & (~same | (nearest.cosine > near_duplicate))
+        others = wanted & ~same
+        most = max(_MOST_PAIRS, 2 * len(labels))
+        if (others_in_all := int(others.sum())) > most:
+            limit = np.partition(nearest.cosine[others], others_in_all - most)[others_in_all - most]
+            wanted &= same | (nearest.cosine >= limit)
+        at, column = np.nonzero(wanted)
         found = nearest.rows[at, column].astype(np.int64)
         # Each pair once, nearest first; ties by row.
         pairs, once = np.unique(np.minimum(at, found) * len(nearest.rows) + np.maximum(at, found), return_index=True)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.label_noise.mode_seeking import cosine_scale
-from purify.analysis.search import flat_index, one_thread, unit
+from purify.analysis.search import flat_index, one_thread, row_cosines, unit
 from purify.analysis.threaded_search import map_blocks, search_blocks
 from purify.arrays import Ids, Vectors
 
@@ -48,11 +48,10 @@ class NearestImages:
     cosine: Vectors
     rows: npt.NDArray[np.int32]
     recall: float
-    index: Any
 
     def wider(self, rows: Ids, most: int) -> tuple[Vectors, Ids]:
-        """Cosines and row numbers [n, `most`] of the nearest others of `rows`, as above."""
-        return _others(self.index, self.vectors, rows, most)
+        """Cosines and row numbers [n, `most`] of the nearest others of `rows`, as above, by an exhaustive search."""
+        return _exhaustive(self.vectors, rows, most)
 
 
 def nearest_images(
@@ -74,7 +73,7 @@ def nearest_images(
         cosine[block], rows[block] = _others(index, vectors, np.arange(block.start, block.stop), most)
 
     map_blocks(search, len(vectors), _BLOCK)
-    return NearestImages(vectors, cosine, rows, reached, index)
+    return NearestImages(vectors, cosine, rows, reached)
 
 
 def _others(index: Any, vectors: Vectors, rows: Ids, most: int) -> tuple[Vectors, Ids]:
@@ -150,8 +149,9 @@ def _reach(index: Any, vectors: Vectors, label_index: Ids, most: int, recall: fl
 
 
 def _exhaustive(vectors: Vectors, queries: Ids, most: int) -> tuple[Vectors, Ids]:
-    """Cosines and rows [n, most] of the nearest others of the rows `queries`."""
-    cosine, rows = np.full((len(queries), 0), 0, np.float32), np.zeros((len(queries), 0), np.int64)
+    """Cosines and row numbers [n, most] of the nearest others of the rows `queries`; padded with -inf and -1."""
+    most = min(most, len(vectors))
+    cosine, rows = np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
     for start in range(0, len(vectors), _BLOCK):
         block = vectors[queries] @ vectors[start : start + _BLOCK].T
         numbers = np.arange(start, start + block.shape[1])
@@ -160,7 +160,7 @@ def _exhaustive(vectors: Vectors, queries: Ids, most: int) -> tuple[Vectors, Ids
         rows = np.concatenate([rows, np.broadcast_to(numbers, block.shape)], axis=1)
         best = np.argsort(-cosine, axis=1, kind="stable")[:, :most]
         cosine, rows = np.take_along_axis(cosine, best, axis=1), np.take_along_axis(rows, best, axis=1)
-    return cosine, rows
+    return cosine, np.where(np.isfinite(cosine), rows, -1)
 
 
 def _chance(vectors: Vectors, label_index: Ids) -> float:
@@ -171,6 +171,6 @@ def _chance(vectors: Vectors, label_index: Ids) -> float:
     apart = label_index[a] != label_index[b]
     if not apart.any():
         return -np.inf
-    scale = cosine_scale(np.einsum("nd,nd->n", vectors[a[apart]], vectors[b[apart]]))
+    scale = cosine_scale(row_cosines(vectors, a[apart], vectors, b[apart]))
     # Of a normal distribution, 1 of N lies beyond sqrt(2 ln N) deviations, about; the 95 % quantile at 1.645.
     return scale.low + scale.width * max(0.0, math.sqrt(2 * math.log(rows)) / 1.645 - 1)

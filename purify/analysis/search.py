@@ -21,7 +21,7 @@ from purify.arrays import Ids, Vectors
 #: Up to this many vectors a search is exhaustive.
 EXACT_ROWS = 200_000
 #: Queries per search; bounds the memory of the answers.
-QUERY_ROWS = 16_384
+QUERY_ROWS = 4096
 _PROBES = 64
 _CLUSTERING_SEED = 1234
 
@@ -46,6 +46,14 @@ def cosines_to(queries: Vectors, vectors: Vectors, chosen: Ids) -> Vectors:
     Each is computed independently, so that equal vectors have equal cosines at any position.
     """
     return pair_cosines(flat_index(vectors), queries, chosen)
+
+
+def row_cosines(vectors: Vectors, rows: Ids, others: Vectors, chosen: Ids) -> Vectors:
+    """Cosines [n] of the unit ``vectors[rows[n]]`` to the unit ``others[chosen[n]]``."""
+    cosines = np.empty(len(rows), np.float32)
+    for part in row_chunks(len(rows)):
+        cosines[part] = np.einsum("nd,nd->n", vectors[rows[part]], others[chosen[part]])
+    return cosines
 
 
 def flat_index(vectors: Vectors) -> faiss.Index:

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.analysis.class_report import class_report
-from purify.analysis.class_rows import canonical_order
+from purify.analysis.class_rows import ORDER_COLUMNS, canonical_order
 from purify.analysis.neighbors import find_neighbors
 from purify.analysis.rules.duplicates import find_duplicates, mark_duplicates
 from purify.analysis.rules.registry import get_rule
 from purify.analysis.rules.rule import DEFAULT_SUBCENTERS, Outcome, Rule, RuleContext
-from purify.analysis.search import one_blas_thread
+from purify.analysis.search import one_blas_thread, row_chunks
 from purify.analysis.subcenters import SubcenterSpace, assign
 from purify.analysis.verdict_table import SortedSamples, verdict_table
 from purify.arrays import Floats, Ids, Vectors
@@ -138,7 +138,7 @@ def _judging_order(
     """Rows by embedding and label, so that a set has one outcome in whatever form it comes; equal ones by id."""
     by_id = pc.sort_indices(pa.array(sample_ids, pa.large_string())).to_numpy().astype(np.int64)
     label_index = _label_index(pa.array(labels, pa.large_string()), class_labels)
-    return by_id[canonical_order(embeddings[by_id], label_index[by_id])]
+    return by_id[canonical_order(embeddings[:, :ORDER_COLUMNS][by_id], label_index[by_id])]
 
 
 def _sorted_samples(
@@ -184,8 +184,9 @@ def _check_space(space: SubcenterSpace | None, rows: int, classes: int) -> None:
 
 
 def _check_finite(sample_ids: Sequence[str], embeddings: Vectors) -> None:
-    if not np.isfinite(embeddings).all():
-        row = int(np.argmin(np.isfinite(embeddings).all(axis=1)))
+    finite = np.concatenate([np.isfinite(embeddings[rows]).all(axis=1) for rows in row_chunks(len(embeddings))])
+    if not finite.all():
+        row = int(np.argmin(finite))
         raise InputError(f"row {row + 1}: the embedding of {sample_ids[row]} is not finite; embed it again")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+from purify.analysis.search import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,10 @@ def make_noisy_set() -> Callable[..., NoisySet]:
 @pytest.fixture
 def noisy_set() -> NoisySet:
     return _make_noisy_set(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_blas_thread() -> Iterator[None]:
+    """As in `analyze`, for the tests of its parts."""
+    with one_blas_thread():
+        yield

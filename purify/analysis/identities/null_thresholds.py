@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.class_rows import ClassRows, DistinctPictures, nearest_center
+from purify.analysis.class_rows import ClassRows, DistinctPictures, ImageGroups, nearest_center
 from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, stack
 from purify.arrays import Floats, Vectors
 
@@ -62,7 +62,7 @@ class NullThresholds:
 
 
 def null_thresholds(
-    usual: list[Vectors], pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
+    usual: ImageGroups, pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
 ) -> NullThresholds:
     """Measure the thresholds on the dominant groups of the classes."""
     groups = stack(usual)
@@ -93,7 +93,7 @@ def scale_of_centers(rows: ClassRows, samples: list[DistinctPictures], rng: np.r
 
 
 def _chance_cohesion(
-    usual: list[Vectors], pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
+    usual: ImageGroups, pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Log sizes of sets of strangers, and the largest cohesion of the densest region in such sets."""
     sizes, reached = [0], [0.0]
@@ -107,11 +107,11 @@ def _chance_cohesion(
 
 
 def _cohesion_of_strangers(
-    usual: list[Vectors], size: int, pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
+    usual: ImageGroups, size: int, pairs: CosineScale, centers: CosineScale, rng: np.random.Generator
 ) -> float:
     """Cohesion of the densest region among images of `size` people, one each; 0 if it is too small to matter."""
     people = rng.choice(len(usual), size, replace=False)
-    strangers = np.stack([usual[i][rng.integers(len(usual[i]))] for i in people.tolist()])
+    strangers = usual.vectors[[usual.members[i][rng.integers(len(usual.members[i]))] for i in people.tolist()]]
     center = densest(strangers, pairs)
     if center is None:
         return 0.0
@@ -119,7 +119,7 @@ def _cohesion_of_strangers(
     return float(stack([near]).cohesion[0]) if len(near) >= LEAST_IMAGES else 0.0
 
 
-def _similarity_of_parts(usual: list[Vectors], rng: np.random.Generator) -> float:
+def _similarity_of_parts(usual: ImageGroups, rng: np.random.Generator) -> float:
     """Low quantile of the similarity of two random parts of one class, one of them of the least size."""
     parts: tuple[list[Vectors], list[Vectors]] = ([], [])
     for i in rng.permutation(np.resize(np.arange(len(usual)), _DRAWN_CLASSES)).tolist():

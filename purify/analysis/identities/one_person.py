@@ -14,8 +14,9 @@ from functools import partial
 
 import numpy as np
 
+from purify.analysis.class_rows import ImageGroups
 from purify.analysis.identities.set_comparison import ImageSets, Rivals, SetComparison
-from purify.arrays import Floats, Ids, Vectors
+from purify.arrays import Floats, Ids
 
 #: Prior probability that the nearest other label of a label is the same person.
 PRIOR = 0.005
@@ -96,7 +97,7 @@ class _TwoPeople:
         return np.log((1 - _UPPER) / self.scale[size]) - over
 
 
-def one_person_candidates(members: list[Vectors], rng: np.random.Generator) -> Candidates:
+def one_person_candidates(members: ImageGroups, rng: np.random.Generator) -> Candidates:
     """Compare the sets ``members`` of centered unit vectors, each with the sets nearest to it."""
     comparison = SetComparison.of(members)
     sets = comparison.sets
@@ -116,18 +117,19 @@ def one_person_candidates(members: list[Vectors], rng: np.random.Generator) -> C
 
 
 def _draw_parts(
-    members: list[Vectors], comparison: SetComparison, rng: np.random.Generator
+    members: ImageGroups, comparison: SetComparison, rng: np.random.Generator
 ) -> tuple[Ids, tuple[ImageSets, ImageSets]]:
     """Labels [S], and two disjoint parts of each, the first one not the larger one."""
-    own = rng.permutation(np.resize(np.flatnonzero([len(rows) > 1 for rows in members]), _PARTS))
-    parts: tuple[list[Vectors], list[Vectors]] = ([], [])
+    own = rng.permutation(np.resize(np.flatnonzero(members.size > 1), _PARTS))
+    parts: tuple[list[Ids], list[Ids]] = ([], [])
     for label in own.tolist():
-        rows = members[label][rng.permutation(len(members[label]))]
+        rows = rng.permutation(members.members[label])
         few = int(rng.integers(1, min(LARGEST_PART, len(rows) // 2) + 1))
         more = int(rng.integers(few, min(LARGEST_PART, len(rows) - few) + 1))
         parts[0].append(rows[:few])
         parts[1].append(rows[few : few + more])
-    return own, (ImageSets.of(parts[0], comparison.model), ImageSets.of(parts[1], comparison.model))
+    first, second = (ImageSets.of(ImageGroups(members.vectors, part), comparison.model) for part in parts)
+    return own, (first, second)
 
 
 def _likeness(asked: Rivals, rivals: Rivals) -> Floats:

@@ -30,6 +30,8 @@ _MOST_EVIDENCE = 20
 #: Minimum variance of an axis, as a share of the largest one.
 _LEAST_SPREAD = 1e-3
 _LEAST_COUNT = 1.0
+#: Images at a time.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,13 @@ def fit_identities(vectors: Vectors, label_index: Ids, weights: Floats, classes:
     share = weights * np.minimum(1, _MOST_IMAGES / np.maximum(sums.count, 1))[label_index]
     # Images lie nearer to their own mean than to the person: squared distances shrink by (n - 1) / n.
     nearness = np.maximum((sums.count - 1) / np.maximum(sums.count, 1), 0.3)[label_index]
-    residuals = (vectors - means[label_index]) * np.sqrt(share / nearness)[:, None].astype(np.float32)
-    variation = (residuals.T @ residuals).astype(np.float64) / share.sum()
+    scale = np.sqrt(share / nearness)[:, None].astype(np.float32)
+    variation = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for start in range(0, len(vectors), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        residuals = (vectors[rows] - means[label_index[rows]]) * scale[rows]
+        variation += residuals.T @ residuals
+    variation /= share.sum()
     dim = len(variation)
     shrinkage = max(_LEAST_SHRINKAGE, dim / (dim + float(share.sum())))
     # One image per class, or equal embeddings: nothing to estimate, so any sphere will do.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
+from purify.analysis.class_rows import ImageGroups
 from purify.analysis.identities.plda import IdentityModel, fit_identities
 from purify.analysis.search import cosine_index, unit
 from purify.analysis.threaded_search import map_blocks, search_blocks
@@ -34,10 +35,10 @@ class ImageSets:
     size: Floats
 
     @classmethod
-    def of(cls, members: list[Vectors], model: IdentityModel) -> ImageSets:
-        """Sets of the unit vectors [n, D] each."""
+    def of(cls, members: ImageGroups, model: IdentityModel) -> ImageSets:
+        """Sets of unit vectors."""
         mean = np.stack([rows.mean(axis=0) for rows in members]).astype(np.float32)
-        return cls(unit(mean), model.coordinates(mean), np.array([len(rows) for rows in members], np.float64))
+        return cls(unit(mean), model.coordinates(mean), members.size.astype(np.float64))
 
     def take(self, at: Ids) -> ImageSets:
         """The sets `at`."""
@@ -62,10 +63,12 @@ class SetComparison:
     index: faiss.Index
 
     @classmethod
-    def of(cls, members: list[Vectors]) -> SetComparison:
+    def of(cls, members: ImageGroups) -> SetComparison:
         """Fit the model to the members of each label, and index them."""
-        label = np.repeat(np.arange(len(members)), [len(rows) for rows in members])
-        model = fit_identities(np.concatenate(members), label, np.ones(len(label)), len(members))
+        label, weight = np.zeros(len(members.vectors), np.int64), np.zeros(len(members.vectors))
+        for number, rows in enumerate(members.members):
+            label[rows], weight[rows] = number, 1
+        model = fit_identities(members.vectors, label, weight, len(members))
         sets = ImageSets.of(members, model)
         return cls(model, sets, cosine_index(sets.center))
 

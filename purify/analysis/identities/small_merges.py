@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.class_rows import ClassRows, DistinctPictures
+from purify.analysis.class_rows import ClassRows, DistinctPictures, ImageGroups
 from purify.analysis.identities.merge import LabelMerge, label_merge, size_rank
 from purify.analysis.identities.null_thresholds import LEAST_IMAGES
 from purify.analysis.identities.one_person import PRIOR, Candidates, one_person_candidates
@@ -40,7 +40,7 @@ def find_small_merges(
     rows: ClassRows,
     found: npt.NDArray[np.int32],
     samples: list[DistinctPictures],
-    dominant: list[Vectors],
+    dominant: ImageGroups,
     *,
     mixed: Mask,
     merged: frozenset[int],
@@ -60,21 +60,22 @@ def find_small_merges(
     noise
         The few images of a label may all be wrong, and of one other person.
     """
-    members = [_pictures(sample, group) for sample, group in zip(samples, dominant, strict=True)]
-    several = sum(len(rows) > 1 for rows in members)
+    chosen = [_pictures(sample, group) for sample, group in zip(samples, dominant.members, strict=True)]
+    members = ImageGroups(rows.vectors, chosen)
+    several = int((members.size > 1).sum())
     if len(members) < _LEAST_LABELS or several < _LEAST_SEVERAL:
         return ()
     labels = np.array([sample.label for sample in samples])
-    size = np.array([len(rows) for rows in members])
+    size = members.size
     candidates = one_person_candidates(members, rng)
     p_same = _probability(candidates, labels, size, members, names, noise, near_duplicate)
     few = np.minimum(size[candidates.first], size[candidates.second]) < _FEW
     whole = ~mixed[labels[candidates.first]] & ~mixed[labels[candidates.second]]
-    chosen = np.flatnonzero(whole & few & (p_same >= _LIKELY))
-    chosen = chosen[np.argsort(-p_same[chosen], kind="stable")]
+    likely = np.flatnonzero(whole & few & (p_same >= _LIKELY))
+    likely = likely[np.argsort(-p_same[likely], kind="stable")]
     rank = size_rank(rows, found, labels)
     merges: dict[int, LabelMerge] = {}
-    for pair in chosen.tolist():
+    for pair in likely.tolist():
         small, large = sorted((int(candidates.first[pair]), int(candidates.second[pair])), key=lambda i: rank[i])
         label, into = int(labels[small]), int(labels[large])
         if label not in merged and label not in merges:
@@ -82,19 +83,19 @@ def find_small_merges(
     return tuple(merges[label] for label in sorted(merges))
 
 
-def _pictures(sample: DistinctPictures, dominant: Vectors) -> Vectors:
+def _pictures(sample: DistinctPictures, dominant: Ids) -> Ids:
     """The pictures of a label's person: the trusted ones; without any, the dominant group if more than half, or all."""
     trusted = sample.p_clean >= _TRUSTED
     if trusted.any():
-        return sample.rows[trusted]
-    return dominant if len(dominant) > max(1, len(sample.rows) / 2) else sample.rows
+        return sample.members[trusted]
+    return dominant if len(dominant) > max(1, len(sample.members) / 2) else sample.members
 
 
 def _probability(
     candidates: Candidates,
     labels: Ids,
     size: Ids,
-    members: list[Vectors],
+    members: ImageGroups,
     names: Sequence[str] | None,
     noise: NoiseOrigin,
     near_duplicate: float,

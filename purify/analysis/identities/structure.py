@@ -17,7 +17,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.class_rows import ClassRows, DistinctPictures, canonical_order, distinct_pictures, nearest_center
+from purify.analysis.class_rows import (
+    ClassRows,
+    DistinctPictures,
+    ImageGroups,
+    canonical_order,
+    distinct_pictures,
+    nearest_center,
+)
 from purify.analysis.identities.merge import CERTAIN, LabelMerge, find_merges, weight_of
 from purify.analysis.identities.null_thresholds import LEAST_IMAGES, null_thresholds, scale_of_centers, scale_of_pairs
 from purify.analysis.identities.prototypes import Prototypes
@@ -83,8 +90,9 @@ def find_structure(
         Share of wrong labels, and of companions among them; None: no label is wrong.
     """
     order = canonical_order(vectors, label_index)
-    sorted_vectors = np.ascontiguousarray(vectors[order], np.float32)
-    rows = ClassRows(sorted_vectors, label_index[order], classes, p_clean[order])
+    in_order = np.array_equal(order, np.arange(len(order)))
+    sorted_vectors = vectors if in_order else vectors[order]
+    rows = ClassRows(np.ascontiguousarray(sorted_vectors, np.float32), label_index[order], classes, p_clean[order])
     found = _find(rows, near_duplicate, names, noise or NoiseOrigin(0.0))
     group = np.zeros(len(order), np.int32)
     if found is None:
@@ -102,7 +110,7 @@ def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, n
         return None
     samples = [distinct_pictures(rows, label, pairs, near_duplicate) for label in np.unique(rows.label).tolist()]
     centers = scale_of_centers(rows, samples, rng)
-    dominant = [sample.rows[nearest_center(sample.rows, sample.center[None], centers) == 0] for sample in samples]
+    dominant = ImageGroups(rows.vectors, [sample.near_center(centers) for sample in samples])
     large = _find_large(rows, samples, dominant, pairs, centers, rng)
     small = find_small_merges(
         rows,
@@ -122,17 +130,17 @@ def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, n
 def _find_large(
     rows: ClassRows,
     samples: list[DistinctPictures],
-    dominant: list[Vectors],
+    dominant: ImageGroups,
     pairs: CosineScale,
     centers: CosineScale,
     rng: np.random.Generator,
 ) -> Structure:
     """Mixed classes, and duplicate ones among those of many images; none with too few of these for thresholds."""
     mixed = np.zeros(rows.classes, np.bool_)
-    known = [i for i, near in enumerate(dominant) if len(near) >= LEAST_IMAGES]
+    known = np.flatnonzero(dominant.size >= LEAST_IMAGES).tolist()
     if len(known) < _LEAST_CLASSES:
         return Structure(np.zeros(len(rows.label), np.int32), mixed, ())
-    usual = [dominant[i] for i in known]
+    usual = dominant.take(known)
     thresholds = null_thresholds(usual, pairs, centers, rng)
     labels = np.array([samples[i].label for i in known], np.int64)
     prototypes = Prototypes.of(labels, stack(usual), np.diff(rows.start))
@@ -142,7 +150,7 @@ def _find_large(
         members = rows.members(sample.label)
         found[members] = _by_size(nearest_center(rows.vectors[members], own, centers), rows.p_clean[members], len(own))
         mixed[sample.label] = len(own) > 1
-    pictures = np.array([len(samples[i].rows) for i in known])
+    pictures = np.array([len(samples[i].members) for i in known])
     return Structure(found, mixed, find_merges(rows, found, mixed, prototypes, pictures, thresholds.same))
 
 

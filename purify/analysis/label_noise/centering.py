@@ -27,7 +27,9 @@ class CenteredEmbeddings:
     quality: Floats
 
     def of(self, rows: Ids) -> CenteredEmbeddings:
-        """Those of `rows`."""
+        """Those of `rows`; the same arrays, if these are all."""
+        if np.array_equal(rows, np.arange(len(self.vectors))):
+            return self
         return CenteredEmbeddings(np.ascontiguousarray(self.vectors[rows]), self.quality[rows])
 
 
@@ -36,7 +38,9 @@ def centered(embeddings: Vectors, label_index: Ids | None = None) -> CenteredEmb
 
     Without labels the origin is the mean of all rows. Their order affects only the last digits.
     """
-    directions = unit(embeddings)
+    directions = np.empty(embeddings.shape, np.float32)
+    for rows in row_chunks(len(embeddings)):
+        directions[rows] = unit(embeddings[rows])
     labels = np.arange(len(embeddings)) if label_index is None else label_index
     sums = class_sums(directions, labels, np.ones(len(labels)), int(labels.max(initial=-1)) + 1)
     mean = sums.means()[sums.count > 0].mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -7,7 +7,7 @@ from numpy.random import Generator
 
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.label_noise.mode_seeking import CosineScale, cosine_scale, densest
-from purify.analysis.search import unit
+from purify.analysis.search import row_cosines, unit
 from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: The densest region of a class holds the images with more than this weight (of `CosineScale`).
@@ -29,18 +29,18 @@ def densest_places(vectors: Vectors, label_index: Ids, classes: int, rng: Genera
     """
     left, right = rng.integers(0, len(label_index), (2, _SCALE_PAIRS))
     apart = label_index[left] != label_index[right]
-    scale = cosine_scale(np.einsum("nd,nd->n", vectors[left[apart]], vectors[right[apart]]))
+    scale = cosine_scale(row_cosines(vectors, left[apart], vectors, right[apart]))
     centers = _modes(vectors, label_index, classes, scale, rng)
-    own = np.einsum("nd,nd->n", vectors, centers[label_index])
-    other = _another_label(label_index, rng)
+    every, other = np.arange(len(vectors)), _another_label(label_index, rng)
+    own = row_cosines(vectors, every, centers, label_index)
     for _ in range(_LEAVE_OUT_STEPS):
-        scale = cosine_scale(np.einsum("nd,nd->n", vectors, centers[other]))
+        scale = cosine_scale(row_cosines(vectors, every, centers, other))
         weight = scale.weight(own).astype(np.float64)
         sums = class_sums(vectors, label_index, weight, classes)
+        centers = unit(sums.total)
         # Leave one out: an image is near a center it contributed to, whoever it shows.
-        total, _ = sums.without(label_index, vectors, weight)
-        centers, own = unit(sums.total), np.einsum("nd,nd->n", vectors, unit(total))
-    weight = cosine_scale(np.einsum("nd,nd->n", vectors, centers[other])).weight(own).astype(np.float64)
+        own = sums.cosines_without(label_index, vectors, weight)
+    weight = cosine_scale(row_cosines(vectors, every, centers, other)).weight(own).astype(np.float64)
     best = _is_best(own, label_index, classes)
     dense = (weight > _CORE) | best
     if dense.mean() < _LEAST_DENSE:

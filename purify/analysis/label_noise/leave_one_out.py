@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from purify.analysis.search import row_chunks, unit
 from purify.arrays import Floats, Ids, Vectors
 
 
@@ -25,6 +26,14 @@ class ClassSums:
         """Sums [n, D] and counts [n] of the classes ``labels[n]`` without ``vectors[n, D]`` of these weights."""
         total = self.total[labels] - weights[:, None].astype(np.float32) * vectors
         return total, np.maximum(self.count[labels] - weights, 0)
+
+    def cosines_without(self, label_index: Ids, vectors: Vectors, weights: Floats) -> Vectors:
+        """Cosine [N] of each of the unit ``vectors[N, D]`` to the sum of its class without it; 0 without others."""
+        cosines = np.empty(len(vectors), np.float32)
+        for rows in row_chunks(len(vectors)):
+            total, _ = self.without(label_index[rows], vectors[rows], weights[rows])
+            cosines[rows] = np.einsum("nd,nd->n", vectors[rows], unit(total))
+        return cosines
 
 
 def class_sums(vectors: Vectors, label_index: Ids, weights: Floats, classes: int) -> ClassSums:

@@ -6,6 +6,7 @@ similar others. Weights fall to zero where two images are no more similar than i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,10 +111,11 @@ class Groups:
         return across / np.sqrt(np.where(within > 0, within, np.nan))
 
 
-def stack(members: list[Vectors]) -> Groups:
+def stack(members: Iterable[Vectors]) -> Groups:
     """Build a group from each of the ``members``, unit vectors [n, D]."""
-    size = np.array([len(rows) for rows in members], np.int64)
-    mean = np.stack([rows.mean(axis=0, dtype=np.float64) if len(rows) else np.zeros(rows.shape[1]) for rows in members])
+    means = ((len(one), one.mean(axis=0, dtype=np.float64) if len(one) else np.zeros(one.shape[1])) for one in members)
+    sizes, rows = zip(*means, strict=True)
+    size, mean = np.array(sizes, np.int64), np.stack(rows)
     squared = np.einsum("gd,gd->g", mean, mean) * size**2
     cohesion = np.full(len(size), np.nan)
     np.divide(squared - size, size * (size - 1), out=cohesion, where=size > 1)

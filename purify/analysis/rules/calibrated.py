@@ -170,7 +170,9 @@ def judge(
     alone = np.bincount(label_index)[label_index] == 1
     # Of images alone under their labels, only the pair itself speaks, and it is symmetric.
     unclaimed = np.where(alone, np.maximum(calibration.p_clean, 1 - calibration.noise_share), calibration.p_clean)
-    near = near or NearPairs.of(nearest_images(space.vectors, label_index, recall=config.recall))
+    if near is None:
+        nearest = nearest_images(space.vectors, label_index, recall=config.recall)
+        near = NearPairs.of(nearest, label_index, config.near_duplicate)
     same = find_same_pictures(near, merged, unclaimed, pictures)
     paired = same.contains(np.arange(len(alone))) & alone
     p_clean = _p_clean(calibration, away=away, majority=mixed & (structure.group == 0), further=further)

@@ -100,7 +100,7 @@ class RuleContext:
     @cached_property
     def near_pairs(self) -> NearPairs:
         """Pairs of the images nearest to each other."""
-        return NearPairs.of(self.nearest)
+        return NearPairs.of(self.nearest, self.label_index, self.config.near_duplicate)
 
     @cached_property
     def angles(self) -> AngleEvidence:

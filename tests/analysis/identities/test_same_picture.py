@@ -22,7 +22,7 @@ TWICE = {
 
 
 def near_pairs(vectors: np.ndarray) -> NearPairs:
-    return NearPairs.of(nearest_images(vectors, np.arange(len(vectors))))
+    return NearPairs.of(nearest_images(vectors, np.arange(len(vectors))), np.arange(len(vectors)))
 
 
 def vectors_of(labels: int, images: int, seed: int = 0):
