@@ -1,4 +1,4 @@
-"""Rows sorted by class, and the distinct pictures of each class."""
+"""Rows by class, and the distinct pictures of each class."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ def canonical_order(vectors: Vectors, label_index: Ids) -> Ids:
 
 @dataclass(frozen=True)
 class ClassRows:
-    """Rows sorted by class."""
+    """Rows by class, in their canonical ``order[N]``, without copying them."""
 
     vectors: Vectors
     label: Ids
     classes: int
     p_clean: Floats
+    order: Ids
 
     @cached_property
     def start(self) -> Ids:
-        """First row of each class, and the number of rows, [C + 1]."""
-        return np.searchsorted(self.label, np.arange(self.classes + 1))
+        """First place of each class in the order, and the number of rows, [C + 1]."""
+        return np.searchsorted(self.label[self.order], np.arange(self.classes + 1))
 
     def members(self, label: int) -> Ids:
-        """Row numbers of a class."""
-        return np.arange(self.start[label], self.start[label + 1])
+        """Row numbers of a class, in canonical order."""
+        return self.order[self.start[label] : self.start[label + 1]]
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def analyze(
         pictures, shown_in = (None if names is None else _numbered(names)[order] for names in (digests, photos))
         context = RuleContext(
             samples.ids,
-            embeddings[order],
+            embeddings,
             samples.label_index,
             class_labels,
             config,
@@ -109,6 +109,7 @@ def analyze(
             pictures,
             shown_in,
             subcenters,
+            order,
         )
         outcome = (rule or get_rule(config.rule)).judge(context)
         outcome = mark_duplicates(outcome, find_duplicates(context, outcome), dedupe=config.dedupe)

@@ -12,6 +12,7 @@ import numpy as np
 
 from purify.analysis.class_rows import ClassRows, DistinctPictures, ImageGroups, nearest_center
 from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, stack
+from purify.analysis.search import row_cosines
 from purify.arrays import Floats, Vectors
 
 #: Minimum number of distinct pictures of a further identity.
@@ -76,20 +77,21 @@ def null_thresholds(
 def scale_of_pairs(rows: ClassRows, rng: np.random.Generator) -> CosineScale | None:
     """Scale of the cosines of two images of different classes; None with images of one class only."""
     a, b = rng.integers(0, len(rows.label), (2, _DRAWS)) if len(rows.label) else np.empty((2, 0), np.int64)
+    a, b = rows.order[a], rows.order[b]
     apart = rows.label[a] != rows.label[b]
     if not apart.any():
         return None
-    return cosine_scale(np.einsum("nd,nd->n", rows.vectors[a[apart]], rows.vectors[b[apart]]))
+    return cosine_scale(row_cosines(rows.vectors, a[apart], rows.vectors, b[apart]))
 
 
 def scale_of_centers(rows: ClassRows, samples: list[DistinctPictures], rng: np.random.Generator) -> CosineScale:
     """Scale of the cosines of an image and the center of another class."""
-    chosen = rng.integers(0, len(rows.label), _DRAWS)
+    chosen = rows.order[rng.integers(0, len(rows.label), _DRAWS)]
     others = rng.integers(0, len(samples), _DRAWS)
     labels = np.array([sample.label for sample in samples])
     apart = rows.label[chosen] != labels[others]
     centers = np.stack([sample.center for sample in samples])
-    return cosine_scale(np.einsum("nd,nd->n", rows.vectors[chosen[apart]], centers[others[apart]]))
+    return cosine_scale(row_cosines(rows.vectors, chosen[apart], centers, others[apart]))
 
 
 def _chance_cohesion(

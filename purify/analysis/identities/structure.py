@@ -90,20 +90,13 @@ def find_structure(
         Share of wrong labels, and of companions among them; None: no label is wrong.
     """
     order = canonical_order(vectors, label_index)
-    in_order = np.array_equal(order, np.arange(len(order)))
-    sorted_vectors = vectors if in_order else vectors[order]
-    rows = ClassRows(np.ascontiguousarray(sorted_vectors, np.float32), label_index[order], classes, p_clean[order])
+    rows = ClassRows(np.ascontiguousarray(vectors, np.float32), label_index, classes, p_clean, order)
     found = _find(rows, near_duplicate, names, noise or NoiseOrigin(0.0))
-    group = np.zeros(len(order), np.int32)
-    if found is None:
-        return Structure(group, np.zeros(classes, np.bool_), ())
-    group[order] = found.group
-    merges = tuple(replace(merge, evidence=order[merge.evidence]) for merge in found.merges)
-    return Structure(group, found.mixed, merges)
+    return found or Structure(np.zeros(len(order), np.int32), np.zeros(classes, np.bool_), ())
 
 
 def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, noise: NoiseOrigin) -> Structure | None:
-    """The structure of sorted rows; None with images of one class only."""
+    """The structure of the rows; None with images of one class only."""
     rng = np.random.default_rng(_SEED)
     pairs = scale_of_pairs(rows, rng)
     if pairs is None:

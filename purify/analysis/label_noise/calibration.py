@@ -178,13 +178,14 @@ def _calibrate(
         trust = np.where(unknown, trust, places)
     hardness = first_hardness(len(label_index))
     origins, rates = Origins.first(), np.full(classes, _FIRST_RATE)
+    gallery: Gallery | None = None
     for _ in range(_ROUNDS):
-        gallery = Gallery(embeddings, label_index, trust, classes, rng=rng)
+        gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, before=gallery)
         evidence = weigh(gallery, trust, sizes, rng, suspects)
         owners = find_owners(evidence, label_index, trust, sizes, origins)
         if owners.changes_trust:
             trust = np.where(np.isfinite(owners.trust), owners.trust, trust)
-            gallery = Gallery(embeddings, label_index, trust, classes, rng=rng)
+            gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, before=gallery)
             evidence = weigh(gallery, trust, sizes, rng, suspects)
             owners = find_owners(evidence, label_index, trust, sizes, origins)
         evidence = evidence.without(owners.refused)

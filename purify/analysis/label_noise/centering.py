@@ -33,20 +33,22 @@ class CenteredEmbeddings:
         return CenteredEmbeddings(np.ascontiguousarray(self.vectors[rows]), self.quality[rows])
 
 
-def centered(embeddings: Vectors, label_index: Ids | None = None) -> CenteredEmbeddings:
+def centered(embeddings: Vectors, label_index: Ids | None = None, *, order: Ids | None = None) -> CenteredEmbeddings:
     """Center finite ``embeddings[N, D]`` on the mean of the labels' means, so that no large label is the origin.
 
-    Without labels the origin is the mean of all rows. Their order affects only the last digits.
+    Without labels the origin is the mean of all rows. Their order affects only the last digits. ``order[N]`` are the
+    rows to center, of the labels ``label_index[N]``; None: all of them as they are.
     """
+    chosen = np.arange(len(embeddings)) if order is None else order
     directions = np.empty(embeddings.shape, np.float32)
     for rows in row_chunks(len(embeddings)):
-        directions[rows] = unit(embeddings[rows])
+        directions[rows] = unit(embeddings[chosen[rows]])
     labels = np.arange(len(embeddings)) if label_index is None else label_index
     sums = class_sums(directions, labels, np.ones(len(labels)), int(labels.max(initial=-1)) + 1)
     mean = sums.means()[sums.count > 0].mean(axis=0, dtype=np.float64).astype(np.float32)
     length, distance = np.empty(len(embeddings)), np.empty(len(embeddings))
     for rows in row_chunks(len(embeddings)):
-        length[rows] = np.linalg.norm(embeddings[rows].astype(np.float64), axis=1)
+        length[rows] = np.linalg.norm(embeddings[chosen[rows]].astype(np.float64), axis=1)
         directions[rows] -= mean
         distance[rows] = np.linalg.norm(directions[rows], axis=1)
         directions[rows] = unit(directions[rows])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from purify.analysis.identities.plda import IdentityModel, fit_identities
 from purify.analysis.label_noise.centering import CenteredEmbeddings
@@ -21,6 +22,9 @@ from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Other labels compared with an image: those of the nearest centers, and of these those of the largest log ratios.
 _NEAREST_CENTERS = 64
+#: With more pairs of image and label, they are sought among those of the gallery before: an exhaustive search for each
+#: of a million images among 13,000 centers takes two minutes of two cores.
+_MOST_PAIRS = 1_000_000_000
 CLAIMS = 8
 #: Nearest centers, after the very nearest one, averaged as the background of an image.
 _BACKGROUND = 20
@@ -50,7 +54,8 @@ class Claims:
 class Gallery:
     """The images of C labels, weighted by their `trust` [N]: each compared with its own label and with others.
 
-    `rng` draws the examples of large labels.
+    `rng` draws the examples of large labels. Of many labels, the nearest to each image are sought among those near to
+    it in the gallery `before`, which had nearly the same centers.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Gallery:
         classes: int,
         *,
         rng: np.random.Generator,
+        before: Gallery | None = None,
     ) -> None:
         self.vectors, self.label_index = embeddings.vectors, label_index
         self.weights = np.maximum(trust, DISTRUSTED)
@@ -69,9 +75,14 @@ class Gallery:
         self.model = fit_identities(self.vectors, label_index, self.weights, classes)
         #: int64 [C, R]: trusted rows of each label, then -1.
         self.examples = _draw_examples(label_index, trust, classes, rng)
-        measures = _Measures.of(self.sums, self.centers, self.model)
+        near = None if before is None else before.near
+        measures = _Measures.of(self.sums, self.centers, self.model, near)
         blocks = map_blocks(lambda rows: self._measure(rows, measures), len(label_index), _BLOCK)
         claimants = np.concatenate([block.claimants for block in blocks])
+        #: int32 [N, R]: the labels with the nearest centers, if they are many.
+        self.near: npt.NDArray[np.int32] | None = None
+        if len(label_index) * classes > _MOST_PAIRS:
+            self.near = near if near is not None else np.concatenate([block.near for block in blocks])
         #: Each image with the other images of its label, [N].
         self.own = self._finished(Comparison.join([block.own for block in blocks]), label_index)
         self.claims = Claims(claimants, self._finished(Comparison.join([block.claims for block in blocks]), claimants))
@@ -99,7 +110,7 @@ class Gallery:
         means = self.model.coordinates(total) / np.maximum(images, np.finfo(np.float32).tiny)[:, None]
         ratio = self.model.log_ratio(coordinates, means.astype(np.float32), images).astype(np.float64)
         own = Comparison(ratio, cosine.astype(np.float64), np.zeros(len(labels)), images)
-        return measures.claims(vectors, coordinates, labels, own)
+        return measures.claims(rows, vectors, coordinates, labels, own)
 
     def _nearest(self, labels: Ids) -> Vectors:
         """Mean cosine [N, R] of each image to the nearest examples of ``labels[N, R]``; -2 for none."""
@@ -138,6 +149,7 @@ class _Block:
     claimants: Ids
     claims: Comparison
     background: Floats
+    near: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -150,19 +162,22 @@ class _Measures:
     products: faiss.Index
     constants: Vectors
     images: Floats
+    near: npt.NDArray[np.int32] | None
 
     @classmethod
-    def of(cls, sums: ClassSums, centers: Vectors, model: IdentityModel) -> _Measures:
+    def of(
+        cls, sums: ClassSums, centers: Vectors, model: IdentityModel, near: npt.NDArray[np.int32] | None
+    ) -> _Measures:
         present = np.flatnonzero(sums.count > 0)
         forms = model.class_forms(model.coordinates(sums.means()), sums.count)
         products = flat_index(np.ascontiguousarray(forms[:, :-1]))
-        return cls(present, cosine_index(centers[present]), model, products, forms[:, -1], sums.count)
+        index = cosine_index(centers[present]) if near is None else flat_index(centers)
+        return cls(present, index, model, products, forms[:, -1], sums.count, near)
 
-    def claims(self, vectors: Vectors, coordinates: Vectors, given: Ids, own: Comparison) -> _Block:
+    def claims(self, rows: slice, vectors: Vectors, coordinates: Vectors, given: Ids, own: Comparison) -> _Block:
         """Of images under the labels ``given[n]``: the other labels most like each, which claim it, and background."""
-        with one_thread():
-            cosines, found = self.index.search(vectors, min(_NEAREST_CENTERS + 1, len(self.present)))
-        labels = np.where(found >= 0, self.present[found], -1)
+        cosines, labels = self._nearest(rows, vectors)
+        near = labels.astype(np.int32)
         labels = np.where(labels == given[:, None], -1, labels)
         # The nearest one is left out, whether it is the given label's or that of a flipped image's person.
         background = cosines[:, 1 : _BACKGROUND + 1].mean(axis=1)
@@ -173,7 +188,18 @@ class _Measures:
         claimants[:, : order.shape[1]] = np.take_along_axis(labels, order, axis=1)
         ratio, cosine = (_strongest(values, order, claimants >= 0) for values in (ratios, cosines))
         claims = Comparison(ratio, cosine, np.zeros_like(ratio), self.images[claimants])
-        return _Block(own, claimants, claims, background.astype(np.float64))
+        return _Block(own, claimants, claims, background.astype(np.float64), near)
+
+    def _nearest(self, rows: slice, vectors: Vectors) -> tuple[Vectors, Ids]:
+        """Cosines and labels [n, 65] of the nearest centers, nearest first; labels of -1: none."""
+        if self.near is None:
+            with one_thread():
+                cosines, found = self.index.search(vectors, min(_NEAREST_CENTERS + 1, len(self.present)))
+            return cosines, np.where(found >= 0, self.present[found], -1)
+        labels = self.near[rows].astype(np.int64)
+        cosines = np.where(labels >= 0, pair_cosines(self.index, vectors, np.maximum(labels, 0)), -np.inf)
+        order = np.argsort(-cosines, axis=1, kind="stable")
+        return np.take_along_axis(cosines, order, axis=1), np.take_along_axis(labels, order, axis=1)
 
 
 def _strongest(values: Vectors, order: Ids, there: Mask) -> Floats:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from purify.analysis.search import unit
+from purify.analysis.search import row_cosines, unit
 from purify.arrays import Floats, Ids, Mask, Vectors
 
 _ITERATIONS = 6
@@ -106,7 +106,7 @@ class Groups:
         two random sets of one person's images of any size, by any extractor. It is the cosine of the two centers,
         corrected for attenuation (Spearman, 1904).
         """
-        across = np.einsum("nd,nd->n", self.mean[a], b.mean[at], dtype=np.float64)
+        across = row_cosines(self.mean, a, b.mean, at).astype(np.float64)
         within = self.cohesion[a] * b.cohesion[at]
         return across / np.sqrt(np.where(within > 0, within, np.nan))
 

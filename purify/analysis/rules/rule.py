@@ -34,8 +34,8 @@ class RuleContext:
     ----------
     sample_ids
         [N].
-    embeddings
-        float32 [N, D]: as the extractor wrote them.
+    given
+        float16 or float32 [N, D]: the embeddings as the extractor wrote them, in the order of the caller.
     label_index
         int64 [N]: number of each given label.
     class_labels
@@ -52,10 +52,12 @@ class RuleContext:
         int64 [N]: equal numbers for faces cropped from one photo, -1 for images that are none; None: all are none.
     subcenters
         K, if none are given.
+    order
+        int64 [N]: row of `given` of each image; None: they are in order.
     """
 
     sample_ids: Sequence[str]
-    embeddings: Vectors
+    given: Vectors
     label_index: Ids
     class_labels: Sequence[str]
     config: AnalyzeConfig
@@ -64,11 +66,17 @@ class RuleContext:
     pictures: Ids | None = None
     photos: Ids | None = None
     subcenters: int = DEFAULT_SUBCENTERS
+    order: Ids | None = None
 
     @property
     def classes(self) -> int:
         """C."""
         return len(self.class_labels)
+
+    @cached_property
+    def embeddings(self) -> Vectors:
+        """float32 [N, D]: as the extractor wrote them."""
+        return np.asarray(self.given if self.order is None else self.given[self.order], np.float32)
 
     @cached_property
     def space(self) -> SubcenterSpace:
@@ -85,7 +93,7 @@ class RuleContext:
     @cached_property
     def centered(self) -> CenteredEmbeddings:
         """The embeddings around the mean of the labels' means."""
-        return centered(self.embeddings, self.label_index)
+        return centered(self.given, self.label_index, order=self.order)
 
     @cached_property
     def nearest(self) -> NearestImages:
