@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.search import row_chunks, unit
 from purify.arrays import Floats, Ids, Vectors
+
+#: Smallest weight, and smallest length of a sum, that counts as more than rounding.
+_TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,15 @@ class ClassSums:
 
     def cosines_without(self, label_index: Ids, vectors: Vectors, weights: Floats) -> Vectors:
         """Cosine [N] of each of the unit ``vectors[N, D]`` to the sum of its class without it; 0 without others."""
-        cosines = np.empty(len(vectors), np.float32)
-        for rows in row_chunks(len(vectors)):
-            total, _ = self.without(label_index[rows], vectors[rows], weights[rows])
-            cosines[rows] = np.einsum("nd,nd->n", vectors[rows], unit(total))
-        return cosines
+        product = np.empty(len(vectors))
+        for label, rows in segments(label_index):
+            product[rows] = vectors[rows] @ self.total[label]
+        squares = np.einsum("cd,cd->c", self.total, self.total, dtype=np.float64)[label_index]
+        length = np.sqrt(np.maximum(squares - weights * (2 * product - weights), 0))
+        others = (self.count[label_index] - weights > _TINY) & (length > _TINY)
+        cosines = np.zeros(len(vectors), np.float32)
+        np.divide(product - weights, length, out=cosines, where=others, casting="unsafe")
+        return np.clip(cosines, -1, 1)
 
 
 def class_sums(vectors: Vectors, label_index: Ids, weights: Floats, classes: int) -> ClassSums:
