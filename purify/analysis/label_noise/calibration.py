@@ -179,16 +179,17 @@ def _calibrate(
     hardness = first_hardness(len(label_index))
     origins, rates = Origins.first(), np.full(classes, _FIRST_RATE)
     gallery: Gallery | None = None
+    before: Evidence | None = None
     for _ in range(_ROUNDS):
         gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, before=gallery)
-        evidence = weigh(gallery, trust, sizes, rng, suspects)
+        evidence = weigh(gallery, trust, sizes, rng, suspects, before)
         owners = find_owners(evidence, label_index, trust, sizes, origins)
         if owners.changes_trust:
             trust = np.where(np.isfinite(owners.trust), owners.trust, trust)
             gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, before=gallery)
-            evidence = weigh(gallery, trust, sizes, rng, suspects)
+            evidence = weigh(gallery, trust, sizes, rng, suspects, before)
             owners = find_owners(evidence, label_index, trust, sizes, origins)
-        evidence = evidence.without(owners.refused)
+        before = evidence = evidence.without(owners.refused)
         fit = _maximize(evidence, label_index, sizes, hardness, p_clean=trust, origins=origins, rates=rates)
         trust, origins, rates, suspects = fit.p_clean, fit.origins, fit.rates, np.ones(classes, np.bool_)
         strangers = float((1 - trust)[several].mean()) * (1 - origins.flip_share)

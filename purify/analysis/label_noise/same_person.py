@@ -18,7 +18,7 @@ from numpy.random import Generator
 
 from purify.analysis.label_noise.comparison import Comparison, ImageTraits, compare_with_sets
 from purify.analysis.label_noise.gallery import TRUSTED, Gallery
-from purify.analysis.label_noise.logistic import Logistic, fit_logistic
+from purify.analysis.label_noise.logistic import Logistic, fit_logistic, sigmoid
 from purify.analysis.threaded_search import map_blocks
 from purify.arrays import Floats, Ids
 
@@ -30,7 +30,7 @@ _MOST_IMAGES = 30
 #: Comparisons at a time.
 _BLOCK = 16_384
 #: Minimum number of mates to compare a doubted image with, and minimum probability of its label.
-_MATES, _LEAST_BELIEF = 4, 0.02
+_MATES, _LEAST_BELIEF = 4, 0.1
 #: Minimum number of labels for it. Of few people, strangers are hardly told from the doubted images, and pull the
 #: measure towards themselves: with 8 labels half of the strangers were kept.
 _LABELS = 50
@@ -62,40 +62,92 @@ class NobodyTrustedError(ValueError):
     """No label has two images that are trusted to show its person."""
 
 
-def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator) -> SamePerson:
+def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator, own: Floats | None = None) -> SamePerson:
     """Measure it on the trusted images of `gallery`; ``belief[N]`` are the probabilities of their labels.
+
+    ``own[N]`` are the log ratios with their own labels behind these beliefs, if any; -inf: it is another label's.
+    The doubted images count by what the trusted ones alone say of them: by their own beliefs they would confirm
+    themselves, more from round to round.
 
     NobodyTrustedError if no two trusted images have a label in common.
     """
-    doubted = _Doubted.of(gallery, belief)
-    joined = (doubted.trusted >= _MATES).sum() >= _LABELS and (1 - belief).mean() >= _NOISE
-    same, weights, other = [], [], []
-    for size in _SIZES:
-        rows, mates = _same_label(gallery.examples, size, rng)
-        shares = np.ones(len(rows))
-        if joined and size >= _MATES:
-            rows, mates, shares = doubted.join(rows, mates, gallery.label_index, rng)
-        if len(rows):
-            same.append(_features(gallery, rows, mates))
-            weights.append(shares * np.minimum(belief[rows], belief[mates].min(axis=1)))
-        rows, mates = _other_label(gallery.examples, gallery.label_index, size, rng)
-        if len(rows):
-            other.append(_features(gallery, rows, mates))
-    if not same or not other:
-        raise NobodyTrustedError
-    weight = np.concatenate(weights)
-    worth = max(_WORTH * float((belief >= TRUSTED).sum()), _LEAST_WEIGHT)
-    weight *= min(1.0, worth / weight.sum())
-    return SamePerson(fit_logistic(np.concatenate(same), weight, np.concatenate(other)), gallery.traits)
+    drawn = _Examples.draw(gallery, belief, rng)
+    trusted = SamePerson(drawn.fit(belief), gallery.traits)
+    noisy = (1 - belief).mean() >= _NOISE
+    doubted = _Doubted.of(gallery, _without_themselves(gallery, belief, own, trusted) if noisy else belief)
+    if not noisy or (doubted.trusted >= _MATES).sum() < _LABELS:
+        return trusted
+    return SamePerson(drawn.join(gallery, doubted, rng).fit(doubted.belief), gallery.traits)
+
+
+def _without_themselves(gallery: Gallery, belief: Floats, own: Floats | None, trusted: SamePerson) -> Floats:
+    """Probabilities [N] of the labels, with the evidence of the trusted images alone."""
+    if own is None:
+        return belief
+    changed = np.where(np.isfinite(own), belief, 0.0)
+    rows = np.flatnonzero((changed < TRUSTED) & (changed >= _LEAST_BELIEF))
+    alone = trusted.log_ratio(rows, gallery.label_index[rows], gallery.own.take(rows))
+    odds = np.log(belief[rows] / (1 - belief[rows])) + np.minimum(alone - own[rows], 0)
+    changed[rows] = sigmoid(odds)
+    return changed
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Features of comparisons of images with sets of their own label, and of another one.
+
+    ``sets``: rows and mates of the former, by size, and the share that each counts.
+    """
+
+    sets: list[tuple[Ids, Ids, Floats]]
+    same: list[Floats]
+    other: Floats
+
+    @classmethod
+    def draw(cls, gallery: Gallery, belief: Floats, rng: Generator) -> _Examples:
+        """Of trusted images, in sets of all sizes."""
+        sets, same, other = [], [], []
+        for size in _SIZES:
+            rows, mates = _same_label(gallery.examples, size, rng)
+            if len(rows):
+                sets.append((rows, mates, np.ones(len(rows))))
+                same.append(_features(gallery, rows, mates))
+            rows, mates = _other_label(gallery.examples, gallery.label_index, size, rng)
+            if len(rows):
+                other.append(_features(gallery, rows, mates))
+        if not same or not other:
+            raise NobodyTrustedError
+        return cls(sets, same, np.concatenate(other))
+
+    def join(self, gallery: Gallery, doubted: _Doubted, rng: Generator) -> _Examples:
+        """These, and each set of several mates once more with a doubted image of its label."""
+        sets, same = list(self.sets), list(self.same)
+        for rows, mates, _ in self.sets:
+            if mates.shape[1] >= _MATES:
+                joining, chosen, shares = doubted.join(rows, mates, gallery.label_index, rng)
+                if len(joining):
+                    sets.append((joining, chosen, shares))
+                    same.append(_features(gallery, joining, chosen))
+        return _Examples(sets, same, self.other)
+
+    def fit(self, belief: Floats) -> Logistic:
+        """The regression, weighted by the ``belief[N]`` in all images."""
+        weight = np.concatenate(
+            [share * np.minimum(belief[rows], belief[mates].min(axis=1)) for rows, mates, share in self.sets]
+        )
+        worth = max(_WORTH * float((belief >= TRUSTED).sum()), _LEAST_WEIGHT)
+        weight *= min(1.0, worth / weight.sum())
+        return fit_logistic(np.concatenate(self.same), weight, self.other)
 
 
 @dataclass(frozen=True)
 class _Doubted:
     """The doubted rows by label: of label c, ``rows[starts[c]]`` and the following ``count[c]``.
 
-    ``trusted[c]``: number of its trusted images.
+    ``trusted[c]``: number of its trusted images. ``belief[N]``: probabilities of the labels.
     """
 
+    belief: Floats
     rows: Ids
     starts: Ids
     count: Ids
@@ -108,16 +160,15 @@ class _Doubted:
         rows = doubted[np.argsort(gallery.label_index[doubted], kind="stable")]
         count = np.bincount(gallery.label_index[rows], minlength=classes)
         trusted = np.bincount(gallery.label_index[belief >= TRUSTED], minlength=classes)
-        return cls(rows, np.cumsum(count) - count, count, trusted)
+        return cls(belief, rows, np.cumsum(count) - count, count, trusted)
 
     def join(self, rows: Ids, mates: Ids, label_index: Ids, rng: Generator) -> tuple[Ids, Ids, Floats]:
-        """`rows` and `mates`, and each set of mates once more with a doubted row of its label, with their weights."""
+        """Each set of `mates` with a doubted row of its label, if there is one, and their weights."""
         labels = label_index[rows]
         at = np.flatnonzero(self.count[labels])
         count = self.count[labels[at]]
         doubted = self.rows[self.starts[labels[at]] + (rng.random(len(at)) * count).astype(np.int64)]
-        shares = np.concatenate([np.ones(len(rows)), count / self.trusted[labels[at]]])
-        return np.concatenate([rows, doubted]), np.concatenate([mates, mates[at]]), shares
+        return doubted, mates[at], count / self.trusted[labels[at]]
 
 
 def draw_pairs(examples: Ids, rng: Generator) -> tuple[Ids, Ids]:
