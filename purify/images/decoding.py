@@ -22,6 +22,7 @@ from purify.images.defects import Defect, UnreadableImageError
 from purify.images.heif import describe_unread, register_heif
 from purify.images.jpeg_scans import load_jpeg
 from purify.images.pixel_budget import DECODING
+from purify.images.plain_jpeg import plain_size
 from purify.images.png_chunks import require_whole_png
 from purify.images.sixteen_bits import deep_mode, to_eight_bits, with_low_bytes
 
@@ -68,16 +69,7 @@ def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
     `min_size` is that of the shorter side, in pixels; images that declare more than `max_pixels` are not decoded.
     """
     try:
-        with _as_defects(data):
-            image = _open(data)
-            width, height = image.size
-            if width * height > max_pixels:
-                raise UnreadableImageError(
-                    Defect.DECOMPRESSION_BOMB, f"declares {width}x{height} pixels > {max_pixels}"
-                )
-            _decode_in_full(image, data)
-            if _orientation(image) in _SIDEWAYS:
-                width, height = height, width
+        width, height = plain_size(data, max_pixels) or _decode_in_full(data, max_pixels)
     except UnreadableImageError as error:
         return ImageFacts(None, None, error.defect, str(error))
     if min(width, height) < min_size:
@@ -85,15 +77,21 @@ def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
     return ImageFacts(width, height)
 
 
-def _decode_in_full(image: Image.Image, data: bytes) -> None:
-    """Read all codes of an image; those of a JPEG are read in full for an eighth of its size, at less cost."""
-    if isinstance(image, JpegImageFile):
-        image.draft("L", (1, 1))
+def _decode_in_full(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Width and height, upright, of an image whose codes have all been read."""
+    with _as_defects(data):
+        image = _open(data)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise UnreadableImageError(Defect.DECOMPRESSION_BOMB, f"declares {width}x{height} pixels > {max_pixels}")
+        if isinstance(image, JpegImageFile):
+            image.draft("L", (1, 1))  # reads all codes at less cost
         with DECODING.take(image.size[0] * image.size[1]):
-            load_jpeg(image, data)
-    else:
-        with DECODING.take(image.size[0] * image.size[1]):
-            _to_rgb(image, data)
+            if isinstance(image, JpegImageFile):
+                load_jpeg(image, data)
+            else:
+                _to_rgb(image, data)
+        return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
 
 
 def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
