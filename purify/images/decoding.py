@@ -21,7 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from purify.images.defects import Defect, UnreadableImageError
 from purify.images.heif import describe_unread, register_heif
 from purify.images.jpeg_scans import load_jpeg
-from purify.images.pixel_budget import DECODING
+from purify.images.pixel_budget import DECODING, LargeImageError
 from purify.images.plain_jpeg import plain_size
 from purify.images.png_chunks import require_whole_png
 from purify.images.sixteen_bits import deep_mode, to_eight_bits, with_low_bytes
@@ -178,7 +178,7 @@ def _orientation(image: Image.Image) -> int:
 def _as_defects(data: bytes) -> Iterator[None]:
     try:
         yield
-    except UnreadableImageError:
+    except (UnreadableImageError, LargeImageError):
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(Defect.DECOMPRESSION_BOMB, str(error)) from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from purify.arrays import Ids
 
@@ -20,7 +21,8 @@ class PackedMembers(Mapping[str, tuple[int, int]]):
 
     def __init__(self, names: pa.Array, places: Ids) -> None:
         self._names = names
-        self._places = places
+        #: Offset and size in bytes, int64[N, 2].
+        self.places = places
         hashes = np.fromiter(map(hash, self), np.int64, len(names))
         order = np.argsort(hashes, kind="stable").astype(np.int32)
         self._order = order
@@ -63,11 +65,11 @@ class PackedMembers(Mapping[str, tuple[int, int]]):
     def rows(self) -> Iterator[tuple[str, tuple[int, int]]]:
         """Yield each name with its offset and size, as `items` does, but without a search for each."""
         for start in range(0, len(self._names), _SLAB):
-            places = map(tuple, self._places[start : start + _SLAB].tolist())
+            places = map(tuple, self.places[start : start + _SLAB].tolist())
             yield from zip(map(_text, self._names.slice(start, _SLAB).to_pylist()), places, strict=True)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self._names), _SLAB):
@@ -80,8 +82,21 @@ class PackedMembers(Mapping[str, tuple[int, int]]):
         row = self._find(name)
         if row is None:
             raise KeyError(name)
-        offset, size = self._places[row].tolist()
+        offset, size = self.places[row].tolist()
         return offset, size
+
+    def find_rows(self, names: Sequence[str]) -> Ids:
+        """Row of each name, int64[n]; -1 for a name that isn't there."""
+        if not len(self):
+            return np.full(len(names), -1, np.int64)
+        codes = np.fromiter(map(hash, names), np.int64, len(names))
+        rows = self._order[np.minimum(self._hashes.searchsorted(codes), len(self) - 1)].astype(np.int64)
+        wanted = pa.array([name.encode("utf-8", "surrogateescape") for name in names], pa.large_binary())
+        is_same = pc.equal(self._names.take(pa.array(rows)), wanted).to_numpy(zero_copy_only=False)
+        for number in np.flatnonzero(~is_same).tolist():  # another name has the same hash, or it isn't there
+            row = self._find(names[number])
+            rows[number] = -1 if row is None else row
+        return rows
 
     def _find(self, name: str) -> int | None:
         wanted, code = name.encode("utf-8", "surrogateescape"), hash(name)
