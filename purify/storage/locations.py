@@ -197,7 +197,7 @@ def inner_path(path: str) -> str:
 
 def as_text(name: str) -> str:
     r"""A file name as valid Unicode: bytes that aren't UTF-8 become ``\xNN``."""
-    return _encode(name).decode("utf-8", "backslashreplace")
+    return name if name.isascii() else _encode(name).decode("utf-8", "backslashreplace")
 
 
 def _encode(name: str) -> bytes:
