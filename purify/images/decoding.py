@@ -8,7 +8,7 @@ or of 10 or 12 bits in 16 their upper 8. HEIC is read with the extra ``heif``.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -49,6 +49,9 @@ _UPRIGHT = {
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 #: The box filter may do the coarse part of a reduction, down to this many times the wanted size.
 _REDUCING_GAP = 2.0
+
+
+_Load = Callable[[Image.Image, bytes], object]
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,27 @@ def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     UnreadableImageError if the bytes can't be decoded.
     """
     with _as_defects(data):
-        image = _open(data)
-        image.draft(None, (int(_REDUCING_GAP * size),) * 2)  # a large JPEG is decoded at 1/2, 1/4 or 1/8
-        with DECODING.take(image.size[0] * image.size[1]):
-            pixels = _reduced(_to_rgb(image, data), size)
-        orientation = _orientation(image)
-        if orientation in _UPRIGHT:  # the same as cropping the turned image, at less cost
-            pixels = pixels.transpose(_UPRIGHT[orientation])
+        return _square(data, size, _load_whole)
+
+
+def decode_inspected(data: bytes, size: int) -> npt.NDArray[np.uint8]:
+    """As `decode_rgb`, without another search for damage, of bytes in which `inspect_image` has found none."""
+    try:
+        return _square(data, size, lambda image, _data: image.load())
+    except LargeImageError:
+        raise
+    except Exception:  # noqa: BLE001 - the other way finds the name of whatever it is
+        return decode_rgb(data, size)
+
+
+def _square(data: bytes, size: int, load: _Load) -> npt.NDArray[np.uint8]:
+    image = _open(data)
+    image.draft(None, (int(_REDUCING_GAP * size),) * 2)  # a large JPEG is decoded at 1/2, 1/4 or 1/8
+    with DECODING.take(image.size[0] * image.size[1]):
+        pixels = _reduced(_to_rgb(image, data, load), size)
+    orientation = _orientation(image)
+    if orientation in _UPRIGHT:  # the same as cropping the turned image, at less cost
+        pixels = pixels.transpose(_UPRIGHT[orientation])
     return np.array(pixels)
 
 
@@ -144,13 +161,18 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(BytesIO(data), formats=_FORMATS)
 
 
-def _to_rgb(image: Image.Image, data: bytes) -> Image.Image:
-    deep = deep_mode(image)
+def _load_whole(image: Image.Image, data: bytes) -> None:
+    """Load the pixels of an opened image; UnreadableImageError if some are missing or damaged."""
     if isinstance(image, JpegImageFile):
         load_jpeg(image, data)
     image.load()
     if image.format == "PNG":
         require_whole_png(data)
+
+
+def _to_rgb(image: Image.Image, data: bytes, load: _Load = _load_whole) -> Image.Image:
+    deep = deep_mode(image)
+    load(image, data)
     if image.mode.startswith("I"):  # 16-bit gray, some of it in 32-bit integers
         return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode not in _MODES:
