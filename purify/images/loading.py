@@ -52,8 +52,8 @@ class ImageLoader:
 
     `size` is the side of the decoded square in pixels; `workers` 0 means one thread per core. The first
     rows, as many as fit into `cache_bytes` of memory, are decoded only once. Where `contents` has the SHA-256 of an
-    image's bytes, other bytes are refused: what is embedded or learned is what was ingested. They are not searched for
-    damage again.
+    image's bytes, other bytes are refused: what is embedded or learned is what was ingested. Those bytes are
+    not searched for damage again.
     """
 
     def __init__(

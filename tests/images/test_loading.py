@@ -111,7 +111,10 @@ def test_bytes_that_ingest_found_whole_are_not_examined_again(tmp_path: Path) ->
     with _loader(paths, contents=contents) as loader:
         ((_, pixels),) = loader.batches([np.arange(4)])
     np.testing.assert_array_equal(pixels[:3], _pixels(paths[:3]))
-    with _loader(paths, contents=[*contents[:3], None]) as loader, pytest.raises(InputError, match="cut.jpg: readable"):
+    with (
+        _loader(paths, contents=[*contents[:3], None]) as loader,
+        pytest.raises(InputError, match=r"cut\.jpg: readable"),
+    ):
         list(loader.batches([np.arange(4)]))
     with _loader(paths, contents=contents[::-1]) as loader, pytest.raises(InputError, match="another image than"):
         list(loader.batches([np.arange(4)]))
