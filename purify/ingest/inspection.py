@@ -28,7 +28,6 @@ from purify.images.heif import heif_package
 from purify.images.loading import resolve_workers
 from purify.ingest.chunk_inspection import CHUNK, FACTS, ChunkInspector, Limits
 from purify.ingest.inspection_processes import InspectionProcesses
-from purify.ingest.text_column import TextColumn
 from purify.progress import Progress, silent
 from purify.storage.files import open_parquet, read_table, write_table
 from purify.storage.image_bytes import ImageByteReader
@@ -147,8 +146,13 @@ def _stamps(reader: ImageByteReader, pool: ThreadPoolExecutor, uris: Sequence[st
         stamps = iter(reader.stamps([uri for uri in chunk if uri is not None]))
         return [None if uri is None else next(stamps) for uri in chunk]
 
-    stamps = TextColumn(one for part in _in_chunks(pool, stamp, np.arange(len(uris)), _CHUNK_ROWS) for one in part)
-    return stamps.chunked().dictionary_encode()
+    parts, latest = [pa.array([], _STAMP.type)], list[str | None]()
+    for part in _in_chunks(pool, stamp, np.arange(len(uris)), _CHUNK_ROWS):
+        latest += part
+        if len(latest) >= _TABLE_ROWS:
+            parts.append(pa.array(latest, pa.string()).dictionary_encode())
+            latest.clear()
+    return pa.chunked_array([*parts, pa.array(latest, pa.string()).dictionary_encode()]).unify_dictionaries()
 
 
 def _values(column: Sequence[str | None], rows: Ids) -> Sequence[str | None]:
