@@ -94,7 +94,7 @@ class ImageByteReader:
         place, keys = found
         if not isinstance(place.place, Path) or place.kind not in _READ_AT_ONCE:
             return None
-        container = self._container(place.kind, place.place)
+        container = self._container(place.kind, place.place) if place.kind == "tar" else None
         if not isinstance(container, TarContainer):
             return list(uris)
         file, spans = container.spans(keys)
