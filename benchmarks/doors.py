@@ -1,14 +1,18 @@
-"""Cost of a door: images per second of an ingest, compared with reading the bytes and decoding them alone.
+"""Cost of a door: images per second of an ingest, compared with reading the bytes, hashing and decoding them alone.
 
 ``python -m benchmarks.doors`` draws a set, writes it in every form that it can, and measures each in a process of its
-own, by turns with the comparison. ``--source PATH`` adds a set in any other form, such as a ``train.rec``.
+own, by turns with the comparisons: Pillow in as many threads, without hashes and with them, and in as many processes,
+whose start isn't counted. ``--source PATH`` adds a set in any other form, such as a ``train.rec``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import multiprocessing
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -17,7 +21,9 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +40,12 @@ from purify.storage.recordio import ImageRecord, frame, index_line, pack_image
 _SIDE, _PER_LABEL, _SHARD = 112, 20, 10_000
 _CHUNK = 64
 _PICTURES = 2_000
-_BYTES = "bytes and decoding"
+#: Comparison -> its name in the table.
+_COMPARISONS = {
+    "decode": "bytes and decoding",
+    "hash": "bytes, hashes and decoding",
+    "processes": "the same in processes",
+}
 
 
 def _images(count: int, seed: int, side: int = _SIDE) -> Iterator[tuple[str, str, bytes]]:
@@ -119,33 +130,63 @@ _WRITERS: Mapping[str, Callable[[Path, Iterator[tuple[str, str, bytes]]], None]]
 }
 
 
-def _measure(source: Path, threads: int, *, plain: bool) -> dict[str, float]:
-    """Seconds and images of one ingest, or of its bytes and decoding alone, and the growth of the memory meanwhile."""
+def _measure(source: Path, threads: int, *, plain: str | None) -> dict[str, float]:
+    """Seconds and images of one ingest, or of a comparison, and the growth of the memory meanwhile."""
+    with _plain(source, threads, plain) if plain else _ingest(source, threads) as run:
+        before = _peak()
+        began, cpu = time.perf_counter(), _cpu_seconds()
+        count = run()
+        seconds, grown = time.perf_counter() - began, _peak() - before
+    return {"seconds": seconds, "cpu": _cpu_seconds() - cpu, "images": count, "megabytes": grown}
+
+
+@contextmanager
+def _ingest(source: Path, threads: int) -> Iterator[Callable[[], int]]:
+    """An ingest; its code is loaded before the memory is measured."""
     from purify.config import IngestConfig
     from purify.ingest.ingest import ingest
-    from purify.storage.tar_index import index_tar
 
     config = IngestConfig(workers=threads)
-    with tempfile.TemporaryDirectory() as folder:  # code is loaded before the memory is measured
+    with tempfile.TemporaryDirectory() as folder:
         _write_folder(Path(folder), _images(2, 0))
         ingest(Path(folder), [], config)
-    places = list(index_tar(source).members.values()) if plain else []
-    before = _peak()
-    began, cpu = time.perf_counter(), time.process_time()
-    if plain:
-        descriptor = os.open(source, os.O_RDONLY)
+    yield lambda: len(ingest(source, [], config))
 
-        def read(chunk: list[tuple[int, int]]) -> None:
-            for offset, size in chunk:
-                Image.open(io.BytesIO(os.pread(descriptor, size, offset))).load()
 
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(read, [places[start : start + _CHUNK] for start in range(0, len(places), _CHUNK)]))
-        count = len(places)
+@contextmanager
+def _plain(source: Path, threads: int, how: str) -> Iterator[Callable[[], int]]:
+    """Reading, hashing and decoding of a tar's members, in threads or in processes that have started before."""
+    from purify.storage.tar_index import index_tar
+
+    places = list(index_tar(source).members.values())
+    chunks = [places[start : start + _CHUNK] for start in range(0, len(places), _CHUNK)]
+    work = partial(_decode, source, hashed=how != "decode")
+    if how == "processes":
+        pool: Executor = ProcessPoolExecutor(threads, multiprocessing.get_context("spawn"))
     else:
-        count = len(ingest(source, [], config))
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    return {"seconds": seconds, "cpu": cpu, "images": count, "megabytes": _peak() - before}
+        pool = ThreadPoolExecutor(threads)
+    with pool:
+        list(pool.map(work, [[]] * threads * 2))
+        yield lambda: sum(pool.map(work, chunks))
+
+
+@cache
+def _descriptor(source: Path) -> int:
+    return os.open(source, os.O_RDONLY)
+
+
+def _decode(source: Path, places: Sequence[tuple[int, int]], *, hashed: bool) -> int:
+    for offset, size in places:
+        content = os.pread(_descriptor(source), size, offset)
+        if hashed:
+            hashlib.sha256(content).hexdigest()
+        Image.open(io.BytesIO(content)).load()
+    return len(places)
+
+
+def _cpu_seconds() -> float:
+    """CPU time of this process and of those of its children that have ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def _peak() -> float:
@@ -154,9 +195,11 @@ def _peak() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
-def _in_a_process(source: Path, threads: int, *, plain: bool = False) -> dict[str, float]:
+def _in_a_process(source: Path, threads: int, plain: str | None = None) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.doors", "--measure", str(source), "--threads", str(threads)]
-    answer = subprocess.run([*command, *(["--plain"] if plain else [])], check=True, capture_output=True, text=True)
+    answer = subprocess.run(
+        [*command, *(["--plain", plain] if plain else [])], check=True, capture_output=True, text=True
+    )
     return dict(json.loads(answer.stdout))
 
 
@@ -169,9 +212,9 @@ def run_doors(
     forms: Sequence[str] = tuple(_WRITERS),
     side: int = _SIDE,
 ) -> dict[str, Any]:
-    """Median images per second of each form and of the comparison, their ratio, and the megabytes at the peak.
+    """Median images per second of each form and comparison, the ratios to the comparisons, and megabytes at the peak.
 
-    The ratio of images per second of CPU time is the one to look at where other programs share the cores.
+    The ratios of images per second of CPU time are the ones to look at where other programs share the cores.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -180,7 +223,8 @@ def run_doors(
         places = {name: root / name for name in forms} | {source.name: source for source in sources}
         found: dict[str, list[dict[str, float]]] = {}
         for _ in range(rounds):
-            found.setdefault(_BYTES, []).append(_in_a_process(root / "set.tar", threads, plain=True))
+            for how, name in _COMPARISONS.items():
+                found.setdefault(name, []).append(_in_a_process(root / "set.tar", threads, how))
             for name, place in places.items():
                 found.setdefault(name, []).append(_in_a_process(place, threads))
     speeds, per_cpu = (
@@ -191,16 +235,16 @@ def run_doors(
         "images": count,
         "threads": threads,
         "images_per_second": {name: statistics.median(values) for name, values in speeds.items()},
-        "ratio": _ratios(speeds),
-        "cpu_ratio": _ratios(per_cpu),
+        "ratio": {how: _ratios(speeds, name) for how, name in _COMPARISONS.items()},
+        "cpu_ratio": {how: _ratios(per_cpu, name) for how, name in _COMPARISONS.items()},
         "megabytes": {name: max(one["megabytes"] for one in all_) for name, all_ in found.items()},
     }
 
 
-def _ratios(speeds: Mapping[str, list[float]]) -> dict[str, float]:
-    """Median ratio of each to the comparison, round by round."""
+def _ratios(speeds: Mapping[str, list[float]], compared: str) -> dict[str, float]:
+    """Median ratio of each to a comparison, round by round."""
     return {
-        name: statistics.median(here / there for here, there in zip(values, speeds[_BYTES], strict=True))
+        name: statistics.median(here / there for here, there in zip(values, speeds[compared], strict=True))
         for name, values in speeds.items()
     }
 
@@ -208,7 +252,7 @@ def _ratios(speeds: Mapping[str, list[float]]) -> dict[str, float]:
 @click.command()
 @click.option("--images", "count", default=20_000, show_default=True, help="Number of images.")
 @click.option("--rounds", default=3, show_default=True, help="Measurements of each form.")
-@click.option("--threads", default=2, show_default=True, help="Decoding threads.")
+@click.option("--threads", default=2, show_default=True, help="Decoding threads or processes.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--source", "sources", multiple=True, type=click.Path(path_type=Path), help="A further set. Repeatable.")
 @click.option(
@@ -216,7 +260,7 @@ def _ratios(speeds: Mapping[str, list[float]]) -> dict[str, float]:
 )
 @click.option("--form", "forms", multiple=True, type=click.Choice(list(_WRITERS)), help="Only this form. Repeatable.")
 @click.option("--measure", type=click.Path(path_type=Path), help="Measure this source in this process, once.")
-@click.option("--plain", is_flag=True, help="Its bytes and decoding alone (a tar).")
+@click.option("--plain", type=click.Choice(list(_COMPARISONS)), help="A comparison, of a tar.")
 def main(
     count: int,
     rounds: int,
@@ -226,8 +270,7 @@ def main(
     forms: tuple[str, ...],
     side: int,
     measure: Path | None,
-    *,
-    plain: bool,
+    plain: str | None,
 ) -> None:
     """Measure the doors of ingest; prints JSON, and a table on stderr."""
     if measure is not None:
@@ -235,13 +278,15 @@ def main(
         return
     answer = run_doors(count, rounds, threads, seed, sources, forms or tuple(_WRITERS), side)
     table = Table(title=f"{count} images, {threads} threads", title_justify="left")
-    for column in ("source", "images/s", "ratio", "CPU ratio", "MB more at the peak"):
+    ratios = [(clock, how) for clock in ("ratio", "cpu_ratio") for how in _COMPARISONS]
+    names = [f"{'CPU ratio' if clock == 'cpu_ratio' else 'ratio'} to {how}" for clock, how in ratios]
+    for column in ("source", "images/s", *names, "MB more at the peak"):
         table.add_column(column, justify="left" if column == "source" else "right")
     for name, speed in answer["images_per_second"].items():
         table.add_row(
             name,
             f"{speed:.0f}",
-            *(f"{answer[key][name]:.2f}" for key in ("ratio", "cpu_ratio")),
+            *(f"{answer[clock][how][name]:.2f}" for clock, how in ratios),
             f"{answer['megabytes'][name]:.0f}",
         )
     Console(stderr=True).print(table)

@@ -89,7 +89,9 @@ class IngestConfig(Section):
         {}, description="Columns of a table under other names, such as {path = 'file_name', label = 'person'}."
     )
     label_field: str = Field("label", description="Field of the label in the .json of a WebDataset sample.")
-    workers: int = Field(0, ge=0, description="Decoding threads; 0: one per core.")
+    workers: int = Field(
+        0, ge=0, description="Decoding threads, or processes where many images are new; 0: one per core."
+    )
 
     @field_validator("columns")
     @classmethod

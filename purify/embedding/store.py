@@ -25,6 +25,7 @@ from purify.embedding.embedding_files import PART_ROWS, EmbeddingFiles, Embeddin
 from purify.errors import InputError
 from purify.storage.files import PARQUET_FORMAT, atomic_path
 from purify.storage.locations import Location
+from purify.storage.text_index import TextIndex
 from purify.tables.schema import embeddings_schema
 from purify.tables.user_tables import to_text
 
@@ -136,19 +137,20 @@ class _Gathering:
     def __init__(self, path: Location, sample_ids: Sequence[str]) -> None:
         self._path = path
         self._wanted = pa.array(sample_ids, pa.string())
+        self._index = TextIndex(self._wanted)
         self._seen = np.zeros(len(sample_ids), np.bool_)
         self._vectors: Vectors | None = None
 
     def add(self, part: EmbeddingPart) -> None:
         """Collect the wanted rows of a part."""
-        position = pc.index_in(part.ids, self._wanted, skip_nulls=True)
-        present = position.is_valid()
-        rows = part.first_row + np.flatnonzero(present.to_numpy(zero_copy_only=False))
+        target = self._index.find(part.ids)
+        present = target >= 0
+        rows = part.first_row + np.flatnonzero(present)
         if not len(rows):
             return
-        target = position.filter(present).to_numpy().astype(np.int64)
+        target = target[present]
         self._note_rows(part.file, target, rows)
-        vectors = self._to_matrix(part.file, part.embeddings.filter(present), rows)
+        vectors = self._to_matrix(part.file, part.embeddings.filter(pa.array(present)), rows)
         if self._vectors is None:
             self._vectors = np.empty((len(self._seen), vectors.shape[1]), np.float32)
         self._vectors[target] = vectors

@@ -8,7 +8,7 @@ or of 10 or 12 bits in 16 their upper 8. HEIC is read with the extra ``heif``.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,7 +21,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from purify.images.defects import Defect, UnreadableImageError
 from purify.images.heif import describe_unread, register_heif
 from purify.images.jpeg_scans import load_jpeg
-from purify.images.pixel_budget import DECODING
+from purify.images.pixel_budget import DECODING, LargeImageError
+from purify.images.plain_jpeg import plain_size
 from purify.images.png_chunks import require_whole_png
 from purify.images.sixteen_bits import deep_mode, to_eight_bits, with_low_bytes
 
@@ -50,6 +51,9 @@ _SIDEWAYS = frozenset((5, 6, 7, 8))
 _REDUCING_GAP = 2.0
 
 
+_Load = Callable[[Image.Image, bytes], object]
+
+
 @dataclass(frozen=True)
 class ImageFacts:
     """Size of an image (upright, in pixels; None if it can't be decoded) and its defect, if any."""
@@ -68,16 +72,7 @@ def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
     `min_size` is that of the shorter side, in pixels; images that declare more than `max_pixels` are not decoded.
     """
     try:
-        with _as_defects(data):
-            image = _open(data)
-            width, height = image.size
-            if width * height > max_pixels:
-                raise UnreadableImageError(
-                    Defect.DECOMPRESSION_BOMB, f"declares {width}x{height} pixels > {max_pixels}"
-                )
-            _decode_in_full(image, data)
-            if _orientation(image) in _SIDEWAYS:
-                width, height = height, width
+        width, height = plain_size(data, max_pixels) or _decode_in_full(data, max_pixels)
     except UnreadableImageError as error:
         return ImageFacts(None, None, error.defect, str(error))
     if min(width, height) < min_size:
@@ -85,15 +80,21 @@ def inspect_image(data: bytes, *, min_size: int, max_pixels: int) -> ImageFacts:
     return ImageFacts(width, height)
 
 
-def _decode_in_full(image: Image.Image, data: bytes) -> None:
-    """Read all codes of an image; those of a JPEG are read in full for an eighth of its size, at less cost."""
-    if isinstance(image, JpegImageFile):
-        image.draft("L", (1, 1))
+def _decode_in_full(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Width and height, upright, of an image whose codes have all been read."""
+    with _as_defects(data):
+        image = _open(data)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise UnreadableImageError(Defect.DECOMPRESSION_BOMB, f"declares {width}x{height} pixels > {max_pixels}")
+        if isinstance(image, JpegImageFile):
+            image.draft("L", (1, 1))  # reads all codes at less cost
         with DECODING.take(image.size[0] * image.size[1]):
-            load_jpeg(image, data)
-    else:
-        with DECODING.take(image.size[0] * image.size[1]):
-            _to_rgb(image, data)
+            if isinstance(image, JpegImageFile):
+                load_jpeg(image, data)
+            else:
+                _to_rgb(image, data)
+        return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
 
 
 def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
@@ -102,13 +103,27 @@ def decode_rgb(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     UnreadableImageError if the bytes can't be decoded.
     """
     with _as_defects(data):
-        image = _open(data)
-        image.draft(None, (int(_REDUCING_GAP * size),) * 2)  # a large JPEG is decoded at 1/2, 1/4 or 1/8
-        with DECODING.take(image.size[0] * image.size[1]):
-            pixels = _reduced(_to_rgb(image, data), size)
-        orientation = _orientation(image)
-        if orientation in _UPRIGHT:  # the same as cropping the turned image, at less cost
-            pixels = pixels.transpose(_UPRIGHT[orientation])
+        return _square(data, size, _load_whole)
+
+
+def decode_inspected(data: bytes, size: int) -> npt.NDArray[np.uint8]:
+    """As `decode_rgb`, without another search for damage, of bytes in which `inspect_image` has found none."""
+    try:
+        return _square(data, size, lambda image, _data: image.load())
+    except LargeImageError:
+        raise
+    except Exception:  # noqa: BLE001 - the other way finds the name of whatever it is
+        return decode_rgb(data, size)
+
+
+def _square(data: bytes, size: int, load: _Load) -> npt.NDArray[np.uint8]:
+    image = _open(data)
+    image.draft(None, (int(_REDUCING_GAP * size),) * 2)  # a large JPEG is decoded at 1/2, 1/4 or 1/8
+    with DECODING.take(image.size[0] * image.size[1]):
+        pixels = _reduced(_to_rgb(image, data, load), size)
+    orientation = _orientation(image)
+    if orientation in _UPRIGHT:  # the same as cropping the turned image, at less cost
+        pixels = pixels.transpose(_UPRIGHT[orientation])
     return np.array(pixels)
 
 
@@ -146,13 +161,18 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(BytesIO(data), formats=_FORMATS)
 
 
-def _to_rgb(image: Image.Image, data: bytes) -> Image.Image:
-    deep = deep_mode(image)
+def _load_whole(image: Image.Image, data: bytes) -> None:
+    """Load the pixels of an opened image; UnreadableImageError if some are missing or damaged."""
     if isinstance(image, JpegImageFile):
         load_jpeg(image, data)
     image.load()
     if image.format == "PNG":
         require_whole_png(data)
+
+
+def _to_rgb(image: Image.Image, data: bytes, load: _Load = _load_whole) -> Image.Image:
+    deep = deep_mode(image)
+    load(image, data)
     if image.mode.startswith("I"):  # 16-bit gray, some of it in 32-bit integers
         return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode not in _MODES:
@@ -180,7 +200,7 @@ def _orientation(image: Image.Image) -> int:
 def _as_defects(data: bytes) -> Iterator[None]:
     try:
         yield
-    except UnreadableImageError:
+    except (UnreadableImageError, LargeImageError):
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(Defect.DECOMPRESSION_BOMB, str(error)) from error

@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 from PIL import Image, ImageFile
 
 from purify.images.defects import Defect, UnreadableImageError
-from purify.images.jpeg_structure import LOST, OtherJpegError, Structure, read_structure
+from purify.images.jpeg_structure import LOST, MOST_LEFT, OtherJpegError, Structure, read_structure
 
 #: Eight bits of one, 0xFF with its stuffing.
 _ONES = b"\xff\0"
@@ -24,8 +24,6 @@ _ONES = b"\xff\0"
 _AHEAD = 8 * _ONES
 #: A block takes 17 bits of ones or more, so a decoder that wants blocks can't finish one with each of these.
 _PROBES = 3
-#: Bytes that some programs leave behind the last block.
-_MOST_LEFT = 64
 #: Fed one by one to see whether each is taken at once, which is rare for data of blocks.
 _SINGLE_BYTES = 3
 _CHUNK = 1 << 16
@@ -58,9 +56,9 @@ def load_jpeg(image: ImageFile.ImageFile, data: bytes) -> None:
 def _decode(image: ImageFile.ImageFile, structure: Structure) -> bool:
     """Decode an image; whether its last data may lie behind its last block."""
     suspect = False
-    with _Decoder(image, image.tile) as decoder:
+    with ScanDecoder(_decoder_of(image, image.tile)) as decoder:
         for piece in structure.pieces:
-            body, tail = piece.data[:-_MOST_LEFT], piece.data[-_MOST_LEFT:]
+            body, tail = piece.data[:-MOST_LEFT], piece.data[-MOST_LEFT:]
             decoder.feed(piece.header + body)
             if piece is structure.pieces[-1] and body and piece.has_blocks:
                 suspect, tail = decoder.takes_single_bytes(tail)
@@ -68,9 +66,7 @@ def _decode(image: ImageFile.ImageFile, structure: Structure) -> bool:
                 decoder.feed(tail)
             elif not decoder.is_done_by(tail):
                 raise UnreadableImageError(Defect.TRUNCATED, "its data end before its last block, the rest is gray")
-        if structure.is_ended:
-            decoder.feed(_END_MARK)
-        if not decoder.is_finished:
+        if not (decoder.ends() if structure.is_ended else decoder.is_finished):
             raise UnreadableImageError(Defect.TRUNCATED, "the file ends inside its data")
     return suspect
 
@@ -78,29 +74,35 @@ def _decode(image: ImageFile.ImageFile, structure: Structure) -> bool:
 def _ends_early(image: ImageFile.ImageFile, structure: Structure, tiles: Sequence[Any]) -> bool:
     """Whether the last block of an image ends before its last data do, which are no mere padding; decodes it again."""
     data = structure.pieces[-1].data
-    if not _is_whole(image, structure, tiles, len(data) - _MOST_LEFT):
+    if not _is_whole(image, structure, tiles, len(data) - MOST_LEFT):
         return False
     unpadded = len(data.rstrip(data[-1:])) + len(_AHEAD)
-    return unpadded > len(data) - _MOST_LEFT or not _is_whole(image, structure, tiles, unpadded)
+    return unpadded > len(data) - MOST_LEFT or not _is_whole(image, structure, tiles, unpadded)
 
 
 def _is_whole(image: ImageFile.ImageFile, structure: Structure, tiles: Sequence[Any], length: int) -> bool:
     """Whether an image has all its blocks with no more than `length` bytes of its last data."""
     *before, last = structure.pieces
-    with _Decoder(image, tiles, image.copy().im) as decoder:
+    with ScanDecoder(_decoder_of(image, tiles, image.copy().im)) as decoder:
         for piece in before:
             decoder.feed(piece.header + piece.data)
         return decoder.is_done_by(last.header + last.data[:length])
 
 
-class _Decoder:
-    """Pillow's decoder of an image, fed by hand."""
+def _decoder_of(image: ImageFile.ImageFile, tiles: Sequence[Any], target: Any = None) -> Any:
+    """Pillow's decoder of an image, which writes to its own pixels, or to those of `target`."""
+    image.load_prepare()
+    name, extents, _, arguments = tiles[0]
+    decoder = cast(Any, Image._getdecoder(image.mode, name, arguments, image.decoderconfig))
+    decoder.setimage(image.im if target is None else target, extents)
+    return decoder
 
-    def __init__(self, image: ImageFile.ImageFile, tiles: Sequence[Any], target: Any = None) -> None:
-        image.load_prepare()
-        name, extents, _, arguments = tiles[0]
-        self._decoder = cast(Any, Image._getdecoder(image.mode, name, arguments, image.decoderconfig))
-        self._decoder.setimage(image.im if target is None else target, extents)
+
+class ScanDecoder:
+    """Pillow's decoder of a JPEG, fed by hand."""
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
         self._rest = b""
         self.is_finished = False
 
@@ -136,3 +138,8 @@ class _Decoder:
         """Decode on; whether the scan has all its blocks. What is fed behind `data` for that is not in the image."""
         self.feed(data + _AHEAD)
         return all(self.feed(_ONES) for _ in range(_PROBES))
+
+    def ends(self) -> bool:
+        """Decode the end mark; whether the image is finished then."""
+        self.feed(_END_MARK)
+        return self.is_finished

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
+_MARKER = re.compile(rb"\xff[^\0]")
 #: Sequential and progressive Huffman coding.
 _FRAMES = frozenset((0xC0, 0xC1, 0xC2))
 _OTHER_FRAMES = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
@@ -21,6 +22,8 @@ _SILENT = frozenset((_HUFFMAN, 0xDB, *range(0xE0, 0xF0), 0xFE))
 _SEQUENTIAL = frozenset((0xC0, 0xC1))
 #: Zeros that can't be coefficients, unless they are the code of empty blocks.
 LOST = bytes(64)
+#: Bytes that some programs leave behind the last block.
+MOST_LEFT = 64
 #: Intervals of a scan that are told apart.
 _MOST_INTERVALS = 256
 
@@ -98,11 +101,21 @@ def _read_plain(data: bytes) -> Structure | None:
             place += 2 + (data[place + 2] << 8 | data[place + 3])
     except IndexError:
         return None
-    content = data[place:-2]
-    stuffed = content.count(b"\xff\0")
-    if frames != 1 or data[-2:] != b"\xff\xd9" or content.count(b"\xff") != stuffed or LOST in content:
+    content = plain_content(data, place) if frames == 1 else None
+    if content is None:
         return None
     return Structure((Piece(data[:place], content, has_blocks=True, plain_is_zero=True),), is_ended=True)
+
+
+def plain_content(data: bytes, start: int) -> bytes | None:
+    """The data of a scan from `start` up to the end mark, which ends the file.
+
+    None if the file ends otherwise, or the data hold a marker or a run of zeros.
+    """
+    content = data[start:-2]
+    if data[-2:] != b"\xff\xd9" or content[-1:] == b"\xff" or _MARKER.search(content) or LOST in content:
+        return None
+    return content
 
 
 def _read_any(data: bytes) -> Structure:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.errors import InputError, PurifyError
-from purify.images.decoding import decode_rgb
+from purify.images.decoding import decode_inspected, decode_rgb
 from purify.storage.image_bytes import ImageByteReader
 
 
@@ -52,7 +52,8 @@ class ImageLoader:
 
     `size` is the side of the decoded square in pixels; `workers` 0 means one thread per core. The first
     rows, as many as fit into `cache_bytes` of memory, are decoded only once. Where `contents` has the SHA-256 of an
-    image's bytes, other bytes are refused: what is embedded or learned is what was ingested.
+    image's bytes, other bytes are refused: what is embedded or learned is what was ingested. Those bytes are
+    not searched for damage again.
     """
 
     def __init__(
@@ -140,8 +141,8 @@ class ImageLoader:
         """Pixels uint8[3, S, S] of one image."""
         try:
             data = self._reader.read(self._uris[row])
-            self._require_same(row, data)
-            return decode_rgb(data, self.size).transpose(2, 0, 1)
+            decode = decode_inspected if self._is_inspected(row, data) else decode_rgb
+            return decode(data, self.size).transpose(2, 0, 1)
         except ChangedImageError:
             raise
         except (OSError, PurifyError, ValueError, SyntaxError) as error:
@@ -149,10 +150,12 @@ class ImageLoader:
                 f"{self._sample_ids[row]}: readable at ingest, but not now ({error}); ingest the source again"
             ) from error
 
-    def _require_same(self, row: int, data: bytes) -> None:
+    def _is_inspected(self, row: int, data: bytes) -> bool:
+        """Whether these are the bytes that ingest found whole; ChangedImageError if it saw others."""
         wanted = self._contents[row] if self._contents else None
         if wanted is not None and (found := hashlib.sha256(data).hexdigest()) != wanted:
             raise ChangedImageError(
                 f"{self._sample_ids[row]}: another image than at ingest (its SHA-256 begins with {found[:12]}, not "
                 f"{wanted[:12]}); ingest the source again: --resume RUN takes it in"
             )
+        return wanted is not None

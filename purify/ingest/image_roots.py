@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import stat
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -55,15 +55,19 @@ class ArchiveRoot:
     def find(self, name: str) -> Entry | None:
         """See `Root`."""
         for inner in (name, f"{self._top}{name}"):
-            if inner in self._members:
-                return Entry(inner, container_uri(self.kind, inner, self.path))
-            if inner in self._refused:
-                return Entry(inner, None, self.problem(self._refused[inner]))
+            if inner in self._members or inner in self._refused:
+                return self._entry(inner)
         return None
 
     def listing(self) -> RootListing:
         """See `Root`."""
-        return _listing_of(self, (*self._members, *self._refused))
+        return _listing_of((*self._members, *self._refused), self._entry)
+
+    def _entry(self, name: str) -> Entry:
+        """The entry of a file that is known to be there."""
+        if name in self._refused:
+            return Entry(name, None, self.problem(self._refused[name]))
+        return Entry(name, container_uri(self.kind, name, self.path))
 
     @cached_property
     def _top(self) -> str:
@@ -133,15 +137,15 @@ class RemoteFolderRoot:
 
     def listing(self) -> RootListing:
         """See `Root`."""
-        return _listing_of(self, sorted(self._names))
+        return _listing_of(sorted(self._names), self.find)
 
 
-def _listing_of(root: Root, names: Collection[str]) -> RootListing:
-    """The entries of `names`, all files of the root."""
+def _listing_of(names: Collection[str], find: Callable[[str], Entry | None]) -> RootListing:
+    """The entries of `names`, all files of a root."""
     runs = find_run_folders(names)
     inside = tuple(f"{run}/" for run in runs)
     visible = (name for name in names if not is_hidden(name) and not name.startswith(inside))
-    return RootListing(entries=[entry for name in visible if (entry := root.find(name))], run_folders=runs)
+    return RootListing(entries=[entry for name in visible if (entry := find(name))], run_folders=runs)
 
 
 class ImageRoots:

@@ -6,15 +6,15 @@ they are decoded again. A member of a tar has the stamp of its archive: times re
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,27 +24,25 @@ from PIL import __version__ as pillow_version
 from purify.arrays import Ids
 from purify.config import IngestConfig
 from purify.errors import InputError
-from purify.images.decoding import inspect_image
-from purify.images.defects import Defect, describe_os_error
 from purify.images.heif import heif_package
 from purify.images.loading import resolve_workers
-from purify.ingest.text_column import TextColumn
+from purify.ingest.chunk_inspection import CHUNK, FACTS, ChunkInspector, Limits
+from purify.ingest.inspection_processes import InspectionProcesses
 from purify.progress import Progress, silent
 from purify.storage.files import open_parquet, read_table, write_table
 from purify.storage.image_bytes import ImageByteReader
-from purify.tables.schema import INSPECTIONS, Status
+from purify.tables.schema import INSPECTIONS
 
-_CHUNK_ROWS = 64
+#: Images per task of a thread, and of a process, whose tasks cost more.
+_CHUNK_ROWS, _PROCESS_ROWS = 64, 256
+#: New images from which on the start of processes, half a second of computing each, doesn't matter.
+LEAST_FOR_PROCESSES = 50_000
 _CHUNKS_UNDER_WAY = 256
 _TABLE_ROWS = 1 << 13
 #: Metadata key: fingerprint of the settings and versions behind the inspections.
 _MADE_WITH = b"purify.inspected_with"
 #: Longer than a tick of the kernel's clock (10 ms at most): a file that changes after it was read gets another time.
 _TICK_SECONDS = 0.02
-_STATUS = {Defect.TOO_SMALL: Status.TOO_SMALL, Defect.NO_LABEL: Status.NO_LABEL}
-
-#: Columns of an inspection beside the place of the image.
-_FACTS = pa.schema([field for field in INSPECTIONS if field.name not in ("uri", "stamp")])
 #: All images of a container have one stamp.
 _STAMP = pa.field("stamp", pa.dictionary(pa.int32(), pa.string()))
 _ROWS = INSPECTIONS.set(INSPECTIONS.get_field_index(_STAMP.name), _STAMP)
@@ -84,21 +82,30 @@ def inspect_images(
     limits; `progress` counts images.
     """
     known = INSPECTIONS.empty_table() if known is None else known
-    with ImageByteReader() as reader, ThreadPoolExecutor(resolve_workers(config.workers), "ingest") as pool:
+    workers = resolve_workers(config.workers)
+    with (
+        ImageByteReader() as reader,
+        ThreadPoolExecutor(workers, "ingest") as pool,
+        InspectionProcesses(workers, limits := Limits(config.min_size, config.max_pixels)) as processes,
+    ):
         places = pa.table({"uri": pa.array(uris, pa.string()), _STAMP.name: _stamps(reader, pool, uris)})
         known_row = _unchanged(places, known)
         fresh = np.flatnonzero(known_row.is_null().to_numpy(zero_copy_only=False))
-        inspector = _Inspector(reader, config, known if len(fresh) else INSPECTIONS.empty_table())
+        inspector = ChunkInspector(reader, limits, known if len(fresh) else INSPECTIONS.empty_table())
+        many = len(fresh) >= LEAST_FOR_PROCESSES and workers > 1 and not len(known)
         if len(fresh):
             time.sleep(_TICK_SECONDS)
 
-        def inspect(chunk: Ids) -> list[_Inspection]:
-            return [inspector.inspect(uris[row], problems[row]) for row in chunk.tolist()]
+        def inspect(rows: Ids) -> pa.RecordBatch:
+            wanted, reasons = _values(uris, rows), _values(problems, rows)
+            answer = processes.inspect(wanted, reasons, reader) if many else None
+            return inspector.complete(answer, wanted, reasons)
 
         gathered = _Gathered()
-        for part in _in_chunks(pool, inspect, fresh):
-            gathered.add(part)
-            progress(len(uris) - len(fresh) + gathered.count, len(uris))
+        with closing(_in_chunks(pool, inspect, fresh, _PROCESS_ROWS if many else _CHUNK_ROWS)) as parts:
+            for part in parts:
+                gathered.add(part)
+                progress(len(uris) - len(fresh) + gathered.count, len(uris))
     progress(len(uris), len(uris))
     new = gathered.table(places if len(fresh) == len(places) else places.take(pa.array(fresh)))
     read = len(new) - new["sha256"].null_count
@@ -135,11 +142,23 @@ def save_inspections(path: Path, inspections: pa.Table, made_with: str) -> None:
 
 def _stamps(reader: ImageByteReader, pool: ThreadPoolExecutor, uris: Sequence[str | None]) -> pa.ChunkedArray:
     def stamp(rows: Ids) -> list[str | None]:
-        chunk = uris[rows[0] : rows[-1] + 1]
-        return [None if uri is None else reader.stamp(uri) for uri in chunk]
+        chunk = _values(uris, rows)
+        stamps = iter(reader.stamps([uri for uri in chunk if uri is not None]))
+        return [None if uri is None else next(stamps) for uri in chunk]
 
-    stamps = TextColumn(one for part in _in_chunks(pool, stamp, np.arange(len(uris))) for one in part)
-    return stamps.chunked().dictionary_encode()
+    parts, latest = [pa.array([], _STAMP.type)], list[str | None]()
+    for part in _in_chunks(pool, stamp, np.arange(len(uris)), _CHUNK_ROWS):
+        latest += part
+        if len(latest) >= _TABLE_ROWS:
+            parts.append(pa.array(latest, pa.string()).dictionary_encode())
+            latest.clear()
+    return pa.chunked_array([*parts, pa.array(latest, pa.string()).dictionary_encode()]).unify_dictionaries()
+
+
+def _values(column: Sequence[str | None], rows: Ids) -> Sequence[str | None]:
+    """The values of rows, at less cost where these follow each other."""
+    first, last = int(rows[0]), int(rows[-1])
+    return column[first : last + 1] if last - first + 1 == len(rows) else [column[row] for row in rows.tolist()]
 
 
 def _with_stamps(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -159,64 +178,21 @@ def _unchanged(places: pa.Table, known: pa.Table) -> pa.ChunkedArray:
     return pc.if_else(same, row, pa.scalar(None, pa.int32()))
 
 
-class _Inspection(NamedTuple):
-    """Facts of one image, as in the manifest."""
-
-    width: int | None
-    height: int | None
-    status: str
-    status_reason: str | None
-    sha256: str | None = None
-    decoded: bool = False
-
-
-class _Inspector:
-    """Inspects images in any number of threads; known bytes are not decoded again."""
-
-    def __init__(self, reader: ImageByteReader, config: IngestConfig, known: pa.Table) -> None:
-        self._reader = reader
-        self._config = config
-        self._known = {
-            row["sha256"]: (row["width"], row["height"], row["status"], row["status_reason"])
-            for batch in known.to_batches()
-            for row in batch.to_pylist()
-        }
-
-    def inspect(self, uri: str | None, problem: str | None) -> _Inspection:
-        if uri is None:
-            problem = problem or Defect.MISSING
-            return _Inspection(None, None, _status(Defect(problem.partition(":")[0])), problem)
-        try:
-            data = self._reader.read(uri)
-        except OSError as error:
-            refusal = describe_os_error(error)
-            return _Inspection(None, None, _status(refusal.defect), str(refusal))
-        digest = hashlib.sha256(data).hexdigest()
-        if (facts := self._known.get(digest)) is not None:
-            return _Inspection(*facts, digest)
-        found = inspect_image(data, min_size=self._config.min_size, max_pixels=self._config.max_pixels)
-        return _Inspection(found.width, found.height, _status(found.defect), found.reason, digest, decoded=True)
-
-
-def _status(defect: Defect | None) -> str:
-    return Status.OK.value if defect is None else _STATUS.get(defect, Status.UNREADABLE).value
-
-
 class _Gathered:
     """Inspections of images in order, kept as a table: a row takes a fraction of the memory of an object."""
 
     def __init__(self) -> None:
-        self._tables: list[pa.Table] = [_FACTS.empty_table()]
-        self._latest: list[_Inspection] = []
+        self._tables: list[pa.Table] = [FACTS.empty_table()]
+        self._latest: list[pa.RecordBatch] = []
         self.count = 0
         self.decoded = 0
 
-    def add(self, inspections: Sequence[_Inspection]) -> None:
-        """Take in the inspections of the next images."""
-        self._latest.extend(inspections)
-        self.count += len(inspections)
-        self.decoded += sum(inspection.decoded for inspection in inspections)
-        if len(self._latest) >= _TABLE_ROWS:
+    def add(self, chunk: pa.RecordBatch) -> None:
+        """Take in the inspections (schema `CHUNK`) of the next images."""
+        self._latest.append(chunk)
+        self.count += len(chunk)
+        self.decoded += chunk.column("decoded").true_count
+        if sum(map(len, self._latest)) >= _TABLE_ROWS:
             self._flush()
 
     def table(self, places: pa.Table) -> pa.Table:
@@ -226,20 +202,22 @@ class _Gathered:
         return pa.table([*places.columns, *facts.columns], schema=_ROWS)
 
     def _flush(self) -> None:
-        facts = dict(zip(_Inspection._fields, zip(*self._latest, strict=True), strict=bool(self._latest)))
-        self._tables.append(pa.table({name: facts.get(name, ()) for name in _FACTS.names}, schema=_FACTS))
+        latest = pa.Table.from_batches(self._latest, CHUNK).select(FACTS.names).cast(FACTS)
+        self._tables.append(latest.combine_chunks())
         self._latest.clear()
 
 
-def _in_chunks(pool: ThreadPoolExecutor, work: Callable[[Ids], _Part], rows: Ids) -> Iterable[_Part]:
-    """`work` on each chunk of `rows`, in order; pending chunks are canceled if the caller fails.
+def _in_chunks(
+    pool: ThreadPoolExecutor, work: Callable[[Ids], _Part], rows: Ids, size: int
+) -> Generator[_Part, None, None]:
+    """Yield `work` on each chunk of `rows`, in order; pending chunks are canceled if the caller fails.
 
     Few chunks are under way at a time: the results of all would fill the memory.
     """
     futures: deque[Future[_Part]] = deque()
     try:
-        for start in range(0, len(rows), _CHUNK_ROWS):
-            futures.append(pool.submit(work, rows[start : start + _CHUNK_ROWS]))
+        for start in range(0, len(rows), size):
+            futures.append(pool.submit(work, rows[start : start + size]))
             if len(futures) >= _CHUNKS_UNDER_WAY:
                 yield futures.popleft().result()
         while futures:

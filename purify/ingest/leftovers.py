@@ -36,7 +36,11 @@ def is_hidden(name: str) -> bool:
 
 def is_image(name: str) -> bool:
     """Whether a file is an image, by its suffix."""
-    return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
+    return _ends(name) in IMAGE_SUFFIXES
+
+
+def _ends(name: str) -> str:
+    return name[name.rfind(".") :].lower()
 
 
 def find_sidecars(names: Iterable[str]) -> set[str]:
@@ -44,7 +48,7 @@ def find_sidecars(names: Iterable[str]) -> set[str]:
     names = list(names)
     images = [name for name in names if is_image(name)]
     described = {*images, *(name.rpartition(".")[0] for name in images), *map(key_of, images)}
-    candidates = (name for name in names if PurePosixPath(name).suffix.lower() in _SIDECAR_SUFFIXES)
+    candidates = (name for name in names if _ends(name) in _SIDECAR_SUFFIXES and PurePosixPath(name).suffix)
     return {name for name in candidates if name.rpartition(".")[0] in described or key_of(name) in described}
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 from purify.errors import InputError
 from purify.ingest.source_listing import Listing, Source
+from purify.ingest.text_column import TextColumn
 from purify.storage.locations import Location, as_text
 
 _SUFFIXES = re.compile(r"(\.(tar|gz|zst|xz|bz2|tgz|zip|rec|parquet|arrow|csv|tsv|jsonl|lst|lmdb))+$", re.IGNORECASE)
@@ -34,30 +37,27 @@ class MergedSource:
                 faults.append(str(error))
         if faults:
             raise InputError("\n  ".join(faults))
-        parts = [self._prefixed(prefix, listing) for prefix, listing in listings.items()]
-        has_splits = any(part.splits for part in parts)
-        return Listing(
-            [value for part in parts for value in part.sample_ids],
-            [value for part in parts for value in part.labels],
-            [value for part in parts for value in part.true_labels],
-            [value for part in parts for value in part.uris],
-            [value for part in parts for value in part.problems],
-            tuple(f"{prefix}: {warning}" for prefix, part in listings.items() for warning in part.warnings),
-            [split for part in parts for split in part.splits or [None] * len(part.uris)] if has_splits else (),
+        columns = [self._columns(prefix, listing) for prefix, listing in listings.items()]
+        ids, labels, true_labels, uris, problems, splits = (
+            TextColumn[Any](chain.from_iterable(parts)) for parts in zip(*columns, strict=True)
         )
+        has_splits = any(listing.splits for listing in listings.values())
+        warnings = (f"{prefix}: {warning}" for prefix, part in listings.items() for warning in part.warnings)
+        return Listing(ids, labels, true_labels, uris, problems, tuple(warnings), splits if has_splits else ())
 
-    def _prefixed(self, prefix: str, part: Listing) -> Listing:
+    def _columns(self, prefix: str, part: Listing) -> Sequence[Iterable[str | None]]:
+        """Ids, labels, true labels, uris, problems and splits of a source, with its prefix."""
+
         def named(label: str | None) -> str | None:
             return f"{prefix}/{label}" if label and not self.same_labels else label
 
-        return Listing(
-            [f"{prefix}/{sample_id}" for sample_id in part.sample_ids],
-            [named(label) or "" for label in part.labels],
-            [named(label) for label in part.true_labels],
+        return (
+            (f"{prefix}/{sample_id}" for sample_id in part.sample_ids),
+            (named(label) or "" for label in part.labels),
+            map(named, part.true_labels),
             part.uris,
             part.problems,
-            part.warnings,
-            part.splits,
+            part.splits or repeat(None, len(part.uris)),
         )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from purify.images.defects import Defect, UnreadableImageError
 from purify.ingest.faults import Faults
 from purify.storage.locations import Location
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A file of a root: its relative `name`, and its uri or a problem.
 
     The name of a folder that can't be listed ends in a slash.

@@ -29,10 +29,14 @@ class TextColumn(Sequence[_Text]):
 
     @classmethod
     def of(cls, column: pa.Array | pa.ChunkedArray) -> TextColumn[Any]:
-        """From Arrow's text."""
+        """From Arrow's text; a column that came from here is not copied."""
         made: TextColumn[Any] = cls()
-        for start in range(0, len(column), _CHUNK):
-            made.extend(column.slice(start, _CHUNK).to_pylist())
+        for chunk in column.cast(pa.string()).chunks if isinstance(column, pa.ChunkedArray) else [column]:
+            if len(chunk) == _CHUNK and not made._latest:
+                made._chunks.append(chunk)
+                continue
+            for start in range(0, len(chunk), _CHUNK):
+                made.extend(chunk.slice(start, _CHUNK).to_pylist())
         return made
 
     def extend(self, values: Iterable[_Text]) -> None:

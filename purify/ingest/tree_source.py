@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 from purify.images.defects import Defect
 from purify.ingest.faults import Fault, Faults
@@ -12,6 +14,7 @@ from purify.ingest.leftovers import find_sidecars, is_image
 from purify.ingest.root_listing import Entry, Root, RootListing
 from purify.ingest.source_listing import Listing, and_so_on
 from purify.ingest.split_folders import find_splits
+from purify.ingest.text_column import TextColumn, TextRows
 from purify.storage.locations import as_text
 
 _NO_LABEL = f"{Defect.NO_LABEL}: in no label folder; move it into one"
@@ -39,44 +42,51 @@ class TreeSource:
         names = [entry.name for entry in candidates]
         splits = find_splits(names, self.label_depth)
         level = find_label_depth(names, self.label_depth, found.faults, splits)
-        entries = [entry for entry in candidates if level.label(entry.name) or is_image(entry.name)]
-        if not entries:
+        samples = [
+            _Sample(as_text(entry.name), as_text(label), entry)
+            for entry in candidates
+            if (label := level.label(entry.name)) or is_image(entry.name)
+        ]
+        if not samples:
             found.faults.add_text(f"no images found; {LAYOUT}")
-        _check(entries, level, found.faults)
+        _check(samples, level, found.faults)
         found.faults.refuse(self.root.path)
-        entries.sort(key=lambda entry: as_text(entry.name))
-        return _listing(entries, level, found)
+        samples.sort(key=attrgetter("sample_id"))
+        return _listing(samples, level, found)
 
 
-def _listing(entries: Sequence[Entry], level: LabelLevel, found: RootListing) -> Listing:
-    labels = [as_text(level.label(entry.name)) for entry in entries]
-    stray = [as_text(entry.name) for entry, label in zip(entries, labels, strict=True) if not label]
+class _Sample(NamedTuple):
+    """An image with its id and label; without one, the label is empty."""
+
+    sample_id: str
+    label: str
+    entry: Entry
+
+
+def _listing(samples: Sequence[_Sample], level: LabelLevel, found: RootListing) -> Listing:
+    stray = [sample.sample_id for sample in samples if not sample.label]
     warnings, runs = list(found.warnings), found.run_folders
     if stray:
         images = f"{len(stray)} images lie" if len(stray) > 1 else "1 image lies"
         warnings.append(f"{images} in no label folder ({and_so_on(stray)}) and can't be used: status no_label")
     if runs:
         warnings.append(f"inside the source, the folders of purify's own runs were skipped: {and_so_on(runs)}")
-    return Listing(
-        [as_text(entry.name) for entry in entries],
-        labels,
-        [None] * len(entries),
-        [entry.uri if label else None for entry, label in zip(entries, labels, strict=True)],
-        [entry.problem if label else _NO_LABEL for entry, label in zip(entries, labels, strict=True)],
-        tuple(warnings),
-        [level.split(entry.name) for entry in entries] if level.splits else (),
-    )
+    rows = TextRows(5)
+    for sample_id, label, entry in samples:
+        uri, problem = (entry.uri, entry.problem) if label else (None, _NO_LABEL)
+        rows.append((sample_id, label, uri, problem, None))
+    sample_ids, labels, uris, problems, nothing = rows.columns()
+    splits = TextColumn(level.split(sample.entry.name) for sample in samples) if level.splits else ()
+    return Listing(sample_ids, labels, nothing, uris, problems, tuple(warnings), splits)
 
 
-def _check(entries: Sequence[Entry], level: LabelLevel, faults: Faults) -> None:
+def _check(samples: Sequence[_Sample], level: LabelLevel, faults: Faults) -> None:
     folders: dict[str, str] = {}
     ids: dict[str, str] = {}
-    for entry in entries:
-        sample_id, folder = as_text(entry.name), level.folder(entry.name)
-        label = as_text(level.label(entry.name))
+    for sample_id, label, (name, _, _) in samples:
         if label and not label.strip():
             faults.add(Fault.EMPTY_LABEL, sample_id)
-        if level.inferred and folders.setdefault(label, folder) != folder:
+        if level.inferred and folders.setdefault(label, folder := level.folder(name)) != folder:
             faults.add(Fault.SAME_LABEL, f"{as_text(folders[label])} and {as_text(folder)}")
-        if ids.setdefault(sample_id, entry.name) != entry.name:
+        if ids.setdefault(sample_id, name) != name:
             faults.add(Fault.SAME_NAME, sample_id)

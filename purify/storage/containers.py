@@ -7,21 +7,21 @@ entry point group ``purify.containers``: the name is the kind, the value a funct
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from purify.errors import InputError
 from purify.storage.arrow_container import ArrowImages
 from purify.storage.files import readable
 from purify.storage.lmdb_container import LmdbImages
 from purify.storage.parquet_container import ParquetImages
-from purify.storage.positioned import READ_FLAGS, read_at
+from purify.storage.positioned import READ_FLAGS, read_at, read_spans
 from purify.storage.rec_container import RecImages
 from purify.storage.tar_index import index_tar
-from purify.storage.tsv_container import TsvImages
+from purify.storage.tsv_container import SpanImages, TsvImages, text_key
 from purify.storage.unpacked import unpacked
 from purify.storage.zip_archive import ZipContainer
 
@@ -43,6 +43,14 @@ class Container(Protocol):
         """Release the files; no thread reads any more."""
 
 
+@runtime_checkable
+class BulkContainer(Container, Protocol):
+    """A container that reads many images at less cost than one by one; an installed package needs no such kind."""
+
+    def read_many(self, keys: Sequence[str]) -> Iterator[bytes | OSError]:
+        """Yield the images with these keys, as `read`; an OSError takes the place of one that is defective."""
+
+
 Opener = Callable[[Path], Container]
 
 
@@ -60,11 +68,21 @@ class TarContainer:
         offset, size = self._index.position(self._path, key)
         return read_at(self._descriptor, offset, size)
 
+    def read_many(self, keys: Sequence[str]) -> Iterator[bytes | OSError]:
+        """See `BulkContainer`."""
+        yield from read_spans(self._descriptor, *self._index.positions(self._path, keys))
+
+    def spans(self, keys: Sequence[str]) -> tuple[Path, list[str]]:
+        """The same images in a container of the kind `SPANS`, which needs no index: its file, and their keys there."""
+        return unpacked(self._path), list(map(text_key, *self._index.positions(self._path, keys)))
+
     def close(self) -> None:
         """See `Container`."""
         os.close(self._descriptor)
 
 
+#: Kind of a file whose images are known by their positions.
+SPANS = "bytes"
 #: Kind of container, as in a uri -> function that opens one.
 CONTAINERS: Mapping[str, Opener] = {
     "tar": TarContainer,
@@ -73,6 +91,7 @@ CONTAINERS: Mapping[str, Opener] = {
     "arrow": ArrowImages,
     "lmdb": LmdbImages,
     "tsv": TsvImages,
+    SPANS: SpanImages,
     "zip": ZipContainer,
 }
 

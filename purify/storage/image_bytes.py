@@ -6,18 +6,21 @@ import errno
 import os
 import resource
 import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 
 from purify.errors import InputError
-from purify.storage.containers import Container, open_container
+from purify.storage.containers import SPANS, BulkContainer, Container, TarContainer, open_container
 from purify.storage.image_cache import RemoteImageReader
 from purify.storage.integrity import file_stamp
-from purify.storage.locations import Url, split_uri
+from purify.storage.locations import Url, container_uri, keys_in_one, split_uri
 from purify.storage.positioned import MAX_BYTES, READ_FLAGS, read_at
 
 #: Files that the rest of the process may have open.
 _SPARE_FILES = 256
+#: Kinds of containers that are opened at little cost, or have an index that needs not be read again.
+_READ_AT_ONCE = frozenset({"tar", "rec", "parquet", "arrow", "tsv", SPANS})
 
 
 class ImageByteReader:
@@ -63,6 +66,44 @@ class ImageByteReader:
         if kind is None or key is None:
             return _read_file(place)
         return self._container(kind, place).read(key)
+
+    def read_many(self, uris: Sequence[str]) -> Iterator[bytes | OSError]:
+        """Yield the bytes behind uris, as `read`; an OSError takes the place of a defective image.
+
+        Images that follow each other in a container cost less than one by one.
+        """
+        found = keys_in_one(uris) if uris else None
+        if found is not None and isinstance(found[0].place, Path) and found[0].kind is not None:
+            container = self._container(found[0].kind, found[0].place)
+            if isinstance(container, BulkContainer):
+                yield from container.read_many(found[1])
+                return
+        yield from map(self._read_or_error, uris)
+
+    def _read_or_error(self, uri: str) -> bytes | OSError:
+        try:
+            return self.read(uri)
+        except OSError as error:
+            return error
+
+    def for_another_process(self, uris: Sequence[str]) -> list[str] | None:
+        """Uris of the same images that another process reads at once, without the index of an archive; None without."""
+        found = keys_in_one(uris) if uris else None
+        if found is None:
+            return list(uris) if all(uri.startswith("file://") for uri in uris) else None
+        place, keys = found
+        if not isinstance(place.place, Path) or place.kind not in _READ_AT_ONCE:
+            return None
+        container = self._container(place.kind, place.place) if place.kind == "tar" else None
+        if not isinstance(container, TarContainer):
+            return list(uris)
+        file, spans = container.spans(keys)
+        return [container_uri(SPANS, span, file) for span in spans]
+
+    def stamps(self, uris: Sequence[str]) -> list[str | None]:
+        """See `stamp`."""
+        found = keys_in_one(uris) if uris else None
+        return [self.stamp(uris[0])] * len(uris) if found else list(map(self.stamp, uris))
 
     def stamp(self, uri: str) -> str | None:
         """Size, times and inode of the file behind `uri`, or its version on a store; None if unavailable.

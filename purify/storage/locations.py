@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -153,6 +154,18 @@ def split_uri(uri: str) -> ImagePlace:
     return ImagePlace(place, container["protocol"], _decode(unquote_to_bytes(key)) if "%" in key else key)
 
 
+def keys_in_one(uris: Sequence[str]) -> tuple[ImagePlace, list[str]] | None:
+    """The place of the first of some uris, and the keys of all, if all are in one container; None if they aren't."""
+    if _SEPARATOR not in uris[0]:
+        return None
+    first = split_uri(uris[0])
+    start, end = f"{first.kind}://", uris[0][uris[0].rindex(_SEPARATOR) :]
+    if not all(uri.startswith(start) and uri.endswith(end) for uri in uris):
+        return None
+    keys = [uri[len(start) : -len(end)] for uri in uris]  # none holds the separator, which is percent-encoded in keys
+    return first, [_decode(unquote_to_bytes(key)) if "%" in key else key for key in keys]
+
+
 def _file(uri: str) -> Location | None:
     match = _URL.fullmatch(uri)
     if match is None or not _is_file(match["protocol"], match["path"]):
@@ -184,7 +197,7 @@ def inner_path(path: str) -> str:
 
 def as_text(name: str) -> str:
     r"""A file name as valid Unicode: bytes that aren't UTF-8 become ``\xNN``."""
-    return _encode(name).decode("utf-8", "backslashreplace")
+    return name if name.isascii() else _encode(name).decode("utf-8", "backslashreplace")
 
 
 def _encode(name: str) -> bytes:

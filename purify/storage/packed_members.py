@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from purify.arrays import Ids
+from purify.storage.text_index import TextIndex
 
 _SLAB = 1 << 13
 
@@ -20,11 +21,9 @@ class PackedMembers(Mapping[str, tuple[int, int]]):
 
     def __init__(self, names: pa.Array, places: Ids) -> None:
         self._names = names
-        self._places = places
-        hashes = np.fromiter(map(hash, self), np.int64, len(names))
-        order = np.argsort(hashes, kind="stable").astype(np.int32)
-        self._order = order
-        self._hashes = hashes[order]
+        #: Offset and size in bytes, int64[N, 2].
+        self.places = places
+        self._index = TextIndex(names)
 
     @classmethod
     def of(cls, members: Iterable[tuple[str, int, int]]) -> PackedMembers:
@@ -40,7 +39,7 @@ class PackedMembers(Mapping[str, tuple[int, int]]):
             numbers.clear()
 
         for name, offset, size in members:
-            names.append(name.encode("utf-8", "surrogateescape"))
+            names.append(_bytes(name))
             numbers.append((offset, size))
             if len(names) == _SLAB:
                 pack()
@@ -50,53 +49,39 @@ class PackedMembers(Mapping[str, tuple[int, int]]):
     @property
     def repeated(self) -> list[str]:
         """Names that occur again, once for each time."""
-        same = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
-        collided = sorted({int(self._order[place]) for place in (*same, *(same + 1))})
-        seen: set[bytes] = set()
-        again = []
-        for name in map(self._name, collided):
-            if name in seen:
-                again.append(_text(name))
-            seen.add(name)
-        return again
+        return list(map(_text, self._names.take(pa.array(self._index.repeated())).to_pylist()))
 
     def rows(self) -> Iterator[tuple[str, tuple[int, int]]]:
         """Yield each name with its offset and size, as `items` does, but without a search for each."""
         for start in range(0, len(self._names), _SLAB):
-            places = map(tuple, self._places[start : start + _SLAB].tolist())
+            places = map(tuple, self.places[start : start + _SLAB].tolist())
             yield from zip(map(_text, self._names.slice(start, _SLAB).to_pylist()), places, strict=True)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self._names), _SLAB):
             yield from map(_text, self._names.slice(start, _SLAB).to_pylist())
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._find(name) is not None
+        return isinstance(name, str) and self._index.row_of(_bytes(name)) >= 0
 
     def __getitem__(self, name: str) -> tuple[int, int]:
-        row = self._find(name)
-        if row is None:
+        row = self._index.row_of(_bytes(name))
+        if row < 0:
             raise KeyError(name)
-        offset, size = self._places[row].tolist()
+        offset, size = self.places[row].tolist()
         return offset, size
 
-    def _find(self, name: str) -> int | None:
-        wanted, code = name.encode("utf-8", "surrogateescape"), hash(name)
-        place = int(self._hashes.searchsorted(code))
-        while place < len(self._hashes) and self._hashes[place] == code:
-            row = int(self._order[place])
-            if self._name(row) == wanted:
-                return row
-            place += 1
-        return None
-
-    def _name(self, row: int) -> bytes:
-        name: bytes = self._names[row].as_py()
-        return name
+    def find_rows(self, names: Sequence[str]) -> Ids:
+        """Row of each name, int64[n]; -1 for a name that isn't there."""
+        return self._index.find(pa.array(list(map(_bytes, names)), pa.large_binary()))
 
 
 def _text(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +45,14 @@ class TarIndex:
             return self.members[member]
         except KeyError:
             raise InputError(f"{archive}: holds no file {as_text(member)}") from None
+
+    def positions(self, archive: Location, members: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Offsets and sizes of members, as `position`."""
+        rows = self.members.find_rows(members)
+        if (rows < 0).any():
+            self.position(archive, members[int(np.argmin(rows))])
+        places = self.members.places[rows]
+        return places[:, 0].tolist(), places[:, 1].tolist()
 
 
 def index_tar(place: Location) -> TarIndex:

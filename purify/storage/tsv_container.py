@@ -7,11 +7,12 @@ import binascii
 import errno
 import os
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from purify.errors import InputError
 from purify.storage.files import readable
-from purify.storage.positioned import READ_FLAGS, read_at
+from purify.storage.positioned import READ_FLAGS, read_spans
 
 _KEY = re.compile(r"(?P<start>[0-9]+)/(?P<length>[0-9]+)")
 
@@ -21,8 +22,8 @@ def text_key(start: int, length: int) -> str:
     return f"{start}/{length}"
 
 
-class TsvImages:
-    """A text file; see `purify.storage.containers.Container` and `text_key`."""
+class SpanImages:
+    """A file whose images lie in it as they are; see `purify.storage.containers.Container` and `text_key`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,16 +31,39 @@ class TsvImages:
             self._descriptor = os.open(path, READ_FLAGS)
 
     def read(self, key: str) -> bytes:
-        """The decoded image."""
+        """The image at a position."""
+        content = next(self.read_many([key]))
+        if isinstance(content, OSError):
+            raise content
+        return content
+
+    def read_many(self, keys: Sequence[str]) -> Iterator[bytes | OSError]:
+        """See `purify.storage.containers.BulkContainer`."""
+        places = [self._place(key) for key in keys]
+        starts, lengths = ([place[k] for place in places] for k in (0, 1))
+        yield from map(self._decoded, read_spans(self._descriptor, starts, lengths))
+
+    def _place(self, key: str) -> tuple[int, int]:
         found = _KEY.fullmatch(key)
         if found is None:
             raise InputError(f"{self._path}: no image {key!r}; ingest the source again")
-        text = read_at(self._descriptor, int(found["start"]), int(found["length"]))
-        try:
-            return base64.b64decode(text, validate=True)
-        except binascii.Error as error:
-            raise OSError(errno.EIO, f"not an image in base64: {error}") from error
+        return int(found["start"]), int(found["length"])
+
+    def _decoded(self, content: bytes | OSError) -> bytes | OSError:
+        return content
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+
+class TsvImages(SpanImages):
+    """A text file with images in base64."""
+
+    def _decoded(self, content: bytes | OSError) -> bytes | OSError:
+        if isinstance(content, OSError):
+            return content
+        try:
+            return base64.b64decode(content, validate=True)
+        except binascii.Error as error:
+            return OSError(errno.EIO, f"not an image in base64: {error}")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ def pictures(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def _loader(paths: list[Path], **options: int) -> ImageLoader:
+def _loader(paths: list[Path], **options: Any) -> ImageLoader:
     return ImageLoader([path.name for path in paths], [path.as_uri() for path in paths], size=SIZE, **options)
 
 
@@ -96,3 +98,23 @@ def test_an_error_of_the_preparation_arrives(pictures: list[Path]) -> None:
 
     with _loader(pictures) as loader, pytest.raises(ArithmeticError):
         list(loader.prepared([np.arange(2)] * 9, prepare))
+
+
+def test_bytes_that_ingest_found_whole_are_not_examined_again(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{k}.{form}" for k, form in enumerate(("jpg", "png", "webp"))]
+    for path in paths:
+        Image.fromarray(np.random.default_rng(3).integers(0, 256, (60, 50, 3), dtype=np.uint8)).save(path)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(paths[0].read_bytes()[:-900] + b"\xff\xd9")  # gray from there on, which the decoder doesn't tell
+    paths.append(cut)
+    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    with _loader(paths, contents=contents) as loader:
+        ((_, pixels),) = loader.batches([np.arange(4)])
+    np.testing.assert_array_equal(pixels[:3], _pixels(paths[:3]))
+    with (
+        _loader(paths, contents=[*contents[:3], None]) as loader,
+        pytest.raises(InputError, match=r"cut\.jpg: readable"),
+    ):
+        list(loader.batches([np.arange(4)]))
+    with _loader(paths, contents=contents[::-1]) as loader, pytest.raises(InputError, match="another image than"):
+        list(loader.batches([np.arange(4)]))

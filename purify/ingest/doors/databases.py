@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from purify.config import IngestConfig
 from purify.errors import InputError
@@ -14,9 +15,11 @@ from purify.ingest.doors.door import Door
 from purify.ingest.doors.keyed_rows import KeyedRows, local_source
 from purify.ingest.label_lists import labels_beside
 from purify.ingest.source_listing import Listing, Source
+from purify.ingest.text_column import TextColumn, TextRows
 from purify.storage.lmdb_container import database_file
-from purify.storage.lmdb_scan import ScannedKey, scan_database
-from purify.storage.locations import Location, as_text, container_uri
+from purify.storage.lmdb_scan import scan_database
+from purify.storage.locations import Location, as_text, container_uri, split_uri
+from purify.storage.text_index import TextIndex
 
 _SUFFIXES = (".lmdb", ".mdb")
 #: Keys that describe the database: ``__len__``, ``__keys__``, ``num-samples``.
@@ -39,28 +42,31 @@ class DatabaseSource:
 
     def listing(self) -> Listing:
         """See `Source`."""
-        keys, labels, problems = self._read()
-        if keys and all(label is None for label in labels):
-            labels = self._from_list(keys)
+        ids, uris, labels, problems = self._read()
+        if len(ids) and all(label is None for label in labels):
+            labels = self._from_list([split_uri(uri).key or "" for uri in uris])
         rows = KeyedRows()
-        place = str(self.path.resolve())
-        for key, label, problem in zip(keys, labels, problems, strict=True):
-            rows.add(f"{self.name}#{as_text(key)}", label, container_uri("lmdb", key, place), problem=problem)
+        for sample_id, uri, label, problem in zip(ids, uris, labels, problems, strict=True):
+            rows.add(sample_id, label, uri, problem=problem)
         return rows.listing(self.path, nothing="holds no images")
 
-    def _read(self) -> tuple[list[str], Sequence[str | None], list[str | None]]:
-        """Keys of the images, with their labels and problems."""
-        named: dict[str, str | None] = {}
-        images: list[ScannedKey] = []
+    def _read(self) -> tuple[Sequence[str], Sequence[str], Sequence[str | None], Sequence[str | None]]:
+        """Ids and uris of the images, their labels and problems."""
+        images, named, place = TextRows(6), TextRows(2), str(self.path.resolve())
         for scanned in scan_database(self.path):
             numbered = _NUMBERED.fullmatch(scanned.key)
+            number = numbered["number"] if numbered is not None else None
             if numbered is not None and numbered["what"] == "label":
-                named[numbered["number"]] = scanned.text and scanned.text.strip()
+                named.append((number, as_text((scanned.text or "").strip()) or None))
             elif not _ABOUT.fullmatch(scanned.key):
-                images.append(scanned)
-        labels = [image.label or _named(image.key, named) or _folder(image.key) for image in images]
-        problems = [f"{Defect.CORRUPT}: {image.problem}" if image.problem else None for image in images]
-        return [image.key for image in images], labels, problems
+                problem = f"{Defect.CORRUPT}: {scanned.problem}" if scanned.problem else None
+                sample_id, uri = f"{self.name}#{as_text(scanned.key)}", container_uri("lmdb", scanned.key, place)
+                images.append((sample_id, uri, problem, scanned.label, number, _folder(scanned.key)))
+        ids, uris, problems, own, numbers, folders = images.columns()
+        under = _Named(*named.columns())
+        fallback = zip(own, numbers, folders, strict=True)
+        labels = TextColumn[Any](label or under.label(number) or folder for label, number, folder in fallback)
+        return ids, uris, labels, problems
 
     def _from_list(self, keys: Sequence[str]) -> Sequence[str | None]:
         listed = labels_beside(self.beside, keys)
@@ -72,10 +78,16 @@ class DatabaseSource:
         return listed[0]
 
 
-def _named(key: str, named: Mapping[str, str | None]) -> str | None:
-    """The label under a key of its own."""
-    numbered = _NUMBERED.fullmatch(key)
-    return named.get(numbered["number"]) if numbered is not None else None
+class _Named:
+    """Labels under keys of their own, by number."""
+
+    def __init__(self, numbers: TextColumn[str], labels: TextColumn[str | None]) -> None:
+        self._index = TextIndex(numbers.chunked())
+        self._labels = labels
+
+    def label(self, number: str | None) -> str | None:
+        row = self._index.row_of(number) if number is not None else -1
+        return self._labels[row] if row >= 0 else None
 
 
 def _folder(key: str) -> str | None:
