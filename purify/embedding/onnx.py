@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from purify.arrays import Vectors
 from purify.config import ExtractorConfig
+from purify.embedding.backbone import Pending
 from purify.errors import InputError
 from purify.faces.onnx_session import open_session
 from purify.images.loading import resolve_workers
@@ -59,6 +60,11 @@ class OnnxExtractor:
             return embeddings
         norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
         return embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
+
+    def start(self, pixels: npt.NDArray[np.uint8]) -> Pending:
+        """Embed a batch; ONNX Runtime returns when that is done."""
+        embeddings = self(pixels)
+        return lambda: embeddings
 
     def _run(self, images: npt.NDArray[np.float32]) -> Vectors:
         """Raw outputs [N, D]; for a model with a fixed batch size, the last batch is padded with zeros."""

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from purify.faces.masks import MASK_DRAWS, cover_lower_face
+from purify.models.transfers import to_device
 
 #: Uniform numbers per view, followed by those of its mask.
 _VIEW_DRAWS = 9
@@ -61,10 +62,7 @@ def random_views(
     Copies to a GPU don't wait for its current computation.
     """
     images, draws = torch.from_numpy(pixels), torch.from_numpy(view_draws(rows, seed=seed, step=step))
-    if device.type == "cuda":
-        images, draws = images.pin_memory(), draws.pin_memory()
-    views = augment(images.to(device, non_blocking=True), augmentation, draws.to(device, non_blocking=True))
-    return to_input(views)
+    return to_input(augment(to_device(images, device), augmentation, to_device(draws, device)))
 
 
 def view_draws(rows: npt.NDArray[np.int64], *, seed: int, step: int) -> npt.NDArray[np.float32]:

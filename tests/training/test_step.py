@@ -110,6 +110,6 @@ def test_a_compiled_backbone_computes_the_same_under_the_same_names(
     images, labels = _data()
     plain, compiled = (_state(model, config.model_copy(update={"compile": value})) for value in (False, True))
     for _ in range(2):
-        losses = [train_step(state, _schedule(config), labels[None], [images]) for state in (plain, compiled)]
+        losses = [float(train_step(state, _schedule(config), labels[None], [images])) for state in (plain, compiled)]
         assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert list(compiled.backbone.state_dict()) == list(plain.backbone.state_dict())
