@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from purify.faces.masks import MASK_DRAWS, cover_lower_face
-from purify.models.transfers import to_device
 
 #: Uniform numbers per view, followed by those of its mask.
 _VIEW_DRAWS = 9
@@ -62,7 +61,10 @@ def random_views(
     Copies to a GPU don't wait for its current computation.
     """
     images, draws = torch.from_numpy(pixels), torch.from_numpy(view_draws(rows, seed=seed, step=step))
-    return to_input(augment(to_device(images, device), augmentation, to_device(draws, device)))
+    if device.type == "cuda":
+        images, draws = images.pin_memory(), draws.pin_memory()
+    views = augment(images.to(device, non_blocking=True), augmentation, draws.to(device, non_blocking=True))
+    return to_input(views)
 
 
 def view_draws(rows: npt.NDArray[np.int64], *, seed: int, step: int) -> npt.NDArray[np.float32]:

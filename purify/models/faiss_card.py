@@ -10,7 +10,7 @@ _MOST = 2048
 
 
 class FaissCard:
-    """Search on a CUDA device by one thread: FAISS's resources can't be shared; to make them takes a tenth of a second."""
+    """Search on a CUDA device by one thread: FAISS's resources can't be shared, and making them takes 0.1 s."""
 
     def __init__(self, device: torch.device) -> None:
         import faiss

@@ -117,12 +117,13 @@ def _search(
     for slab in _slabs(vectors, rows, device):
         held = _copied(vectors[slab], device)
         for number, part in enumerate(parts):
-            asked, found = _copied(part, device).float(), best[number]
+            asked, found = _copied(part, device).float(), None
             for first in range(0, len(held), columns):
                 some = held[first : first + columns].float()
                 cosines, places = _best_of(asked, some, min(k, len(some)), card)
-                found = _merged(found, (cosines.cpu(), places.cpu() + (slab.start + first)), k)
-            best[number] = found
+                found = _merged(found, (cosines, places + (slab.start + first)), k)
+            if found is not None:
+                best[number] = _merged(best[number], (found[0].cpu(), found[1].cpu()), k)
     whole = [found for found in best if found is not None]
     none = torch.empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.int64)
     return (torch.cat([each[0] for each in whole]), torch.cat([each[1] for each in whole])) if whole else none
