@@ -85,9 +85,15 @@ class Extractor:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, precision: Precision = "auto", flip: bool = True, lengths: bool = False
+        self,
+        checkpoint: Checkpoint,
+        *,
+        precision: Precision = "auto",
+        flip: bool = True,
+        lengths: bool = False,
+        device: torch.device | None = None,
     ) -> None:
-        self._device = default_device()
+        self._device = device or default_device()
         self._dtype = resolve_precision(precision, self._device, backbone=checkpoint.backbone_name)
         backbone, _ = checkpoint.build()
         backbone = backbone.eval().to(self._device)
