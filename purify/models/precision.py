@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -27,7 +28,11 @@ def default_device() -> torch.device:
 
     InputError if the named device is not available.
     """
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
     wanted = os.environ.get(DEVICE_SWITCH, "auto")
     if wanted != "auto" and not available.get(wanted, lambda: False)():
         raise InputError(
