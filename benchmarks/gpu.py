@@ -45,17 +45,17 @@ from purify.version import __version__
 _SUBCENTERS, _SAMPLED, _CARDS, _GIB = 3, 0.1, 8, 2**30
 #: Images a second of eight cards as InsightFace's arcface_torch publishes them, not measured here: backbone, cards,
 #: identities (K = 1; a head with K = 3 costs about what three times as many identities do), head, images a second,
-#: and the file of its repository (recognition/arcface_torch) that says so.
+#: and the file that says so, in the folders docs and benchmarks/train of its repository (recognition/arcface_torch).
 PUBLISHED = (
-    ("iresnet50", "V100 32 GB, AMP, batch 1024", "125K", "dense, model parallel", 4824, "docs/speed_benchmark.md"),
-    ("iresnet50", "V100 32 GB, AMP, batch 1024", "125K", "sampled 0.1", 5004, "docs/speed_benchmark.md"),
-    ("iresnet50", "V100 32 GB, AMP, batch 1024", "500K", "dense, model parallel", 4013, "docs/speed_benchmark.md"),
-    ("iresnet50", "V100 32 GB, AMP, batch 1024", "500K", "sampled 0.1", 4900, "docs/speed_benchmark.md"),
-    ("iresnet50", "V100 32 GB, AMP, batch 1024", "2M", "dense, model parallel", 2593, "docs/speed_benchmark.md"),
-    ("iresnet50", "V100 32 GB, AMP, batch 1024", "2M", "sampled 0.1", 4626, "docs/speed_benchmark.md"),
-    ("iresnet50", "A100 80 GB, float16 + TF32, batch 1024", "618K", "-", 5400, "benchmarks/train/nvidia_a100.md"),
-    ("iresnet100", "A100 80 GB", "618K", "-", 3700, "benchmarks/train/nvidia_a100.md"),
-    ("iresnet100", "A100 80 GB", "2M", "-", 3480, "benchmarks/train/nvidia_a100.md"),
+    ("iresnet50", "V100 32 GB, AMP, batch 1024", "125K", "dense, model parallel", 4824, "speed_benchmark.md"),
+    ("iresnet50", "V100 32 GB, AMP, batch 1024", "125K", "sampled 0.1", 5004, "speed_benchmark.md"),
+    ("iresnet50", "V100 32 GB, AMP, batch 1024", "500K", "dense, model parallel", 4013, "speed_benchmark.md"),
+    ("iresnet50", "V100 32 GB, AMP, batch 1024", "500K", "sampled 0.1", 4900, "speed_benchmark.md"),
+    ("iresnet50", "V100 32 GB, AMP, batch 1024", "2M", "dense, model parallel", 2593, "speed_benchmark.md"),
+    ("iresnet50", "V100 32 GB, AMP, batch 1024", "2M", "sampled 0.1", 4626, "speed_benchmark.md"),
+    ("iresnet50", "A100 80 GB, float16 + TF32, batch 1024", "618K", "-", 5400, "nvidia_a100.md"),
+    ("iresnet100", "A100 80 GB", "618K", "-", 3700, "nvidia_a100.md"),
+    ("iresnet100", "A100 80 GB", "2M", "-", 3480, "nvidia_a100.md"),
 )
 
 
