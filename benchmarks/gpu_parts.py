@@ -6,7 +6,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.input import bare_steps
 from purify.config import BackboneName, ModelConfig, TrainConfig
 from purify.models.faiss_card import faiss_card
 from purify.models.nearest_rows import top_cosines
-from purify.models.process_group import SINGLE_PROCESS
-from purify.training.batches import view_batches
 from purify.training.loop import train
-from purify.training.schedule import Schedule, make_schedule
-from purify.training.step import train_step
-from purify.training.train_state import initial_state
 from purify.training.training_set import TrainingSet
 
 _BLOCK, _NEIGHBORS = 2**17, 11
@@ -110,42 +106,15 @@ def training_speed(case: TrainingCase, images: TrainingSet, device: torch.device
     )
     speeds = {}
     with fitting(), measured_memory(device) as peak:
-        for kind, work in {"loop": _loop, "bare_step": _bare_steps}.items():
+        kinds: dict[str, Callable[..., Any]] = {"loop": train, "bare_step": bare_steps}
+        for kind, work in kinds.items():
             watch = _Stopwatch(case.steps, device)
             with suppress(_Finished):
-                work(data, model, config, case.subcenters, watch, device)
+                work(data, model, config, subcenters=case.subcenters, seed=0, progress=watch)
             speeds[kind] = case.batch * case.steps / watch.seconds
             free_memory()
     ratio = speeds["loop"] / speeds["bare_step"]
     return asdict(case) | {"images_per_second": speeds, "ratio": ratio, "peak_bytes": peak()}
-
-
-def _loop(
-    data: TrainingSet, model: ModelConfig, config: TrainConfig, subcenters: int, watch: _Stopwatch, device: torch.device
-) -> None:
-    train(data, model, config, subcenters=subcenters, seed=0, progress=watch)
-
-
-def _bare_steps(
-    data: TrainingSet, model: ModelConfig, config: TrainConfig, subcenters: int, watch: _Stopwatch, device: torch.device
-) -> None:
-    schedule: Schedule = make_schedule(config, samples=len(data.uris), subcenters=subcenters)
-    state = initial_state(
-        model,
-        config,
-        classes=len(data.labels),
-        subcenters=subcenters,
-        seed=0,
-        device=device,
-        ranks=SINGLE_PROCESS,
-    )
-    rows = np.arange(config.batch_size)
-    with closing(view_batches(data, [rows], model, config, seed=0, first=0, device=device)) as batches:
-        views = next(batches)
-    labels = torch.from_numpy(data.label_index[rows])[None]
-    for step in range(schedule.total_steps):
-        train_step(state, schedule, labels, [views])
-        watch(step + 1, schedule.total_steps)
 
 
 def neighbor_speed(rows: int, dim: int, queries: int, device: torch.device) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class _Turns:
         enough = len(data.uris) * 3 * _MODEL.input_size**2 // _MEGABYTE + 1
         values = {"epochs": 2 + self.case.rounds, "min_steps": 0, "cache_mb": enough if kind == _IN_MEMORY else 0}
         config = _TRAIN.model_copy(update=values)
-        work = _bare_steps if kind == _BARE else train
+        work = bare_steps if kind == _BARE else train
         self._wait_for(kind)
         with suppress(_Finished):
             work(
@@ -119,13 +119,21 @@ class _Turns:
             self.changed.wait_for(lambda: self.kinds[self.turn] == kind)
 
 
-def _bare_steps(
+def bare_steps(
     data: TrainingSet, model: ModelConfig, config: TrainConfig, *, subcenters: int, seed: int, progress: Progress
 ) -> None:
-    """The steps of a training, all on the views of its first batch."""
+    """The steps of a training (arguments as of `train`), all on the same views of one batch."""
     device, classes = default_device(), len(data.labels)
     schedule = make_schedule(config, samples=len(data.uris), subcenters=subcenters)
-    state = initial_state(model, config, classes=classes, subcenters=1, seed=seed, device=device, ranks=SINGLE_PROCESS)
+    state = initial_state(
+        model,
+        config,
+        classes=classes,
+        subcenters=schedule.subcenters_at(0),
+        seed=seed,
+        device=device,
+        ranks=SINGLE_PROCESS,
+    )
     rows = np.arange(config.batch_size)
     with closing(view_batches(data, [rows], model, config, seed=seed, first=0, device=device)) as batches:
         views = next(batches)
