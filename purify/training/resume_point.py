@@ -51,15 +51,16 @@ class ResumeKeeper:
         """Save on all ranks at once, by the first rank's clock.
 
         The ranks don't ask each other after every step: they agree on the next step at which to ask, half of the steps
-        that are left by the speed since the last time.
+        that are left by the speed since the last time, or less: a GPU's first steps seem faster than they are.
         """
         state = self._state
         if state.step < self._next:
             return
         now = time.monotonic()
         left = self._seconds - (now - self._saved)
-        speed = (state.step - self._asked_at) / max(now - self._asked, 1e-9)
-        wait = max(1, int(speed * left / 2)) if left > 0 else 0
+        since = state.step - self._asked_at
+        speed = since / max(now - self._asked, 1e-9)
+        wait = max(1, min(int(speed * left / 2), 2 * since)) if left > 0 else 0
         first = wait if state.ranks.rank == 0 else 0
         wait = int(state.ranks.all_reduce_max(torch.tensor([first], device=state.device)).item())
         if not wait:
