@@ -1,4 +1,4 @@
-"""Cost of input: training that decodes every image, compared with the same on images in memory."""
+"""Cost of input: training that decodes every image, compared with the same on images in memory, and with bare steps."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Condition
 from typing import Any
 
+import numpy as np
 import torch
 from rich.table import Table
 
@@ -20,15 +21,22 @@ from purify.config import IngestConfig, ModelConfig, TrainConfig
 from purify.errors import InputError
 from purify.images.loading import AHEAD
 from purify.ingest.ingest import ingest
+from purify.models.precision import default_device
+from purify.models.process_group import SINGLE_PROCESS
+from purify.progress import Progress
+from purify.training.batches import view_batches
 from purify.training.loop import train
+from purify.training.schedule import make_schedule
+from purify.training.step import train_step
+from purify.training.train_state import initial_state
 from purify.training.training_set import TrainingSet
 from purify_demo import write_demo
 
 _MEGABYTE = 1 << 20
 #: The defaults: backbone, image size and batch size.
 _MODEL, _TRAIN = ModelConfig(), TrainConfig()
-#: Kinds: decode every image at each use; keep all of them in memory.
-_DECODED, _IN_MEMORY = "decoded", "in_memory"
+#: Kinds: decode every image at each use; keep all of them in memory; steps alone, on batches that are there already.
+_DECODED, _IN_MEMORY, _BARE = "decoded", "in_memory", "bare_step"
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,10 @@ class _Finished(Exception):
 
 @dataclass
 class _Turns:
-    """Lets two trainings take turns, block by block, so that other load on the machine affects both alike."""
+    """Lets trainings take turns, block by block, so that other load on the machine affects both alike."""
 
     case: InputCase
-    kinds: tuple[str, str] = (_DECODED, _IN_MEMORY)
+    kinds: tuple[str, ...] = (_DECODED, _IN_MEMORY, _BARE)
     turn: int = 0
     changed: Condition = field(default_factory=Condition)
     blocks: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -65,6 +73,19 @@ class _Turns:
         enough = len(data.uris) * 3 * _MODEL.input_size**2 // _MEGABYTE + 1
         values = {"epochs": 2 + self.case.rounds, "min_steps": 0, "cache_mb": enough if kind == _IN_MEMORY else 0}
         config = _TRAIN.model_copy(update=values)
+        work = bare_steps if kind == _BARE else train
+        self._wait_for(kind)
+        with suppress(_Finished):
+            work(
+                data,
+                _MODEL,
+                config,
+                subcenters=config.subcenters,
+                seed=self.case.seed,
+                progress=self._progress(kind),
+            )
+
+    def _progress(self, kind: str) -> Progress:
         began = (0.0, 0.0)
 
         def progress(done: int, total: int, detail: str = "") -> None:
@@ -81,13 +102,16 @@ class _Turns:
                     raise _Finished
                 self._wait_for(kind)
 
-        self._wait_for(kind)
-        with suppress(_Finished):
-            train(data, _MODEL, config, subcenters=config.subcenters, seed=self.case.seed, progress=progress)
+        return progress
+
+    def ratios(self, slower: str, faster: str) -> list[float]:
+        """Ratios of the throughputs of two kinds, block by block."""
+        pairs = zip(self.blocks[slower], self.blocks[faster], strict=True)
+        return [fast[0] / slow[0] for slow, fast in pairs]
 
     def _hand_over(self) -> None:
         with self.changed:
-            self.turn = 1 - self.turn
+            self.turn = (self.turn + 1) % len(self.kinds)
             self.changed.notify_all()
 
     def _wait_for(self, kind: str) -> None:
@@ -95,8 +119,32 @@ class _Turns:
             self.changed.wait_for(lambda: self.kinds[self.turn] == kind)
 
 
+def bare_steps(
+    data: TrainingSet, model: ModelConfig, config: TrainConfig, *, subcenters: int, seed: int, progress: Progress
+) -> None:
+    """The steps of a training (arguments as of `train`), all on the same views of one batch."""
+    device, classes = default_device(), len(data.labels)
+    schedule = make_schedule(config, samples=len(data.uris), subcenters=subcenters)
+    state = initial_state(
+        model,
+        config,
+        classes=classes,
+        subcenters=schedule.subcenters_at(0),
+        seed=seed,
+        device=device,
+        ranks=SINGLE_PROCESS,
+    )
+    rows = np.arange(config.batch_size)
+    with closing(view_batches(data, [rows], model, config, seed=seed, first=0, device=device)) as batches:
+        views = next(batches)
+    labels = torch.from_numpy(data.label_index[rows])[None]
+    for step in range(schedule.total_steps):
+        train_step(state, schedule, labels, [views])
+        progress(step + 1, schedule.total_steps)
+
+
 def run_input(case: InputCase, source: Path | None) -> dict[str, Any]:
-    """Train in turns without a cache and with all images in one.
+    """Train in turns without a cache, with all images in one, and by bare steps.
 
     Parameters
     ----------
@@ -109,8 +157,9 @@ def run_input(case: InputCase, source: Path | None) -> dict[str, Any]:
     -------
     dict
         ``case``; ``source``; ``images_per_second`` (median of the blocks) and ``cpu_seconds_per_step`` (median; all
-        threads) when every image is ``decoded`` and with all of them ``in_memory``; ``ratios`` of the two throughputs
-        for each pair of successive blocks, and ``ratio``, their median: 1 if decoding costs no time.
+        threads) when every image is ``decoded``, with all of them ``in_memory``, and of a ``bare_step``; ``ratios`` of
+        the first two throughputs for each pair of successive blocks, and ``ratio``, their median: 1 if decoding costs
+        no time; ``loop_ratios`` and ``loop_ratio``: in memory to the bare step, 1 if the loop and its views cost none.
 
     Raises
     ------
@@ -123,8 +172,8 @@ def run_input(case: InputCase, source: Path | None) -> dict[str, Any]:
         for done in [pool.submit(turns.run, data, kind) for kind in turns.kinds]:
             done.result()
     images = _TRAIN.batch_size * case.steps
-    pairs = zip(turns.blocks[_DECODED], turns.blocks[_IN_MEMORY], strict=True)
-    ratios = [memory[0] / decoded[0] for decoded, memory in pairs]
+    ratios = turns.ratios(_DECODED, _IN_MEMORY)
+    loop_ratios = turns.ratios(_IN_MEMORY, _BARE)
     return {
         "case": asdict(case),
         "source": "demo set" if source is None else source.name,
@@ -136,6 +185,8 @@ def run_input(case: InputCase, source: Path | None) -> dict[str, Any]:
         },
         "ratios": ratios,
         "ratio": statistics.median(ratios),
+        "loop_ratios": loop_ratios,
+        "loop_ratio": statistics.median(loop_ratios),
     }
 
 
@@ -164,8 +215,9 @@ def input_table(answer: dict[str, Any]) -> Table:
     table.add_column("images", no_wrap=True)
     for name in ("images/s", "CPU s a step"):
         table.add_column(name, justify="right")
-    for kind in (_DECODED, _IN_MEMORY):
+    for kind in answer["images_per_second"]:
         speed, cpu = answer["images_per_second"][kind], answer["cpu_seconds_per_step"][kind]
         table.add_row(kind.replace("_", " "), f"{speed:.0f}", f"{cpu:.3f}")
-    table.add_row("ratio of throughputs", f"{answer['ratio']:.3f}", "")
+    table.add_row("decoded / in memory", f"{answer['ratio']:.3f}", "")
+    table.add_row("in memory / bare step", f"{answer['loop_ratio']:.3f}", "")
     return table

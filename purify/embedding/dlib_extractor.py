@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from purify.arrays import Vectors
-from purify.embedding.backbone import on_all_cores
+from purify.embedding.backbone import Pending, start_forward, summed_with_mirrored
 from purify.models.dlib_resnet import CHIP_SIZE, DLIB_DIM, load_dlib_resnet
 from purify.models.precision import Precision, default_device
 
@@ -38,15 +38,19 @@ class DlibExtractor:
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
         """``pixels[N, 3, 167, 167]`` uint8 RGB -> ``float32[N, 128]``."""
-        return on_all_cores(self._forward, pixels, self._device)
+        return self.start(pixels)()
+
+    def start(self, pixels: npt.NDArray[np.uint8]) -> Pending:
+        """Begin to embed a batch."""
+        return start_forward(self._forward, pixels, self._device)
 
     @torch.inference_mode()
-    def _forward(self, pixels: npt.NDArray[np.uint8]) -> Vectors:
-        chips = dlib_chips(torch.from_numpy(pixels).to(self._device).float())
-        embeddings = self._network(chips)
-        if self._flip:
-            embeddings = (embeddings + self._network(chips.flip(3))) / 2
-        return embeddings.cpu().numpy()
+    def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        chips = dlib_chips(pixels.float())
+        embeddings: torch.Tensor = (
+            summed_with_mirrored(self._network, chips) / 2 if self._flip else self._network(chips)
+        )
+        return embeddings
 
 
 def dlib_chips(crops: torch.Tensor) -> torch.Tensor:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from purify.arrays import Vectors
 from purify.config import EmbedConfig, ExtractorConfig
-from purify.embedding.backbone import PixelExtractor
-from purify.embedding.blocks import RunBlocks, load_result, run_here, run_pending, save_array
+from purify.embedding.backbone import Pending, PixelExtractor
+from purify.embedding.blocks import RunBlocks, load_result, run_here, run_pending
 from purify.embedding.extractors import model_file, open_extractor
+from purify.embedding.shard_writer import ShardWriter
 from purify.errors import CheckpointError
 from purify.images.loading import ImageLoader
 from purify.models.precision import Precision
@@ -65,21 +67,52 @@ class EmbedBlock:
 
     def run(self, progress: Progress = silent) -> None:
         """Embed the rows, always in the same batches."""
-        extractor = _extractor(self.model, self.digest, self.extractor, self.precision, self.flip)
-        rows = np.arange(self.rows)
-        batches = (rows[i : i + self.batch_size] for i in range(0, self.rows, self.batch_size))
-        parts = []
-        with ImageLoader(
-            self.sample_ids,
-            self.uris,
+        self.run_together([self], progress)
+
+    @classmethod
+    def run_together(cls, blocks: Sequence[EmbedBlock], progress: Progress = silent) -> None:
+        """Embed the rows of several blocks, which differ in nothing else, through one loader.
+
+        Images of the next block are decoded while one is computed and another written; a kill loses those two.
+        """
+        first, total, done = blocks[0], sum(block.rows for block in blocks), 0
+        extractor = _extractor(first.model, first.digest, first.extractor, first.precision, first.flip)
+        contents = [content for block in blocks for content in block.contents]
+        loader = ImageLoader(
+            [name for block in blocks for name in block.sample_ids],
+            [uri for block in blocks for uri in block.uris],
             size=extractor.input_size,
-            contents=self.contents,
-            workers=self.decoders,
-        ) as loader:
-            for batch, pixels in loader.batches(batches):
-                parts.append(extractor(pixels))
-                progress(int(batch[-1]) + 1, self.rows)
-        save_array(Path(self.out), np.concatenate(parts))
+            contents=contents,
+            workers=first.decoders,
+        )
+        with loader, ShardWriter(blocks) as writer:
+            for vectors in _embedded(extractor, loader.batches(_batches(blocks))):
+                writer.add(vectors)
+                done += len(vectors)
+                progress(done, total)
+
+
+def _batches(blocks: Sequence[EmbedBlock]) -> Iterator[npt.NDArray[np.int64]]:
+    """Row numbers of each batch among the rows of all blocks; no batch crosses the end of a block."""
+    first = 0
+    for block in blocks:
+        stop = first + block.rows
+        for start in range(first, stop, block.batch_size):
+            yield np.arange(start, min(start + block.batch_size, stop))
+        first = stop
+
+
+def _embedded(
+    extractor: PixelExtractor, batches: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]
+) -> Iterator[Vectors]:
+    """Yield the embeddings of each batch once the next one is in the device's queue, which is thus never empty."""
+    started: Pending | None = None
+    for _, pixels in batches:
+        before, started = started, extractor.start(pixels)
+        if before is not None:
+            yield before()
+    if started is not None:
+        yield started()
 
 
 _loading = threading.Lock()

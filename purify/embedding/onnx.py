@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,11 @@ import numpy.typing as npt
 
 from purify.arrays import Vectors
 from purify.config import ExtractorConfig
+from purify.embedding.backbone import Pending
 from purify.errors import InputError
 from purify.faces.onnx_session import open_session
 from purify.images.loading import resolve_workers
-from purify.models.precision import Precision
+from purify.models.precision import DEVICE_SWITCH, Precision
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -38,7 +40,7 @@ class OnnxExtractor:
 
     def __init__(self, path: Path, config: ExtractorConfig, *, flip: bool = True, lengths: bool = False) -> None:
         self._path = path
-        self._session = open_session(path, threads=resolve_workers(0), providers=["CUDAExecutionProvider"])
+        self._session = open_session(path, threads=resolve_workers(0), providers=_providers())
         self.input_size = _input_size(path, self._session, config)
         self._input = self._session.get_inputs()[0]
         config = _declared(path, self._session.get_modelmeta().custom_metadata_map, config)
@@ -59,6 +61,11 @@ class OnnxExtractor:
             return embeddings
         norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
         return embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
+
+    def start(self, pixels: npt.NDArray[np.uint8]) -> Pending:
+        """Embed a batch; ONNX Runtime returns when that is done."""
+        embeddings = self(pixels)
+        return lambda: embeddings
 
     def _run(self, images: npt.NDArray[np.float32]) -> Vectors:
         """Raw outputs [N, D]; for a model with a fixed batch size, the last batch is padded with zeros."""
@@ -81,6 +88,11 @@ class OnnxExtractor:
             raise InputError(
                 f"{self._path}: can't be run on images {list(images.shape)} ({_first_line(error)})"
             ) from error
+
+
+def _providers() -> list[str]:
+    """Preferred ones; ONNX Runtime may have CUDA where PyTorch has not, so only the switch forbids it."""
+    return ["CUDAExecutionProvider"] if os.environ.get(DEVICE_SWITCH, "auto") in ("auto", "cuda") else []
 
 
 def _input_size(path: Path, session: InferenceSession, config: ExtractorConfig) -> int:

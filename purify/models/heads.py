@@ -96,12 +96,17 @@ class SubcenterHead(nn.Module):
         """Scaled logits, with the margin on the true class; float32 also under autocast. Filtered logits are -inf."""
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = self.cosines(embeddings.to(self.weight.dtype))
-            rows = (labels >= 0).nonzero().squeeze(1)
-            own = (rows, labels[rows])
-            target = self.margin.apply(cosines[own])
-            if self.negative_filter is not None:
-                cosines = cosines.masked_fill(cosines > self.negative_filter, -math.inf)
-            return self.scale * cosines.index_put(own, target)
+            if not self.weight.shape[0]:  # more ranks than classes
+                return self.scale * cosines
+            place = labels.clamp_min(0)[:, None]  # not the rows with a label: counting them would stop a GPU's queue
+            own = cosines.gather(1, place)
+            target = torch.where(labels[:, None] >= 0, self.margin.apply(own), self._filtered(own))
+            return self.scale * self._filtered(cosines).scatter(1, place, target)
+
+    def _filtered(self, cosines: Tensor) -> Tensor:
+        if self.negative_filter is None:
+            return cosines
+        return cosines.masked_fill(cosines > self.negative_filter, -math.inf)
 
     def with_rows(self, rows: Tensor) -> SubcenterHead:
         """A head with the same settings, and ``rows[S, K, D]`` as its weight."""

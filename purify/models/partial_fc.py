@@ -16,6 +16,7 @@ from torch import Tensor
 
 from purify.models.heads import SubcenterHead
 from purify.models.process_group import Shard
+from purify.models.transfers import to_device
 
 _MOMENTUM = "momentum_buffer"
 
@@ -63,13 +64,16 @@ def sampled_head(
 
     ``labels`` int64[N] point into all classes; targets of labels outside the `classes` of `head` are -1. The generators
     of all ranks must be in the same state. Step the optimizer inside the context.
+
+    Labels on the host, with a generator there, let the draw run ahead of a GPU that is still at earlier steps.
     """
+    device = head.weight.device
     if rate == 1:
-        yield head, classes.local(labels)
+        yield head, to_device(classes.local(labels), device)
         return
     sample = sample_classes(labels, classes.total, rate=rate, generator=generator).within(classes)
-    with borrowed_rows(head, optimizer, sample.classes) as part:
-        yield part, sample.targets
+    with borrowed_rows(head, optimizer, to_device(sample.classes, device)) as part:
+        yield part, to_device(sample.targets, device)
 
 
 @contextmanager

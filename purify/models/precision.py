@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
 
+from purify.errors import InputError
 from purify.models.iresnet import IRESNETS
 
 #: Minimum channels in the first stage of a wide network.
@@ -16,13 +19,27 @@ _WIDE = frozenset(name for name, spec in IRESNETS.items() if spec.channels[0] >=
 Precision = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 
 
+#: The one switch for all that computes on a device, which child processes inherit: ``auto`` (the default) or a type.
+DEVICE_SWITCH = "PURIFY_DEVICE"
+
+
 def default_device() -> torch.device:
-    """CUDA if available, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+    """The device that `DEVICE_SWITCH` names; by default CUDA if available, else Apple's MPS, else the CPU.
+
+    InputError if the named device is not available.
+    """
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
+    wanted = os.environ.get(DEVICE_SWITCH, "auto")
+    if wanted != "auto" and not available.get(wanted, lambda: False)():
+        raise InputError(
+            f"{DEVICE_SWITCH}={wanted}: PyTorch {torch.__version__} has no such device here; set it to auto, "
+            f"{', '.join(available)}, or install a build of PyTorch for this device"
+        )
+    return torch.device(next(kind for kind, is_there in available.items() if wanted in ("auto", kind) and is_there()))
 
 
 def resolve_precision(precision: Precision, device: torch.device, *, backbone: str) -> torch.dtype:

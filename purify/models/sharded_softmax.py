@@ -47,22 +47,26 @@ class _GatherRows(torch.autograd.Function):
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor, ranks: Ranks) -> Tensor:
-        own = (targets >= 0).nonzero().squeeze(1)
         most = logits.amax(dim=1) if logits.shape[1] else logits.new_full((len(logits),), -math.inf)
         most = ranks.all_reduce_max(most)
         shares = (logits - most[:, None]).exp_()
-        sums = torch.stack([shares.sum(dim=1), torch.zeros_like(most)])
-        sums[1, own] = logits[own, targets[own]] - most[own]
-        total, target = ranks.all_reduce(sums)
+        # Without counting the rows whose class is here, which would stop a GPU's queue.
+        own = torch.zeros_like(most)
+        if logits.shape[1]:
+            place = targets.clamp_min(0)[:, None]
+            own = torch.where(targets >= 0, logits.gather(1, place).squeeze(1) - most, own)
+        total, target = ranks.all_reduce(torch.stack([shares.sum(dim=1), own]))
         shares /= total[:, None]
-        ctx.save_for_backward(shares, own, targets)
+        ctx.save_for_backward(shares, targets)
         return (total.log() - target).mean()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        shares, own, targets = ctx.saved_tensors
+        shares, targets = ctx.saved_tensors
         each = gradient / len(targets)
         to_logits = shares * each
-        to_logits[own, targets[own]] -= each
+        if shares.shape[1]:
+            here = torch.where(targets >= 0, each, 0.0)
+            to_logits.scatter_add_(1, targets.clamp_min(0)[:, None], -here[:, None])
         return to_logits, None, None

@@ -16,6 +16,8 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 #: Numbers in a chunk of centers: 8 MiB of float32, which stay in the CPU's cache between passes.
 CHUNK_NUMBERS = 2**21
+#: On a GPU: 128 MiB. Smaller products would be over before the next one is started.
+_DEVICE_CHUNK_NUMBERS = 2**25
 #: Minimum norm, that of `torch.nn.functional.normalize`.
 _LEAST_NORM = 1e-12
 
@@ -32,15 +34,19 @@ def class_cosines(embeddings: Tensor, centers: Tensor) -> Tensor:
 
     Neither needs unit rows. The gradient goes to the nearest sub-center alone. Heads of one chunk are left to autograd.
     """
-    if centers.numel() <= CHUNK_NUMBERS:
+    if centers.numel() <= _chunk_numbers(centers):
         return subcenter_cosines(embeddings, centers).amax(dim=2)
     cosines: Tensor = _ChunkedClassCosines.apply(F.normalize(embeddings, dim=1), centers)
     return cosines
 
 
+def _chunk_numbers(centers: Tensor) -> int:
+    return CHUNK_NUMBERS if centers.device.type == "cpu" else _DEVICE_CHUNK_NUMBERS
+
+
 def _chunks(centers: Tensor) -> Iterator[slice]:
     classes, subcenters, dim = centers.shape
-    step = max(1, CHUNK_NUMBERS // (subcenters * dim))
+    step = max(1, _chunk_numbers(centers) // (subcenters * dim))
     return (slice(start, start + step) for start in range(0, classes, step))
 
 

@@ -17,20 +17,21 @@ from purify.models.process_group import SINGLE_PROCESS, Ranks
 MIN_SEPARATION = 0.65
 
 
-def separation(cosines: Tensor, labels: Tensor, ranks: Ranks = SINGLE_PROCESS) -> float:
+def separation(cosines: Tensor, labels: Tensor, ranks: Ranks = SINGLE_PROCESS) -> Tensor:
     """``cosines[N, C]``, ``labels[N]`` -> share of other classes whose center is farther than that of the own class.
 
-    1 when each image is nearest to its own class, 0.5 for a random network, at any class count. With sharded classes, a
-    label is -1 on all ranks but that of its class.
+    A number on the device of the cosines: 1 when each image is nearest to its own class, 0.5 for a random network, at
+    any class count. With sharded classes, a label is -1 on all ranks but that of its class.
     """
-    rows = (labels >= 0).nonzero().squeeze(1)
     own = torch.zeros_like(labels, dtype=cosines.dtype)
-    own[rows] = cosines[rows, labels[rows]]
+    if cosines.shape[1]:
+        own = torch.where(labels >= 0, cosines.gather(1, labels.clamp_min(0)[:, None]).squeeze(1), own)
     own = ranks.all_reduce(own)[:, None]
     farther, level = (cosines < own).sum(dim=1), (cosines == own).sum(dim=1)
     classes = torch.full_like(level, cosines.shape[1])
     farther, level, classes = ranks.all_reduce(torch.stack([farther, level, classes])).float()
-    return float(((farther + (level - 1) / 2) / (classes - 1).clamp_min(1)).mean()) if classes[0] > 1 else 1.0
+    shares = (farther + (level - 1) / 2) / (classes - 1).clamp_min(1)
+    return torch.where(classes > 1, shares, 1.0).mean()
 
 
 def check_not_collapsed(value: float, loss: float, *, epochs: int) -> None:

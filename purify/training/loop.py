@@ -7,6 +7,7 @@ from contextlib import closing
 from itertools import islice
 
 import torch
+from torch import Tensor
 
 from purify.config import ModelConfig, TrainConfig
 from purify.errors import InputError
@@ -23,6 +24,9 @@ from purify.training.schedule import Schedule, make_schedule
 from purify.training.step import train_step
 from purify.training.train_state import TrainState, initial_state
 from purify.training.training_set import TrainingSet
+
+#: Time between two readings of the loss: as often as a progress is shown.
+_READ_SECONDS = 0.5
 
 
 def train(
@@ -52,7 +56,7 @@ def train(
         Resume point to continue from, if it is of this training, and to write every ``checkpoint_seconds``. The
         caller removes the file once the checkpoint is saved. None: no resuming.
     progress
-        Called after every step.
+        Called after every step, with the loss and the speed of at most half a second ago.
     ranks
         Each of them calls this; the first returns the checkpoint, the others None.
 
@@ -72,17 +76,16 @@ def train(
     keeper = ResumeKeeper(resume, state, config.checkpoint_seconds) if resume else None
     if keeper:
         keeper.restore()
-    first, began = state.step, time.monotonic()
+    first, shown = state.step, _Figures(state.step, schedule)
     order, number = sampler.own_batches(first, ranks), first * config.accumulate
     with closing(view_batches(data, order, model, config, seed=seed, first=number, device=device)) as batches:
         for rows in sampler.steps(first):
             labels = torch.from_numpy(data.label_index[rows])
             loss = train_step(state, schedule, labels, islice(batches, config.accumulate))
-            rate = (state.step - first) * rows.size / (time.monotonic() - began)
-            progress(state.step, schedule.total_steps, _detail(loss, rate, schedule, state.step - 1))
+            progress(state.step, schedule.total_steps, shown.after(state.step, loss, images=rows.size))
             if keeper:
                 keeper.save_if_due()
-    check_not_collapsed(state.separation, state.epoch_losses[-1], epochs=schedule.epochs)
+    check_not_collapsed(float(state.separation), state.epoch_losses[-1], epochs=schedule.epochs)
     return _checkpoint(state, data, model)
 
 
@@ -106,11 +109,23 @@ def _checkpoint(state: TrainState, data: TrainingSet, model: ModelConfig) -> Che
     )
 
 
-def _detail(loss: float, rate: float, schedule: Schedule, step: int) -> str:
-    """Progress text of a step; while the margin grows, the reason why the loss rises."""
-    share = schedule.margin_share_at(step)
-    growing = f", margin at {share:.0%}: the loss rises with it, as it should" if 0 < share < 1 else ""
-    return f"loss {loss:.4f}, {rate:.0f} images/s{growing}"
+class _Figures:
+    """Progress text of each step: loss and speed, read at intervals, since a reading waits for the device."""
+
+    def __init__(self, first: int, schedule: Schedule) -> None:
+        self._first, self._schedule = first, schedule
+        self._began = self._next = time.monotonic()
+        self._text = ""
+
+    def after(self, step: int, loss: Tensor, *, images: int) -> str:
+        """Text after `step` steps of `images` each; while the margin grows, with the reason why the loss rises."""
+        if time.monotonic() >= self._next or step == self._schedule.total_steps:
+            value, now = float(loss), time.monotonic()
+            rate = (step - self._first) * images / (now - self._began)
+            self._text, self._next = f"loss {value:.4f}, {rate:.0f} images/s", now + _READ_SECONDS
+        share = self._schedule.margin_share_at(step - 1)
+        growing = f", margin at {share:.0%}: the loss rises with it, as it should" if 0 < share < 1 else ""
+        return self._text + growing
 
 
 def _sampler(data: TrainingSet, config: TrainConfig, *, subcenters: int, seed: int, ranks: Ranks) -> Sampler:

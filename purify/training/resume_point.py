@@ -31,13 +31,15 @@ class ResumeKeeper:
         self._file = replace(file, fingerprint=f"{file.fingerprint} {state.device.type} {state.dtype}")
         self._state = state
         self._seconds = seconds
-        self._saved = time.monotonic()
+        self._saved = self._asked = time.monotonic()
+        self._asked_at, self._next = state.step, state.step + 1
 
     def restore(self) -> None:
         """Continue from the last save, if there is one."""
         state = self._state
         if point := self._file.load(classes=state.classes):
             _restore(state, point)
+            self._asked_at, self._next = state.step, state.step + 1
         steps = state.ranks.all_gather(torch.tensor([state.step], device=state.device)).flatten().tolist()
         if len(set(steps)) > 1:
             raise InputError(
@@ -46,12 +48,25 @@ class ResumeKeeper:
             )
 
     def save_if_due(self) -> None:
-        """Save on all ranks at once, by the first rank's clock."""
+        """Save on all ranks at once, by the first rank's clock.
+
+        The ranks don't ask each other after every step: they agree on the next step at which to ask, half of the steps
+        that are left by the speed since the last time, or less: a GPU's first steps seem faster than they are.
+        """
         state = self._state
-        due = state.ranks.rank == 0 and time.monotonic() - self._saved >= self._seconds
-        if state.ranks.all_reduce_max(torch.tensor([int(due)], device=state.device)).item():
+        if state.step < self._next:
+            return
+        now = time.monotonic()
+        left = self._seconds - (now - self._saved)
+        since = state.step - self._asked_at
+        speed = since / max(now - self._asked, 1e-9)
+        wait = max(1, min(int(speed * left / 2), 2 * since)) if left > 0 else 0
+        first = wait if state.ranks.rank == 0 else 0
+        wait = int(state.ranks.all_reduce_max(torch.tensor([first], device=state.device)).item())
+        if not wait:
             self._file.save(_capture(state), classes=state.classes, ranks=state.ranks)
             self._saved = time.monotonic()
+        self._asked, self._asked_at, self._next = now, state.step, state.step + max(1, wait)
 
 
 def _capture(state: TrainState) -> ResumePoint:
@@ -68,7 +83,7 @@ def _capture(state: TrainState) -> ResumePoint:
         rows[_HEAD_EMA] = state.ema.head
     extra = {
         "epoch_losses": state.epoch_losses,
-        "separation": state.separation,
+        "separation": float(state.separation),
         _LOSS_SCALER: state.loss_scaler.state_dict(),
     }
     return ResumePoint(state.step, tensors, rows, extra)
@@ -89,7 +104,7 @@ def _restore(state: TrainState, point: ResumePoint) -> None:
         state.ema.head = point.rows[_HEAD_EMA].to(state.device, copy=True)
     state.loss_scaler.load_state_dict(point.extra[_LOSS_SCALER])
     state.step = point.step
-    state.epoch_losses, state.separation = point.extra["epoch_losses"], point.extra["separation"]
+    state.restore_figures(point.extra["epoch_losses"], point.extra["separation"])
 
 
 def _trained(state: TrainState) -> Iterator[tuple[str, nn.Parameter]]:

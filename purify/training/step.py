@@ -20,14 +20,14 @@ from purify.training.train_state import TrainState
 _CLASSES = 3
 
 
-def train_step(state: TrainState, schedule: Schedule, labels: Tensor, batches: Iterable[Tensor]) -> float:
-    """Run the next step on `state`, in place; returns the loss.
+def train_step(state: TrainState, schedule: Schedule, labels: Tensor, batches: Iterable[Tensor]) -> Tensor:
+    """Run the next step on `state`, in place; returns the loss, a number on the state's device.
 
-    ``labels`` int64[A, B] are those of this step's A batches, of all ranks; `batches` are this rank's share of each:
-    A times views [n, 3, S, S] on the state's device.
+    ``labels`` int64[A, B], on the host, are those of this step's A batches, of all ranks; `batches` are this rank's
+    share of each: A times views [n, 3, S, S] on the state's device. Nothing here waits for a GPU: the step is queued
+    while it is still at the one before. Whoever reads a number waits.
     """
     _prepare(state, schedule)
-    labels = labels.to(state.device)
     drawn = sampled_head(
         state.head,
         state.optimizer,
@@ -43,8 +43,8 @@ def train_step(state: TrainState, schedule: Schedule, labels: Tensor, batches: I
     if state.ema is not None:
         state.ema.update(state.backbone, state.head, step=state.step)
     if state.step % schedule.steps_per_epoch == 0:
-        state.epoch_losses.append(0.0)
-    state.epoch_losses[-1] += loss / schedule.steps_per_epoch
+        state.losses.append(torch.zeros_like(loss))
+    state.losses[-1] += loss / schedule.steps_per_epoch
     state.step += 1
     return loss
 
@@ -62,20 +62,20 @@ def _prepare(state: TrainState, schedule: Schedule) -> None:
 
 def _collect_gradients(
     state: TrainState, schedule: Schedule, head: SubcenterHead, targets: Tensor, batches: Iterable[Tensor]
-) -> float:
+) -> Tensor:
     """Gradients of the mean loss of all batches; returns that loss."""
     count, size = targets.shape
-    mean = 0.0
+    mean = torch.zeros_like(state.separation)
     for number, (wanted, images) in enumerate(zip(targets, batches, strict=True), start=1):
         with state.local_gradients(number < count):
             embeddings = gather_rows(state.embed(images), size, state.ranks)
             loss = cross_entropy(head(embeddings, wanted), wanted, state.ranks) / count
             state.loss_scaler.scale(loss).backward()
-        mean += float(loss.detach())
+        mean += loss.detach()
         if state.step in schedule.last_epoch:
             with torch.no_grad():
                 value = separation(head.cosines(embeddings), wanted, state.ranks)
-            state.separation += value / (count * schedule.steps_per_epoch)
+            state.separation += value.to(mean) / (count * schedule.steps_per_epoch)
     return mean
 
 
@@ -103,5 +103,4 @@ def _clip(gradients: list[Tensor], square: Tensor | int, clip_norm: float) -> No
 def _share_overflow(state: TrainState, gradient: Tensor) -> None:
     """Make all ranks skip the step if the head's gradient overflowed on one, as a single process would."""
     overflow = state.ranks.all_reduce_max((~gradient.isfinite()).any().float())
-    if overflow:
-        gradient.fill_(math.inf)
+    gradient.masked_fill_(overflow.bool(), math.inf)

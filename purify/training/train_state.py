@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from purify.training.ema import EmaWeights
 
 #: Length of the random step from a class's center to each of its new sub-centers (which are unit vectors).
 _GROW_SPREAD = 0.1
+#: Devices with a fused SGD in all versions of PyTorch that we take.
+_FUSED = ("cpu", "cuda")
 #: Purposes of random draws, seeded by (seed, purpose).
 _HEAD, _GROWTH = 1, 2
 
@@ -32,8 +35,9 @@ class TrainState:
     """Weights, optimizer and counters of one rank, after `step` steps.
 
     `network` is the backbone, or its data-parallel wrapper that sums gradients over the ranks; `head` has this rank's
-    shard of the `classes`. `epoch_losses` has the mean loss of each epoch; of the running epoch, its losses so far
-    divided by its number of steps. `separation` is the mean over the last epoch, likewise.
+    shard of the `classes`. `losses` has the mean loss of each epoch; of the running epoch, its losses so far divided by
+    its number of steps. `separation` is the mean over the last epoch, likewise. These are sums on the device, in
+    float64 where it has that.
     """
 
     backbone: nn.Module
@@ -47,9 +51,19 @@ class TrainState:
     dtype: torch.dtype
     ranks: Ranks
     seed: int
+    separation: Tensor
+    losses: list[Tensor] = field(default_factory=list)
     step: int = 0
-    epoch_losses: list[float] = field(default_factory=list)
-    separation: float = 0.0
+
+    @property
+    def epoch_losses(self) -> list[float]:
+        """`losses`, read from the device."""
+        return [float(loss) for loss in torch.stack(self.losses).cpu()] if self.losses else []
+
+    def restore_figures(self, losses: Sequence[float], separation: float) -> None:
+        """Set `losses` and `separation` to numbers that were read before."""
+        self.losses = [torch.full_like(self.separation, loss) for loss in losses]
+        self.separation = torch.full_like(self.separation, separation)
 
     def embed(self, images: Tensor) -> Tensor:
         """``images[N, 3, S, S]`` of this rank -> embeddings [N, D] in the precision of the head."""
@@ -104,13 +118,14 @@ def initial_state(
         network=network,
         head=head,
         classes=own,
-        optimizer=_optimizer(backbone, head, config),
+        optimizer=_optimizer(backbone, head, config, device),
         loss_scaler=torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
         ema=EmaWeights(config.ema, backbone, head) if config.ema else None,
         device=device,
         dtype=dtype,
         ranks=ranks,
         seed=seed,
+        separation=torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device),
     )
 
 
@@ -121,7 +136,11 @@ def _first_backbone(model: ModelConfig, *, frozen: bool) -> nn.Module:
     return backbone.requires_grad_(False) if frozen else backbone
 
 
-def _optimizer(backbone: nn.Module, head: SubcenterHead, config: TrainConfig) -> torch.optim.SGD:
+def _optimizer(backbone: nn.Module, head: SubcenterHead, config: TrainConfig, device: torch.device) -> torch.optim.SGD:
+    """SGD in one pass over each weight: the same bits as several, in a quarter of the time on a CPU.
+
+    With float16 on CUDA it also heeds an overflow without waiting for the check.
+    """
     trainable = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     return torch.optim.SGD(
         [{"params": trainable}, {"params": [head.weight]}],
@@ -129,6 +148,7 @@ def _optimizer(backbone: nn.Module, head: SubcenterHead, config: TrainConfig) ->
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         nesterov=config.nesterov and config.momentum > 0,
+        fused=True if device.type in _FUSED else None,
     )
 
 

@@ -50,8 +50,9 @@ def test_input_is_measured_by_turns(tmp_path: Path, draw_stripes: Callable[..., 
     assert figures["source"] == "faces"
     assert len(figures["ratios"]) == 2
     assert figures["ratio"] == sum(figures["ratios"]) / 2
+    assert figures["loop_ratio"] == sum(figures["loop_ratios"]) / 2
     for measure in ("images_per_second", "cpu_seconds_per_step"):
-        assert set(figures[measure]) == {"decoded", "in_memory"}
+        assert set(figures[measure]) == {"decoded", "in_memory", "bare_step"}
         assert all(value > 0 for value in figures[measure].values())
 
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from purify.config import EmbedConfig, IngestConfig, PurifyConfig
-from purify.embedding.backbone import Extractor
+from purify.embedding.backbone import Extractor, Pending
 from purify.embedding.reuse import KnownEmbeddings, merge
 from purify.embedding.store import read_embeddings
 from purify.ingest.ingest import ingest
@@ -56,13 +56,13 @@ def source(tmp_path: Path) -> Path:
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that went through a backbone."""
     sizes: list[int] = []
-    plain = Extractor.__call__
+    plain = Extractor.start
 
-    def counting(self: Extractor, pixels: np.ndarray) -> np.ndarray:
+    def counting(self: Extractor, pixels: np.ndarray) -> Pending:
         sizes.append(len(pixels))
         return plain(self, pixels)
 
-    monkeypatch.setattr(Extractor, "__call__", counting)
+    monkeypatch.setattr(Extractor, "start", counting)
     return sizes
 
 
@@ -134,18 +134,18 @@ def test_shards_of_another_list_of_images_are_not_used(
 ) -> None:
     """Cut off while it embedded, and the source changed before it went on."""
     out = tmp_path / "e.parquet"
-    plain, calls = Extractor.__call__, iter(range(100))
+    plain, calls = Extractor.start, iter(range(100))
 
-    def failing(self: Extractor, pixels: np.ndarray) -> np.ndarray:
-        if next(calls) == 2:
+    def failing(self: Extractor, pixels: np.ndarray) -> Pending:
+        if next(calls) == 2:  # the batch before is not read back yet
             raise RuntimeError("killed")
         return plain(self, pixels)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Extractor, "__call__", failing)
+        patch.setattr(Extractor, "start", failing)
         with pytest.raises(RuntimeError, match="killed"):
             _embed(source, checkpoint, out)
-    assert len(list(tmp_path.glob("e.shards-*/*.npy"))) == 2
+    assert len(list(tmp_path.glob("e.shards-*/*.npy"))) == 1
     _draw(source / "A" / "0.png", 30)
     _embed(source, checkpoint, out)
     _embed(source, checkpoint, tmp_path / "fresh.parquet")

@@ -60,8 +60,7 @@ def trained(ranks: Ranks, *, rate: float, negative_filter: float | None) -> dict
             loss.backward()
             found[f"loss {step}"] = loss.detach()
             with torch.no_grad():
-                value = separation(some.cosines(embeddings), targets, ranks)
-            found[f"separation {step}"] = torch.tensor(value)
+                found[f"separation {step}"] = separation(some.cosines(embeddings), targets, ranks)
             for name, parameter in backbone.named_parameters():
                 assert parameter.grad is not None
                 found[f"gradient {step} {name}"] = parameter.grad.clone()

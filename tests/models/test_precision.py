@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from purify.models.precision import resolve_precision
+from purify.errors import InputError
+from purify.models.precision import DEVICE_SWITCH, default_device, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -29,3 +30,16 @@ def test_auto_on_a_cpu_is_bfloat16_where_the_hardware_makes_it_faster(
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", "float64"])
 def test_what_is_asked_for_is_taken(precision: str) -> None:
     assert resolve_precision(precision, CPU, backbone="iresnet50") is getattr(torch, precision)  # type: ignore[arg-type]
+
+
+def test_the_switch_names_the_device_and_a_missing_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    best = default_device()
+    monkeypatch.setenv(DEVICE_SWITCH, "auto")
+    assert default_device() == best
+    monkeypatch.setenv(DEVICE_SWITCH, "cpu")
+    assert default_device() == CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("cuda", "gpu"):
+        monkeypatch.setenv(DEVICE_SWITCH, name)
+        with pytest.raises(InputError, match=f"{DEVICE_SWITCH}={name}: .*set it to auto, cuda, mps, cpu"):
+            default_device()

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from purify.config import ModelConfig, TrainConfig
 from purify.models.process_group import SINGLE_PROCESS
@@ -99,6 +101,43 @@ def test_classes_come_in_the_order_of_their_first_image() -> None:
     assert data.label_index.tolist() == [0, 1, 1]
 
 
+class _Reads(TorchDispatchMode):
+    """Notes the operations whose answer the host needs: on a GPU each of them waits for all that was queued."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        by_mask = function.overloadpacket in (torch.ops.aten.index, torch.ops.aten.index_put) and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        if by_mask or function.overloadpacket in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.nonzero,
+            torch.ops.aten.masked_select,
+            torch.ops.aten.equal,
+        ):
+            self.found.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_step_reads_nothing_back_from_the_device(model: ModelConfig, recipe: TrainConfig) -> None:
+    settings = {"batch_size": 24, "clip_norm": 1.0, "ema": 0.9, "negative_filter": 0.9, "epochs": 1, "min_steps": 0}
+    config = recipe.model_copy(update=settings)
+    images, labels = _data()
+    state, schedule = _state(model, config), _schedule(config, clip_norm=1.0)
+    assert 0 in schedule.last_epoch  # the check for a collapse runs, too
+    with _Reads() as reads:
+        loss = train_step(state, schedule, labels[None], [images])
+    assert reads.found == []
+    with reads:
+        assert float(loss) == state.epoch_losses[0] > 0
+    assert reads.found  # what reads is seen
+
+
 @pytest.mark.slow
 def test_a_compiled_backbone_computes_the_same_under_the_same_names(
     model: ModelConfig, recipe: TrainConfig, monkeypatch: pytest.MonkeyPatch
@@ -110,6 +149,6 @@ def test_a_compiled_backbone_computes_the_same_under_the_same_names(
     images, labels = _data()
     plain, compiled = (_state(model, config.model_copy(update={"compile": value})) for value in (False, True))
     for _ in range(2):
-        losses = [train_step(state, _schedule(config), labels[None], [images]) for state in (plain, compiled)]
+        losses = [float(train_step(state, _schedule(config), labels[None], [images])) for state in (plain, compiled)]
         assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert list(compiled.backbone.state_dict()) == list(plain.backbone.state_dict())
