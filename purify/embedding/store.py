@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,12 @@ _ROWS = 16_384
 _SHOWN = 3
 
 
-def read_embeddings(source: Location | EmbeddingFiles, sample_ids: Sequence[str]) -> Vectors:
+def read_embeddings(
+    source: Location | EmbeddingFiles, sample_ids: Sequence[str], *, kinds: Sequence[type[np.floating]] = (np.float32,)
+) -> npt.NDArray[Any]:
     """Read the embeddings of `sample_ids` -> float32[N, D] in their order.
+
+    They stay as they are stored if that is one of the `kinds`, such as float16, which takes half of the memory.
 
     A location is a file or folder with usual names; see `EmbeddingFiles`. The rows may be in any order; other samples
     are skipped. Where no id is that of a sample, ids may have one folder in front, as absolute paths have. Rows are
@@ -46,7 +50,7 @@ def read_embeddings(source: Location | EmbeddingFiles, sample_ids: Sequence[str]
     duplicate id or an embedding that is missing, of another length than the rest, not finite or all zeros.
     """
     files = source if isinstance(source, EmbeddingFiles) else EmbeddingFiles(source)
-    gathering = _Gathering(files.place, sample_ids)
+    gathering = _Gathering(files.place, sample_ids, kinds)
     for part in files.parts():
         gathering.add(part)
     if not gathering.count and (folder := _folder_before(files, sample_ids)):
@@ -134,12 +138,14 @@ class EmbeddingWriter:
 class _Gathering:
     """Collects embeddings in the order of the wanted ids."""
 
-    def __init__(self, path: Location, sample_ids: Sequence[str]) -> None:
-        self._path = path
+    def __init__(
+        self, path: Location, sample_ids: Sequence[str], kinds: Sequence[type[np.floating]] = (np.float32,)
+    ) -> None:
+        self._path, self._kinds = path, kinds
         self._wanted = pa.array(sample_ids, pa.string())
         self._index = TextIndex(self._wanted)
         self._seen = np.zeros(len(sample_ids), np.bool_)
-        self._vectors: Vectors | None = None
+        self._vectors: npt.NDArray[Any] | None = None
 
     def add(self, part: EmbeddingPart) -> None:
         """Collect the wanted rows of a part."""
@@ -152,7 +158,9 @@ class _Gathering:
         self._note_rows(part.file, target, rows)
         vectors = self._to_matrix(part.file, part.embeddings.filter(pa.array(present)), rows)
         if self._vectors is None:
-            self._vectors = np.empty((len(self._seen), vectors.shape[1]), np.float32)
+            self._vectors = np.empty((len(self._seen), vectors.shape[1]), vectors.dtype)
+        elif vectors.dtype.itemsize > self._vectors.dtype.itemsize:
+            self._vectors = self._vectors.astype(vectors.dtype)
         self._vectors[target] = vectors
 
     @property
@@ -160,7 +168,7 @@ class _Gathering:
         """Number of samples with an embedding so far."""
         return int(self._seen.sum())
 
-    def finish(self) -> Vectors:
+    def finish(self) -> npt.NDArray[Any]:
         """All vectors; InputError if an id lacks one."""
         missing = np.flatnonzero(~self._seen)
         if len(missing):
@@ -180,8 +188,8 @@ class _Gathering:
             raise InputError(f"{file}: row {rows[again[0]]}: {sample_id} occurs twice; leave one out")
         self._seen[target] = True
 
-    def _to_matrix(self, file: Location, embeddings: pa.Array, rows: npt.NDArray[np.int64]) -> Vectors:
-        """Lists of floats -> checked float32[n, D]."""
+    def _to_matrix(self, file: Location, embeddings: pa.Array, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Lists of floats -> checked [n, D], float32 or one of the given kinds."""
         _refuse(file, embeddings.is_null().to_numpy(zero_copy_only=False), rows, "the embedding is missing")
         lengths = pc.list_value_length(embeddings).to_numpy()
         dim = int(lengths[0]) if self._vectors is None else self._vectors.shape[1]
@@ -190,7 +198,8 @@ class _Gathering:
         _refuse(file, lengths != dim, rows, f"the embedding has another length than those before it ({dim})")
         values = embeddings.flatten().to_numpy(zero_copy_only=False)  # a missing value becomes NaN
         with np.errstate(over="ignore"):
-            matrix = values.astype(np.float32, copy=False).reshape(-1, dim)
+            kind = values.dtype if values.dtype in self._kinds else np.dtype(np.float32)
+            matrix = values.astype(kind, copy=False).reshape(-1, dim)
         finite = np.isfinite(matrix).all(axis=1)
         _refuse(file, ~finite, rows, "the embedding has a value that is missing or not finite")
         _refuse(file, ~matrix.any(axis=1), rows, "the embedding is all zeros, so it has no direction")

@@ -63,7 +63,8 @@ def read_judging_inputs(
     rows = ok_rows(manifest)
     sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
     origin = (rows["sha256"].to_pylist(), rows["photo_uri"].to_pylist())
-    vectors, subcenters = read_embeddings(embeddings, sample_ids), config.train.subcenters
+    vectors = read_embeddings(embeddings, sample_ids, kinds=(np.float16, np.float32))
+    subcenters = config.train.subcenters
     if checkpoint_folder is not None:
         checkpoint = load_checkpoint(checkpoint_folder)
         wanted = set(labels).intersection(checkpoint.labels) if later_round else labels

@@ -178,18 +178,18 @@ def _calibrate(
         trust = np.where(unknown, trust, places)
     hardness = first_hardness(len(label_index))
     origins, rates = Origins.first(), np.full(classes, _FIRST_RATE)
-    gallery: Gallery | None = None
-    before: Evidence | None = None
+    near, own = None, None
     for _ in range(_ROUNDS):
-        gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, before=gallery)
-        evidence = weigh(gallery, trust, sizes, rng, suspects, before)
+        gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, near=near)
+        evidence = weigh(gallery, trust, sizes, rng, suspects, own)
         owners = find_owners(evidence, label_index, trust, sizes, origins)
         if owners.changes_trust:
             trust = np.where(np.isfinite(owners.trust), owners.trust, trust)
-            gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, before=gallery)
-            evidence = weigh(gallery, trust, sizes, rng, suspects, before)
+            gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, near=gallery.near)
+            evidence = weigh(gallery, trust, sizes, rng, suspects, own)
             owners = find_owners(evidence, label_index, trust, sizes, origins)
-        before = evidence = evidence.without(owners.refused)
+        evidence = evidence.without(owners.refused)
+        near, own = gallery.near, evidence.confirmed
         fit = _maximize(evidence, label_index, sizes, hardness, p_clean=trust, origins=origins, rates=rates)
         trust, origins, rates, suspects = fit.p_clean, fit.origins, fit.rates, np.ones(classes, np.bool_)
         strangers = float((1 - trust)[several].mean()) * (1 - origins.flip_share)

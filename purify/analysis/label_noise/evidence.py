@@ -65,14 +65,14 @@ def weigh(
     sizes: Ids,
     rng: np.random.Generator,
     suspects: Mask,
-    before: Evidence | None = None,
+    own: Floats | None = None,
 ) -> Evidence:
     """Compare all images of `gallery`; ``belief[N]`` are the probabilities of their labels so far.
 
-    Of the labels ``suspects[C]`` it is asked whether they stand for a person at all. `before` is the evidence behind
-    the beliefs, if any.
+    Of the labels ``suspects[C]`` it is asked whether they stand for a person at all. ``own[N]`` is what is
+    `confirmed` by the evidence behind the beliefs, if any.
     """
-    same_person = fit_same_person(gallery, belief, rng, None if before is None else before.confirmed)
+    same_person = fit_same_person(gallery, belief, rng, own)
     routes = Routes.of(gallery, sizes)
     claimants = gallery.claims.labels
     nobody = suspects & _stands_for_nobody(gallery, same_person, sizes, rng)

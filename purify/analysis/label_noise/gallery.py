@@ -15,7 +15,7 @@ from purify.analysis.identities.plda import IdentityModel, fit_identities
 from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.comparison import NEAREST, Comparison, ImageTraits
 from purify.analysis.label_noise.initial_trust import DISTRUSTED
-from purify.analysis.label_noise.leave_one_out import ClassSums, class_sums, segments
+from purify.analysis.label_noise.leave_one_out import ClassSums, class_sums
 from purify.analysis.search import cosine_index, flat_index, one_thread, pair_cosines, unit
 from purify.analysis.threaded_search import map_blocks
 from purify.arrays import Floats, Ids, Mask, Vectors
@@ -55,7 +55,7 @@ class Gallery:
     """The images of C labels, weighted by their `trust` [N]: each compared with its own label and with others.
 
     `rng` draws the examples of large labels. Of many labels, the nearest to each image are sought among those near to
-    it in the gallery `before`, which had nearly the same centers.
+    it in the gallery before, its `near` [N, R], which had nearly the same centers.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Gallery:
         classes: int,
         *,
         rng: np.random.Generator,
-        before: Gallery | None = None,
+        near: npt.NDArray[np.int32] | None = None,
     ) -> None:
         self.vectors, self.label_index = embeddings.vectors, label_index
         self.weights = np.maximum(trust, DISTRUSTED)
@@ -75,14 +75,14 @@ class Gallery:
         self.model = fit_identities(self.vectors, label_index, self.weights, classes)
         #: int64 [C, R]: trusted rows of each label, then -1.
         self.examples = _draw_examples(label_index, trust, classes, rng)
-        near = None if before is None else before.near
-        measures = _Measures.of(self.sums, self.centers, self.model, near)
+        many = len(label_index) * classes > _MOST_PAIRS
+        measures = _Measures.of(self.sums, self.centers, self.model, near, many=many)
         blocks = map_blocks(lambda rows: self._measure(rows, measures), len(label_index), _BLOCK)
         claimants = np.concatenate([block.claimants for block in blocks])
         #: int32 [N, R]: the labels with the nearest centers, if they are many.
-        self.near: npt.NDArray[np.int32] | None = None
-        if len(label_index) * classes > _MOST_PAIRS:
-            self.near = near if near is not None else np.concatenate([block.near for block in blocks])
+        self.near = near
+        if many and near is None:
+            self.near = np.concatenate([block.near for block in blocks if block.near is not None])
         #: Each image with the other images of its label, [N].
         self.own = self._finished(Comparison.join([block.own for block in blocks]), label_index)
         self.claims = Claims(claimants, self._finished(Comparison.join([block.claims for block in blocks]), claimants))
@@ -114,16 +114,19 @@ class Gallery:
 
     def _nearest(self, labels: Ids) -> Vectors:
         """Mean cosine [N, R] of each image to the nearest examples of ``labels[N, R]``; -2 for none."""
-        rows, column = np.nonzero(labels >= 0)
-        asked = labels[rows, column]
-        parts = [(label, rows[at], column[at]) for label, at in segments(asked)]
         nearest = np.full(labels.shape, _WORTHLESS, np.float32)
+        asked = labels.ravel()
+        order = np.argsort(asked, kind="stable")
+        bounds = np.searchsorted(asked, np.arange(len(self.examples) + 1), sorter=order)
+        flat = nearest.reshape(-1)
 
         def fill(block: slice) -> None:
-            for label, images, place in parts[block]:
-                nearest[images, place] = self._nearest_examples(images, self.examples[label])
+            for label in range(block.start, block.stop):
+                places = order[bounds[label] : bounds[label + 1]]
+                if len(places):
+                    flat[places] = self._nearest_examples(places // labels.shape[1], self.examples[label])
 
-        map_blocks(fill, len(parts), _LABELS)
+        map_blocks(fill, len(self.examples), _LABELS)
         return nearest
 
     def _nearest_examples(self, rows: Ids, examples: Ids) -> Vectors:
@@ -149,7 +152,7 @@ class _Block:
     claimants: Ids
     claims: Comparison
     background: Floats
-    near: npt.NDArray[np.int32]
+    near: npt.NDArray[np.int32] | None
 
 
 @dataclass(frozen=True)
@@ -163,21 +166,28 @@ class _Measures:
     constants: Vectors
     images: Floats
     near: npt.NDArray[np.int32] | None
+    many: bool
 
     @classmethod
     def of(
-        cls, sums: ClassSums, centers: Vectors, model: IdentityModel, near: npt.NDArray[np.int32] | None
+        cls,
+        sums: ClassSums,
+        centers: Vectors,
+        model: IdentityModel,
+        near: npt.NDArray[np.int32] | None,
+        *,
+        many: bool,
     ) -> _Measures:
         present = np.flatnonzero(sums.count > 0)
         forms = model.class_forms(model.coordinates(sums.means()), sums.count)
         products = flat_index(np.ascontiguousarray(forms[:, :-1]))
         index = cosine_index(centers[present]) if near is None else flat_index(centers)
-        return cls(present, index, model, products, forms[:, -1], sums.count, near)
+        return cls(present, index, model, products, forms[:, -1], sums.count, near, many)
 
     def claims(self, rows: slice, vectors: Vectors, coordinates: Vectors, given: Ids, own: Comparison) -> _Block:
         """Of images under the labels ``given[n]``: the other labels most like each, which claim it, and background."""
         cosines, labels = self._nearest(rows, vectors)
-        near = labels.astype(np.int32)
+        near = labels.astype(np.int32) if self.many and self.near is None else None
         labels = np.where(labels == given[:, None], -1, labels)
         # The nearest one is left out, whether it is the given label's or that of a flipped image's person.
         background = cosines[:, 1 : _BACKGROUND + 1].mean(axis=1)
