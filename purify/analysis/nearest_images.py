@@ -8,6 +8,7 @@ share of the neighbors that this finds is measured on a sample, and more centers
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,12 +56,22 @@ class NearestImages:
 
 
 def nearest_images(
-    vectors: Vectors, label_index: Ids, *, most: int = SOUGHT, recall: float = 0.95, exact_images: int = EXACT_IMAGES
+    vectors: Vectors,
+    label_index: Ids,
+    *,
+    most: int = SOUGHT,
+    recall: float = 0.95,
+    exact_images: int = EXACT_IMAGES,
+    device: str | None = None,
 ) -> NearestImages:
     """Find the `most` nearest others of each of the unit ``vectors[N, D]`` of the labels ``label_index[N]``.
 
-    Above `exact_images` images the search is approximate, with at least the wanted `recall`.
+    Above `exact_images` images the search is approximate, with at least the wanted `recall`; on a `device` of PyTorch's
+    it is exhaustive. None: on the cards if there are any, else on the CPU.
     """
+    device = device or (_cards() if len(vectors) > exact_images else None)
+    if device is not None:
+        return _on_device(vectors, most, device)
     if len(vectors) <= exact_images:
         index, reached = flat_index(vectors), 1.0
     else:
@@ -76,6 +87,23 @@ def nearest_images(
     return NearestImages(vectors, cosine, rows, reached)
 
 
+def _cards() -> str | None:
+    """The device ``cuda`` if there are cards and it is the one to use; PyTorch is loaded only where a driver is."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    from purify.models.precision import default_device
+
+    return "cuda" if default_device().type == "cuda" else None
+
+
+def _on_device(vectors: Vectors, most: int, device: str) -> NearestImages:
+    from purify.models.nearest_rows import top_cosines
+
+    cosine, found = top_cosines(vectors, vectors, most + 1, device=device)
+    near, rows = _without_itself(np.arange(len(vectors)), cosine, found, most)
+    return NearestImages(vectors, near, rows.astype(np.int32), 1.0)
+
+
 def _others(index: Any, vectors: Vectors, rows: Ids, most: int) -> tuple[Vectors, Ids]:
     """Cosines and row numbers [n, most] of the nearest others, by the calling thread alone.
 
@@ -84,6 +112,11 @@ def _others(index: Any, vectors: Vectors, rows: Ids, most: int) -> tuple[Vectors
     with one_thread():
         cosine, found = index.search(vectors[rows], min(most + 1, index.ntotal))
     _sharpen(vectors, rows, cosine, found)
+    return _without_itself(rows, cosine, found, most)
+
+
+def _without_itself(rows: Ids, cosine: Vectors, found: Ids, most: int) -> tuple[Vectors, Ids]:
+    """Cosines and row numbers [n, most] of what was `found` for the `rows` but for themselves, nearest first."""
     away = np.where(found == rows[:, None], np.inf, np.where(found < 0, np.inf, -cosine))
     order = np.argsort(away, axis=1, kind="stable")[:, :most]
     valid = np.isfinite(np.take_along_axis(away, order, axis=1))

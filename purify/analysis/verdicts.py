@@ -38,6 +38,8 @@ class Analysis:
     why: str = ""
     #: ``p_clean`` [N] without the evidence of the head that learned the labels; None without such a head.
     second_reading: Floats | None = None
+    #: Measured share of the nearest neighbors that the search found; 1 after an exhaustive one.
+    recall: float = 1.0
 
 
 def analyze(
@@ -116,7 +118,8 @@ def analyze(
         place = np.argsort(order)
         verdicts, report = _tables(samples, context, outcome, place)
         again = None if outcome.second_reading is None else outcome.second_reading[place]
-        return Analysis(verdicts, report, outcome.rule, outcome.probabilities, outcome.why, again)
+        recall = context.nearest.recall if "nearest" in vars(context) else 1.0
+        return Analysis(verdicts, report, outcome.rule, outcome.probabilities, outcome.why, again, recall)
 
 
 def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome, order: Ids) -> tuple[pa.Table, pa.Table]:

@@ -114,6 +114,8 @@ def _trust(tables: RunTables, rule: JudgingRule) -> str:
             f"{rule.rule} judged, fitted to these images."
         )
         sentences += _extractor(tables.info)
+        if rule.neighbor_recall < 1:
+            sentences.append(f"the search for neighbors found {rule.neighbor_recall:.1%} of the near ones (a sample).")
     elif rule.rule == UNJUDGED:
         sentences.append("no label was judged, so nothing is known of wrong ones.")
     else:

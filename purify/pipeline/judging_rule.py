@@ -34,6 +34,8 @@ class JudgingRule:
         Why the verdicts can't be trusted, and the remedy, in a sentence; empty if nothing speaks against them.
     noise_bounds
         Share of wrong labels that the estimate's interval has to hold, where the verdicts can't be trusted.
+    neighbor_recall
+        Measured share of the nearest neighbors that the search found; 1 after an exhaustive one.
     """
 
     asked: str
@@ -43,6 +45,7 @@ class JudgingRule:
     why: str
     weak: str = ""
     noise_bounds: tuple[float, float] | None = None
+    neighbor_recall: float = 1.0
 
 
 def judging_rule(analysis: Analysis, asked: str, *, before: Mapping[str, Any] | None = None) -> JudgingRule:
@@ -52,7 +55,7 @@ def judging_rule(analysis: Analysis, asked: str, *, before: Mapping[str, Any] | 
     """
     fallback = analysis.rule.partition("/")[0] != asked
     why = analysis.why or "the rule asked for"
-    rule = JudgingRule(asked, analysis.rule, analysis.probabilities, fallback, why)
+    rule = JudgingRule(asked, analysis.rule, analysis.probabilities, fallback, why, neighbor_recall=analysis.recall)
     weak, bounds = _weakness(analysis)
     if before and before.get("weak"):
         earlier = before.get("noise_bounds")

@@ -98,3 +98,25 @@ def test_order_of_neighbors_is_by_distance(k: int) -> None:
     embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     found = find(embeddings, np.zeros(4, int), k=k, near_duplicate=0.999)
     assert found.rows[0].tolist() == [1, 2, 3][:k]
+
+
+def test_a_device_finds_the_same_as_an_exhaustive_search() -> None:
+    rng = np.random.default_rng(0)
+    vectors, labels = unit(rng.normal(size=(700, 12))), rng.integers(0, 9, 700)
+    exact, found = (nearest_images(vectors, labels, most=9, device=device) for device in (None, "cpu"))
+    np.testing.assert_array_equal(found.rows, exact.rows)
+    np.testing.assert_allclose(found.cosine, exact.cosine, atol=1e-6)
+    assert found.recall == 1.0
+
+
+def test_the_recall_of_an_approximate_search_is_what_was_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(300), 10)
+    vectors = unit(rng.normal(size=(300, 24))[labels] + 0.6 * rng.normal(size=(3000, 24)))
+    for wanted in (0.6, 0.99):
+        found = nearest_images(vectors, labels, recall=wanted, exact_images=500)
+        exact = nearest_images(vectors, labels)
+        near = exact.cosine > 0.6
+        seen = (exact.rows[:, :, None] == found.rows[:, None]).any(axis=2)
+        assert wanted <= found.recall <= 1
+        assert seen[near].mean() > wanted - 0.05
