@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.label_noise.mode_seeking import cosine_scale
-from purify.analysis.search import flat_index, one_thread, row_cosines, unit
+from purify.analysis.search import MOST_PAIRS, NEAR_LABELS, flat_index, one_thread, row_cosines, unit
 from purify.analysis.threaded_search import map_blocks, search_blocks
 from purify.arrays import Ids, Vectors
 
@@ -43,12 +43,14 @@ class NearestImages:
     """For each of N images, its M nearest others: ``cosine[N, M]`` and ``rows[N, M]``, nearest first, padded with -1.
 
     ``recall``: measured share that was found of the neighbors too near for chance; 1 after an exhaustive search.
+    ``labels[N, R]``: those with the nearest means, nearest first; None unless there are many images and labels.
     """
 
     vectors: Vectors
     cosine: Vectors
     rows: npt.NDArray[np.int32]
     recall: float
+    labels: npt.NDArray[np.int32] | None = None
 
     def wider(self, rows: Ids, most: int) -> tuple[Vectors, Ids]:
         """Cosines and row numbers [n, `most`] of the nearest others of `rows`, as above, by an exhaustive search."""
@@ -72,10 +74,11 @@ def nearest_images(
     device = device or (_cards() if len(vectors) > exact_images else None)
     if device is not None:
         return _on_device(vectors, most, device)
+    near = None
     if len(vectors) <= exact_images:
         index, reached = flat_index(vectors), 1.0
     else:
-        index = _filed(vectors, _list_centers(vectors, label_index))
+        index, near = _filed(vectors, *_list_centers(vectors, label_index))
         reached = _reach(index, vectors, label_index, most, recall)
     cosine = np.full((len(vectors), most), -np.inf, np.float32)
     rows = np.full((len(vectors), most), -1, np.int32)
@@ -84,7 +87,7 @@ def nearest_images(
         cosine[block], rows[block] = _others(index, vectors, np.arange(block.start, block.stop), most)
 
     map_blocks(search, len(vectors), _BLOCK)
-    return NearestImages(vectors, cosine, rows, reached)
+    return NearestImages(vectors, cosine, rows, reached, near)
 
 
 def _cards() -> str | None:
@@ -133,36 +136,43 @@ def _sharpen(vectors: Vectors, rows: Ids, cosine: Vectors, found: Ids) -> None:
     cosine[at, column] = np.einsum("nd,nd->n", vectors[rows[at]], vectors[found[at, column]])
 
 
-def _list_centers(vectors: Vectors, label_index: Ids) -> Vectors:
-    """Centers [L, D] to file images under: those of the labels, or of clusters where the labels are few."""
+def _list_centers(vectors: Vectors, label_index: Ids) -> tuple[Vectors, Ids | None]:
+    """Centers [L, D] to file images under: those of the labels, with these, or of clusters where the labels are few."""
     classes, wanted = int(label_index.max(initial=0)) + 1, _LISTS * math.sqrt(len(vectors))
     sums = class_sums(vectors, label_index, np.ones(len(vectors)), classes)
     present = np.flatnonzero(sums.count)
     if len(present) >= _LEAST_LISTS * math.sqrt(len(vectors)):
-        return unit(sums.total[present])
+        return unit(sums.total[present]), present
     lists = round(wanted)
     clusters = faiss.Kmeans(
         vectors.shape[1], lists, niter=_TRAININGS, spherical=True, seed=_CLUSTERING_SEED, min_points_per_centroid=1
     )
     with one_thread():
         clusters.train(vectors[:: max(1, len(vectors) // (_TRAINED_ON * lists))])
-    return unit(np.asarray(clusters.centroids))
+    return unit(np.asarray(clusters.centroids)), None
 
 
-def _filed(vectors: Vectors, centers: Vectors) -> Any:
-    """Inverted lists of ``vectors[N, D]`` in 16 bits, each under the nearest of ``centers[L, D]``."""
+def _filed(vectors: Vectors, centers: Vectors, labels: Ids | None) -> tuple[Any, npt.NDArray[np.int32] | None]:
+    """Inverted lists of ``vectors[N, D]`` in 16 bits, each under the nearest of ``centers[L, D]``.
+
+    And the labels nearest to each, if the centers are those of ``labels[L]``, and many.
+    """
     dim = vectors.shape[1]
     index = faiss.IndexIVFScalarQuantizer(
         flat_index(centers), dim, len(centers), faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
     )
     index.is_trained, index.nprobe = True, _PROBES
-    nearest = search_blocks(index.quantizer, vectors, 1)[1][:, 0]
+    many = labels is not None and len(vectors) * len(centers) > MOST_PAIRS
+    found = search_blocks(index.quantizer, vectors, NEAR_LABELS if many else 1)[1].astype(np.int32)
+    nearest = found[:, 0].astype(np.int64)
     for start in range(0, len(vectors), _BLOCK):
         block = np.ascontiguousarray(vectors[start : start + _BLOCK])
         lists = np.ascontiguousarray(nearest[start : start + _BLOCK])
         numbers = np.arange(start, start + len(block))
         index.add_core(len(block), faiss.swig_ptr(block), faiss.swig_ptr(numbers), faiss.swig_ptr(lists))
-    return index
+    if labels is None or not many:
+        return index, None
+    return index, np.where(found >= 0, labels.astype(np.int32)[found], -1)
 
 
 def _reach(index: Any, vectors: Vectors, label_index: Ids, most: int, recall: float) -> float:

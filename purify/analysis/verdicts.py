@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,9 @@ from purify.analysis.verdict_table import SortedSamples, verdict_table
 from purify.arrays import Floats, Ids, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
+
+#: Texts, some of which may be missing: any sequence, or a column of Arrow's, which takes less memory.
+Texts: TypeAlias = Sequence[str | None]
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Analysis:
 
 
 def analyze(
-    sample_ids: Sequence[str],
-    labels: Sequence[str],
+    sample_ids: Texts,
+    labels: Texts,
     embeddings: Vectors,
     class_labels: Sequence[str],
     config: AnalyzeConfig,
@@ -52,8 +56,8 @@ def analyze(
     space: SubcenterSpace | None,
     rule: Rule | None = None,
     seed: int = 0,
-    digests: Sequence[str | None] | None = None,
-    photos: Sequence[str | None] | None = None,
+    digests: Texts | None = None,
+    photos: Texts | None = None,
     subcenters: int = DEFAULT_SUBCENTERS,
 ) -> Analysis:
     """Judge every sample by `rule`, or by the rule named in `config`.
@@ -136,32 +140,34 @@ def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome, orde
     return verdicts, report
 
 
-def _judging_order(
-    sample_ids: Sequence[str], labels: Sequence[str], embeddings: Vectors, class_labels: Sequence[str]
-) -> Ids:
+def _judging_order(sample_ids: Texts, labels: Texts, embeddings: Vectors, class_labels: Sequence[str]) -> Ids:
     """Rows by embedding and label, so that a set has one outcome in whatever form it comes; equal ones by id."""
-    by_id = pc.sort_indices(pa.array(sample_ids, pa.large_string())).to_numpy().astype(np.int64)
-    label_index = _label_index(pa.array(labels, pa.large_string()), class_labels)
+    by_id = pc.sort_indices(_texts(sample_ids)).to_numpy().astype(np.int64)
+    label_index = _label_index(_texts(labels), class_labels)
     return by_id[canonical_order(embeddings[:, :ORDER_COLUMNS][by_id], label_index[by_id])]
 
 
-def _sorted_samples(
-    sample_ids: Sequence[str], labels: Sequence[str], class_labels: Sequence[str], order: Ids
-) -> SortedSamples:
-    ids, given = pa.array(sample_ids, pa.large_string()), pa.array(labels, pa.large_string())
+def _sorted_samples(sample_ids: Texts, labels: Texts, class_labels: Sequence[str], order: Ids) -> SortedSamples:
+    ids, given = _texts(sample_ids), _texts(labels)
     label_index, rows = _label_index(given, class_labels), pa.array(order)
     return SortedSamples(ids.take(rows), given.take(rows), label_index[order], class_labels)
 
 
-def _numbered(names: Sequence[str | None]) -> Ids:
+def _texts(values: Texts) -> pa.Array:
+    """Large strings: those of many samples may pass the 2 GiB that a string array holds."""
+    if not isinstance(values, pa.Array | pa.ChunkedArray):
+        return pa.array(values, pa.large_string())
+    column = values.cast(pa.large_string())
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _numbered(names: Texts) -> Ids:
     """Equal numbers [N] for equal digests or places, -1 for none."""
-    encoded = pa.array(names, pa.string()).dictionary_encode()
+    encoded = _texts(names).dictionary_encode()
     return encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
 
 
-def _check_shapes(
-    sample_ids: Sequence[str], labels: Sequence[str], embeddings: Vectors, class_labels: Sequence[str]
-) -> None:
+def _check_shapes(sample_ids: Texts, labels: Texts, embeddings: Vectors, class_labels: Sequence[str]) -> None:
     if not len(sample_ids):
         raise InputError("there are no samples to analyze")
     if not len(sample_ids) == len(labels) == len(embeddings):
@@ -187,7 +193,7 @@ def _check_space(space: SubcenterSpace | None, rows: int, classes: int) -> None:
         )
 
 
-def _check_finite(sample_ids: Sequence[str], embeddings: Vectors) -> None:
+def _check_finite(sample_ids: Texts, embeddings: Vectors) -> None:
     finite = np.concatenate([np.isfinite(embeddings[rows]).all(axis=1) for rows in row_chunks(len(embeddings))])
     if not finite.all():
         row = int(np.argmin(finite))

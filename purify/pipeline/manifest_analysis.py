@@ -28,13 +28,13 @@ from purify.tables.schema import MANIFEST
 class JudgingInputs:
     """The ok rows of a manifest as arguments of `purify.analysis.verdicts.analyze`."""
 
-    sample_ids: Sequence[str]
-    labels: Sequence[str]
+    sample_ids: pa.ChunkedArray
+    labels: pa.ChunkedArray
     embeddings: Vectors
     class_labels: Sequence[str]
     space: SubcenterSpace | None
-    digests: Sequence[str | None]
-    photos: Sequence[str | None]
+    digests: pa.ChunkedArray
+    photos: pa.ChunkedArray
     subcenters: int
 
 
@@ -61,16 +61,19 @@ def read_judging_inputs(
     """
     get_rule(config.analyze.rule)
     rows = ok_rows(manifest)
-    sample_ids, labels = rows["sample_id"].to_pylist(), rows["label"].to_pylist()
-    origin = (rows["sha256"].to_pylist(), rows["photo_uri"].to_pylist())
-    vectors = read_embeddings(embeddings, sample_ids, kinds=(np.float16, np.float32))
+    sample_ids, labels = rows["sample_id"], rows["label"]
+    origin = (rows["sha256"], rows["photo_uri"])
+    vectors = read_embeddings(embeddings, sample_ids.to_pylist(), kinds=(np.float16, np.float32))
+    names = sorted(labels.unique().to_pylist())
     subcenters = config.train.subcenters
     if checkpoint_folder is not None:
         checkpoint = load_checkpoint(checkpoint_folder)
-        wanted = set(labels).intersection(checkpoint.labels) if later_round else labels
+        wanted = set(names).intersection(checkpoint.labels) if later_round else names
         known = restrict_labels(checkpoint, wanted, manifest="the manifest")
-        return JudgingInputs(sample_ids, labels, vectors, *_head_space(known, labels, vectors), *origin, subcenters)
-    return JudgingInputs(sample_ids, labels, vectors, sorted(set(labels)), None, *origin, subcenters)
+        return JudgingInputs(
+            sample_ids, labels, vectors, *_head_space(known, labels.to_pylist(), vectors), *origin, subcenters
+        )
+    return JudgingInputs(sample_ids, labels, vectors, names, None, *origin, subcenters)
 
 
 def _head_space(checkpoint: Checkpoint, labels: Sequence[str], vectors: Vectors) -> tuple[list[str], SubcenterSpace]:

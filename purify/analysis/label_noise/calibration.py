@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from purify.analysis.label_noise.centering import CenteredEmbeddings
 from purify.analysis.label_noise.claim_strength import ClaimStrength, measure_claims
@@ -88,6 +89,7 @@ def calibrate(
     near_duplicate: float,
     seed: int,
     margin: Floats | None = None,
+    near: npt.NDArray[np.int32] | None = None,
 ) -> Calibration:
     """Measure the probabilities of the labels ``label_index[N]`` of C classes.
 
@@ -102,6 +104,8 @@ def calibrate(
     margin
         float64 [N]: margin of each image at the head that was trained on these labels (see `LearnedLabels`), if any:
         the first round trusts positive ones instead of the densest places. NaN for labels that it did not learn.
+    near
+        int32 [N, R]: the labels that may claim each image, -1 for none; None: all.
 
     Raises
     ------
@@ -117,9 +121,11 @@ def calibrate(
             f"least {LEAST_CLASSES}; add images of other people, under labels of their own"
         )
     heads = None if margin is None else margin[pictures]
+    near = near if near is None or len(near) == len(pictures) else near[pictures]
     seeds = np.random.SeedSequence(seed).generate_state(_REPEATS if len(pictures) < _FEW_PICTURES else 1).tolist()
     try:
-        found = _mean([_calibrate(embeddings.of(pictures), label_index[pictures], sizes, one, heads) for one in seeds])
+        shown, labels = embeddings.of(pictures), label_index[pictures]
+        found = _mean([_calibrate(shown, labels, sizes, one, heads, near) for one in seeds])
     except NobodyTrustedError:
         found = _unmeasured(len(pictures))
     of_image = {name: getattr(found, name)[place] for name in ("p_clean", "target", "p_target", "hard")}
@@ -164,6 +170,7 @@ def _calibrate(
     sizes: Ids,
     seed: int,
     margin: Floats | None,
+    near: npt.NDArray[np.int32] | None,
 ) -> Calibration:
     """`calibrate` without near duplicates; ``sizes[C]`` counts the pictures."""
     rng = np.random.default_rng(seed)
@@ -178,18 +185,18 @@ def _calibrate(
         trust = np.where(unknown, trust, places)
     hardness = first_hardness(len(label_index))
     origins, rates = Origins.first(), np.full(classes, _FIRST_RATE)
-    near, own = None, None
+    own: Floats | None = None
     for _ in range(_ROUNDS):
         gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, near=near)
         evidence = weigh(gallery, trust, sizes, rng, suspects, own)
         owners = find_owners(evidence, label_index, trust, sizes, origins)
         if owners.changes_trust:
             trust = np.where(np.isfinite(owners.trust), owners.trust, trust)
-            gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, near=gallery.near)
+            gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, near=near)
             evidence = weigh(gallery, trust, sizes, rng, suspects, own)
             owners = find_owners(evidence, label_index, trust, sizes, origins)
         evidence = evidence.without(owners.refused)
-        near, own = gallery.near, evidence.confirmed
+        own = evidence.confirmed
         fit = _maximize(evidence, label_index, sizes, hardness, p_clean=trust, origins=origins, rates=rates)
         trust, origins, rates, suspects = fit.p_clean, fit.origins, fit.rates, np.ones(classes, np.bool_)
         strangers = float((1 - trust)[several].mean()) * (1 - origins.flip_share)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from purify.analysis.identities.plda import IdentityModel
 from purify.analysis.search import unit
@@ -31,9 +32,9 @@ class Comparison:
     nearest images; ``images``: number of its images, by weight.
     """
 
-    ratio: Floats
-    cosine: Floats
-    nearest: Floats
+    ratio: npt.NDArray[np.floating]
+    cosine: npt.NDArray[np.floating]
+    nearest: npt.NDArray[np.floating]
     images: Floats
 
     def take(self, at: Any) -> Comparison:

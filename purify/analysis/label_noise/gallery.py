@@ -22,9 +22,6 @@ from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Other labels compared with an image: those of the nearest centers, and of these those of the largest log ratios.
 _NEAREST_CENTERS = 64
-#: With more pairs of image and label, they are sought among those of the gallery before: an exhaustive search for each
-#: of a million images among 13,000 centers takes two minutes of two cores.
-_MOST_PAIRS = 1_000_000_000
 CLAIMS = 8
 #: Nearest centers, after the very nearest one, averaged as the background of an image.
 _BACKGROUND = 20
@@ -54,8 +51,8 @@ class Claims:
 class Gallery:
     """The images of C labels, weighted by their `trust` [N]: each compared with its own label and with others.
 
-    `rng` draws the examples of large labels. Of many labels, the nearest to each image are sought among those near to
-    it in the gallery before, its `near` [N, R], which had nearly the same centers.
+    `rng` draws the examples of large labels. The labels nearest to each image are sought among ``near[N, R]``; None:
+    among all.
     """
 
     def __init__(
@@ -75,19 +72,14 @@ class Gallery:
         self.model = fit_identities(self.vectors, label_index, self.weights, classes)
         #: int64 [C, R]: trusted rows of each label, then -1.
         self.examples = _draw_examples(label_index, trust, classes, rng)
-        many = len(label_index) * classes > _MOST_PAIRS
-        measures = _Measures.of(self.sums, self.centers, self.model, near, many=many)
+        measures = _Measures.of(self.sums, self.centers, self.model, near)
         blocks = map_blocks(lambda rows: self._measure(rows, measures), len(label_index), _BLOCK)
         claimants = np.concatenate([block.claimants for block in blocks])
-        #: int32 [N, R]: the labels with the nearest centers, if they are many.
-        self.near = near
-        if many and near is None:
-            self.near = np.concatenate([block.near for block in blocks if block.near is not None])
         #: Each image with the other images of its label, [N].
         self.own = self._finished(Comparison.join([block.own for block in blocks]), label_index)
         self.claims = Claims(claimants, self._finished(Comparison.join([block.claims for block in blocks]), claimants))
         background = np.concatenate([block.background for block in blocks])
-        rivals = np.concatenate([block.claims.ratio[:, :2] for block in blocks])
+        rivals = np.concatenate([block.claims.ratio[:, :2] for block in blocks]).astype(np.float64)
         self.traits = ImageTraits(embeddings.quality, background, rivals, claimants[:, 0])
 
     def _finished(self, found: Comparison, labels: Ids) -> Comparison:
@@ -152,7 +144,6 @@ class _Block:
     claimants: Ids
     claims: Comparison
     background: Floats
-    near: npt.NDArray[np.int32] | None
 
 
 @dataclass(frozen=True)
@@ -166,7 +157,6 @@ class _Measures:
     constants: Vectors
     images: Floats
     near: npt.NDArray[np.int32] | None
-    many: bool
 
     @classmethod
     def of(
@@ -175,19 +165,16 @@ class _Measures:
         centers: Vectors,
         model: IdentityModel,
         near: npt.NDArray[np.int32] | None,
-        *,
-        many: bool,
     ) -> _Measures:
         present = np.flatnonzero(sums.count > 0)
         forms = model.class_forms(model.coordinates(sums.means()), sums.count)
         products = flat_index(np.ascontiguousarray(forms[:, :-1]))
         index = cosine_index(centers[present]) if near is None else flat_index(centers)
-        return cls(present, index, model, products, forms[:, -1], sums.count, near, many)
+        return cls(present, index, model, products, forms[:, -1], sums.count, near)
 
     def claims(self, rows: slice, vectors: Vectors, coordinates: Vectors, given: Ids, own: Comparison) -> _Block:
         """Of images under the labels ``given[n]``: the other labels most like each, which claim it, and background."""
         cosines, labels = self._nearest(rows, vectors)
-        near = labels.astype(np.int32) if self.many and self.near is None else None
         labels = np.where(labels == given[:, None], -1, labels)
         # The nearest one is left out, whether it is the given label's or that of a flipped image's person.
         background = cosines[:, 1 : _BACKGROUND + 1].mean(axis=1)
@@ -198,25 +185,26 @@ class _Measures:
         claimants[:, : order.shape[1]] = np.take_along_axis(labels, order, axis=1)
         ratio, cosine = (_strongest(values, order, claimants >= 0) for values in (ratios, cosines))
         claims = Comparison(ratio, cosine, np.zeros_like(ratio), self.images[claimants])
-        return _Block(own, claimants, claims, background.astype(np.float64), near)
+        return _Block(own, claimants, claims, background.astype(np.float64))
 
     def _nearest(self, rows: slice, vectors: Vectors) -> tuple[Vectors, Ids]:
-        """Cosines and labels [n, 65] of the nearest centers, nearest first; labels of -1: none."""
+        """Cosines and labels [n, R] of the nearest centers, nearest first; labels of -1: none."""
         if self.near is None:
             with one_thread():
                 cosines, found = self.index.search(vectors, min(_NEAREST_CENTERS + 1, len(self.present)))
             return cosines, np.where(found >= 0, self.present[found], -1)
         labels = self.near[rows].astype(np.int64)
+        labels = np.where(self.images[labels] > 0, labels, -1)  # none is left of a merged one
         cosines = np.where(labels >= 0, pair_cosines(self.index, vectors, np.maximum(labels, 0)), -np.inf)
         order = np.argsort(-cosines, axis=1, kind="stable")
         return np.take_along_axis(cosines, order, axis=1), np.take_along_axis(labels, order, axis=1)
 
 
-def _strongest(values: Vectors, order: Ids, there: Mask) -> Floats:
+def _strongest(values: Vectors, order: Ids, there: Mask) -> Vectors:
     """The `values` in the given order, [n, `CLAIMS`]; 0 where there is no claimant."""
-    chosen = np.zeros(there.shape)
+    chosen = np.zeros(there.shape, np.float32)
     chosen[:, : order.shape[1]] = np.take_along_axis(values, order, axis=1)
-    return np.where(there, chosen, 0.0)
+    return np.where(there, chosen, np.float32(0))
 
 
 def _draw_examples(label_index: Ids, trust: Floats, classes: int, rng: np.random.Generator) -> Ids:

@@ -19,6 +19,8 @@ _LEAST_ALIKE = 0.05
 _MOST_USUAL, _LEAST, _MOST = 1e-3, 1e-5, 0.03
 _FARTHEST = 5.0
 _TINY = 1e-9
+#: Images of a large set to which ten coefficients are fitted, at least.
+_FITTED = 100_000
 
 
 def first_hardness(images: int) -> Floats:
@@ -56,7 +58,9 @@ def _relative_risk(own: Floats, mates: Floats, p_clean: Floats, traits: ImageTra
     low = evidence < evidence[order[np.searchsorted(below, _LEAST_ALIKE * below[-1])]]
     features = _features(traits, several)
     known = features[several]
-    model = fit_logistic(known, weights * low + _TINY, known, weights * ~low + _TINY)
+    some = slice(None, None, max(1, len(known) // _FITTED))
+    sample, weight = known[some], weights[some]
+    model = fit_logistic(sample, weight * low[some] + _TINY, sample, weight * ~low[some] + _TINY)
     usual = np.log(_LEAST_ALIKE / (1 - _LEAST_ALIKE))
     risk: Floats = sigmoid(model.log_odds(features) + usual) / _LEAST_ALIKE
     return risk

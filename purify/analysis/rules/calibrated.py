@@ -7,12 +7,13 @@ review.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from purify.analysis.identities.merge import CERTAIN, LabelMerge
 from purify.analysis.identities.same_picture import find_same_pictures
@@ -84,6 +85,7 @@ class CalibratedRule:
                 seed=context.seed,
                 names=context.class_labels,
                 near=context.near_pairs,
+                near_labels=None if context.learned else context.nearest.labels,
                 pictures=context.pictures,
                 photos=context.photos,
                 learned=context.learned,
@@ -142,12 +144,14 @@ def judge(
     pictures: Ids | None = None,
     photos: Ids | None = None,
     learned: LearnedLabels | None = None,
+    near_labels: npt.NDArray[np.int32] | None = None,
 ) -> Judged:
     """Judge finite ``embeddings[N, D]`` of any extractor and scale, or centered ones, with labels in [0, `classes`).
 
     `names` are the spellings of the labels, if they mean something; `near` the pairs of the images nearest to each
     other, found here if None; ``pictures[N]`` tells images of equal bytes, ``photos[N]`` faces of one photo, both as in
-    `RuleContext`; `learned` is the evidence of the head that was trained on these labels together with the extractor.
+    `RuleContext`; `learned` is the evidence of the head that was trained on these labels together with the extractor;
+    ``near_labels[N, R]`` are those that may claim each image, all if None.
 
     Raises
     ------
@@ -159,7 +163,16 @@ def judge(
     margin, vectors = (None, embeddings) if learned is None else (learned.margin, learned.embeddings)
     space = vectors if isinstance(vectors, CenteredEmbeddings) else centered(vectors, label_index)
     near_duplicate = 1 - duplicate_distance(space.vectors, label_index, config.near_duplicate)
-    structure, calibration = _understand(space, label_index, classes, near_duplicate, seed, names, margin)
+    measure = partial(
+        calibrate,
+        space,
+        classes=classes,
+        near_duplicate=near_duplicate,
+        seed=seed,
+        margin=margin,
+        near=near_labels,
+    )
+    structure, calibration = _understand(space, label_index, measure, classes, near_duplicate, names)
     if photos is not None:
         calibration = replace(calibration, p_clean=once_in_a_photo(calibration.p_clean, photos, label_index))
     merged = _merged_into(structure.sure_merges, classes)[label_index]
@@ -205,14 +218,12 @@ def _p_clean(calibration: Calibration, *, away: Mask, majority: Mask, further: M
 def _understand(
     embeddings: CenteredEmbeddings,
     label_index: Ids,
+    measure: Callable[[Ids], Calibration],
     classes: int,
     near_duplicate: float,
-    seed: int,
     names: Sequence[str] | None,
-    margin: Floats | None,
 ) -> tuple[Structure, Calibration]:
     """Class structure, and probabilities without competition between labels of one person."""
-    measure = partial(calibrate, embeddings, classes=classes, near_duplicate=near_duplicate, seed=seed, margin=margin)
     first = measure(label_index)
     structure = find_structure(
         embeddings.vectors,
