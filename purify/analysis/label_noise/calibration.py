@@ -196,7 +196,7 @@ def _calibrate(
             evidence = weigh(gallery, trust, sizes, rng, suspects, own)
             owners = find_owners(evidence, label_index, trust, sizes, origins)
         evidence = evidence.without(owners.refused)
-        own = evidence.confirmed
+        own = evidence.own
         fit = _maximize(evidence, label_index, sizes, hardness, p_clean=trust, origins=origins, rates=rates)
         trust, origins, rates, suspects = fit.p_clean, fit.origins, fit.rates, np.ones(classes, np.bool_)
         strangers = float((1 - trust)[several].mean()) * (1 - origins.flip_share)

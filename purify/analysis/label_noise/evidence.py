@@ -17,8 +17,6 @@ from purify.arrays import Floats, Ids, Mask
 #: Log ratio of a label that can't be the image's.
 _IMPOSSIBLE = -80.0
 _NEARLY = 1 - 1e-6
-#: Log ratio from which on a label recognizes an image, and by which it suits it much better than another one.
-_RECOGNIZED, _MUCH_BETTER = 2.0, 4.0
 #: A label stands for nobody if less than this share of its images is trusted, and these are less alike than this share
 #: of what is usual. Labels of one person may fall below one of the two, but hardly below both.
 _FEW, _UNLIKE = 0.3, 0.5
@@ -47,13 +45,6 @@ class Evidence:
         """Log ratio [N] with the label's other images, which may all be wrong."""
         return with_doubt(self.own, self.mates)
 
-    @property
-    def confirmed(self) -> Floats:
-        """``own[N]``; -inf for images that another label recognizes, and suits much better."""
-        strongest = self.claims.max(axis=1)
-        elsewhere = (strongest > _RECOGNIZED) & (strongest > self.own + _MUCH_BETTER)
-        return np.where(elsewhere, -np.inf, self.own)
-
     def without(self, refused: Mask) -> Evidence:
         """The same without the claims ``refused[N, R]``."""
         return replace(self, claims=np.where(refused, _IMPOSSIBLE, self.claims))
@@ -69,8 +60,8 @@ def weigh(
 ) -> Evidence:
     """Compare all images of `gallery`; ``belief[N]`` are the probabilities of their labels so far.
 
-    Of the labels ``suspects[C]`` it is asked whether they stand for a person at all. ``own[N]`` is what is
-    `confirmed` by the evidence behind the beliefs, if any.
+    Of the labels ``suspects[C]`` it is asked whether they stand for a person at all. ``own[N]`` are the log
+    ratios behind the beliefs, if any.
     """
     same_person = fit_same_person(gallery, belief, rng, own)
     routes = Routes.of(gallery, sizes)

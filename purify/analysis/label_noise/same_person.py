@@ -30,7 +30,7 @@ _MOST_IMAGES = 30
 #: Comparisons at a time.
 _BLOCK = 16_384
 #: Minimum number of mates to compare a doubted image with, and minimum probability of its label.
-_MATES, _LEAST_BELIEF = 4, 0.1
+_MATES, _LEAST_BELIEF = 4, 0.05
 #: Minimum number of labels for it. Of few people, strangers are hardly told from the doubted images, and pull the
 #: measure towards themselves: with 8 labels half of the strangers were kept.
 _LABELS = 50
@@ -65,7 +65,7 @@ class NobodyTrustedError(ValueError):
 def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator, own: Floats | None = None) -> SamePerson:
     """Measure it on the trusted images of `gallery`; ``belief[N]`` are the probabilities of their labels.
 
-    ``own[N]`` are the log ratios with their own labels behind these beliefs, if any; -inf: it is another label's.
+    ``own[N]`` are the log ratios with their own labels behind these beliefs, if any.
     The doubted images count by what the trusted ones alone say of them: by their own beliefs they would confirm
     themselves, more from round to round.
 
@@ -84,8 +84,7 @@ def _without_themselves(gallery: Gallery, belief: Floats, own: Floats | None, tr
     """Probabilities [N] of the labels, with the evidence of the trusted images alone."""
     if own is None:
         return belief
-    changed = np.where(np.isfinite(own), belief, 0.0)
-    rows = np.flatnonzero((changed < TRUSTED) & (changed >= _LEAST_BELIEF))
+    rows, changed = np.flatnonzero((belief < TRUSTED) & (belief >= _LEAST_BELIEF)), belief.copy()
     alone = trusted.log_ratio(rows, gallery.label_index[rows], gallery.own.take(rows))
     odds = np.log(belief[rows] / (1 - belief[rows])) + np.minimum(alone - own[rows], 0)
     changed[rows] = sigmoid(odds)
