@@ -30,7 +30,7 @@ _MOST_IMAGES = 30
 #: Comparisons at a time.
 _BLOCK = 16_384
 #: Minimum number of mates to compare a doubted image with, and minimum probability of its label.
-_MATES, _LEAST_BELIEF = 4, 0.05
+_MATES, _LEAST_BELIEF = 4, 0.02
 #: Minimum number of labels for it. Of few people, strangers are hardly told from the doubted images, and pull the
 #: measure towards themselves: with 8 labels half of the strangers were kept.
 _LABELS = 50
