@@ -205,9 +205,10 @@ def find_label_errors(
     keep_hard
         Keep doubtful faces unless their label is all but surely wrong.
     subcenters
-        Sub-centers K to fit on a projection of the embeddings, as `purify analyze` does with 3; requires PyTorch.
-        None: the angles in the verdicts are to one center per class, the mean of its trusted images; for rules by
-        sub-centers, such as ``official`` and ``paper``, 3 are fitted. Decisions of ``calibrated`` don't depend on it.
+        Sub-centers K to fit on a projection of the embeddings; requires PyTorch. None, as `purify analyze`: the angles
+        in the verdicts are to the mean of the images that the rule trusts, and to the centers of those that it doubts;
+        for rules by sub-centers, such as ``official`` and ``paper``, 3 are fitted. Decisions of ``calibrated`` don't
+        depend on it.
     seed
         Seed of all random draws.
     **settings

@@ -100,14 +100,18 @@ def test_rows_without_ids_get_numbers_or_the_ids_of_the_embeddings(people: Peopl
     assert numbers.labels[:2].tolist() == ["0", "0"]
 
 
-def test_subcenters_give_what_the_command_gives_and_decide_nothing(people: People, verdicts: Verdicts) -> None:
-    fitted = find_label_errors(people.vectors_file, people.table_file, subcenters=3)
+def test_it_gives_what_the_command_gives_and_fitted_subcenters_decide_nothing(
+    people: People, verdicts: Verdicts
+) -> None:
+    found = find_label_errors(people.vectors_file, people.table_file)
     command = analyze_manifest(load_manifest(people.table_file), people.vectors_file, load_config())
-    assert fitted.analysis.verdicts.equals(command.verdicts)
-    assert fitted.analysis.class_report.equals(command.class_report)
+    assert found.analysis.verdicts.equals(command.verdicts)
+    assert found.analysis.class_report.equals(command.class_report)
+    fitted = find_label_errors(people.vectors_file, people.table_file, subcenters=3)
     for name in ("decision", "new_label", "reason", "p_clean", "p_other", "other_label"):
         assert fitted.analysis.verdicts[name].equals(verdicts.analysis.verdicts[name]), name
-    assert verdicts.to_pandas()["subcenter"].eq(0).all()
+    assert verdicts.to_pandas()["subcenter"][~people.wrong].eq(0).mean() > 0.95
+    assert verdicts.to_pandas()["subcenter"][people.wrong].gt(0).mean() > 0.9
     angle = verdicts.to_pandas()["angle_dominant"]
     assert angle[people.wrong].min() > angle[~people.wrong].median()
 
@@ -183,7 +187,8 @@ def test_a_saved_run_is_one_that_the_other_commands_read(people: People, verdict
     cleaned = apply_verdicts(read_table(run.manifest, MANIFEST), verdicts.analysis.verdicts).cleaned
     assert read_table(run.cleaned, CLEANED).equals(cleaned)
     judged_by = {"rule": identifier(CALIBRATED), "asked": "calibrated", "probabilities": True, "fallback": False}
-    assert tables.info["judged_by"] == judged_by | {"why": "the rule asked for", "weak": "", "noise_bounds": None}
+    undoubted = {"why": "the rule asked for", "weak": "", "noise_bounds": None, "neighbor_recall": 1.0}
+    assert tables.info["judged_by"] == judged_by | undoubted
     counts = tables.info["counts"]
     assert counts["rows"] == counts["cleaned"] + counts["removed"] + counts["not_ok"] == len(people.ids)
     again = find_label_errors(folder / "round-1" / "embeddings.parquet", folder / "manifest.parquet")

@@ -68,6 +68,8 @@ def test_a_checkpoint_of_the_users_has_to_know_all_labels(judged: tuple[pa.Table
         read_judging_inputs(manifest, embeddings, PurifyConfig(), checkpoint_folder=checkpoint)
 
 
-def test_fitted_sub_centers_are_not_learned(judged: tuple[pa.Table, Path, Path]) -> None:
+def test_without_a_checkpoint_no_sub_centers_are_fitted_before_a_rule_asks_for_them(
+    judged: tuple[pa.Table, Path, Path],
+) -> None:
     manifest, embeddings, _ = judged
-    assert read_judging_inputs(manifest, embeddings, PurifyConfig()).space.learned is None
+    assert read_judging_inputs(manifest, embeddings, PurifyConfig()).space is None
