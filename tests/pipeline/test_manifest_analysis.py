@@ -55,7 +55,7 @@ def test_the_mean_of_its_images_stands_in_for_a_label_that_a_round_removed(
     assert given.space.subcenters.shape == (6, 2, DIM)
     assert given.space.learned is not None
     assert given.space.learned.tolist() == [True] * 5 + [False]
-    own = np.asarray(given.embeddings)[[label == "b" for label in given.labels]]
+    own = np.asarray(given.embeddings)[[label == "b" for label in given.labels.to_pylist()]]
     mean = (own / np.linalg.norm(own, axis=1, keepdims=True)).mean(axis=0)
     np.testing.assert_allclose(given.space.subcenters[5], np.stack([mean, mean]), rtol=1e-5)
     analysis = analyze_manifest(manifest, embeddings, PurifyConfig(), checkpoint_folder=checkpoint, later_round=True)
