@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import tempfile
@@ -18,9 +17,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import click
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks.answers import console, give
 from purify.config import BackboneName, ExtractorConfig, IngestConfig
 from purify.embedding.backbone import PixelExtractor
 from purify.embedding.blocks import run_here
@@ -34,7 +33,7 @@ from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from purify.models.heads import SubcenterHead
 from purify.models.precision import Precision, autocast, default_device
-from purify.storage.files import sha256_file, write_json
+from purify.storage.files import sha256_file
 from purify.training.training_set import TrainingSet
 
 #: Kinds: our embedding of encoded images, in shards; our extractor on pixels in memory; the network on tensors on the
@@ -208,14 +207,8 @@ def main(source: Path, out: Path | None, **case: Any) -> None:
     except PurifyError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(error.exit_code) from error
-    console = Console()
-    if not console.is_terminal:  # a file has no width to fit the table into
-        console = Console(width=120)
-    console.print(embedding_table(answer))
-    if out is None:
-        click.echo(json.dumps(answer))
-    else:
-        write_json(out, answer)
+    console(120).print(embedding_table(answer))
+    give(answer, out)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Written for one card, and run on a CPU only (``--device cpu --tiny``).
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -21,9 +20,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import click
 import torch
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks.answers import console, give
 from benchmarks.device_agreement import agreement
 from benchmarks.embedding import EmbeddingCase, run_embedding
 from benchmarks.gpu_parts import (
@@ -38,7 +37,6 @@ from purify.config import BackboneName, IngestConfig
 from purify.errors import PurifyError
 from purify.ingest.ingest import ingest
 from purify.models.precision import DEVICE_SWITCH, default_device
-from purify.storage.files import write_json
 from purify.training.training_set import TrainingSet
 from purify.version import __version__
 
@@ -243,15 +241,10 @@ def main(
     except PurifyError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(error.exit_code) from error
-    console = Console()
-    if not console.is_terminal:  # a file has no width to fit the tables into
-        console = Console(width=160)
+    shown = console(160)
     for table in gpu_tables(answer):
-        console.print(table)
-    if out is None:
-        click.echo(json.dumps(answer))
-    else:
-        write_json(out, answer)
+        shown.print(table)
+    give(answer, out)
 
 
 if __name__ == "__main__":

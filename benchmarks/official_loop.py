@@ -2,7 +2,7 @@
 
 Source: deepinsight/insightface, ``recognition/subcenter_arcface/drop.py`` as described in the paper (Deng et al., ECCV
 2020): for each identity, the dominant sub-center is that with the most images, and images farther from it than 75
-degrees are dropped. The sub-centers are those of a head trained as for `rivals.subcenter_arcface`.
+degrees are dropped. The sub-centers are those of our own head on a projection of the vectors, as for rule `official`.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks.answers import console
 from benchmarks.figures import Results, figure_rows, picture, sweeps
 from benchmarks.natural import contact_sheet
 from benchmarks.sizes import natural_rows, size_rows
@@ -59,17 +59,15 @@ def markdown(answer: Mapping[str, Any]) -> str:
 
 def show(answer: Mapping[str, Any]) -> None:
     """Print the same tables."""
-    console = Console()
-    if not console.is_terminal:  # a file has no width that the table would have to fit in
-        console = Console(width=_WIDTH)
+    shown = console(_WIDTH)
     for name, scenario in answer["scenarios"].items():
         for header, rows in _tables(scenario["methods"]):
             if rows:
-                console.print(_console_table(f"{name}: {_caption(scenario)}", header, rows))
+                shown.print(_console_table(f"{name}: {_caption(scenario)}", header, rows))
         for line in sweeps(scenario["methods"]):
-            console.print(line, markup=False, highlight=False)
+            shown.print(line, markup=False, highlight=False)
     for reason in answer["skipped"].values():
-        console.print(f"skipped: {reason}", markup=False)
+        shown.print(f"skipped: {reason}", markup=False)
 
 
 def _tables(methods: Mapping[str, Any]) -> list[tuple[list[str], list[list[str]]]]:

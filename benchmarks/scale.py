@@ -32,8 +32,8 @@ from purify.errors import PurifyError
 from purify.storage.files import write_json
 from purify.tables.schema import Decision
 
-#: Sizes of public sets: rows, labels.
-PLANS = {"MS1MV0": (10_000_000, 100_000), "WebFace260M": (260_000_000, 4_000_000)}
+#: Rows of public sets.
+PLANS = {"MS1MV0": 10_000_000, "WebFace260M": 260_000_000}
 _GIB = 2**30
 _RIVALS = ("pml", "cleanlab", "selfclean", "knn")
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -85,7 +85,7 @@ def growth(cases: Sequence[Mapping[str, Any]], name: str) -> float | None:
 def plan(case: Mapping[str, Any], exponents: Mapping[str, float | None]) -> dict[str, dict[str, float]]:
     """CPU hours and GiB for the sets of `PLANS` on one machine, from the largest case and the measured growth."""
     found = {}
-    for name, (rows, _) in PLANS.items():
+    for name, rows in PLANS.items():
         times = rows / case["rows"]
         found[name] = {
             "cpu_hours": case["cpu"] * times ** (exponents["cpu"] or 1.0) / 3600,

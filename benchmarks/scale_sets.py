@@ -59,9 +59,8 @@ class DrawnSet:
             rng = np.random.default_rng([self.seed, 3, start])
             person = true[rows.start : rows.stop]
             drawn = rng.standard_normal((len(rows), self.dim), np.float32)
-            around = np.where(person[:, None] >= 0, centers[person], 1.0)
-            own = np.where(person[:, None] >= 0, 0.0, rng.standard_normal((len(rows), self.dim), np.float32))
-            around = np.where(person[:, None] >= 0, around, own)
+            strangers = rng.standard_normal((len(rows), self.dim), np.float32)
+            around = np.where(person[:, None] >= 0, centers[person], strangers)
             yield rows, (around + _SPREAD * drawn).astype(np.float16)
 
     def write(self, folder: Path) -> None:

@@ -17,14 +17,13 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks.answers import console, give
 from benchmarks.head import HEADS, HeadCase
 from benchmarks.input import InputCase, input_table, run_input
 from benchmarks.ranks import ranks_table, run_ranks
 from purify.errors import PurifyError
-from purify.storage.files import write_json
 from purify.version import __version__
 
 _RIVAL, _RIVAL_MODULE = "pytorch-metric-learning", "pytorch_metric_learning"
@@ -158,14 +157,8 @@ def main(part: str, source: Path | None, rounds: int, steps: int | None, out: Pa
     except PurifyError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(error.exit_code) from error
-    console = Console()
-    if not console.is_terminal:  # a file has no width to fit the table into
-        console = Console(width=_WIDTH)
-    console.print(table)
-    if out is None:
-        click.echo(json.dumps({"part": part} | answer))
-    else:
-        write_json(out / f"training-{part}.json", {"part": part} | answer)
+    console(_WIDTH).print(table)
+    give({"part": part} | answer, None if out is None else out / f"training-{part}.json")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.nearest_images import NearestImages
-from purify.analysis.search import row_chunks
+from purify.analysis.search import row_cosines
 from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Two images of a label are the same picture only if this many times nearer to each other than usual for a label. In
@@ -128,7 +128,4 @@ def duplicate_distance(vectors: Vectors, label_index: Ids, near_duplicate: float
 def _distances(vectors: Vectors, label_index: Ids, order: Ids, step: int) -> tuple[Mask, Floats]:
     """Distances of the images `step` apart in `order`, and the mask of those of one label."""
     a, b = order[:-step], order[step:]
-    distance = np.empty(len(a))
-    for rows in row_chunks(len(a)):
-        distance[rows] = 1 - np.einsum("nd,nd->n", vectors[a[rows]], vectors[b[rows]])
-    return label_index[a] == label_index[b], distance
+    return label_index[a] == label_index[b], (1 - row_cosines(vectors, a, vectors, b)).astype(np.float64)

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.label_noise.leave_one_out import class_sums
-from purify.analysis.label_noise.mode_seeking import cosine_scale
+from purify.analysis.label_noise.mode_seeking import scale_between
 from purify.analysis.search import MOST_PAIRS, NEAR_LABELS, flat_index, one_thread, row_cosines, unit
-from purify.analysis.threaded_search import map_blocks, search_blocks
+from purify.analysis.threaded_search import BLOCK_ROWS, map_blocks, search_blocks
 from purify.arrays import Ids, Vectors
 
 #: Up to this many images a search is exhaustive.
@@ -35,7 +35,6 @@ _TRAINED_ON, _TRAININGS, _CLUSTERING_SEED = 40, 8, 1234
 #: Cosines above this one are computed anew, since 16 bits don't tell near pictures from equal ones.
 _NEAR = 0.9
 _PAIRS = 20_000
-_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def nearest_images(
     def search(block: slice) -> None:
         cosine[block], rows[block] = _others(index, vectors, np.arange(block.start, block.stop), most)
 
-    map_blocks(search, len(vectors), _BLOCK)
+    map_blocks(search, len(vectors), BLOCK_ROWS)
     return NearestImages(vectors, cosine, rows, reached, near)
 
 
@@ -133,7 +132,7 @@ def _without_itself(rows: Ids, cosine: Vectors, found: Ids, most: int) -> tuple[
 def _sharpen(vectors: Vectors, rows: Ids, cosine: Vectors, found: Ids) -> None:
     """Set the cosines of near images to those of the vectors themselves, in place."""
     at, column = np.nonzero((cosine > _NEAR) & (found >= 0))
-    cosine[at, column] = np.einsum("nd,nd->n", vectors[rows[at]], vectors[found[at, column]])
+    cosine[at, column] = row_cosines(vectors, rows[at], vectors, found[at, column])
 
 
 def _list_centers(vectors: Vectors, label_index: Ids) -> tuple[Vectors, Ids | None]:
@@ -165,9 +164,9 @@ def _filed(vectors: Vectors, centers: Vectors, labels: Ids | None) -> tuple[Any,
     many = labels is not None and len(vectors) * len(centers) > MOST_PAIRS
     found = search_blocks(index.quantizer, vectors, NEAR_LABELS if many else 1)[1].astype(np.int32)
     nearest = found[:, 0].astype(np.int64)
-    for start in range(0, len(vectors), _BLOCK):
-        block = np.ascontiguousarray(vectors[start : start + _BLOCK])
-        lists = np.ascontiguousarray(nearest[start : start + _BLOCK])
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = np.ascontiguousarray(vectors[start : start + BLOCK_ROWS])
+        lists = np.ascontiguousarray(nearest[start : start + BLOCK_ROWS])
         numbers = np.arange(start, start + len(block))
         index.add_core(len(block), faiss.swig_ptr(block), faiss.swig_ptr(numbers), faiss.swig_ptr(lists))
     if labels is None or not many:
@@ -195,8 +194,8 @@ def _exhaustive(vectors: Vectors, queries: Ids, most: int) -> tuple[Vectors, Ids
     """Cosines and row numbers [n, most] of the nearest others of the rows `queries`; padded with -inf and -1."""
     most = min(most, len(vectors))
     cosine, rows = np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
-    for start in range(0, len(vectors), _BLOCK):
-        block = vectors[queries] @ vectors[start : start + _BLOCK].T
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = vectors[queries] @ vectors[start : start + BLOCK_ROWS].T
         numbers = np.arange(start, start + block.shape[1])
         block[queries[:, None] == numbers] = -np.inf
         cosine = np.concatenate([cosine, block], axis=1)
@@ -211,9 +210,8 @@ def _chance(vectors: Vectors, label_index: Ids) -> float:
     rows, step = len(vectors), max(1, len(vectors) // 2)
     a = np.linspace(0, rows - 1, min(_PAIRS, rows)).astype(np.int64)
     b = (a + step + np.arange(len(a)) % 97) % rows
-    apart = label_index[a] != label_index[b]
-    if not apart.any():
+    scale = scale_between(vectors, label_index, a, b)
+    if scale is None:
         return -np.inf
-    scale = cosine_scale(row_cosines(vectors, a[apart], vectors, b[apart]))
     # Of a normal distribution, 1 of N lies beyond sqrt(2 ln N) deviations, about; the 95 % quantile at 1.645.
     return scale.low + scale.width * max(0.0, math.sqrt(2 * math.log(rows)) / 1.645 - 1)

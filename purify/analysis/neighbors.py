@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.nearest_images import NearestImages
+from purify.analysis.threaded_search import BLOCK_ROWS
 from purify.arrays import Ids, Mask, Vectors
 
 #: Neighbors sought beyond k at first; rows with more near duplicates are searched again, wider each time.
 SLACK = 12
-#: Rows searched again at a time.
-BLOCK_ROWS = 4096
 _WIDEN = 4
 
 

@@ -29,10 +29,10 @@ _PROBES = 64
 _CLUSTERING_SEED = 1234
 
 
-def cosine_index(vectors: Vectors, *, exact_rows: int = EXACT_ROWS) -> faiss.Index:
-    """Index of the unit ``vectors[N, D]`` by inner product: flat, or inverted lists above `exact_rows`."""
+def cosine_index(vectors: Vectors) -> faiss.Index:
+    """Index of the unit ``vectors[N, D]`` by inner product: flat, or inverted lists above `EXACT_ROWS`."""
     rows, dim = vectors.shape
-    if rows <= exact_rows:
+    if rows <= EXACT_ROWS:
         return flat_index(vectors)
     lists = round(4 * math.sqrt(rows))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)

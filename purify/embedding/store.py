@@ -31,6 +31,8 @@ from purify.tables.user_tables import to_text
 
 #: Metadata key of an embeddings file: the origin of its vectors.
 MADE_WITH_KEY = b"purify.embedded_with"
+#: The kinds of numbers that need no conversion to be judged.
+AS_STORED = (np.float16, np.float32)
 _ROWS = 16_384
 _SHOWN = 3
 

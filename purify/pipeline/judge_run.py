@@ -6,11 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
 from purify.config import PurifyConfig
 from purify.embedding.embedding_files import EmbeddingFiles
-from purify.embedding.store import read_embeddings
+from purify.embedding.store import AS_STORED, read_embeddings
 from purify.errors import InputError
 from purify.models.checkpoint import FILE_NAME, load_checkpoint
 from purify.pipeline import stages
@@ -117,7 +115,7 @@ def _check(request: RunRequest) -> None:
     if not request.config.ingest.images and request.embeddings_at is not None:
         manifest = load_manifest(to_location(request.source), request.config.ingest.columns)
         given = EmbeddingFiles(request.embeddings_at, request.config.embeddings)
-        read_embeddings(given, ok_rows(manifest)["sample_id"].to_pylist(), kinds=(np.float16, np.float32))
+        read_embeddings(given, ok_rows(manifest)["sample_id"].to_pylist(), kinds=AS_STORED)
 
 
 def _checkpoint_file(config: PurifyConfig) -> Path:

@@ -16,7 +16,7 @@ from purify.analysis.verdicts import Analysis, analyze
 from purify.arrays import Vectors
 from purify.config import PurifyConfig
 from purify.embedding.embedding_files import EmbeddingFiles
-from purify.embedding.store import read_embeddings
+from purify.embedding.store import AS_STORED, read_embeddings
 from purify.models.checkpoint import Checkpoint, load_checkpoint, restrict_labels
 from purify.storage.files import read_table
 from purify.storage.locations import Location
@@ -63,7 +63,7 @@ def read_judging_inputs(
     rows = ok_rows(manifest)
     sample_ids, labels = rows["sample_id"], rows["label"]
     origin = (rows["sha256"], rows["photo_uri"])
-    vectors = read_embeddings(embeddings, sample_ids.to_pylist(), kinds=(np.float16, np.float32))
+    vectors = read_embeddings(embeddings, sample_ids.to_pylist(), kinds=AS_STORED)
     names = sorted(labels.unique().to_pylist())
     subcenters = config.train.subcenters
     if checkpoint_folder is not None:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from purify.analysis.nearest_images import nearest_images
-from purify.analysis.neighbors import BLOCK_ROWS, find_neighbors
+from purify.analysis.neighbors import find_neighbors
+from purify.analysis.threaded_search import BLOCK_ROWS
 
 ROWS = 2 * BLOCK_ROWS + 700
 

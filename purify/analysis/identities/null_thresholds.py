@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.class_rows import ClassRows, DistinctPictures, ImageGroups, nearest_center
-from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, stack
+from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, scale_between, stack
 from purify.analysis.search import row_cosines
 from purify.arrays import Floats, Vectors
 
@@ -77,11 +77,7 @@ def null_thresholds(
 def scale_of_pairs(rows: ClassRows, rng: np.random.Generator) -> CosineScale | None:
     """Scale of the cosines of two images of different classes; None with images of one class only."""
     a, b = rng.integers(0, len(rows.label), (2, _DRAWS)) if len(rows.label) else np.empty((2, 0), np.int64)
-    a, b = rows.order[a], rows.order[b]
-    apart = rows.label[a] != rows.label[b]
-    if not apart.any():
-        return None
-    return cosine_scale(row_cosines(rows.vectors, a[apart], rows.vectors, b[apart]))
+    return scale_between(rows.vectors, rows.label, rows.order[a], rows.order[b])
 
 
 def scale_of_centers(rows: ClassRows, samples: list[DistinctPictures], rng: np.random.Generator) -> CosineScale:

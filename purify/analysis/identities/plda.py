@@ -35,6 +35,16 @@ _BLOCK = 4096
 
 
 @dataclass(frozen=True)
+class Products:
+    """Weights [d]: the log ratio of x and a mean y is constant + x own x / 2 + x across y - y between y / 2."""
+
+    own: Vectors
+    across: Vectors
+    between: Vectors
+    constant: float
+
+
+@dataclass(frozen=True)
 class IdentityModel:
     """``axes[d, D]`` of the coordinates, and between-person variances ``psi[d]``; the within-person variance is 1."""
 
@@ -69,6 +79,17 @@ class IdentityModel:
         expected, variance = self._predicted(means, counts)
         constant = -0.5 * (expected**2 / variance + np.log(variance)).sum(axis=1, keepdims=True)
         return np.hstack([-0.5 / variance, expected / variance, np.ones_like(constant), constant])
+
+    def products(self, images: int) -> Products:
+        """`log_ratio` to the mean of so many `images` in scalar products of the coordinates."""
+        gain = self.psi / (1 + self.psi * np.float32(images))
+        variance, weight = 1 + gain, gain * np.float32(images)
+        return Products(
+            own=np.asarray(1 / (1 + self.psi) - 1 / variance, np.float32),
+            across=weight / variance,
+            between=weight**2 / variance,
+            constant=0.5 * float(np.log((1 + self.psi) / variance).sum(dtype=np.float64)),
+        )
 
     def log_ratio_of_sets(self, means: Vectors, counts: Floats, others: Vectors, other_counts: Floats) -> Floats:
         """Logarithm of p(two sets of images | one person) / p(two sets | two people), [...].

@@ -28,7 +28,7 @@ from purify.analysis.identities.plda import fit_identities
 from purify.analysis.identities.stranger_tail import StrangerTail, sure_pairs
 from purify.analysis.label_noise.centering import centered
 from purify.analysis.label_noise.leave_one_out import class_sums
-from purify.analysis.search import cosine_index, row_chunks, unit
+from purify.analysis.search import cosine_index, row_cosines, unit
 from purify.analysis.threaded_search import search_blocks
 from purify.arrays import Floats, Ids, Mask, Vectors
 from purify.errors import InputError
@@ -191,11 +191,7 @@ class _Crowd:
 
     def cosines(self, pairs: Ids) -> Vectors:
         """Cosines of the pairs [2, n]."""
-        cosines = np.empty(pairs.shape[1], np.float32)
-        for rows in row_chunks(pairs.shape[1]):
-            left, right = pairs[:, rows]
-            cosines[rows] = np.einsum("nd,nd->n", self.centers[left], self.centers[right])
-        return cosines
+        return row_cosines(self.centers, pairs[0], self.centers, pairs[1])
 
     def scores(self, pairs: Ids) -> Floats:
         """Cosine less the mean cosine of the two to their nearest others, of the pairs [2, n]."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from purify.analysis.label_noise.leave_one_out import class_sums
-from purify.analysis.label_noise.mode_seeking import CosineScale, cosine_scale, densest
+from purify.analysis.label_noise.mode_seeking import CosineScale, cosine_scale, densest, scale_between
 from purify.analysis.search import row_cosines, unit
 from purify.arrays import Floats, Ids, Mask, Vectors
 
@@ -28,8 +28,8 @@ def densest_places(vectors: Vectors, label_index: Ids, classes: int, rng: Genera
     region may be too small to be of use; then the half of each class nearest to its mode is taken.
     """
     left, right = rng.integers(0, len(label_index), (2, _SCALE_PAIRS))
-    apart = label_index[left] != label_index[right]
-    scale = cosine_scale(row_cosines(vectors, left[apart], vectors, right[apart]))
+    scale = scale_between(vectors, label_index, left, right)
+    assert scale is not None, "images of a single label"
     centers = _modes(vectors, label_index, classes, scale, rng)
     every, other = np.arange(len(vectors)), _another_label(label_index, rng)
     own = row_cosines(vectors, every, centers, label_index)

@@ -40,6 +40,12 @@ def cosine_scale(cosines: npt.NDArray[np.floating]) -> CosineScale:
     return CosineScale(float(low), max(float(low - middle), _TINY))
 
 
+def scale_between(vectors: Vectors, label_index: Ids, a: Ids, b: Ids) -> CosineScale | None:
+    """Scale of the cosines of the rows ``a[n]`` and ``b[n]`` of different labels; None if there are none."""
+    apart = label_index[a] != label_index[b]
+    return cosine_scale(row_cosines(vectors, a[apart], vectors, b[apart])) if apart.any() else None
+
+
 def densest(rows: Vectors, scale: CosineScale) -> Vectors | None:
     """Unit mode [D] of the unit ``rows[n, D]``, by mean shift from the densest row; None if no two are similar."""
     similar = scale.weight(rows @ rows.T)

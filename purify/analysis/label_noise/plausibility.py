@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
+from purify.analysis.search import row_cosines
 from purify.arrays import Floats, Ids, Vectors
 
 _PAIRS = 20_000
@@ -32,8 +33,8 @@ def is_plausible(vectors: Vectors, label_index: Ids, p_clean: Floats, rng: Gener
     apart = label_index[other[0]] != label_index[other[1]]
     if not len(first) or not apart.any():
         return True
-    same = np.einsum("nd,nd->n", vectors[first], vectors[second])
-    different = np.einsum("nd,nd->n", vectors[other[0][apart]], vectors[other[1][apart]])
+    same = row_cosines(vectors, first, vectors, second)
+    different = row_cosines(vectors, other[0][apart], vectors, other[1][apart])
     seen = 2 * float(np.searchsorted(np.sort(different), same).mean()) / len(different) - 1
     implied = float((p_clean[first] * p_clean[second]).mean())
     error = 1 / np.sqrt(min(len(label_index), len(first)))

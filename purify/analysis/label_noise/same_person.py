@@ -6,7 +6,7 @@ depend on the number of images and on the quality of the image: one mate is less
 less than a sharp one.
 
 Trusted images alone would be too much alike: the least like themselves among the right ones are not trusted. In noisy
-sets of many labels, the doubted images count by the probabilities of their labels, against several trusted mates.
+sets of many labels, the doubted images count by what the trusted ones say of them, against several trusted mates.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ class NobodyTrustedError(ValueError):
 def fit_same_person(gallery: Gallery, belief: Floats, rng: Generator, own: Floats | None = None) -> SamePerson:
     """Measure it on the trusted images of `gallery`; ``belief[N]`` are the probabilities of their labels.
 
-    ``own[N]`` are the log ratios with their own labels behind these beliefs, if any.
-    The doubted images count by what the trusted ones alone say of them: by their own beliefs they would confirm
-    themselves, more from round to round.
+    ``own[N]`` are the log ratios with their own labels behind these beliefs, if any. The doubted images count by what
+    the trusted ones alone say of them: by their own beliefs they would confirm themselves, more from round to round.
 
     NobodyTrustedError if no two trusted images have a label in common.
     """
     drawn = _Examples.draw(gallery, belief, rng)
     trusted = SamePerson(drawn.fit(belief), gallery.traits)
-    noisy = (1 - belief).mean() >= _NOISE
-    doubted = _Doubted.of(gallery, _without_themselves(gallery, belief, own, trusted) if noisy else belief)
-    if not noisy or (doubted.trusted >= _MATES).sum() < _LABELS:
+    if (1 - belief).mean() < _NOISE:
+        return trusted
+    doubted = _Doubted.of(gallery, _without_themselves(gallery, belief, own, trusted))
+    if not len(doubted.rows) or (doubted.trusted >= _MATES).sum() < _LABELS:
         return trusted
     return SamePerson(drawn.join(gallery, doubted, rng).fit(doubted.belief), gallery.traits)
 

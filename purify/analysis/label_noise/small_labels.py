@@ -127,13 +127,10 @@ class _Likeness:
         coordinates = model.coordinates(vectors)
         alone, across, between = [], [], []
         for images in range(1, vectors.shape[1]):
-            gain = model.psi / (1 + model.psi * np.float32(images))
-            variance, weight = 1 + gain, gain * np.float32(images)
-            excess = 1 / (1 + model.psi) - 1 / variance
-            constant = 0.5 * float(np.log((1 + model.psi) / variance).sum(dtype=np.float64))
-            alone.append(constant + 0.5 * (coordinates**2 @ excess).astype(np.float64))
-            across.append(_products(coordinates, weight / variance))
-            between.append(_products(coordinates, weight**2 / variance))
+            weights = model.products(images)
+            alone.append(weights.constant + 0.5 * (coordinates**2 @ weights.own).astype(np.float64))
+            across.append(_products(coordinates, weights.across))
+            between.append(_products(coordinates, weights.between))
         return cls(np.matmul(vectors, vectors.transpose(0, 2, 1)), alone, across, between)
 
     def compare(self, image: int, rest: list[int]) -> Comparison:
