@@ -61,7 +61,7 @@ def judged(tmp_path: Path, write_tree: Callable[..., Path]) -> Path:
     (root / "Ann/3.jpg").unlink()
     marked = {"reason": "near_duplicate_of", "evidence_ids": ["Ann/1.jpg"]}
     rows = [
-        {"sample_id": name, "label": "Ann", "decision": "keep", "rule": "calibrated/3", "evidence_ids": []}
+        {"sample_id": name, "label": "Ann", "decision": "keep", "rule": "calibrated/4", "evidence_ids": []}
         | ({"reason": "near_dominant"} if name == "Ann/1.jpg" else marked)
         for name in images
     ]

@@ -16,8 +16,8 @@ def analysis(rule: str, why: str = "") -> Analysis:
 
 
 def test_the_rule_asked_for_is_no_fallback() -> None:
-    found = judging_rule(analysis("calibrated/3"), "calibrated")
-    assert (found.rule, found.fallback, found.probabilities) == ("calibrated/3", False, True)
+    found = judging_rule(analysis("calibrated/4"), "calibrated")
+    assert (found.rule, found.fallback, found.probabilities) == ("calibrated/4", False, True)
     assert found.why == "the rule asked for"
 
 
@@ -29,20 +29,20 @@ def test_a_fallback_says_why(rule: str) -> None:
 
 
 def test_distrust_names_the_remedy_and_outlives_the_round() -> None:
-    again = np.zeros(len(analysis("calibrated/3").verdicts))  # the second reading finds every label wrong
-    found = judging_rule(replace(analysis("calibrated/3"), second_reading=again), "calibrated")
+    again = np.zeros(len(analysis("calibrated/4").verdicts))  # the second reading finds every label wrong
+    found = judging_rule(replace(analysis("calibrated/4"), second_reading=again), "calibrated")
     assert "pip install 'purify[faces]'" in found.weak
     assert found.noise_bounds is not None
     assert found.noise_bounds[1] == 1.0
     assert "trained on 4 images alone" in found.weak
-    later = judging_rule(analysis("calibrated/3"), "calibrated", before=asdict(found))
+    later = judging_rule(analysis("calibrated/4"), "calibrated", before=asdict(found))
     assert (later.weak, later.noise_bounds) == (found.weak, found.noise_bounds)
-    assert judging_rule(analysis("calibrated/3"), "calibrated").weak == ""
+    assert judging_rule(analysis("calibrated/4"), "calibrated").weak == ""
 
 
 def test_the_interval_of_a_small_set_allows_for_what_its_network_misses() -> None:
     labels = pa.table({"label": ["a", "b"] * 200, "p_clean": [0.0] * 40 + [1.0] * 360})
-    small = Analysis(labels, pa.table({}), "calibrated/3", True, "", np.repeat([0.0, 1.0], [40, 360]))
+    small = Analysis(labels, pa.table({}), "calibrated/4", True, "", np.repeat([0.0, 1.0], [40, 360]))
     bounds = judging_rule(small, "calibrated").noise_bounds
     assert bounds is not None
     assert bounds[0] <= 0.1

@@ -89,9 +89,9 @@ def test_a_weak_extractor_is_told_and_a_strong_one_is_not(tmp_path: Path) -> Non
 
 def test_distrust_is_said_first_and_widens_the_interval(tmp_path: Path) -> None:
     samples = [Sample(f"{name}/{i}.png", name, 40, p_clean=0.97) for name in "ab" for i in range(6)]
-    run = build_run(tmp_path, samples, rule="calibrated/3")
+    run = build_run(tmp_path, samples, rule="calibrated/4")
     before = noise_of(read_run(run.root).verdicts, calibrated=True)
-    judged = {"asked": "calibrated", "rule": "calibrated/3", "probabilities": True, "fallback": False, "why": "asked"}
+    judged = {"asked": "calibrated", "rule": "calibrated/4", "probabilities": True, "fallback": False, "why": "asked"}
     weak = {"weak": "don't trust these verdicts: two readings differ", "noise_bounds": [0.0, 0.6]}
     run.update_info(judged_by=judged | weak, source_warnings=["paths are twice"])
     assert _titles(run)[0] == "The verdicts can't be trusted"

@@ -31,6 +31,10 @@ _MOST_IMAGES = 30
 _BLOCK = 16_384
 #: Minimum number of mates to compare a doubted image with, and minimum probability of its label.
 _MATES, _LEAST_BELIEF = 4, 0.02
+#: They count at most this share of the barely trusted images: the tail of the right ones has fewer images below the
+#: threshold of trust than above it (0.1 to 0.25 times as many on faces). More are other people, whom a regression of
+#: well separated images, bounded by its ridge, doesn't quite exclude; they would confirm themselves round by round.
+_TAIL = 0.25
 #: Minimum number of labels for it. Of few people, strangers are hardly told from the doubted images, and pull the
 #: measure towards themselves: with 8 labels half of the strangers were kept.
 _LABELS = 50
@@ -143,7 +147,7 @@ class _Examples:
 class _Doubted:
     """The doubted rows by label: of label c, ``rows[starts[c]]`` and the following ``count[c]``.
 
-    ``trusted[c]``: number of its trusted images. ``belief[N]``: probabilities of the labels.
+    ``trusted[c]``: number of its trusted images. ``belief[N]``: probabilities of the labels. ``share``: worth of each.
     """
 
     belief: Floats
@@ -151,6 +155,7 @@ class _Doubted:
     starts: Ids
     count: Ids
     trusted: Ids
+    share: float
 
     @classmethod
     def of(cls, gallery: Gallery, belief: Floats) -> _Doubted:
@@ -159,7 +164,9 @@ class _Doubted:
         rows = doubted[np.argsort(gallery.label_index[doubted], kind="stable")]
         count = np.bincount(gallery.label_index[rows], minlength=classes)
         trusted = np.bincount(gallery.label_index[belief >= TRUSTED], minlength=classes)
-        return cls(belief, rows, np.cumsum(count) - count, count, trusted)
+        barely = belief[(belief >= TRUSTED) & (belief <= 1 - _LEAST_BELIEF)].sum()
+        share = min(1.0, _TAIL * float(barely) / max(float(belief[rows].sum()), _LEAST_BELIEF))
+        return cls(belief, rows, np.cumsum(count) - count, count, trusted, share)
 
     def join(self, rows: Ids, mates: Ids, label_index: Ids, rng: Generator) -> tuple[Ids, Ids, Floats]:
         """Each set of `mates` with a doubted row of its label, if there is one, and their weights."""
@@ -167,7 +174,7 @@ class _Doubted:
         at = np.flatnonzero(self.count[labels])
         count = self.count[labels[at]]
         doubted = self.rows[self.starts[labels[at]] + (rng.random(len(at)) * count).astype(np.int64)]
-        return doubted, mates[at], count / self.trusted[labels[at]]
+        return doubted, mates[at], self.share * count / self.trusted[labels[at]]
 
 
 def draw_pairs(examples: Ids, rng: Generator) -> tuple[Ids, Ids]:

@@ -65,7 +65,7 @@ class CalibratedRule:
     """Rule `calibrated`; it gives way to `official` if it has nothing to measure."""
 
     name: ClassVar[str] = "calibrated"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     probabilities: ClassVar[bool] = True
 
     def judge(self, context: RuleContext) -> Outcome:

@@ -180,6 +180,16 @@ def test_strangers_are_found_where_no_other_label_claims_them() -> None:
     assert figures(data, calibration)["ece"] < 0.03
 
 
+def test_people_well_apart_are_told_apart_in_every_round() -> None:
+    """Wrong images that a regression of separate people doesn't quite exclude must not confirm themselves."""
+    data = draw(np.full(100, 60), flips=0.2, strangers=0.1, dim=256, spread=1.2)
+    found = data.calibrate().p_clean < 0.5
+    strangers = data.person < 0
+    assert found[strangers].mean() > 0.96
+    assert found[data.wrong & ~strangers].mean() > 0.98
+    assert found[~data.wrong].mean() < 0.001
+
+
 def test_two_classes_leave_nothing_to_compare_with() -> None:
     data = draw([10, 10])
     with pytest.raises(TooFewLabelsError, match="2 labels have two different pictures or more"):
