@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from purify.arrays import Ids, Vectors
+from purify.arrays import Ids, StoredVectors, Vectors
 
 #: Up to this many vectors a search is exhaustive.
 EXACT_ROWS = 200_000
@@ -105,6 +105,15 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     files = [one["filepath"] for one in blas.info() if one.get("threading_layer") != "openmp"]
     limited: AbstractContextManager[Any] = blas.select(filepath=files).limit(limits=1)
     return limited
+
+
+def vector_blocks(vectors: Vectors | StoredVectors) -> Iterator[tuple[Ids, Vectors]]:
+    """Row numbers [n] and vectors [n, D], each row once: of an array in its order, else as they are stored."""
+    if not isinstance(vectors, np.ndarray):
+        yield from vectors.blocks()
+        return
+    for rows in row_chunks(len(vectors)):
+        yield np.arange(rows.start, rows.stop), vectors[rows]
 
 
 def row_chunks(rows: int) -> Iterator[slice]:

@@ -16,10 +16,10 @@ from purify.analysis.neighbors import find_neighbors
 from purify.analysis.rules.duplicates import find_duplicates, mark_duplicates
 from purify.analysis.rules.registry import get_rule
 from purify.analysis.rules.rule import DEFAULT_SUBCENTERS, Outcome, Rule, RuleContext
-from purify.analysis.search import one_blas_thread, row_chunks
+from purify.analysis.search import one_blas_thread, vector_blocks
 from purify.analysis.subcenters import SubcenterSpace, assign
 from purify.analysis.verdict_table import SortedSamples, verdict_table
-from purify.arrays import Floats, Ids, Vectors
+from purify.arrays import Floats, Ids, StoredVectors, Vectors
 from purify.config import AnalyzeConfig
 from purify.errors import InputError
 
@@ -49,7 +49,7 @@ class Analysis:
 def analyze(
     sample_ids: Texts,
     labels: Texts,
-    embeddings: Vectors,
+    embeddings: Vectors | StoredVectors,
     class_labels: Sequence[str],
     config: AnalyzeConfig,
     *,
@@ -72,7 +72,7 @@ def analyze(
         N unique ids and given labels.
     embeddings
         Finite ``[N, D]`` of any scale, as the extractor wrote them; a zero vector is at 90 degrees to everything.
-        Probabilities are measured on them.
+        Probabilities are measured on them. Stored ones are read twice, a block at a time.
     class_labels
         The C labels of the sub-centers; some may have no samples.
     space
@@ -95,10 +95,10 @@ def analyze(
         wanted precision.
     """
     _check_shapes(sample_ids, labels, embeddings, class_labels)
-    _check_space(space, len(embeddings), len(class_labels))
-    _check_finite(sample_ids, embeddings)
+    _check_space(space, embeddings.shape[0], len(class_labels))
+    columns = _order_columns(sample_ids, embeddings)
     with one_blas_thread():
-        order = _judging_order(sample_ids, labels, embeddings, class_labels)
+        order = _judging_order(sample_ids, labels, columns, class_labels)
         samples = _sorted_samples(sample_ids, labels, class_labels, order)
         given = None
         if space is not None:
@@ -140,11 +140,11 @@ def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome, orde
     return verdicts, report
 
 
-def _judging_order(sample_ids: Texts, labels: Texts, embeddings: Vectors, class_labels: Sequence[str]) -> Ids:
+def _judging_order(sample_ids: Texts, labels: Texts, columns: Vectors, class_labels: Sequence[str]) -> Ids:
     """Rows by embedding and label, so that a set has one outcome in whatever form it comes; equal ones by id."""
     by_id = pc.sort_indices(_texts(sample_ids)).to_numpy().astype(np.int64)
     label_index = _label_index(_texts(labels), class_labels)
-    return by_id[canonical_order(embeddings[:, :ORDER_COLUMNS][by_id], label_index[by_id])]
+    return by_id[canonical_order(columns[by_id], label_index[by_id])]
 
 
 def _sorted_samples(sample_ids: Texts, labels: Texts, class_labels: Sequence[str], order: Ids) -> SortedSamples:
@@ -167,12 +167,14 @@ def _numbered(names: Texts) -> Ids:
     return encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
 
 
-def _check_shapes(sample_ids: Texts, labels: Texts, embeddings: Vectors, class_labels: Sequence[str]) -> None:
+def _check_shapes(
+    sample_ids: Texts, labels: Texts, embeddings: Vectors | StoredVectors, class_labels: Sequence[str]
+) -> None:
     if not len(sample_ids):
         raise InputError("there are no samples to analyze")
-    if not len(sample_ids) == len(labels) == len(embeddings):
+    if not len(sample_ids) == len(labels) == embeddings.shape[0]:
         raise InputError(
-            f"{len(sample_ids)} sample ids, {len(labels)} labels and {len(embeddings)} embeddings; "
+            f"{len(sample_ids)} sample ids, {len(labels)} labels and {embeddings.shape[0]} embeddings; "
             "there must be one of each for a sample"
         )
     if not len(class_labels):
@@ -193,11 +195,16 @@ def _check_space(space: SubcenterSpace | None, rows: int, classes: int) -> None:
         )
 
 
-def _check_finite(sample_ids: Texts, embeddings: Vectors) -> None:
-    finite = np.concatenate([np.isfinite(embeddings[rows]).all(axis=1) for rows in row_chunks(len(embeddings))])
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise InputError(f"row {row + 1}: the embedding of {sample_ids[row]} is not finite; embed it again")
+def _order_columns(sample_ids: Texts, embeddings: Vectors | StoredVectors) -> Vectors:
+    """The columns that order the rows, [N, `ORDER_COLUMNS`] or fewer; InputError unless all are finite."""
+    columns = np.empty((embeddings.shape[0], min(embeddings.shape[1], ORDER_COLUMNS)), embeddings.dtype)
+    for rows, vectors in vector_blocks(embeddings):
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            row = int(rows[np.argmin(finite)])
+            raise InputError(f"row {row + 1}: the embedding of {sample_ids[row]} is not finite; embed it again")
+        columns[rows] = vectors[:, :ORDER_COLUMNS]
+    return columns
 
 
 def _label_index(labels: pa.Array, class_labels: Sequence[str]) -> Ids:

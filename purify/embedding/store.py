@@ -7,7 +7,7 @@ They are read in all forms of `purify.embedding.embedding_files`. Ours are Parqu
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from purify.arrays import Vectors
+from purify.arrays import Ids, Vectors
 from purify.embedding.embedding_files import PART_ROWS, EmbeddingFiles, EmbeddingPart, parquet_columns
 from purify.errors import InputError
 from purify.storage.files import PARQUET_FORMAT, atomic_path
@@ -32,17 +32,13 @@ from purify.tables.user_tables import to_text
 #: Metadata key of an embeddings file: the origin of its vectors.
 MADE_WITH_KEY = b"purify.embedded_with"
 #: The kinds of numbers that need no conversion to be judged.
-AS_STORED = (np.float16, np.float32)
+_AS_STORED = (np.float16, np.float32)
 _ROWS = 16_384
 _SHOWN = 3
 
 
-def read_embeddings(
-    source: Location | EmbeddingFiles, sample_ids: Sequence[str], *, kinds: Sequence[type[np.floating]] = (np.float32,)
-) -> npt.NDArray[Any]:
+def read_embeddings(source: Location | EmbeddingFiles, sample_ids: Sequence[str]) -> Vectors:
     """Read the embeddings of `sample_ids` -> float32[N, D] in their order.
-
-    They stay as they are stored if that is one of the `kinds`, such as float16, which takes half of the memory.
 
     A location is a file or folder with usual names; see `EmbeddingFiles`. The rows may be in any order; other samples
     are skipped. Where no id is that of a sample, ids may have one folder in front, as absolute paths have. Rows are
@@ -52,25 +48,72 @@ def read_embeddings(
     duplicate id or an embedding that is missing, of another length than the rest, not finite or all zeros.
     """
     files = source if isinstance(source, EmbeddingFiles) else EmbeddingFiles(source)
-    gathering = _Gathering(files.place, sample_ids, kinds)
+    wanted = pa.array(sample_ids, pa.string())
+    matching = _Matching(files.place, wanted, TextIndex(wanted))
+    return _filled(_matched(files, matching), matching)
+
+
+class StoredEmbeddings:
+    """Embeddings of `sample_ids` [N] in files, float16 or float32 as they are stored: `purify.arrays.StoredVectors`.
+
+    They are checked when it is made, and then read again whenever they are asked for; parameters and errors are those
+    of `read_embeddings`.
+    """
+
+    def __init__(self, source: Location | EmbeddingFiles, sample_ids: pa.ChunkedArray) -> None:
+        self._files = source if isinstance(source, EmbeddingFiles) else EmbeddingFiles(source)
+        self._wanted = sample_ids.combine_chunks()
+        self._index = TextIndex(self._wanted)
+        matching = self._matching()
+        for _ in _matched(self._files, matching):
+            pass
+        self.shape, self.dtype = (len(self._wanted), matching.dim), matching.dtype
+
+    def blocks(self) -> Iterator[tuple[Ids, Vectors]]:
+        """Row numbers [n] and vectors [n, D] in the order of the files."""
+        for rows, vectors in _matched(self._files, self._matching()):
+            yield rows, vectors.astype(self.dtype, copy=False)
+
+    def in_memory(self) -> npt.NDArray[Any]:
+        """All vectors, [N, D]."""
+        vectors = np.empty(self.shape, self.dtype)
+        for rows, block in self.blocks():
+            vectors[rows] = block
+        return vectors
+
+    def _matching(self) -> _Matching:
+        return _Matching(self._files.place, self._wanted, self._index, _AS_STORED)
+
+
+def _matched(files: EmbeddingFiles, matching: _Matching) -> Iterator[tuple[Ids, npt.NDArray[Any]]]:
+    """Places [n] of samples, and their vectors [n, D], part by part; InputError at the end if one has none."""
     for part in files.parts():
-        gathering.add(part)
-    if not gathering.count and (folder := _folder_before(files, sample_ids)):
+        yield from matching.take(part)
+    if not matching.count and (folder := _folder_before(files, matching)):
         for part in files.parts():
             inside = pc.starts_with(part.ids, folder)
             ids = pc.if_else(inside, pc.utf8_slice_codeunits(part.ids, len(folder)), pa.scalar(None, pa.string()))
-            gathering.add(replace(part, ids=ids))
-    return gathering.finish()
+            yield from matching.take(replace(part, ids=ids))
+    matching.require_all()
 
 
-def _folder_before(files: EmbeddingFiles, sample_ids: Sequence[str]) -> str:
+def _filled(matched: Iterable[tuple[Ids, Vectors]], matching: _Matching) -> Vectors:
+    """The float32 vectors in the order of the samples."""
+    found: Vectors | None = None
+    for rows, vectors in matched:
+        if found is None:
+            found = np.empty((len(matching.wanted), vectors.shape[1]), np.float32)
+        found[rows] = vectors
+    return np.empty((0, 0), np.float32) if found is None else found
+
+
+def _folder_before(files: EmbeddingFiles, matching: _Matching) -> str:
     """The folder, with its slash, in front of the first id that names a sample; tools write absolute paths."""
-    known = set(sample_ids)
     first = next(files.parts(), None)
     for path in [] if first is None else first.ids.to_pylist():
         for slash in re.finditer("/", path or ""):
-            if path[slash.end() :] in known:
-                return path[: slash.end()]
+            if matching.index.row_of(path[slash.end() :]) >= 0:
+                return str(path[: slash.end()])
     return ""
 
 
@@ -78,11 +121,13 @@ def select_embeddings(table: pa.Table, sample_ids: Sequence[str], *, name: str =
     """Like `read_embeddings`, from a table in memory, called `name` in errors."""
     place, row = Path(name), 1
     id_name, column = parquet_columns(place, table.schema, {})
-    gathering = _Gathering(place, sample_ids)
+    wanted = pa.array(sample_ids, pa.string())
+    matching, found = _Matching(place, wanted, TextIndex(wanted)), list[tuple[Ids, Vectors]]()
     for batch in table.select([id_name, column]).to_batches(max_chunksize=PART_ROWS):
-        gathering.add(EmbeddingPart(place, row, to_text(place, batch[id_name], id_name), batch[column]))
+        found.extend(matching.take(EmbeddingPart(place, row, to_text(place, batch[id_name], id_name), batch[column])))
         row += len(batch)
-    return gathering.finish()
+    matching.require_all()
+    return _filled(found, matching)
 
 
 class EmbeddingWriter:
@@ -137,21 +182,27 @@ class EmbeddingWriter:
             self._flush(least=1)
 
 
-class _Gathering:
-    """Collects embeddings in the order of the wanted ids."""
+class _Matching:
+    """Finds the `wanted` ids, by their `index`, among the rows of a file, and checks these rows.
+
+    ``dim`` and ``dtype`` are those of the embeddings so far: of several of the `kinds`, the widest one.
+    """
 
     def __init__(
-        self, path: Location, sample_ids: Sequence[str], kinds: Sequence[type[np.floating]] = (np.float32,)
+        self,
+        path: Location,
+        wanted: pa.Array,
+        index: TextIndex,
+        kinds: Sequence[type[np.floating]] = (np.float32,),
     ) -> None:
+        self.wanted, self.index = wanted, index
+        self.dim, self.dtype = 0, np.dtype(kinds[0])
         self._path, self._kinds = path, kinds
-        self._wanted = pa.array(sample_ids, pa.string())
-        self._index = TextIndex(self._wanted)
-        self._seen = np.zeros(len(sample_ids), np.bool_)
-        self._vectors: npt.NDArray[Any] | None = None
+        self._seen = np.zeros(len(wanted), np.bool_)
 
-    def add(self, part: EmbeddingPart) -> None:
-        """Collect the wanted rows of a part."""
-        target = self._index.find(part.ids)
+    def take(self, part: EmbeddingPart) -> Iterator[tuple[Ids, npt.NDArray[Any]]]:
+        """Places [n] among the wanted ids, and vectors [n, D], of the wanted rows of a part, if there are any."""
+        target = self.index.find(part.ids)
         present = target >= 0
         rows = part.first_row + np.flatnonzero(present)
         if not len(rows):
@@ -159,34 +210,30 @@ class _Gathering:
         target = target[present]
         self._note_rows(part.file, target, rows)
         vectors = self._to_matrix(part.file, part.embeddings.filter(pa.array(present)), rows)
-        if self._vectors is None:
-            self._vectors = np.empty((len(self._seen), vectors.shape[1]), vectors.dtype)
-        elif vectors.dtype.itemsize > self._vectors.dtype.itemsize:
-            self._vectors = self._vectors.astype(vectors.dtype)
-        self._vectors[target] = vectors
+        self.dim, self.dtype = vectors.shape[1], max(self.dtype, vectors.dtype, key=lambda kind: kind.itemsize)
+        yield target, vectors
 
     @property
     def count(self) -> int:
         """Number of samples with an embedding so far."""
         return int(self._seen.sum())
 
-    def finish(self) -> npt.NDArray[Any]:
-        """All vectors; InputError if an id lacks one."""
+    def require_all(self) -> None:
+        """InputError if an id lacks its embedding."""
         missing = np.flatnonzero(~self._seen)
         if len(missing):
-            names = ", ".join(self._wanted.take(pa.array(missing[:_SHOWN])).to_pylist())
+            names = ", ".join(self.wanted.take(pa.array(missing[:_SHOWN])).to_pylist())
             raise InputError(
                 f"{self._path}: no embedding for {len(missing)} of {len(self._seen)} samples, such as {names}; "
                 "its ids must be those of the manifest"
             )
-        return np.empty((0, 0), np.float32) if self._vectors is None else self._vectors
 
     def _note_rows(self, file: Location, target: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> None:
         _, first = np.unique(target, return_index=True)
         again = np.setdiff1d(np.arange(len(target)), first)
         again = np.union1d(again, np.flatnonzero(self._seen[target]))
         if len(again):
-            sample_id = self._wanted[int(target[again[0]])].as_py()
+            sample_id = self.wanted[int(target[again[0]])].as_py()
             raise InputError(f"{file}: row {rows[again[0]]}: {sample_id} occurs twice; leave one out")
         self._seen[target] = True
 
@@ -194,7 +241,7 @@ class _Gathering:
         """Lists of floats -> checked [n, D], float32 or one of the given kinds."""
         _refuse(file, embeddings.is_null().to_numpy(zero_copy_only=False), rows, "the embedding is missing")
         lengths = pc.list_value_length(embeddings).to_numpy()
-        dim = int(lengths[0]) if self._vectors is None else self._vectors.shape[1]
+        dim = self.dim or int(lengths[0])
         if not dim:
             raise InputError(f"{file}: row {rows[0]}: the embedding is empty")
         _refuse(file, lengths != dim, rows, f"the embedding has another length than those before it ({dim})")

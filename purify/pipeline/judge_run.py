@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from purify.config import PurifyConfig
 from purify.embedding.embedding_files import EmbeddingFiles
-from purify.embedding.store import AS_STORED, read_embeddings
+from purify.embedding.store import StoredEmbeddings
 from purify.errors import InputError
 from purify.models.checkpoint import FILE_NAME, load_checkpoint
 from purify.pipeline import stages
@@ -115,7 +115,7 @@ def _check(request: RunRequest) -> None:
     if not request.config.ingest.images and request.embeddings_at is not None:
         manifest = load_manifest(to_location(request.source), request.config.ingest.columns)
         given = EmbeddingFiles(request.embeddings_at, request.config.embeddings)
-        read_embeddings(given, ok_rows(manifest)["sample_id"].to_pylist(), kinds=AS_STORED)
+        StoredEmbeddings(given, ok_rows(manifest)["sample_id"])
 
 
 def _checkpoint_file(config: PurifyConfig) -> Path:

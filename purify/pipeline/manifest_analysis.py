@@ -13,10 +13,10 @@ from purify.analysis.rules.registry import get_rule
 from purify.analysis.search import unit
 from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
-from purify.arrays import Vectors
+from purify.arrays import StoredVectors, Vectors
 from purify.config import PurifyConfig
 from purify.embedding.embedding_files import EmbeddingFiles
-from purify.embedding.store import AS_STORED, read_embeddings
+from purify.embedding.store import StoredEmbeddings
 from purify.models.checkpoint import Checkpoint, load_checkpoint, restrict_labels
 from purify.storage.files import read_table
 from purify.storage.locations import Location
@@ -30,7 +30,7 @@ class JudgingInputs:
 
     sample_ids: pa.ChunkedArray
     labels: pa.ChunkedArray
-    embeddings: Vectors
+    embeddings: Vectors | StoredVectors
     class_labels: Sequence[str]
     space: SubcenterSpace | None
     digests: pa.ChunkedArray
@@ -63,17 +63,18 @@ def read_judging_inputs(
     rows = ok_rows(manifest)
     sample_ids, labels = rows["sample_id"], rows["label"]
     origin = (rows["sha256"], rows["photo_uri"])
-    vectors = read_embeddings(embeddings, sample_ids.to_pylist(), kinds=AS_STORED)
+    stored = StoredEmbeddings(embeddings, sample_ids)
     names = sorted(labels.unique().to_pylist())
     subcenters = config.train.subcenters
     if checkpoint_folder is not None:
         checkpoint = load_checkpoint(checkpoint_folder)
         wanted = set(names).intersection(checkpoint.labels) if later_round else names
+        vectors = stored.in_memory()
         known = restrict_labels(checkpoint, wanted, manifest="the manifest")
         return JudgingInputs(
             sample_ids, labels, vectors, *_head_space(known, labels.to_pylist(), vectors), *origin, subcenters
         )
-    return JudgingInputs(sample_ids, labels, vectors, names, None, *origin, subcenters)
+    return JudgingInputs(sample_ids, labels, stored, names, None, *origin, subcenters)
 
 
 def _head_space(checkpoint: Checkpoint, labels: Sequence[str], vectors: Vectors) -> tuple[list[str], SubcenterSpace]:

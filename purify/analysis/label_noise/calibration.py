@@ -183,44 +183,66 @@ def _calibrate(
         suspects[label_index[~unknown]] = False
         places = recognized_places(np.where(unknown, -np.inf, margin), label_index, classes)
         trust = np.where(unknown, trust, places)
-    hardness = first_hardness(len(label_index))
-    origins, rates = Origins.first(), np.full(classes, _FIRST_RATE)
-    own: Floats | None = None
-    for _ in range(_ROUNDS):
-        gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, near=near)
-        evidence = weigh(gallery, trust, sizes, rng, suspects, own)
-        owners = find_owners(evidence, label_index, trust, sizes, origins)
-        if owners.changes_trust:
-            trust = np.where(np.isfinite(owners.trust), owners.trust, trust)
-            gallery = Gallery(embeddings, label_index, trust, classes, rng=rng, near=near)
-            evidence = weigh(gallery, trust, sizes, rng, suspects, own)
-            owners = find_owners(evidence, label_index, trust, sizes, origins)
-        evidence = evidence.without(owners.refused)
-        own = evidence.own
-        fit = _maximize(evidence, label_index, sizes, hardness, p_clean=trust, origins=origins, rates=rates)
-        trust, origins, rates, suspects = fit.p_clean, fit.origins, fit.rates, np.ones(classes, np.bool_)
-        strangers = float((1 - trust)[several].mean()) * (1 - origins.flip_share)
-        used = hardness
-        hardness = measure_hardness(
-            evidence.own, evidence.mates, trust, gallery.traits, several=several, strangers=strangers
-        )
-    strength = measure_claims(evidence, label_index, trust, origins, rng)
-    found = _answer(evidence, fit, strength, used, several)
+    measured = _Round(first_hardness(len(label_index)), trust, Origins.first(), np.full(classes, _FIRST_RATE), suspects)
+    for number in range(_ROUNDS):
+        gallery, evidence, trust = _compare(embeddings, label_index, sizes, measured, near, rng)
+        fit = _maximize(evidence, label_index, sizes, replace(measured, trust=trust))
+        if number < _ROUNDS - 1:
+            measured = _Round.after(fit, evidence, gallery, several)
+            del gallery, evidence, fit  # hundreds of bytes an image, before the next ones are made
+    strength = measure_claims(evidence, label_index, fit.p_clean, fit.origins, rng)
+    found = _answer(evidence, fit, strength, measured.hardness, several)
     plausible = is_plausible(embeddings.vectors, label_index, fit.p_clean, rng)
     return found if plausible else replace(found, recognized=0.0)
 
 
-def _maximize(
-    evidence: Evidence,
+@dataclass(frozen=True)
+class _Round:
+    """What a round knows of the one before: the images' hardness, the trust [N] in them, origins and rates.
+
+    Of the labels ``suspects[C]`` it is asked whether they stand for a person. ``own[N]`` are the log ratios behind the
+    trust, if any.
+    """
+
+    hardness: Floats
+    trust: Floats
+    origins: Origins
+    rates: Floats
+    suspects: Mask
+    own: Floats | None = None
+
+    @classmethod
+    def after(cls, fit: _Fit, evidence: Evidence, gallery: Gallery, several: Mask) -> _Round:
+        trust = fit.p_clean
+        strangers = float((1 - trust)[several].mean()) * (1 - fit.origins.flip_share)
+        hardness = measure_hardness(
+            evidence.own, evidence.mates, trust, gallery.traits, several=several, strangers=strangers
+        )
+        return cls(hardness, trust, fit.origins, fit.rates, np.ones(len(fit.rates), np.bool_), evidence.own)
+
+
+def _compare(
+    embeddings: CenteredEmbeddings,
     label_index: Ids,
     sizes: Ids,
-    hardness: Floats,
-    *,
-    p_clean: Floats,
-    origins: Origins,
-    rates: Floats,
-) -> _Fit:
-    """Fit probabilities, origins and rates to the evidence, from the given ones on."""
+    known: _Round,
+    near: npt.NDArray[np.int32] | None,
+    rng: np.random.Generator,
+) -> tuple[Gallery, Evidence, Floats]:
+    """The images compared, and the trust in them, which changes where labels of one person compete."""
+    trust = known.trust
+    while True:
+        gallery = Gallery(embeddings, label_index, trust, len(sizes), rng=rng, near=near)
+        evidence = weigh(gallery, trust, sizes, rng, known.suspects, known.own)
+        owners = find_owners(evidence, label_index, trust, sizes, known.origins)
+        if trust is not known.trust or not owners.changes_trust:
+            return gallery, evidence.without(owners.refused), trust
+        trust = np.where(np.isfinite(owners.trust), owners.trust, trust)
+
+
+def _maximize(evidence: Evidence, label_index: Ids, sizes: Ids, known: _Round) -> _Fit:
+    """Fit probabilities, origins and rates to the evidence, from the known ones on."""
+    p_clean, origins, rates, hardness = known.trust, known.origins, known.rates, known.hardness
     several = sizes[label_index] > 1
     own = np.logaddexp(np.log1p(-hardness) + evidence.doubted_own, np.log(hardness))
     own = np.where(evidence.nobody, np.log(hardness), own)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.label_noise.leave_one_out import class_sums
-from purify.analysis.search import row_chunks, unit
-from purify.arrays import Floats, Ids, Vectors
+from purify.analysis.search import row_chunks, unit, vector_blocks
+from purify.arrays import Floats, Ids, StoredVectors, Vectors
 
 #: Logarithms of lengths are clipped at this many standard deviations from their median.
 _FARTHEST = 3.5
@@ -33,25 +33,27 @@ class CenteredEmbeddings:
         return CenteredEmbeddings(np.ascontiguousarray(self.vectors[rows]), self.quality[rows])
 
 
-def centered(embeddings: Vectors, label_index: Ids | None = None, *, order: Ids | None = None) -> CenteredEmbeddings:
+def centered(
+    embeddings: Vectors | StoredVectors, label_index: Ids | None = None, *, order: Ids | None = None
+) -> CenteredEmbeddings:
     """Center finite ``embeddings[N, D]`` on the mean of the labels' means, so that no large label is the origin.
 
     Without labels the origin is the mean of all rows. Their order affects only the last digits. ``order[N]`` are the
     rows to center, of the labels ``label_index[N]``; None: all of them as they are.
     """
-    chosen = np.arange(len(embeddings)) if order is None else order
-    directions = np.empty(embeddings.shape, np.float32)
-    for rows in row_chunks(len(embeddings)):
-        directions[rows] = unit(embeddings[chosen[rows]])
-    labels = np.arange(len(embeddings)) if label_index is None else label_index
+    number = embeddings.shape[0]
+    place = np.arange(number) if order is None else np.argsort(order)
+    directions, length, distance = np.empty(embeddings.shape, np.float32), np.empty(number), np.empty(number)
+    for rows, vectors in vector_blocks(embeddings):
+        directions[place[rows]] = unit(vectors)
+        length[place[rows]] = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    labels = np.arange(number) if label_index is None else label_index
     sums = class_sums(directions, labels, np.ones(len(labels)), int(labels.max(initial=-1)) + 1)
     mean = sums.means()[sums.count > 0].mean(axis=0, dtype=np.float64).astype(np.float32)
-    length, distance = np.empty(len(embeddings)), np.empty(len(embeddings))
-    for rows in row_chunks(len(embeddings)):
-        length[rows] = np.linalg.norm(embeddings[chosen[rows]].astype(np.float64), axis=1)
-        directions[rows] -= mean
-        distance[rows] = np.linalg.norm(directions[rows], axis=1)
-        directions[rows] = unit(directions[rows])
+    for part in row_chunks(number):
+        directions[part] -= mean
+        distance[part] = np.linalg.norm(directions[part], axis=1)
+        directions[part] = unit(directions[part])
     return CenteredEmbeddings(directions, np.stack([_standardized(length), _standardized(distance)], axis=1))
 
 

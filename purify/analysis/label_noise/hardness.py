@@ -11,6 +11,7 @@ import numpy as np
 
 from purify.analysis.label_noise.comparison import MOST_IMAGES, ImageTraits
 from purify.analysis.label_noise.logistic import fit_logistic, sigmoid
+from purify.analysis.threaded_search import BLOCK_ROWS, map_blocks
 from purify.arrays import Floats, Mask
 
 #: Share of the right images, those with the least evidence, that shows which qualities are hard.
@@ -62,7 +63,8 @@ def _relative_risk(own: Floats, mates: Floats, p_clean: Floats, traits: ImageTra
     sample, weight = known[some], weights[some]
     model = fit_logistic(sample, weight * low[some] + _TINY, sample, weight * ~low[some] + _TINY)
     usual = np.log(_LEAST_ALIKE / (1 - _LEAST_ALIKE))
-    risk: Floats = sigmoid(model.log_odds(features) + usual) / _LEAST_ALIKE
+    odds = map_blocks(lambda rows: model.log_odds(features[rows]), len(features), BLOCK_ROWS)
+    risk: Floats = sigmoid(np.concatenate(odds) + usual) / _LEAST_ALIKE
     return risk
 
 

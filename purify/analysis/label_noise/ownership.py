@@ -68,7 +68,15 @@ def find_owners(evidence: Evidence, label_index: Ids, belief: Floats, sizes: Ids
         nobody = np.log(_NOBODY) if claimed[members].any(axis=1).all() else 0.0
         if images[at] * np.log(expected / (1 + expected) + _TINY) + nobody > np.log(_EXPECTED):
             trust[members] = ~theirs
-    return Ownership(np.isin(pairs, found[outnumbered]), trust)
+    return Ownership(_is_among(pairs, found[outnumbered]), trust)
+
+
+def _is_among(values: Ids, few: Ids) -> Mask:
+    """Mask of the ``values[N, R]`` among a few sorted ones; `numpy.isin` would sort them all."""
+    if not len(few):
+        return np.zeros(values.shape, np.bool_)
+    among: Mask = few[np.minimum(np.searchsorted(few, values), len(few) - 1)] == values
+    return among
 
 
 def _share(evidence: Evidence, origins: Origins, label: int, claimant: int) -> float:

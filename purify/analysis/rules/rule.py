@@ -17,7 +17,7 @@ from purify.analysis.near_pairs import NearPairs
 from purify.analysis.nearest_images import SOUGHT, NearestImages, nearest_images
 from purify.analysis.neighbors import SLACK
 from purify.analysis.subcenters import SubcenterSpace, assign, nearest_other_class, trusted_subcenters
-from purify.arrays import Floats, Ids, Vectors
+from purify.arrays import Floats, Ids, StoredVectors, Vectors
 from purify.config import AnalyzeConfig
 
 Words = npt.NDArray[np.object_]
@@ -35,7 +35,7 @@ class RuleContext:
     sample_ids
         [N].
     given
-        float16 or float32 [N, D]: the embeddings as the extractor wrote them, in the order of the caller.
+        [N, D]: the embeddings as the extractor wrote them, in the order of the caller; in memory or not.
     label_index
         int64 [N]: number of each given label.
     class_labels
@@ -57,7 +57,7 @@ class RuleContext:
     """
 
     sample_ids: Sequence[str]
-    given: Vectors
+    given: Vectors | StoredVectors
     label_index: Ids
     class_labels: Sequence[str]
     config: AnalyzeConfig
@@ -76,7 +76,13 @@ class RuleContext:
     @cached_property
     def embeddings(self) -> Vectors:
         """float32 [N, D]: as the extractor wrote them."""
-        return np.asarray(self.given if self.order is None else self.given[self.order], np.float32)
+        if isinstance(self.given, np.ndarray):
+            return np.asarray(self.given if self.order is None else self.given[self.order], np.float32)
+        place = np.arange(self.given.shape[0]) if self.order is None else np.argsort(self.order)
+        vectors = np.empty(self.given.shape, np.float32)
+        for rows, block in self.given.blocks():
+            vectors[place[rows]] = block
+        return vectors
 
     @cached_property
     def space(self) -> SubcenterSpace:
