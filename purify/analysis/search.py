@@ -78,6 +78,8 @@ def pair_cosines(index: Any, queries: Vectors, chosen: Ids) -> Vectors:
 
 def unit(vectors: npt.NDArray[np.floating]) -> Vectors:
     """Scale vectors to length 1 along the last axis; contiguous; zeros stay zeros."""
+    if vectors.dtype == np.float16:
+        vectors = vectors.astype(np.float32)  # NumPy computes in 16 bits only by many conversions
     scaled = vectors / np.maximum(np.abs(vectors).max(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
     norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
     return np.ascontiguousarray(scaled / np.where(norms > 0, norms, 1), np.float32)

@@ -7,6 +7,7 @@ and ``metadata/metadata_N.parquet``.
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -222,6 +223,13 @@ def _matrix_parts(file: Location, ids: pa.Array, matrix: npt.NDArray, ids_at: st
         part = np.ascontiguousarray(matrix[start : start + PART_ROWS], native)
         lists = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), part.shape[1])
         yield EmbeddingPart(file, start + 1, ids.slice(start, len(part)), lists)
+        _forget_pages(matrix)
+
+
+def _forget_pages(matrix: npt.NDArray) -> None:
+    """Let the pages of a mapped file go, which count as memory of the process until others need it."""
+    if isinstance(matrix.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        matrix.base.madvise(mmap.MADV_DONTNEED)
 
 
 #: Suffix -> reader of a file with its list of ids, if it has one.
