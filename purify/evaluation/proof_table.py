@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.evaluation.gain import finding
-from purify.evaluation.intervals import LEVEL
+from purify.evaluation.intervals import interval
 from purify.evaluation.pair_figures import observed_figures, refused_fars, resampled_figures
 from purify.evaluation.people import People
 from purify.evaluation.people_bootstrap import resample_people
@@ -185,5 +185,5 @@ def _means(figure: _Figure, counts: npt.NDArray[np.int64]) -> Scores:
 
 
 def _interval(values: Scores) -> list[float]:
-    tail = (1 - LEVEL) / 2
-    return [float(bound) for bound in np.nanquantile(values, [tail, 1 - tail])]
+    """`interval` of the resamples in which a seed is done."""
+    return interval(values[~np.isnan(values)])
