@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.label_noise.mode_seeking import scale_between
-from purify.analysis.search import MOST_PAIRS, NEAR_LABELS, flat_index, one_thread, row_cosines, unit
+from purify.analysis.search import MOST_PAIRS, NEAR_LABELS, center_index, flat_index, one_thread, row_cosines, unit
 from purify.analysis.threaded_search import BLOCK_ROWS, map_blocks, search_blocks
 from purify.arrays import Ids, Vectors
 
@@ -73,17 +73,20 @@ def nearest_images(
     device = device or (_cards() if len(vectors) > exact_images else None)
     if device is not None:
         return _on_device(vectors, most, device)
-    near = None
+    near, reached = None, 1.0
+    index: _Exhaustive | _Filed
     if len(vectors) <= exact_images:
-        index, reached = flat_index(vectors), 1.0
+        index = _Exhaustive(vectors)
     else:
-        index, near = _filed(vectors, *_list_centers(vectors, label_index))
+        centers, labels = _list_centers(vectors, label_index)
+        index = _Filed(vectors, centers, many=labels is not None and len(vectors) * len(centers) > MOST_PAIRS)
         reached = _reach(index, vectors, label_index, most, recall)
+        near = index.near(labels)
     cosine = np.full((len(vectors), most), -np.inf, np.float32)
     rows = np.full((len(vectors), most), -1, np.int32)
 
     def search(block: slice) -> None:
-        cosine[block], rows[block] = _others(index, vectors, np.arange(block.start, block.stop), most)
+        cosine[block], rows[block] = _others(index, np.arange(block.start, block.stop), most)
 
     map_blocks(search, len(vectors), BLOCK_ROWS)
     return NearestImages(vectors, cosine, rows, reached, near)
@@ -106,13 +109,73 @@ def _on_device(vectors: Vectors, most: int, device: str) -> NearestImages:
     return NearestImages(vectors, near, rows.astype(np.int32), 1.0)
 
 
-def _others(index: Any, vectors: Vectors, rows: Ids, most: int) -> tuple[Vectors, Ids]:
+class _Exhaustive:
+    """All of the ``vectors[N, D]``."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors, self._index = vectors, flat_index(vectors)
+
+    def search(self, rows: Ids, most: int) -> tuple[Vectors, Ids]:
+        """Cosines and row numbers [n, most] of the vectors nearest to those of `rows`."""
+        found: tuple[Vectors, Ids] = self._index.search(self.vectors[rows], most)
+        return found
+
+
+class _Filed:
+    """The ``vectors[N, D]`` in inverted lists, each vector in 16 bits under the nearest of ``centers[L, D]``.
+
+    Of `many` centers, each image's nearest are kept for `near`. The lists nearest to an image are sought once.
+    """
+
+    def __init__(self, vectors: Vectors, centers: Vectors, *, many: bool) -> None:
+        self.vectors, self._many, self.lists = vectors, many, len(centers)
+        self.probes = min(_PROBES, self.lists)
+        self._centers = center_index(centers, len(vectors))
+        self._nearest = self._lists(NEAR_LABELS if many else self.probes)
+        dim = vectors.shape[1]
+        self._index: Any = faiss.IndexIVFScalarQuantizer(
+            flat_index(centers), dim, self.lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
+        )
+        self._index.is_trained = True
+        for start in range(0, len(vectors), BLOCK_ROWS):
+            block = np.ascontiguousarray(vectors[start : start + BLOCK_ROWS])
+            lists = self._nearest[start : start + BLOCK_ROWS, 0].astype(np.int64)
+            numbers = np.arange(start, start + len(block))
+            self._index.add_core(len(block), faiss.swig_ptr(block), faiss.swig_ptr(numbers), faiss.swig_ptr(lists))
+
+    def probe(self, probes: int) -> None:
+        """Look through so many lists for each image."""
+        self.probes = min(probes, self.lists)
+        if self.probes > self._nearest.shape[1]:
+            self._nearest = self._lists(self.probes)
+
+    def search(self, rows: Ids, most: int) -> tuple[Vectors, Ids]:
+        """Cosines and row numbers [n, most] of the vectors nearest to those of `rows`, in their lists; -1: no more."""
+        self._index.nprobe = self.probes
+        found: tuple[Vectors, Ids] = self._index.search_preassigned(
+            self.vectors[rows], most, self._nearest[rows, : self.probes], None
+        )
+        return found
+
+    def near(self, labels: Ids | None) -> npt.NDArray[np.int32] | None:
+        """The ``labels[L]`` of the centers nearest to each image, [N, `NEAR_LABELS`]; None if these are not many."""
+        if labels is None or not self._many:
+            return None
+        found = self._nearest[:, :NEAR_LABELS]
+        return np.where(found >= 0, labels.astype(np.int32)[found], -1)
+
+    def _lists(self, most: int) -> npt.NDArray[np.int32]:
+        return search_blocks(self._centers, self.vectors, most)[1].astype(np.int32)
+
+
+def _others(index: _Exhaustive | _Filed, rows: Ids, most: int) -> tuple[Vectors, Ids]:
     """Cosines and row numbers [n, most] of the nearest others, by the calling thread alone.
 
     FAISS's products, and so near ties, depend on the number of threads.
     """
+    vectors = index.vectors
     with one_thread():
-        cosine, found = index.search(vectors[rows], min(most + 1, index.ntotal))
+        cosine, found = index.search(rows, min(most + 1, len(vectors)))
     _sharpen(vectors, rows, cosine, found)
     return _without_itself(rows, cosine, found, most)
 
@@ -151,30 +214,7 @@ def _list_centers(vectors: Vectors, label_index: Ids) -> tuple[Vectors, Ids | No
     return unit(np.asarray(clusters.centroids)), None
 
 
-def _filed(vectors: Vectors, centers: Vectors, labels: Ids | None) -> tuple[Any, npt.NDArray[np.int32] | None]:
-    """Inverted lists of ``vectors[N, D]`` in 16 bits, each under the nearest of ``centers[L, D]``.
-
-    And the labels nearest to each, if the centers are those of ``labels[L]``, and many.
-    """
-    dim = vectors.shape[1]
-    index = faiss.IndexIVFScalarQuantizer(
-        flat_index(centers), dim, len(centers), faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
-    )
-    index.is_trained, index.nprobe = True, _PROBES
-    many = labels is not None and len(vectors) * len(centers) > MOST_PAIRS
-    found = search_blocks(index.quantizer, vectors, NEAR_LABELS if many else 1)[1].astype(np.int32)
-    nearest = found[:, 0].astype(np.int64)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        block = np.ascontiguousarray(vectors[start : start + BLOCK_ROWS])
-        lists = np.ascontiguousarray(nearest[start : start + BLOCK_ROWS])
-        numbers = np.arange(start, start + len(block))
-        index.add_core(len(block), faiss.swig_ptr(block), faiss.swig_ptr(numbers), faiss.swig_ptr(lists))
-    if labels is None or not many:
-        return index, None
-    return index, np.where(found >= 0, labels.astype(np.int32)[found], -1)
-
-
-def _reach(index: Any, vectors: Vectors, label_index: Ids, most: int, recall: float) -> float:
+def _reach(index: _Filed, vectors: Vectors, label_index: Ids, most: int, recall: float) -> float:
     """Probe more lists until the wanted recall is reached on a sample; the recall reached."""
     queries = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
     exact = _exhaustive(vectors, queries, most)
@@ -182,12 +222,12 @@ def _reach(index: Any, vectors: Vectors, label_index: Ids, most: int, recall: fl
     if not counted.any():
         return 1.0
     while True:
-        found = _others(index, vectors, queries, most)[1]
+        found = _others(index, queries, most)[1]
         seen = (exact[1][:, :, None] == found[:, None]).any(axis=2)
         reached = float(seen[counted].mean())
-        if reached >= recall or index.nprobe >= index.nlist:
+        if reached >= recall or index.probes >= index.lists:
             return reached
-        index.nprobe *= 2
+        index.probe(2 * index.probes)
 
 
 def _exhaustive(vectors: Vectors, queries: Ids, most: int) -> tuple[Vectors, Ids]:

@@ -25,6 +25,9 @@ QUERY_ROWS = 4096
 #: Up to this many pairs of image and label, the labels nearest to an image are sought exhaustively in every round. With
 #: more, only these are looked at: a search among 13,000 centers takes two minutes of two cores for a million images.
 MOST_PAIRS, NEAR_LABELS = 1_000_000_000, 33
+#: Pairs above which centers are first sought in a subspace. A query among 100,000 centers of 512 dimensions takes 1 ms
+#: of a core, and 0.4 ms so; the nearest was the same in all of 4,096 cases.
+_MOST_EXACT_PAIRS, _SUBSPACE, _REFINED = 2_000_000_000, 128, 4.0
 _PROBES = 64
 _CLUSTERING_SEED = 1234
 
@@ -40,6 +43,23 @@ def cosine_index(vectors: Vectors) -> faiss.Index:
     index.nprobe = _PROBES
     index.train(vectors)
     index.add(vectors)
+    return index
+
+
+def center_index(centers: Vectors, queries: int) -> faiss.Index:
+    """Index of unit ``centers[L, D]`` for so many queries: exhaustive.
+
+    Of very many pairs, the cosines in a random subspace choose `_REFINED` times as many as asked for, which are then
+    compared in all dimensions.
+    """
+    dim = centers.shape[1]
+    if len(centers) * queries <= _MOST_EXACT_PAIRS or dim <= _SUBSPACE:
+        return flat_index(centers)
+    rotation = faiss.RandomRotationMatrix(dim, _SUBSPACE)
+    rotation.init(_CLUSTERING_SEED)
+    index: Any = faiss.IndexRefineFlat(faiss.IndexPreTransform(rotation, faiss.IndexFlatIP(_SUBSPACE)))
+    index.k_factor = _REFINED
+    index.add(centers)
     return index
 
 

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from purify.analysis import search
 from purify.analysis.nearest_images import EXACT_IMAGES, nearest_images
 from purify.analysis.neighbors import Neighbors, find_neighbors, nearest_of
+from purify.analysis.search import center_index
 
 
 def unit(values: np.ndarray) -> np.ndarray:
@@ -78,6 +80,19 @@ def test_an_approximate_index_finds_nearly_the_same_and_the_same_each_time() -> 
     again = find(embeddings, labels, k=10, near_duplicate=0.99, exact_images=1000)
     assert (rough.rows == exact.rows).mean() > 0.95
     np.testing.assert_array_equal(rough.rows, again.rows)
+
+
+def test_of_very_many_centers_a_subspace_chooses_and_all_dimensions_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    centers = unit(rng.normal(size=(600, 256)))
+    queries = unit(centers[rng.integers(0, 600, 500)] + 1.2 / 16 * rng.normal(size=(500, 256)))
+    exact = center_index(centers, 500).search(queries, 8)
+    monkeypatch.setattr(search, "_MOST_EXACT_PAIRS", 1000)
+    cosine, found = center_index(centers, 500).search(queries, 8)
+    np.testing.assert_array_equal(found[:, 0], exact[1][:, 0])
+    np.testing.assert_allclose(cosine, np.einsum("nd,nkd->nk", queries, centers[found]), atol=1e-6)
+    few = unit(rng.normal(size=(600, 64)))  # as few dimensions need no subspace
+    np.testing.assert_array_equal(center_index(few, 500).search(few, 1)[1][:, 0], np.arange(600))
 
 
 def test_evidence_is_the_nearest_of_what_is_wanted() -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.label_noise.gallery import Gallery
-from purify.analysis.search import cosine_index
+from purify.analysis.search import center_index
+from purify.analysis.threaded_search import search_blocks
 from purify.arrays import Floats, Ids
 
 #: Labels most like a label, and the ranks at which groups of them begin; a last group holds all other labels.
@@ -67,7 +68,8 @@ class Routes:
         """Routes between the labels of `gallery`, of ``sizes[C]`` images."""
         present = np.flatnonzero(sizes > 0)
         centers = gallery.centers[present]
-        found = cosine_index(centers).search(centers, min(_NEIGHBORS + 1, len(present)))[1]
+        index = center_index(centers, len(centers))
+        found = search_blocks(index, centers, min(_NEIGHBORS + 1, len(present)))[1]
         found = np.where(found == np.arange(len(present))[:, None], -1, found)
         order = np.argsort(found < 0, axis=1, kind="stable")[:, :_NEIGHBORS]
         nearest = np.take_along_axis(found, order, axis=1)
