@@ -27,7 +27,8 @@ QUERY_ROWS = 4096
 MOST_PAIRS, NEAR_LABELS = 1_000_000_000, 33
 #: Pairs above which centers are first sought in a subspace. A query among 100,000 centers of 512 dimensions takes 1 ms
 #: of a core, and 0.4 ms so; the nearest was the same in all of 4,096 cases.
-_MOST_EXACT_PAIRS, _SUBSPACE, _REFINED = 2_000_000_000, 128, 4.0
+MOST_EXACT_PAIRS = 2_000_000_000
+_SUBSPACE, _REFINED = 128, 4.0
 _PROBES = 64
 _CLUSTERING_SEED = 1234
 
@@ -53,7 +54,7 @@ def center_index(centers: Vectors, queries: int) -> faiss.Index:
     compared in all dimensions.
     """
     dim = centers.shape[1]
-    if len(centers) * queries <= _MOST_EXACT_PAIRS or dim <= _SUBSPACE:
+    if len(centers) * queries <= MOST_EXACT_PAIRS or dim <= _SUBSPACE:
         return flat_index(centers)
     rotation = faiss.RandomRotationMatrix(dim, _SUBSPACE)
     rotation.init(_CLUSTERING_SEED)

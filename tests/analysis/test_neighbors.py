@@ -87,7 +87,7 @@ def test_of_very_many_centers_a_subspace_chooses_and_all_dimensions_decide(monke
     centers = unit(rng.normal(size=(600, 256)))
     queries = unit(centers[rng.integers(0, 600, 500)] + 1.2 / 16 * rng.normal(size=(500, 256)))
     exact = center_index(centers, 500).search(queries, 8)
-    monkeypatch.setattr(search, "_MOST_EXACT_PAIRS", 1000)
+    monkeypatch.setattr(search, "MOST_EXACT_PAIRS", 1000)
     cosine, found = center_index(centers, 500).search(queries, 8)
     np.testing.assert_array_equal(found[:, 0], exact[1][:, 0])
     np.testing.assert_allclose(cosine, np.einsum("nd,nkd->nk", queries, centers[found]), atol=1e-6)

@@ -26,7 +26,7 @@ from purify.analysis.label_noise.hardness import first_hardness, measure_hardnes
 from purify.analysis.label_noise.initial_trust import densest_places, recognized_places
 from purify.analysis.label_noise.logistic import sigmoid
 from purify.analysis.label_noise.noise_rates import rates_by_size, rates_of_images
-from purify.analysis.label_noise.origins import Origins
+from purify.analysis.label_noise.origins import Origins, Routes
 from purify.analysis.label_noise.ownership import find_owners
 from purify.analysis.label_noise.plausibility import is_plausible
 from purify.analysis.label_noise.repeated_pictures import first_of_each_picture
@@ -201,7 +201,7 @@ class _Round:
     """What a round knows of the one before: the images' hardness, the trust [N] in them, origins and rates.
 
     Of the labels ``suspects[C]`` it is asked whether they stand for a person. ``own[N]`` are the log ratios behind the
-    trust, if any.
+    trust, and `routes` those of that round, if any.
     """
 
     hardness: Floats
@@ -210,6 +210,7 @@ class _Round:
     rates: Floats
     suspects: Mask
     own: Floats | None = None
+    routes: Routes | None = None
 
     @classmethod
     def after(cls, fit: _Fit, evidence: Evidence, gallery: Gallery, several: Mask) -> _Round:
@@ -218,7 +219,8 @@ class _Round:
         hardness = measure_hardness(
             evidence.own, evidence.mates, trust, gallery.traits, several=several, strangers=strangers
         )
-        return cls(hardness, trust, fit.origins, fit.rates, np.ones(len(fit.rates), np.bool_), evidence.own)
+        suspects = np.ones(len(fit.rates), np.bool_)
+        return cls(hardness, trust, fit.origins, fit.rates, suspects, evidence.own, evidence.routes)
 
 
 def _compare(
@@ -230,14 +232,14 @@ def _compare(
     rng: np.random.Generator,
 ) -> tuple[Gallery, Evidence, Floats]:
     """The images compared, and the trust in them, which changes where labels of one person compete."""
-    trust = known.trust
+    trust, routes = known.trust, known.routes
     while True:
         gallery = Gallery(embeddings, label_index, trust, len(sizes), rng=rng, near=near)
-        evidence = weigh(gallery, trust, sizes, rng, known.suspects, known.own)
+        evidence = weigh(gallery, trust, sizes, rng, known.suspects, known.own, routes)
         owners = find_owners(evidence, label_index, trust, sizes, known.origins)
         if trust is not known.trust or not owners.changes_trust:
             return gallery, evidence.without(owners.refused), trust
-        trust = np.where(np.isfinite(owners.trust), owners.trust, trust)
+        trust, routes = np.where(np.isfinite(owners.trust), owners.trust, trust), evidence.routes
 
 
 def _maximize(evidence: Evidence, label_index: Ids, sizes: Ids, known: _Round) -> _Fit:

@@ -57,14 +57,15 @@ def weigh(
     rng: np.random.Generator,
     suspects: Mask,
     own: Floats | None = None,
+    before: Routes | None = None,
 ) -> Evidence:
     """Compare all images of `gallery`; ``belief[N]`` are the probabilities of their labels so far.
 
     Of the labels ``suspects[C]`` it is asked whether they stand for a person at all. ``own[N]`` are the log
-    ratios behind the beliefs, if any.
+    ratios behind the beliefs, and `before` the routes, if any.
     """
     same_person = fit_same_person(gallery, belief, rng, own)
-    routes = Routes.of(gallery, sizes)
+    routes = Routes.of(gallery, sizes, before)
     claimants = gallery.claims.labels
     nobody = suspects & _stands_for_nobody(gallery, same_person, sizes, rng)
     claims = _claims(gallery, same_person)

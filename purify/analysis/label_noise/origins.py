@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.label_noise.gallery import Gallery
-from purify.analysis.search import center_index
+from purify.analysis.search import MOST_EXACT_PAIRS, center_index, flat_index, pair_cosines
 from purify.analysis.threaded_search import search_blocks
-from purify.arrays import Floats, Ids
+from purify.arrays import Floats, Ids, Vectors
 
 #: Labels most like a label, and the ranks at which groups of them begin; a last group holds all other labels.
 _NEIGHBORS = 20
@@ -64,17 +64,16 @@ class Routes:
     images: Floats
 
     @classmethod
-    def of(cls, gallery: Gallery, sizes: Ids) -> Routes:
-        """Routes between the labels of `gallery`, of ``sizes[C]`` images."""
+    def of(cls, gallery: Gallery, sizes: Ids, before: Routes | None = None) -> Routes:
+        """Routes between the labels of `gallery`, of ``sizes[C]`` images.
+
+        Very many labels are not sought again: their neighbors are those of the routes `before`, in a new order.
+        """
         present = np.flatnonzero(sizes > 0)
-        centers = gallery.centers[present]
-        index = center_index(centers, len(centers))
-        found = search_blocks(index, centers, min(_NEIGHBORS + 1, len(present)))[1]
-        found = np.where(found == np.arange(len(present))[:, None], -1, found)
-        order = np.argsort(found < 0, axis=1, kind="stable")[:, :_NEIGHBORS]
-        nearest = np.take_along_axis(found, order, axis=1)
-        neighbors = np.full((len(sizes), _NEIGHBORS), -1, np.int64)
-        neighbors[present, : nearest.shape[1]] = np.where(nearest >= 0, present[nearest], -1)
+        if before is None or len(present) ** 2 <= MOST_EXACT_PAIRS:
+            neighbors = _nearest_labels(gallery.centers, present)
+        else:
+            neighbors = _sorted_anew(gallery.centers, before.neighbors)
         others = len(present) - 1
         bounds = np.minimum(np.append(_RANKS, _NEIGHBORS), others)
         width = np.append(np.diff(bounds), max(others - _NEIGHBORS, 1)).astype(np.float64)
@@ -113,3 +112,22 @@ class Routes:
         arriving += share[_ELSEWHERE] * self.images.sum()
         probability: Floats = self.images[source] * share[ranks] / arriving[given][:, None]
         return probability
+
+
+def _nearest_labels(centers: Vectors, present: Ids) -> Ids:
+    """The 20 `present` labels nearest to each, nearest first, [C, 20]; padded with -1."""
+    own = centers[present]
+    found = search_blocks(center_index(own, len(own)), own, min(_NEIGHBORS + 1, len(present)))[1]
+    found = np.where(found == np.arange(len(present))[:, None], -1, found)
+    order = np.argsort(found < 0, axis=1, kind="stable")[:, :_NEIGHBORS]
+    nearest = np.take_along_axis(found, order, axis=1)
+    neighbors = np.full((len(centers), _NEIGHBORS), -1, np.int64)
+    neighbors[present, : nearest.shape[1]] = np.where(nearest >= 0, present[nearest], -1)
+    return neighbors
+
+
+def _sorted_anew(centers: Vectors, neighbors: Ids) -> Ids:
+    """The same ``neighbors[C, 20]``, nearest first by these centers."""
+    cosines = pair_cosines(flat_index(centers), centers, np.maximum(neighbors, 0))
+    order = np.argsort(np.where(neighbors >= 0, -cosines, np.inf), axis=1, kind="stable")
+    return np.take_along_axis(neighbors, order, axis=1)

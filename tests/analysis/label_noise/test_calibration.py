@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from purify.analysis.label_noise import origins
 from purify.analysis.label_noise.calibration import Calibration, TooFewLabelsError, calibrate
 from purify.analysis.label_noise.centering import centered
 from purify.evaluation.detection import detection_figures
@@ -188,6 +189,16 @@ def test_people_well_apart_are_told_apart_in_every_round() -> None:
     assert found[strangers].mean() > 0.96
     assert found[data.wrong & ~strangers].mean() > 0.98
     assert found[~data.wrong].mean() < 0.001
+
+
+def test_of_very_many_labels_neighbors_are_sought_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = draw(sizes_between(8, 20, 60), flips=0.2, strangers=0.1)
+    each_round = data.calibrate()
+    monkeypatch.setattr(origins, "MOST_EXACT_PAIRS", 1)
+    once = data.calibrate()
+    assert not np.array_equal(once.p_clean, each_round.p_clean)
+    assert ((once.p_clean < 0.5) == (each_round.p_clean < 0.5)).mean() > 0.995
+    assert np.abs(once.p_clean - each_round.p_clean).mean() < 0.002
 
 
 def test_two_classes_leave_nothing_to_compare_with() -> None:
