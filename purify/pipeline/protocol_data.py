@@ -10,6 +10,7 @@ from purify.config import PurifyConfig
 from purify.errors import InputError
 from purify.evaluation.protocols.named import NamedProtocol
 from purify.ingest.image_roots import ImageRoots
+from purify.pipeline.trained_images import TrainedImages
 from purify.storage.locations import Location
 
 #: Folders of a set in which InsightFace keeps metadata.
@@ -18,11 +19,12 @@ _INSIDE = ("", "meta", "data")
 
 @dataclass(frozen=True)
 class ProtocolData:
-    """Files and folders of test sets, image roots, and the configuration."""
+    """Files and folders of test sets, image roots, the configuration, and what the models were trained on."""
 
     places: Sequence[Location]
     roots: ImageRoots
     config: PurifyConfig
+    trained: TrainedImages
 
     def find(self, protocol: NamedProtocol, group: str) -> Location | None:
         """See `find_file`."""

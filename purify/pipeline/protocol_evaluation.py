@@ -16,6 +16,7 @@ from purify.ingest.image_roots import ImageRoots
 from purify.pipeline import protocol_pairs, protocol_sets
 from purify.pipeline.protocol_data import ProtocolData, find_file, require_file
 from purify.pipeline.protocol_models import TestedModel, open_model
+from purify.pipeline.trained_images import TrainedImages
 from purify.progress import Progress, silent
 from purify.storage.files import write_json
 from purify.storage.locations import Location, to_location
@@ -54,11 +55,13 @@ def evaluate_protocols(
     if not models:
         raise InputError("no model to measure; give --model NAME=FILE")
     protocols = [find_protocol(name) for name in names]
-    data = ProtocolData(places, ImageRoots(images), config)
+    roots = ImageRoots(images)
+    data = ProtocolData(places, roots, config, TrainedImages(roots, manifest))
     opened = {name: open_model(path, config) for name, path in models.items()}
+    pair_tests = protocol_pairs.PairTests(data)
     steps, done, results = len(protocols) * len(opened), 0, {}
     for protocol in protocols:
-        measure, counts = _prepare(protocol, data, manifest)
+        measure, counts = _prepare(protocol, data, pair_tests)
         figures = {}
         for name, model in opened.items():
             progress(done, steps, f"{protocol.name}: {name}")
@@ -90,7 +93,7 @@ def protocol_files(names: Sequence[str], places: Sequence[Location]) -> list[Loc
 
 
 def _prepare(
-    protocol: NamedProtocol, data: ProtocolData, manifest: pa.Table | None
+    protocol: NamedProtocol, data: ProtocolData, pair_tests: protocol_pairs.PairTests
 ) -> tuple[Measure, Mapping[str, Any]]:
     """What measures a model under a protocol, and the counts of what was read and left out."""
     if protocol.family in _SIMPLE:
@@ -98,8 +101,9 @@ def _prepare(
         return (lambda model: simple(protocol, model, data, silent)), {}
     if protocol.family in _TEMPLATES:
         templates, measure = protocol_sets.read_template_test(protocol, data), _TEMPLATES[protocol.family]
-        return (lambda model: measure(protocol, templates, model, data, silent)), {"images": len(templates.template)}
-    pairs = protocol_pairs.read_pair_test(protocol, data, manifest)
+        counts = {"images": len(templates.template), "training_set_ignored": data.trained.manifest is not None}
+        return (lambda model: measure(protocol, templates, model, data, silent)), counts
+    pairs = pair_tests.read(protocol)
     return (lambda model: protocol_pairs.measure_pairs(protocol, pairs, model, data, silent)), pairs.counts
 
 

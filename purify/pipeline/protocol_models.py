@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -41,7 +41,24 @@ class TestedModel(Protocol):
 def open_model(path: Path, config: PurifyConfig) -> TestedModel:
     """A checkpoint's folder, an ONNX file, weights, or a file or folder of embeddings."""
     is_network = (path / FILE_NAME).is_file() or path.suffix.lower() in _NETWORKS
-    return TestedNetwork(path, config) if is_network else GivenEmbeddings(path, config)
+    return RememberedVectors(TestedNetwork(path, config)) if is_network else GivenEmbeddings(path, config)
+
+
+@dataclass(eq=False)
+class RememberedVectors:
+    """A model whose vectors of the last set of faces are kept: variants of a protocol embed the same faces."""
+
+    model: TestedModel
+    faces: TestFaces | None = None
+    known: dict[Wanted, Vectors] = field(default_factory=dict)
+
+    def vectors(self, faces: TestFaces, wanted: Wanted, progress: Progress = silent) -> Vectors:
+        """See `TestedModel`."""
+        if faces is not self.faces:
+            self.faces, self.known = faces, {}
+        if wanted not in self.known:
+            self.known[wanted] = self.model.vectors(faces, wanted, progress)
+        return self.known[wanted]
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,14 @@ def _in_order(entries: Mapping[str, Any], first: Sequence[str]) -> dict[str, Any
 
 @dataclass(frozen=True)
 class GapClosed:
-    """Share of the gap from the raw to the truly clean set that was closed: a ``short`` form, and ``sentences``."""
+    """Share of the gap from the raw to the truly clean set that was closed.
+
+    A `short` form for one `figure`, its `interval` in shares, and `sentences` for all figures.
+    """
 
     short: str
+    figure: str
+    interval: Sequence[float]
     sentences: Sequence[str]
 
 
@@ -59,7 +64,8 @@ def gap_closed(evaluation: Mapping[str, Any]) -> GapClosed | None:
     gap = evaluation["differences"].get("oracle-raw")
     if gap is not None and any(share["value"] > 1 for share in shares.values()):
         sentences.append(_ABOVE_ONE.format(gap=gap["auc"]))
-    return GapClosed(_short(shares.get("auc") or next(iter(shares.values()))), sentences)
+    name, share = next(iter(shares.items()))
+    return GapClosed(_short(share), _GAP_FIGURES[name], share["interval"], sentences)
 
 
 def _short(share: Mapping[str, Any]) -> str:

@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from purify.cli import main
-from purify.config import load_config
+from purify.config import IngestConfig, load_config
 from purify.errors import InputError
 from purify.evaluation.protocols.named import PROTOCOLS, Masks, find_protocol
+from purify.ingest.ingest import ingest
 from purify.pipeline.protocol_evaluation import evaluate_protocols
 from purify.report.protocol_rows import protocol_rows, protocol_section, protocol_text
 from purify.storage.run_record import read_protocols
@@ -230,6 +231,60 @@ def test_mlfw_leaves_people_of_the_training_set_out(photos: Path, tmp_path: Path
     assert read["given"] == 40
     assert read["excluded_identity"] == sum("P00" in a + b for a, b, _ in _pairs()) > 0
     assert read["used"] == 40 - read["excluded_identity"]
+
+
+def _trained_on(root: Path, names: list[str], labels: list[str]) -> pa.Table:
+    table = root / "trained.csv"
+    table.write_text("".join(["path,label\n", *(f"{n},{label}\n" for n, label in zip(names, labels, strict=True))]))
+    return ingest(table, [root / "faces"], IngestConfig())
+
+
+def test_images_of_a_bin_that_were_trained_on_are_known_by_bytes_and_by_pixels(photos: Path, tmp_path: Path) -> None:
+    pairs, manifest = _pairs(), _trained_on(photos, _names()[:1], ["a name of its own"])
+    arrays = [np.array(Image.open(photos / "faces" / name)) for a, b, _ in pairs for name in (a, b)]
+    forms = {
+        "bytes": [(photos / "faces" / name).read_bytes() for a, b, _ in pairs for name in (a, b)],
+        "pixels": [np.asfortranarray(array) for array in arrays],
+    }
+    for by, images in forms.items():
+        path = tmp_path / f"{by}.bin"
+        path.write_bytes(pickle.dumps((images, [same for *_, same in pairs])))
+        network, roots = {"m": photos / "model.onnx"}, [photos / "faces"]
+        content = evaluate_protocols(
+            network, ["lfw"], [path], QUICK, tmp_path / "o.json", images=roots, manifest=manifest
+        )
+        read = content["protocols"]["lfw"]["read"]
+        shown = sum(_names()[0] in (a, b) for a, b, _ in pairs)
+        assert read["excluded_by"] == {by: shown}
+        assert read["used"] == len(pairs) - shown
+        assert f"{shown} with a copy of a training image, by its {by}" in protocol_text(content)
+
+
+def test_people_who_were_trained_on_are_left_out_of_tables_and_lists(photos: Path, tmp_path: Path) -> None:
+    names = _names()
+    manifest = _trained_on(photos, [names[0], names[4]], ["P00", "somebody"])  # P00 by the label, P01 by the image
+    vectors = np.eye(24)[np.repeat(np.arange(PEOPLE), IMAGES)]
+    rest = [f"d/{k}/{k}.png" for k in range(3)]
+    given = _embeddings(tmp_path / "e.parquet", names + rest, np.r_[vectors, np.eye(24)[20:23]])
+    rows = ["path,label", *(f"{name},{name[:3]}" for name in names), *(f"{name}," for name in rest)]
+    (tmp_path / "elfw.csv").write_text("\n".join(rows))
+    (tmp_path / "people.csv").write_text("\n".join(rows[: 1 + len(names)]))
+    (tmp_path / "facescrub_lst").write_text("\n".join(names))
+    (tmp_path / "megaface_lst").write_text("\n".join(rest))
+
+    def counts(protocol: str, model: Path, data: Path) -> dict[str, int]:
+        roots = [photos / "faces"] if model.suffix == ".onnx" else []
+        out = tmp_path / "o.json"
+        content = evaluate_protocols({"m": model}, [protocol], [data], QUICK, out, images=roots, manifest=manifest)
+        return content["protocols"][protocol]["models"]["m"]["counts"]
+
+    pairs = counts("trillion-pairs", given, tmp_path)
+    assert (pairs["faces"], pairs["faces_of_people_trained_on_left_out"]) == (72, 8)
+    masked = counts("people+masks", photos / "model.onnx", tmp_path / "people.csv")
+    assert (masked["images"], masked["images_of_people_trained_on_left_out"]) == (72, 8)
+    searched = counts("megaface", given, tmp_path)
+    assert (searched["probes"], searched["probes_of_people_trained_on_left_out"]) == (72, 8)
+    assert searched["distractors_trained_on_left_out"] == 0
 
 
 def test_the_table_has_the_models_as_columns_and_says_what_is_wrong(photos: Path, tmp_path: Path) -> None:
