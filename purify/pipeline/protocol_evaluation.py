@@ -15,7 +15,7 @@ from purify.evaluation.protocols.protocol_figures import ProtocolFigures
 from purify.ingest.image_roots import ImageRoots
 from purify.pipeline import protocol_pairs, protocol_sets
 from purify.pipeline.protocol_data import ProtocolData, find_file, require_file
-from purify.pipeline.protocol_models import TestedModel, open_model
+from purify.pipeline.protocol_models import TestedModel, given_names, open_model
 from purify.pipeline.trained_images import TrainedImages
 from purify.progress import Progress, silent
 from purify.storage.files import write_json
@@ -56,8 +56,9 @@ def evaluate_protocols(
         raise InputError("no model to measure; give --model NAME=FILE")
     protocols = [find_protocol(name) for name in names]
     roots = ImageRoots(images)
-    data = ProtocolData(places, roots, config, TrainedImages(roots, manifest))
     opened = {name: open_model(path, config) for name, path in models.items()}
+    embedded = () if roots.roots else given_names(opened.values())
+    data = ProtocolData(places, roots, config, TrainedImages(roots, manifest), embedded)
     pair_tests = protocol_pairs.PairTests(data)
     steps, done, results = len(protocols) * len(opened), 0, {}
     for protocol in protocols:

@@ -72,9 +72,9 @@ def _read(path: Location, protocol: NamedProtocol, data: ProtocolData) -> PairTe
         pairs = Pairs(path.name, tuple(listed.a), tuple(listed.b), tuple(people[0]), tuple(people[1]), same, fold, 0, 0)
         pairs, counts = _unseen(replace(pairs, given=len(same)), manifest)
     elif manifest is not None:
-        pairs, counts = usable_pairs(path, data.roots, manifest, data.config.evaluate)
+        pairs, counts = usable_pairs(path, data.roots, manifest, data.config.evaluate, names=data.names())
     else:
-        pairs = read_pairs(path, data.roots.names(), prefix=data.config.evaluate.pairs_prefix)
+        pairs = read_pairs(path, data.names(), prefix=data.config.evaluate.pairs_prefix)
         counts = {"given": pairs.given, "missing": pairs.missing, "used": len(pairs.a)}
     return _of_names(pairs, counts, data)
 
@@ -94,7 +94,7 @@ def _of_names(pairs: Pairs, counts: Mapping[str, Any], data: ProtocolData) -> Pa
     names = sorted({*pairs.a, *pairs.b})
     position = {name: row for row, name in enumerate(names)}
     rows = np.array([[position[name] for name in side] for side in (pairs.a, pairs.b)]).T
-    faces = StoredFaces(names, find_faces(names, data.roots), ImageByteReader())
+    faces = StoredFaces(names, find_faces(names, data.roots), ImageByteReader(), in_file_order=False)
     return PairTest(faces, rows, FoldedPairs(pairs.same, pairs.fold, _people(pairs)), counts)
 
 

@@ -29,7 +29,7 @@ from purify.pipeline.protocol_faces import PointedFaces, StoredFaces, TestFaces,
 from purify.pipeline.protocol_models import TestedModel, Wanted
 from purify.progress import Progress
 from purify.storage.image_bytes import ImageByteReader
-from purify.tables.image_lists import is_noisy, read_image_list, read_noise_list
+from purify.tables.image_lists import is_noisy, read_image_list, read_listed_people, read_noise_list
 from purify.tables.template_files import read_face_points, read_search_list, read_template_images, read_template_pairs
 from purify.tables.user_tables import read_samples
 
@@ -120,11 +120,11 @@ def measure_distractors(
     protocol: NamedProtocol, model: TestedModel, data: ProtocolData, progress: Progress
 ) -> ProtocolFigures:
     """MegaFace."""
-    probes, distractors = (read_image_list(data.require(protocol, group)) for group in protocol.files[:2])
+    probes, people = read_listed_people(data.require(protocol, protocol.files[0]))
+    distractors = read_image_list(data.require(protocol, protocol.files[1]))
     noise = [read_noise_list(data.require(protocol, group)) for group in protocol.files[2:]] or [set(), set()]
     noisy = np.array([is_noisy(name, noise[0]) for name in probes])
     kept = distractors if not noise[1] else [name for name in distractors if not is_noisy(name, noise[1])]
-    people = [name.rpartition("/")[0].rpartition("/")[2] for name in probes]
     unseen, others = data.trained.unseen(probes, people), data.trained.unseen(kept)
     chosen = unseen if protocol.as_insightface else unseen & ~noisy
     if not chosen.any():

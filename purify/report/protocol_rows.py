@@ -47,11 +47,15 @@ def protocol_notes(result: Mapping[str, Any]) -> list[str]:
         first = next(iter(protocol["models"].values()))
         known = first["counts"]
         order = [what for what in _COUNTS if what in known] + [what for what in known if what not in _COUNTS]
-        counts = ", ".join(f"{known[what]:,} {what.replace('_', ' ')}" for what in order)
+        counts = ", ".join(_counted(what, known[what]) for what in order)
         drawn = f"; intervals over {first['drawn_over']}" if first["drawn_over"] else ""
         notes.append(f"{name} ({variant}): {protocol['published']}. {counts}{drawn}.")
         notes += [f"{name}: {text}" for text in _warnings(protocol, first)]
     return notes
+
+
+def _counted(what: str, count: int) -> str:
+    return "1 fold" if what == "folds" and count == 1 else f"{count:,} {what.replace('_', ' ')}"
 
 
 def _warnings(protocol: Mapping[str, Any], first: Mapping[str, Any]) -> list[str]:

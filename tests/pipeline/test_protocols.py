@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,50 @@ def test_trillion_pairs_and_masked_people_from_tables(photos: Path, tmp_path: Pa
     assert areas[0] > areas[1]
     assert _value(masked, "CelebA+masks", "rank-1") > _value(masked, "CelebA+masks", "rank-1, masked gallery") - 0.1
     assert "91.78" in masked["protocols"]["CelebA+masks"]["left_open"]
+
+
+def test_given_embeddings_need_no_images_but_names(tmp_path: Path) -> None:
+    names = _names()
+    given = _embeddings(tmp_path / "e.parquet", names[1:], np.eye(PEOPLE)[np.repeat(np.arange(PEOPLE), IMAGES)][1:])
+    data, out = [_write_pairs(tmp_path / "pairs.csv")], tmp_path / "o.json"
+    content = evaluate_protocols({"m": given}, ["pairs"], data, QUICK, out)
+    assert content["protocols"]["pairs"]["read"]["missing"] == sum(names[0] in (a, b) for a, b, _ in _pairs()) > 0
+    assert _value(content, "pairs", "accuracy") == 1
+    np.save(tmp_path / "rows.npy", np.ones((len(names), 4), np.float32))
+    with pytest.raises(InputError, match="can't be matched with named pairs"):
+        evaluate_protocols({"m": given, "n": tmp_path / "rows.npy"}, ["pairs"], data, QUICK, out)
+
+
+@pytest.mark.parametrize(
+    ("file", "row", "text", "message"),
+    [
+        ("ijbc_template_pair_label.txt", 3, "0 1", "Expected 3 columns, got 2: 0 1"),
+        ("ijbc_template_pair_label.txt", 3, "0 999 1", "template 999 has no image"),
+        ("ijbc_face_tid_mid.txt", 2, "a/b.png 5 ", "ijbc_face_tid_mid.txt: row 3 lacks a number"),
+        ("ijbc_name_5pts_score.txt", 1, "x nan 4 9 4 6 7 4 10 8 10 0.9", "row 2: a point or the score is missing"),
+        ("ijbc_1N_gallery_G1.csv", 2, "2,,x", "ijbc_1N_gallery_G1.csv: row 2 lacks a number"),
+        ("ijbc_1N_probe_mixed.csv", 0, "1,0,x", "row 1 is no header"),
+    ],
+)
+def test_broken_lines_of_ijb_are_named(tmp_path: Path, file: str, row: int, text: str, message: str) -> None:
+    np.save(tmp_path / "features.npy", _ijb(tmp_path).astype(np.float32))
+    path = tmp_path / "meta" / file
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:row], text, *lines[row + 1 :]]))
+    protocol = "ijb-c-1n" if "1N" in file else "ijb-c"
+    with pytest.raises(InputError, match=re.escape(message)):
+        evaluate_protocols({"m": tmp_path / "features.npy"}, [protocol], [tmp_path], QUICK, tmp_path / "o.json")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("a.png", "no folder tells whose image it is"), ("P/0.png", "listed twice")]
+)
+def test_probes_without_a_person_or_listed_twice_are_refused(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "facescrub_lst").write_text(f"P/0.png\nP/1.png\n{line}\n")
+    (tmp_path / "megaface_lst").write_text("m/1.png\n")
+    given = _embeddings(tmp_path / "e.parquet", ["P/0.png", "P/1.png", "m/1.png", "a.png"], np.eye(4))
+    with pytest.raises(InputError, match=message):
+        evaluate_protocols({"m": given}, ["megaface"], [tmp_path], QUICK, tmp_path / "o.json")
 
 
 def test_mlfw_leaves_people_of_the_training_set_out(photos: Path, tmp_path: Path) -> None:
