@@ -11,13 +11,14 @@ import pyarrow as pa
 from purify.config import PurifyConfig
 from purify.errors import InputError
 from purify.evaluation.protocols.named import Family, NamedProtocol, find_protocol
-from purify.evaluation.protocols.protocol_figures import ProtocolFigures
+from purify.evaluation.protocols.protocol_figures import ProtocolFigures, paired_differences
 from purify.ingest.image_roots import ImageRoots
 from purify.pipeline import protocol_pairs, protocol_sets
 from purify.pipeline.protocol_data import ProtocolData, find_file, require_file
 from purify.pipeline.protocol_models import TestedModel, given_names, open_model
 from purify.pipeline.trained_images import TrainedImages
 from purify.progress import Progress, silent
+from purify.report.verification_rows import model_pairs
 from purify.storage.files import write_json
 from purify.storage.locations import Location, to_location
 from purify.storage.run_record import read_protocols
@@ -66,9 +67,17 @@ def evaluate_protocols(
         figures = {}
         for name, model in opened.items():
             progress(done, steps, f"{protocol.name}: {name}")
-            figures[name] = measure(model).to_json()
+            figures[name] = measure(model)
             done += 1
-        results[protocol.name] = {**_described(protocol), "read": dict(counts), "models": figures}
+        results[protocol.name] = {
+            **_described(protocol),
+            "read": dict(counts),
+            "models": {name: measured.to_json() for name, measured in figures.items()},
+            "differences": [
+                {"this": this, "that": that, "figures": paired_differences(figures[this], figures[that])}
+                for this, that in model_pairs(figures)
+            ],
+        }
     progress(steps, steps)
     content = {"protocols": results, "order": [protocol.name for protocol in protocols]}
     write_json(out, content)

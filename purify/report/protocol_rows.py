@@ -50,8 +50,22 @@ def protocol_notes(result: Mapping[str, Any]) -> list[str]:
         counts = ", ".join(_counted(what, known[what]) for what in order)
         drawn = f"; intervals over {first['drawn_over']}" if first["drawn_over"] else ""
         notes.append(f"{name} ({variant}): {protocol['published']}. {counts}{drawn}.")
-        notes += [f"{name}: {text}" for text in _warnings(protocol, first)]
+        notes += [f"{name}: {text}" for text in (*_findings(protocol), *_warnings(protocol, first))]
     return notes
+
+
+def _findings(protocol: Mapping[str, Any]) -> list[str]:
+    """What a model is better or worse in than another, a sentence for each two."""
+    sentences = []
+    for two in protocol.get("differences", ()):
+        by = {figure: found["finding"] for figure, found in two["figures"].items()}
+        parts = [
+            f"{finding} in {', '.join(figure for figure, said in by.items() if said == finding)}"
+            for finding in ("better", "worse", "no clear difference")
+            if finding in by.values()
+        ]
+        sentences += [f"{two['this']} against {two['that']}: {'; '.join(parts)}."] if parts else []
+    return sentences
 
 
 def _counted(what: str, count: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,14 @@ def ordered_differences(evaluation: Mapping[str, Any]) -> dict[str, dict[str, An
     """The paired differences of an evaluation in display order, each with a ``finding`` from its interval."""
     differences = _in_order(evaluation["differences"], _DIFFERENCES)
     return {name: {**figures, "finding": finding(figures["interval"])} for name, figures in differences.items()}
+
+
+def model_pairs(models: Iterable[str]) -> list[tuple[str, str]]:
+    """Which models are compared, as (this, with that): those of a run as in its evaluation, others with the first."""
+    known = {*models}
+    pairs = [(this, that) for this, _, that in (name.partition("-") for name in _DIFFERENCES) if {this, that} <= known]
+    first, *others = list(_in_order(dict.fromkeys(known), MODEL_ORDER))
+    return pairs + [(name, first) for name in others if all(name not in pair for pair in pairs)]
 
 
 def measured_fars(models: Mapping[str, Mapping[str, Any]]) -> list[str]:

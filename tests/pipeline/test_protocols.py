@@ -208,6 +208,27 @@ def test_trillion_pairs_and_masked_people_from_tables(photos: Path, tmp_path: Pa
     assert "91.78" in masked["protocols"]["CelebA+masks"]["left_open"]
 
 
+def test_better_is_said_where_the_paired_interval_says_so(tmp_path: Path) -> None:
+    rng, names, person = np.random.default_rng(0), _names(), np.repeat(np.arange(PEOPLE), IMAGES)
+    rows = [
+        (names[IMAGES * p], names[IMAGES * q + 1], int(p == q), (p + q) % 10)
+        for p in range(PEOPLE)
+        for q in range(PEOPLE)
+    ]
+    (tmp_path / "pairs.csv").write_text("a,b,same,fold\n" + "".join("{},{},{},{}\n".format(*row) for row in rows))
+    faces = {"raw": rng.normal(size=(len(names), PEOPLE)), "purified": np.eye(PEOPLE)[person], "twin": None}
+    faces["twin"] = faces["raw"]
+    models = {name: _embeddings(tmp_path / f"{name}.parquet", names, made) for name, made in faces.items()}
+    content = evaluate_protocols(models, ["pairs"], [tmp_path / "pairs.csv"], QUICK, tmp_path / "o.json")
+    found = {(two["this"], two["that"]): two["figures"] for two in content["protocols"]["pairs"]["differences"]}
+    assert set(found) == {("purified", "raw"), ("twin", "raw")}
+    assert found["purified", "raw"]["AUC"]["finding"] == found["purified", "raw"]["EER"]["finding"] == "better"
+    assert found["purified", "raw"]["EER"]["value"] < 0
+    assert all(figure["value"] == 0 == sum(map(abs, figure["interval"])) for figure in found["twin", "raw"].values())
+    assert {figure["finding"] for figure in found["twin", "raw"].values()} == {"no clear difference"}
+    assert "pairs: purified against raw: better in " in protocol_text(content)
+
+
 def test_given_embeddings_need_no_images_but_names(tmp_path: Path) -> None:
     names = _names()
     given = _embeddings(tmp_path / "e.parquet", names[1:], np.eye(PEOPLE)[np.repeat(np.arange(PEOPLE), IMAGES)][1:])
