@@ -57,10 +57,22 @@ def _named_models(_: click.Context, __: click.Parameter, values: tuple[str, ...]
     models = {}
     for value in values:
         name, equals, place = value.partition("=")
-        if not equals or not (is_url(place) or Path(place).exists()):
-            raise click.BadParameter(f"{value!r}: expected NAME=CHECKPOINT_FOLDER, such as raw=runs/a/checkpoint")
-        models[name] = local_copy(to_location(place))
+        if not name or not equals or not place:
+            raise click.BadParameter(f"{value!r}: expected NAME=PLACE, such as raw=runs/a/checkpoint")
+        if name in models:
+            raise click.BadParameter(f"{value!r}: there is another model of the name {name}")
+        models[name] = _model_at(place)
     return models
+
+
+def _model_at(place: str) -> Path:
+    from purify.pipeline.extractor_choice import DLIB, dlib_weights
+
+    if place == DLIB and not Path(place).exists():
+        return dlib_weights()
+    if not is_url(place) and not Path(place).exists():
+        raise click.BadParameter(f"{place}: no such file or folder, and not {DLIB}")
+    return local_copy(to_location(place))
 
 
 @command(
@@ -76,7 +88,7 @@ def _named_models(_: click.Context, __: click.Parameter, values: tuple[str, ...]
     callback=_named_models,
     metavar="NAME=PLACE",
     help="Checkpoint to measure; raw, random, purified and oracle are compared. With --protocol also an ONNX file, "
-    "weights, or embeddings. Repeatable.",
+    "weights, embeddings, or the word dlib. Repeatable.",
 )
 @click.option("--pairs", type=FILE_AT, help="Verification pairs.")
 @click.option(

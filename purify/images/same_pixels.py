@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import numpy.typing as npt
 
 from purify.arrays import Vectors
 from purify.images.decoding import decode_rgb, decode_upright
@@ -41,5 +42,9 @@ def pixel_digest(data: bytes) -> str:
 
     UnreadableImageError if the bytes can't be decoded.
     """
-    pixels = decode_upright(data)
+    return decoded_digest(decode_upright(data))
+
+
+def decoded_digest(pixels: npt.NDArray[np.uint8]) -> str:
+    """The same of ``pixels[H, W, 3]`` in RGB."""
     return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()

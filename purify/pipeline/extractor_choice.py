@@ -36,6 +36,11 @@ class ExtractorChoice:
         return config.changed(extractor={"name": self.name})
 
 
+def dlib_weights() -> Path:
+    """The installed weights of dlib's network; InputError, with the remedy, if they aren't there."""
+    return packaged_model(_WEIGHTS)
+
+
 def extractor_file(config: PurifyConfig) -> Path | None:
     """The file of the extractor; None for the network trained on the labels, as ``auto`` is until it is settled.
 
@@ -45,7 +50,7 @@ def extractor_file(config: PurifyConfig) -> Path | None:
     if name in (SCRATCH, AUTO):
         return None
     if name == DLIB:
-        return packaged_model(_WEIGHTS)
+        return dlib_weights()
     place = to_location(name)
     if isinstance(place, Path) and not place.exists():
         word = place.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,20 @@ from purify.tables.pairs import Pairs, read_pairs
 
 
 def usable_pairs(
-    pairs_file: Location, roots: ImageRoots, manifest: pa.Table, config: EvaluateConfig, *, pixels: bool = True
+    pairs_file: Location,
+    roots: ImageRoots,
+    manifest: pa.Table,
+    config: EvaluateConfig,
+    *,
+    pixels: bool = True,
+    names: Iterable[str] | None = None,
 ) -> tuple[Pairs, dict[str, Any]]:
     """Verification pairs of people unseen in training, and the numbers of pairs left out.
 
-    Without `pixels`, copies in another form go unnoticed, and no image is decoded.
+    `names` are those of all images, by default in the `roots`. Without `pixels`, copies in another form go unnoticed,
+    and no image is decoded.
     """
-    pairs = read_pairs(pairs_file, roots.names(), prefix=config.pairs_prefix)
+    pairs = read_pairs(pairs_file, roots.names() if names is None else names, prefix=config.pairs_prefix)
     rows = ok_rows(manifest)
     left, counts = exclude_training(
         pairs,

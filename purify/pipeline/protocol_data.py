@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from purify.config import PurifyConfig
 from purify.errors import InputError
 from purify.evaluation.protocols.named import NamedProtocol
 from purify.ingest.image_roots import ImageRoots
+from purify.pipeline.trained_images import TrainedImages
 from purify.storage.locations import Location
 
 #: Folders of a set in which InsightFace keeps metadata.
@@ -18,11 +19,20 @@ _INSIDE = ("", "meta", "data")
 
 @dataclass(frozen=True)
 class ProtocolData:
-    """Files and folders of test sets, image roots, and the configuration."""
+    """Files and folders of test sets, image roots, the configuration, and what the models were trained on.
+
+    `embedded` are the names of the images in given embeddings, which need no image roots.
+    """
 
     places: Sequence[Location]
     roots: ImageRoots
     config: PurifyConfig
+    trained: TrainedImages
+    embedded: Collection[str] = ()
+
+    def names(self) -> Iterable[str]:
+        """Names of all images: those in the roots, without roots those in given embeddings."""
+        return self.roots.names() if self.roots.roots or not self.embedded else self.embedded
 
     def find(self, protocol: NamedProtocol, group: str) -> Location | None:
         """See `find_file`."""

@@ -11,12 +11,14 @@ import pyarrow as pa
 from purify.config import PurifyConfig
 from purify.errors import InputError
 from purify.evaluation.protocols.named import Family, NamedProtocol, find_protocol
-from purify.evaluation.protocols.protocol_figures import ProtocolFigures
+from purify.evaluation.protocols.protocol_figures import ProtocolFigures, paired_differences
 from purify.ingest.image_roots import ImageRoots
 from purify.pipeline import protocol_pairs, protocol_sets
 from purify.pipeline.protocol_data import ProtocolData, find_file, require_file
-from purify.pipeline.protocol_models import TestedModel, open_model
+from purify.pipeline.protocol_models import TestedModel, given_names, open_model
+from purify.pipeline.trained_images import TrainedImages
 from purify.progress import Progress, silent
+from purify.report.verification_rows import model_pairs
 from purify.storage.files import write_json
 from purify.storage.locations import Location, to_location
 from purify.storage.run_record import read_protocols
@@ -54,17 +56,28 @@ def evaluate_protocols(
     if not models:
         raise InputError("no model to measure; give --model NAME=FILE")
     protocols = [find_protocol(name) for name in names]
-    data = ProtocolData(places, ImageRoots(images), config)
+    roots = ImageRoots(images)
     opened = {name: open_model(path, config) for name, path in models.items()}
+    embedded = () if roots.roots else given_names(opened.values())
+    data = ProtocolData(places, roots, config, TrainedImages(roots, manifest), embedded)
+    pair_tests = protocol_pairs.PairTests(data)
     steps, done, results = len(protocols) * len(opened), 0, {}
     for protocol in protocols:
-        measure, counts = _prepare(protocol, data, manifest)
+        measure, counts = _prepare(protocol, data, pair_tests)
         figures = {}
         for name, model in opened.items():
             progress(done, steps, f"{protocol.name}: {name}")
-            figures[name] = measure(model).to_json()
+            figures[name] = measure(model)
             done += 1
-        results[protocol.name] = {**_described(protocol), "read": dict(counts), "models": figures}
+        results[protocol.name] = {
+            **_described(protocol),
+            "read": dict(counts),
+            "models": {name: measured.to_json() for name, measured in figures.items()},
+            "differences": [
+                {"this": this, "that": that, "figures": paired_differences(figures[this], figures[that])}
+                for this, that in model_pairs(figures)
+            ],
+        }
     progress(steps, steps)
     content = {"protocols": results, "order": [protocol.name for protocol in protocols]}
     write_json(out, content)
@@ -90,7 +103,7 @@ def protocol_files(names: Sequence[str], places: Sequence[Location]) -> list[Loc
 
 
 def _prepare(
-    protocol: NamedProtocol, data: ProtocolData, manifest: pa.Table | None
+    protocol: NamedProtocol, data: ProtocolData, pair_tests: protocol_pairs.PairTests
 ) -> tuple[Measure, Mapping[str, Any]]:
     """What measures a model under a protocol, and the counts of what was read and left out."""
     if protocol.family in _SIMPLE:
@@ -98,8 +111,9 @@ def _prepare(
         return (lambda model: simple(protocol, model, data, silent)), {}
     if protocol.family in _TEMPLATES:
         templates, measure = protocol_sets.read_template_test(protocol, data), _TEMPLATES[protocol.family]
-        return (lambda model: measure(protocol, templates, model, data, silent)), {"images": len(templates.template)}
-    pairs = protocol_pairs.read_pair_test(protocol, data, manifest)
+        counts = {"images": len(templates.template), "training_set_ignored": data.trained.manifest is not None}
+        return (lambda model: measure(protocol, templates, model, data, silent)), counts
+    pairs = pair_tests.read(protocol)
     return (lambda model: protocol_pairs.measure_pairs(protocol, pairs, model, data, silent)), pairs.counts
 
 

@@ -35,6 +35,10 @@ class TestFaces(Protocol):
     def names(self) -> Sequence[str]:
         """Their names."""
 
+    @property
+    def in_file_order(self) -> bool:
+        """Whether they are in the order in which the protocol's files list them, each as often as there."""
+
     def load(self, row: int, size: int) -> Pixels:
         """Pixels uint8[size, size, 3] of one face; thread safe."""
 
@@ -46,6 +50,7 @@ class StoredFaces:
     names: Sequence[str]
     uris: Sequence[str]
     reader: ImageByteReader
+    in_file_order: bool = True
 
     def load(self, row: int, size: int) -> Pixels:
         """See `TestFaces`; without any uri, no image root was given."""
@@ -58,6 +63,7 @@ class BinFaces:
 
     names: Sequence[str]
     images: Sequence[BinImage]
+    in_file_order: bool = True
 
     def load(self, row: int, size: int) -> Pixels:
         """See `TestFaces`."""
@@ -75,6 +81,7 @@ class PointedFaces:
     uris: Sequence[str]
     points: Floats
     reader: ImageByteReader
+    in_file_order: bool = True
 
     def load(self, row: int, size: int) -> Pixels:
         """See `TestFaces`: a crop of the template's size, resized."""

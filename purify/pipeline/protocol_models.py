@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -41,7 +42,34 @@ class TestedModel(Protocol):
 def open_model(path: Path, config: PurifyConfig) -> TestedModel:
     """A checkpoint's folder, an ONNX file, weights, or a file or folder of embeddings."""
     is_network = (path / FILE_NAME).is_file() or path.suffix.lower() in _NETWORKS
-    return TestedNetwork(path, config) if is_network else GivenEmbeddings(path, config)
+    return RememberedVectors(TestedNetwork(path, config)) if is_network else GivenEmbeddings(path, config)
+
+
+def given_names(models: Iterable[TestedModel]) -> set[str]:
+    """Names of images that all given embeddings have; empty if a network is among the models."""
+    names: set[str] | None = None
+    for model in models:
+        ids = model.ids() if isinstance(model, GivenEmbeddings) else set()
+        if ids is not None:
+            names = ids if names is None else names & ids
+    return names or set()
+
+
+@dataclass(eq=False)
+class RememberedVectors:
+    """A model whose vectors of the last set of faces are kept: variants of a protocol embed the same faces."""
+
+    model: TestedModel
+    faces: TestFaces | None = None
+    known: dict[Wanted, Vectors] = field(default_factory=dict)
+
+    def vectors(self, faces: TestFaces, wanted: Wanted, progress: Progress = silent) -> Vectors:
+        """See `TestedModel`."""
+        if faces is not self.faces:
+            self.faces, self.known = faces, {}
+        if wanted not in self.known:
+            self.known[wanted] = self.model.vectors(faces, wanted, progress)
+        return self.known[wanted]
 
 
 @dataclass(frozen=True)
@@ -80,9 +108,24 @@ class GivenEmbeddings:
         """See `TestedModel`; mirror images are as in the file. InputError if masks are wanted."""
         if wanted.masks:
             raise InputError(f"{self.path}: masks can't be drawn on embeddings; give the model itself, and the images")
-        if self.path.suffix.lower() == ".npy" and self.config.embeddings.ids is None and not find_id_list(self.path):
+        if not self._has_ids():
+            if not faces.in_file_order:
+                raise InputError(f"{self.path}: an array of rows can't be matched with named pairs; give a list of ids")
             return self._in_order(len(faces.names))
-        return read_embeddings(EmbeddingFiles(self.path, self.config.embeddings), faces.names)
+        return read_embeddings(self._files(), faces.names)
+
+    def ids(self) -> set[str] | None:
+        """Names of the images; None for an array without a list of ids."""
+        if not self._has_ids():
+            return None
+        return {name for part in self._files().parts() for name in part.ids.to_pylist() if name is not None}
+
+    def _has_ids(self) -> bool:
+        given = self.config.embeddings.ids is not None or self.path.suffix.lower() != ".npy"
+        return given or find_id_list(self.path) is not None
+
+    def _files(self) -> EmbeddingFiles:
+        return EmbeddingFiles(self.path, self.config.embeddings)
 
     def _in_order(self, count: int) -> Vectors:
         matrix = load_array(self.path)

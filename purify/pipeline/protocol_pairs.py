@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,8 +23,10 @@ from purify.pipeline.model_comparison import usable_pairs
 from purify.pipeline.protocol_data import ProtocolData
 from purify.pipeline.protocol_faces import BinFaces, StoredFaces, TestFaces, find_faces
 from purify.pipeline.protocol_models import TestedModel, Wanted
+from purify.pipeline.seen_images import seen_pictures
 from purify.progress import Progress
 from purify.storage.image_bytes import ImageByteReader
+from purify.storage.locations import Location
 from purify.tables.image_lists import person_of_masked, read_masked_pairs
 from purify.tables.manifest import ok_rows
 from purify.tables.pairs import Pairs, read_pairs
@@ -45,9 +46,23 @@ class PairTest:
     counts: Mapping[str, Any]
 
 
-def read_pair_test(protocol: NamedProtocol, data: ProtocolData, manifest: pa.Table | None) -> PairTest:
-    """Read the pairs of a protocol, without those that training has seen where its `manifest` is given."""
-    path = data.require(protocol, protocol.files[0] if protocol.files else "")
+@dataclass(eq=False)
+class PairTests:
+    """Reads pairs without those that training has seen, and keeps the last: variants of a protocol share faces."""
+
+    data: ProtocolData
+    last: tuple[Location, Family, PairTest] | None = None
+
+    def read(self, protocol: NamedProtocol) -> PairTest:
+        """The pairs of a protocol."""
+        path = self.data.require(protocol, protocol.files[0] if protocol.files else "")
+        if self.last is None or self.last[:2] != (path, protocol.family):
+            self.last = (path, protocol.family, _read(path, protocol, self.data))
+        return self.last[2]
+
+
+def _read(path: Location, protocol: NamedProtocol, data: ProtocolData) -> PairTest:
+    manifest = data.trained.manifest
     if path.suffix.lower() == ".bin":
         return _of_bin(read_bin(path), manifest)
     if protocol.family is Family.MASKED_PAIRS:
@@ -57,9 +72,9 @@ def read_pair_test(protocol: NamedProtocol, data: ProtocolData, manifest: pa.Tab
         pairs = Pairs(path.name, tuple(listed.a), tuple(listed.b), tuple(people[0]), tuple(people[1]), same, fold, 0, 0)
         pairs, counts = _unseen(replace(pairs, given=len(same)), manifest)
     elif manifest is not None:
-        pairs, counts = usable_pairs(path, data.roots, manifest, data.config.evaluate)
+        pairs, counts = usable_pairs(path, data.roots, manifest, data.config.evaluate, names=data.names())
     else:
-        pairs = read_pairs(path, data.roots.names(), prefix=data.config.evaluate.pairs_prefix)
+        pairs = read_pairs(path, data.names(), prefix=data.config.evaluate.pairs_prefix)
         counts = {"given": pairs.given, "missing": pairs.missing, "used": len(pairs.a)}
     return _of_names(pairs, counts, data)
 
@@ -79,7 +94,7 @@ def _of_names(pairs: Pairs, counts: Mapping[str, Any], data: ProtocolData) -> Pa
     names = sorted({*pairs.a, *pairs.b})
     position = {name: row for row, name in enumerate(names)}
     rows = np.array([[position[name] for name in side] for side in (pairs.a, pairs.b)]).T
-    faces = StoredFaces(names, find_faces(names, data.roots), ImageByteReader())
+    faces = StoredFaces(names, find_faces(names, data.roots), ImageByteReader(), in_file_order=False)
     return PairTest(faces, rows, FoldedPairs(pairs.same, pairs.fold, _people(pairs)), counts)
 
 
@@ -97,11 +112,8 @@ def _of_bin(content: BinPairs, manifest: pa.Table | None) -> PairTest:
     pairs = Pairs(content.file, tuple(names[::2]), tuple(names[1::2]), nobody, nobody, content.same, fold, count, 0)
     if content.same.all() or not content.same.any():
         raise InputError(f"{content.file}: all pairs are of one kind; same and different ones are needed")
-    seen: dict[str, SeenBy] = {}
-    if manifest is not None:
-        known = set(ok_rows(manifest)["sha256"].to_pylist())
-        digests = (hashlib.sha256(i if isinstance(i, bytes) else i.tobytes()).hexdigest() for i in content.images)
-        seen = {name: SeenBy.BYTES for name, digest in zip(names, digests, strict=True) if digest in known}
+    pictures = dict(zip(names, content.images, strict=True))
+    seen = {} if manifest is None else seen_pictures(pictures, ok_rows(manifest))
     pairs, counts = _unseen(pairs, manifest, seen)
     rows = np.array([[int(name) for name in side] for side in (pairs.a, pairs.b)]).T
     return PairTest(BinFaces(names, content.images), rows, FoldedPairs(pairs.same, pairs.fold), counts)
@@ -131,6 +143,10 @@ def measure_people(
     """Verification with 0, 1 and 2 masks a pair, and identification of bare and masked faces, on a labeled table."""
     path = data.require(protocol, protocol.files[0] if protocol.files else "")
     table = read_samples(path)
+    unseen = data.trained.unseen(table["sample_id"].to_pylist(), table["label"].to_pylist())
+    given, table = len(table), table.filter(pa.array(unseen))
+    if not len(table):
+        raise InputError(f"{protocol.name}: all people of {path.name} are in the training set")
     names = table["sample_id"].to_pylist()
     person = number_people(table["label"].to_pylist())
     faces = StoredFaces(names, find_faces(names, data.roots), ImageByteReader())
@@ -144,6 +160,8 @@ def measure_people(
     figures: dict[str, Figure] = {}
     refused: dict[str, str] = {}
     counts = {"images": len(names), "people": people.count}
+    if data.trained.manifest is not None:
+        counts["images_of_people_trained_on_left_out"] = given - len(names)
     for masks, sides in enumerate(((0, 0), (0, 1), (1, 1))):
         scores = np.einsum("pd,pd->p", vectors[sides[0]][drawn.rows[:, 0]], vectors[sides[1]][drawn.rows[:, 1]])
         found = verify_folds(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from purify.arrays import Floats, Ids, Vectors
 from purify.errors import InputError
@@ -27,7 +29,7 @@ from purify.pipeline.protocol_faces import PointedFaces, StoredFaces, TestFaces,
 from purify.pipeline.protocol_models import TestedModel, Wanted
 from purify.progress import Progress
 from purify.storage.image_bytes import ImageByteReader
-from purify.tables.image_lists import is_noisy, read_image_list, read_noise_list
+from purify.tables.image_lists import is_noisy, read_image_list, read_listed_people, read_noise_list
 from purify.tables.template_files import read_face_points, read_search_list, read_template_images, read_template_pairs
 from purify.tables.user_tables import read_samples
 
@@ -118,18 +120,29 @@ def measure_distractors(
     protocol: NamedProtocol, model: TestedModel, data: ProtocolData, progress: Progress
 ) -> ProtocolFigures:
     """MegaFace."""
-    probes, distractors = (read_image_list(data.require(protocol, group)) for group in protocol.files[:2])
+    probes, people = read_listed_people(data.require(protocol, protocol.files[0]))
+    distractors = read_image_list(data.require(protocol, protocol.files[1]))
     noise = [read_noise_list(data.require(protocol, group)) for group in protocol.files[2:]] or [set(), set()]
     noisy = np.array([is_noisy(name, noise[0]) for name in probes])
     kept = distractors if not noise[1] else [name for name in distractors if not is_noisy(name, noise[1])]
-    names = probes if protocol.as_insightface else [n for n, bad in zip(probes, noisy, strict=True) if not bad]
-    person = number_people([name.rpartition("/")[0].rpartition("/")[2] for name in names])
-    faces, others = (_vectors(listed, model, data, progress) for listed in (names, kept))
+    unseen, others = data.trained.unseen(probes, people), data.trained.unseen(kept)
+    chosen = unseen if protocol.as_insightface else unseen & ~noisy
+    if not chosen.any():
+        raise InputError(f"{protocol.name}: no probe is left; all are noise or of people of the training set")
+    left_out = {
+        "noisy probes": int(noisy.sum()),
+        "noisy distractors": len(distractors) - len(kept),
+        **_left_out(data, probes_of_people=len(probes) - int(unseen.sum()), distractors=len(kept) - int(others.sum())),
+    }
+    person = number_people(_those(people, chosen))
+    faces, strangers = (
+        _vectors(listed, model, data, progress) for listed in (_those(probes, chosen), _those(kept, others))
+    )
     if protocol.as_insightface:
-        faces = replace_noise_as_insightface(faces, person, noisy, seed=data.config.seed)
+        faces = replace_noise_as_insightface(faces, person, noisy[chosen], seed=data.config.seed)
     rates = DistractorRates(protocol.ranks, protocol.rates, min(_FEW, data.config.evaluate.bootstrap), data.config.seed)
-    found = search_among_distractors(faces, person, others, rates, device=default_device().type, progress=progress)
-    left_out = {"noisy probes": int(noisy.sum()), "noisy distractors": len(distractors) - len(kept)}
+    device = default_device().type
+    found = search_among_distractors(faces, person, strangers, rates, device=device, progress=progress)
     return ProtocolFigures(found.figures, found.refused, {**found.counts, **left_out}, found.drawn_over)
 
 
@@ -140,15 +153,31 @@ def measure_all_pairs(
     table = read_samples(data.require(protocol, protocol.files[0]), empty_labels=True)
     labels = [label or "" for label in table["label"].to_pylist()]
     names = table["sample_id"].to_pylist()
-    known = [name for name, label in zip(names, labels, strict=True) if label]
-    others = [name for name, label in zip(names, labels, strict=True) if not label]
-    if not known:
+    labeled = np.array([bool(label) for label in labels])
+    if not labeled.any():
         raise InputError(f"{protocol.name}: no row has a label; only distractors have none")
-    person = number_people([label for label in labels if label])
-    faces = _vectors(known, model, data, progress)
-    distractors = _vectors(others, model, data, progress) if others else None
+    known, people, others = _those(names, labeled), _those(labels, labeled), _those(names, ~labeled)
+    unseen, new = data.trained.unseen(known, people), data.trained.unseen(others)
+    if not unseen.any():
+        raise InputError(f"{protocol.name}: all people are in the training set")
+    person = number_people(_those(people, unseen))
+    faces = _vectors(_those(known, unseen), model, data, progress)
+    distractors = _vectors(_those(others, new), model, data, progress) if new.any() else None
     rates = AllPairsRates(protocol.rates, samples=min(_FEW, data.config.evaluate.bootstrap), seed=data.config.seed)
-    return verify_all_pairs(faces, person, distractors, rates, device=default_device().type, progress=progress)
+    found = verify_all_pairs(faces, person, distractors, rates, device=default_device().type, progress=progress)
+    left_out = _left_out(data, faces_of_people=int((~unseen).sum()), distractors=int((~new).sum()))
+    return ProtocolFigures(found.figures, found.refused, {**found.counts, **left_out}, found.drawn_over)
+
+
+def _those(values: Sequence[str], chosen: npt.NDArray[np.bool_]) -> list[str]:
+    return [value for value, taken in zip(values, chosen, strict=True) if taken]
+
+
+def _left_out(data: ProtocolData, **counts: int) -> dict[str, int]:
+    """Counts of what the training set has taken away, by what it was; nothing if the training set isn't known."""
+    if data.trained.manifest is None:
+        return {}
+    return {f"{what}_trained_on_left_out": count for what, count in counts.items()}
 
 
 def _vectors(names: list[str], model: TestedModel, data: ProtocolData, progress: Progress) -> Vectors:

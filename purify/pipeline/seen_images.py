@@ -14,12 +14,13 @@ from purify.errors import InputError
 from purify.evaluation.unseen_pairs import SeenBy
 from purify.images.defects import UnreadableImageError
 from purify.images.loading import resolve_workers
-from purify.images.same_pixels import pixel_digest
+from purify.images.same_pixels import decoded_digest, pixel_digest
 from purify.ingest.image_roots import ImageRoots
 from purify.storage.files import read_table
 from purify.storage.image_bytes import ImageByteReader
 from purify.storage.locations import Location
 from purify.tables.schema import SHARED_PEOPLE, SHARED_PICTURES
+from purify.tables.verification_bins import BinImage
 
 #: Most training images that are decoded for a comparison of pixels; a training decodes each of them many times.
 MOST_DECODED = 1_000_000
@@ -51,6 +52,28 @@ def seen_in_training(
     if pixels and len(rows) <= MOST_DECODED:
         seen |= _same_pixels({name: uri for name, uri in others.items() if name not in seen}, places)
     return seen
+
+
+def seen_pictures(pictures: Mapping[str, BinImage], rows: pa.Table) -> dict[str, SeenBy]:
+    """The same for pictures that have no place of their own, such as those of a ``.bin``: by bytes, else by pixels."""
+    rows = _of_photos(rows)
+    digests = set(rows["sha256"].to_pylist()) - {None}
+    encoded = {name: _sha256(image) for name, image in pictures.items() if isinstance(image, bytes)}
+    seen = {name: SeenBy.BYTES for name, digest in encoded.items() if digest in digests}
+    if len(rows) > MOST_DECODED:
+        return seen
+    wanted: dict[str, list[str]] = {}
+    for name, image in pictures.items():
+        with suppress(UnreadableImageError):
+            if name not in seen:
+                wanted.setdefault(_pixels_of(image), []).append(name)
+    training = _digests(set(rows["uri"].to_pylist()) - {None}, pixel_digest)
+    known = {digest for _, digest in training if digest in wanted} if wanted else set()
+    return seen | {name: SeenBy.PIXELS for digest in known for name in wanted[digest]}
+
+
+def _pixels_of(image: BinImage) -> str:
+    return pixel_digest(image) if isinstance(image, bytes) else decoded_digest(image)
 
 
 def _of_photos(rows: pa.Table) -> pa.Table:

@@ -27,6 +27,6 @@ def proof_picture(cells: Sequence[Mapping[str, Any]]) -> str:
             known = [value for value in cell["auc"]["by_seed"] if value is not None]
             axes.plot(known, [place] * len(known), "|", color=INK, markersize=8)
         axes.set_yticks(places, [plain_text(cell["title"], most=40) for cell in shown])
-        axes.set(xlabel="AUC (dots: mean of the seeds with 95 % interval; strokes: seeds)")
+        axes.set(xlabel="AUC")
         axes.grid(alpha=0.25, axis="x")
     return data_url(svg_bytes(figure), "svg+xml")

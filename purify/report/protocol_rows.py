@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from purify.evaluation.unseen_pairs import left_out
 from purify.report.verification_rows import MODEL_ORDER
+
+#: Counts in the order in which they are told, before the others.
+_COUNTS = ("pairs", "same", "different", "folds", "faces", "images", "people", "probes", "distractors")
 
 
 @dataclass(frozen=True)
@@ -41,23 +45,47 @@ def protocol_notes(result: Mapping[str, Any]) -> list[str]:
         protocol = result["protocols"][name]
         variant = " ".join(filter(None, (protocol["variant"], protocol["pooling"])))
         first = next(iter(protocol["models"].values()))
-        counts = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in first["counts"].items())
+        known = first["counts"]
+        order = [what for what in _COUNTS if what in known] + [what for what in known if what not in _COUNTS]
+        counts = ", ".join(_counted(what, known[what]) for what in order)
         drawn = f"; intervals over {first['drawn_over']}" if first["drawn_over"] else ""
         notes.append(f"{name} ({variant}): {protocol['published']}. {counts}{drawn}.")
-        notes += [f"{name}: {text}" for text in _warnings(protocol, first)]
+        notes += [f"{name}: {text}" for text in (*_findings(protocol), *_warnings(protocol, first))]
     return notes
+
+
+def _findings(protocol: Mapping[str, Any]) -> list[str]:
+    """What a model is better or worse in than another, a sentence for each two."""
+    sentences = []
+    for two in protocol.get("differences", ()):
+        by = {figure: found["finding"] for figure, found in two["figures"].items()}
+        parts = [
+            f"{finding} in {', '.join(figure for figure, said in by.items() if said == finding)}"
+            for finding in ("better", "worse", "no clear difference")
+            if finding in by.values()
+        ]
+        sentences += [f"{two['this']} against {two['that']}: {'; '.join(parts)}."] if parts else []
+    return sentences
+
+
+def _counted(what: str, count: int) -> str:
+    return "1 fold" if what == "folds" and count == 1 else f"{count:,} {what.replace('_', ' ')}"
 
 
 def _warnings(protocol: Mapping[str, Any], first: Mapping[str, Any]) -> list[str]:
     read, expected = protocol["read"], protocol["expected_pairs"]
     warnings = [f"{figure} refused: {why}." for figure, why in first["refused"].items()]
-    given = read.get("given")
+    given, used = read.get("given"), read.get("used")
+    if "excluded_identity" in read and (seen := left_out(read)):
+        warnings.append(f"{seen}.")
+    if read.get("training_set_ignored"):
+        warnings.append("its files name no people: those of the training set are not left out.")
+    if read.get("missing"):
+        warnings.append(f"of {given:,} pairs, {read['missing']:,} are left out since an image is not there.")
     if expected and given is not None and given != expected:
         warnings.append(f"the file has {given:,} pairs; the published set has {expected:,}, so figures don't compare.")
-    left_out = {key: read[key] for key in ("missing", "excluded_identity", "excluded_image") if read.get(key)}
-    if left_out:
-        told = ", ".join(f"{count:,} {key.replace('_', ' ')}" for key, count in left_out.items())
-        warnings.append(f"of {given:,} pairs were left out: {told}.")
+    elif expected and used is not None and used != expected:
+        warnings.append(f"{used:,} of the published set's {expected:,} pairs are used, so figures don't compare.")
     if protocol["left_open"]:
         warnings.append(protocol["left_open"])
     return warnings

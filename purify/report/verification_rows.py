@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,14 @@ def ordered_differences(evaluation: Mapping[str, Any]) -> dict[str, dict[str, An
     return {name: {**figures, "finding": finding(figures["interval"])} for name, figures in differences.items()}
 
 
+def model_pairs(models: Iterable[str]) -> list[tuple[str, str]]:
+    """Which models are compared, as (this, with that): those of a run as in its evaluation, others with the first."""
+    known = {*models}
+    pairs = [(this, that) for this, _, that in (name.partition("-") for name in _DIFFERENCES) if {this, that} <= known]
+    first, *others = list(_in_order(dict.fromkeys(known), MODEL_ORDER))
+    return pairs + [(name, first) for name in others if all(name not in pair for pair in pairs)]
+
+
 def measured_fars(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """False accept rates measured for any model, coarsest first."""
     return sorted({far for model in models.values() for far in model.get("tar_at_far", {})}, key=float, reverse=True)
@@ -43,9 +51,14 @@ def _in_order(entries: Mapping[str, Any], first: Sequence[str]) -> dict[str, Any
 
 @dataclass(frozen=True)
 class GapClosed:
-    """Share of the gap from the raw to the truly clean set that was closed: a ``short`` form, and ``sentences``."""
+    """Share of the gap from the raw to the truly clean set that was closed.
+
+    A `short` form for one `figure`, its `interval` in shares, and `sentences` for all figures.
+    """
 
     short: str
+    figure: str
+    interval: Sequence[float]
     sentences: Sequence[str]
 
 
@@ -59,7 +72,8 @@ def gap_closed(evaluation: Mapping[str, Any]) -> GapClosed | None:
     gap = evaluation["differences"].get("oracle-raw")
     if gap is not None and any(share["value"] > 1 for share in shares.values()):
         sentences.append(_ABOVE_ONE.format(gap=gap["auc"]))
-    return GapClosed(_short(shares.get("auc") or next(iter(shares.values()))), sentences)
+    name, share = next(iter(shares.items()))
+    return GapClosed(_short(share), _GAP_FIGURES[name], share["interval"], sentences)
 
 
 def _short(share: Mapping[str, Any]) -> str:

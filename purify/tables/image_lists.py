@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,7 @@ from purify.errors import InputError
 from purify.storage.files import local_file, readable
 from purify.storage.locations import Location
 from purify.tables.pair_files import PairList
+from purify.tables.pairs import person_of
 
 _MLFW_NAME = re.compile(r"(?P<person>.+?)_[0-9]{4}(_[0-9]{4})?\.[A-Za-z0-9]+")
 
@@ -21,6 +23,18 @@ def read_image_list(path: Location) -> list[str]:
     if not names:
         raise InputError(f"{path}: no names of images")
     return names
+
+
+def read_listed_people(path: Location) -> tuple[list[str], list[str]]:
+    """Names of images, and their people: the folder of each. InputError for a name without one, or listed twice."""
+    names = read_image_list(path)
+    people = [person_of(name) or "" for name in names]
+    if "" in people:
+        raise InputError(f"{path}: {names[people.index('')]}: no folder tells whose image it is (PERSON/IMAGE)")
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise InputError(f"{path}: {twice}: listed twice, so that it would be found by itself")
+    return names, people
 
 
 def read_noise_list(path: Location) -> set[str]:

@@ -46,13 +46,14 @@ class SearchList:
 def read_template_images(path: Location) -> TemplateImages:
     """Read ``*_face_tid_mid.txt``: a name, a template and a medium a line."""
     table = _columns(path, {"name": pa.string(), "template": pa.int64(), "media": pa.int64()})
-    return TemplateImages(table["name"].to_pylist(), _numbers(table["template"]), _numbers(table["media"]))
+    numbers = [_numbers(path, table[name]) for name in ("template", "media")]
+    return TemplateImages(table["name"].to_pylist(), *numbers)
 
 
 def read_template_pairs(path: Location) -> tuple[Ids, Ids, Mask]:
     """Read ``*_template_pair_label.txt``: two templates and 1 (one person) or 0 a line."""
     table = _columns(path, {"first": pa.int64(), "second": pa.int64(), "same": pa.int64()})
-    first, second, same = (_numbers(table[name]) for name in table.column_names)
+    first, second, same = (_numbers(path, table[name]) for name in table.column_names)
     if (odd := np.flatnonzero((same != 0) & (same != 1))).size:
         raise InputError(f"{path}: row {odd[0] + 1}: the label is {same[odd[0]]}, expected 1 or 0")
     if same.all() or not same.any():
@@ -63,8 +64,10 @@ def read_template_pairs(path: Location) -> tuple[Ids, Ids, Mask]:
 def read_face_points(path: Location) -> FacePoints:
     """Read ``*_name_5pts_score.txt``: a name, x and y of five points, and a score a line."""
     table = _columns(path, {"name": pa.string(), **dict.fromkeys(_POINTS, pa.float64()), "score": pa.float64()})
-    points = np.stack([table[name].to_numpy() for name in _POINTS], axis=1).reshape(-1, 5, 2)
-    return FacePoints(table["name"].to_pylist(), points, table["score"].to_numpy().astype(np.float64))
+    numbers = np.stack([table[name].to_numpy() for name in (*_POINTS, "score")], axis=1).astype(np.float64)
+    if (bad := np.flatnonzero(~np.isfinite(numbers).all(axis=1))).size:
+        raise InputError(f"{path}: row {bad[0] + 1}: a point or the score is missing or not finite")
+    return FacePoints(table["name"].to_pylist(), numbers[:, :-1].reshape(-1, 5, 2), numbers[:, -1])
 
 
 def read_search_list(path: Location) -> SearchList:
@@ -74,12 +77,14 @@ def read_search_list(path: Location) -> SearchList:
             table = pv.read_csv(stream)
         except pa.ArrowException as error:
             raise InputError(f"{path}: not a CSV file with a header: {one_line(error)}") from error
+    if any(name.strip().isdigit() for name in table.column_names[:2]):
+        raise InputError(f"{path}: row 1 is no header: TEMPLATE_ID,SUBJECT_ID,...")
     if table.num_columns < 2 or not all(pa.types.is_integer(table.column(k).type) for k in (0, 1)):
         raise InputError(f"{path}: expected the numbers TEMPLATE_ID and SUBJECT_ID in the first two columns")
-    template, first = np.unique(_numbers(table.column(0)), return_index=True)
-    subject = _numbers(table.column(1))
+    listed, subject = (_numbers(path, table.column(number)) for number in (0, 1))
+    template, first = np.unique(listed, return_index=True)
     whose = dict(zip(template.tolist(), subject[first].tolist(), strict=True))
-    for row, (one, person) in enumerate(zip(_numbers(table.column(0)).tolist(), subject.tolist(), strict=True), 1):
+    for row, (one, person) in enumerate(zip(listed.tolist(), subject.tolist(), strict=True), 1):
         if whose[one] != person:
             raise InputError(f"{path}: row {row}: template {one} is of subject {person} here, of {whose[one]} before")
     return SearchList(template, subject[first])
@@ -103,7 +108,8 @@ def _columns(path: Location, kinds: Mapping[str, pa.DataType]) -> pa.Table:
             ) from error
 
 
-def _numbers(column: pa.ChunkedArray) -> Ids:
+def _numbers(path: Location, column: pa.ChunkedArray) -> Ids:
     if column.null_count:
-        raise InputError(f"row {column.is_null().index(pa.scalar(True)).as_py() + 1} of a list lacks a number")
+        row = column.is_null().index(pa.scalar(True)).as_py() + 1
+        raise InputError(f"{path}: row {row} lacks a number")
     return column.to_numpy().astype(np.int64)

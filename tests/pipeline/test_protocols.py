@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from purify.cli import main
-from purify.config import load_config
+from purify.config import IngestConfig, load_config
 from purify.errors import InputError
 from purify.evaluation.protocols.named import PROTOCOLS, Masks, find_protocol
+from purify.ingest.ingest import ingest
 from purify.pipeline.protocol_evaluation import evaluate_protocols
 from purify.report.protocol_rows import protocol_rows, protocol_section, protocol_text
 from purify.storage.run_record import read_protocols
@@ -206,6 +208,71 @@ def test_trillion_pairs_and_masked_people_from_tables(photos: Path, tmp_path: Pa
     assert "91.78" in masked["protocols"]["CelebA+masks"]["left_open"]
 
 
+def test_better_is_said_where_the_paired_interval_says_so(tmp_path: Path) -> None:
+    rng, names, person = np.random.default_rng(0), _names(), np.repeat(np.arange(PEOPLE), IMAGES)
+    rows = [
+        (names[IMAGES * p], names[IMAGES * q + 1], int(p == q), (p + q) % 10)
+        for p in range(PEOPLE)
+        for q in range(PEOPLE)
+    ]
+    (tmp_path / "pairs.csv").write_text("a,b,same,fold\n" + "".join("{},{},{},{}\n".format(*row) for row in rows))
+    faces = {"raw": rng.normal(size=(len(names), PEOPLE)), "purified": np.eye(PEOPLE)[person], "twin": None}
+    faces["twin"] = faces["raw"]
+    models = {name: _embeddings(tmp_path / f"{name}.parquet", names, made) for name, made in faces.items()}
+    content = evaluate_protocols(models, ["pairs"], [tmp_path / "pairs.csv"], QUICK, tmp_path / "o.json")
+    found = {(two["this"], two["that"]): two["figures"] for two in content["protocols"]["pairs"]["differences"]}
+    assert set(found) == {("purified", "raw"), ("twin", "raw")}
+    assert found["purified", "raw"]["AUC"]["finding"] == found["purified", "raw"]["EER"]["finding"] == "better"
+    assert found["purified", "raw"]["EER"]["value"] < 0
+    assert all(figure["value"] == 0 == sum(map(abs, figure["interval"])) for figure in found["twin", "raw"].values())
+    assert {figure["finding"] for figure in found["twin", "raw"].values()} == {"no clear difference"}
+    assert "pairs: purified against raw: better in " in protocol_text(content)
+
+
+def test_given_embeddings_need_no_images_but_names(tmp_path: Path) -> None:
+    names = _names()
+    given = _embeddings(tmp_path / "e.parquet", names[1:], np.eye(PEOPLE)[np.repeat(np.arange(PEOPLE), IMAGES)][1:])
+    data, out = [_write_pairs(tmp_path / "pairs.csv")], tmp_path / "o.json"
+    content = evaluate_protocols({"m": given}, ["pairs"], data, QUICK, out)
+    assert content["protocols"]["pairs"]["read"]["missing"] == sum(names[0] in (a, b) for a, b, _ in _pairs()) > 0
+    assert _value(content, "pairs", "accuracy") == 1
+    np.save(tmp_path / "rows.npy", np.ones((len(names), 4), np.float32))
+    with pytest.raises(InputError, match="can't be matched with named pairs"):
+        evaluate_protocols({"m": given, "n": tmp_path / "rows.npy"}, ["pairs"], data, QUICK, out)
+
+
+@pytest.mark.parametrize(
+    ("file", "row", "text", "message"),
+    [
+        ("ijbc_template_pair_label.txt", 3, "0 1", "Expected 3 columns, got 2: 0 1"),
+        ("ijbc_template_pair_label.txt", 3, "0 999 1", "template 999 has no image"),
+        ("ijbc_face_tid_mid.txt", 2, "a/b.png 5 ", "ijbc_face_tid_mid.txt: row 3 lacks a number"),
+        ("ijbc_name_5pts_score.txt", 1, "x nan 4 9 4 6 7 4 10 8 10 0.9", "row 2: a point or the score is missing"),
+        ("ijbc_1N_gallery_G1.csv", 2, "2,,x", "ijbc_1N_gallery_G1.csv: row 2 lacks a number"),
+        ("ijbc_1N_probe_mixed.csv", 0, "1,0,x", "row 1 is no header"),
+    ],
+)
+def test_broken_lines_of_ijb_are_named(tmp_path: Path, file: str, row: int, text: str, message: str) -> None:
+    np.save(tmp_path / "features.npy", _ijb(tmp_path).astype(np.float32))
+    path = tmp_path / "meta" / file
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:row], text, *lines[row + 1 :]]))
+    protocol = "ijb-c-1n" if "1N" in file else "ijb-c"
+    with pytest.raises(InputError, match=re.escape(message)):
+        evaluate_protocols({"m": tmp_path / "features.npy"}, [protocol], [tmp_path], QUICK, tmp_path / "o.json")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("a.png", "no folder tells whose image it is"), ("P/0.png", "listed twice")]
+)
+def test_probes_without_a_person_or_listed_twice_are_refused(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "facescrub_lst").write_text(f"P/0.png\nP/1.png\n{line}\n")
+    (tmp_path / "megaface_lst").write_text("m/1.png\n")
+    given = _embeddings(tmp_path / "e.parquet", ["P/0.png", "P/1.png", "m/1.png", "a.png"], np.eye(4))
+    with pytest.raises(InputError, match=message):
+        evaluate_protocols({"m": given}, ["megaface"], [tmp_path], QUICK, tmp_path / "o.json")
+
+
 def test_mlfw_leaves_people_of_the_training_set_out(photos: Path, tmp_path: Path) -> None:
     names = _names()
     files = {name: name.split("/")[1].replace(".png", "_0001.png") for name in names}
@@ -230,6 +297,60 @@ def test_mlfw_leaves_people_of_the_training_set_out(photos: Path, tmp_path: Path
     assert read["given"] == 40
     assert read["excluded_identity"] == sum("P00" in a + b for a, b, _ in _pairs()) > 0
     assert read["used"] == 40 - read["excluded_identity"]
+
+
+def _trained_on(root: Path, names: list[str], labels: list[str]) -> pa.Table:
+    table = root / "trained.csv"
+    table.write_text("".join(["path,label\n", *(f"{n},{label}\n" for n, label in zip(names, labels, strict=True))]))
+    return ingest(table, [root / "faces"], IngestConfig())
+
+
+def test_images_of_a_bin_that_were_trained_on_are_known_by_bytes_and_by_pixels(photos: Path, tmp_path: Path) -> None:
+    pairs, manifest = _pairs(), _trained_on(photos, _names()[:1], ["a name of its own"])
+    arrays = [np.array(Image.open(photos / "faces" / name)) for a, b, _ in pairs for name in (a, b)]
+    forms = {
+        "bytes": [(photos / "faces" / name).read_bytes() for a, b, _ in pairs for name in (a, b)],
+        "pixels": [np.asfortranarray(array) for array in arrays],
+    }
+    for by, images in forms.items():
+        path = tmp_path / f"{by}.bin"
+        path.write_bytes(pickle.dumps((images, [same for *_, same in pairs])))
+        network, roots = {"m": photos / "model.onnx"}, [photos / "faces"]
+        content = evaluate_protocols(
+            network, ["lfw"], [path], QUICK, tmp_path / "o.json", images=roots, manifest=manifest
+        )
+        read = content["protocols"]["lfw"]["read"]
+        shown = sum(_names()[0] in (a, b) for a, b, _ in pairs)
+        assert read["excluded_by"] == {by: shown}
+        assert read["used"] == len(pairs) - shown
+        assert f"{shown} with a copy of a training image, by its {by}" in protocol_text(content)
+
+
+def test_people_who_were_trained_on_are_left_out_of_tables_and_lists(photos: Path, tmp_path: Path) -> None:
+    names = _names()
+    manifest = _trained_on(photos, [names[0], names[4]], ["P00", "somebody"])  # P00 by the label, P01 by the image
+    vectors = np.eye(24)[np.repeat(np.arange(PEOPLE), IMAGES)]
+    rest = [f"d/{k}/{k}.png" for k in range(3)]
+    given = _embeddings(tmp_path / "e.parquet", names + rest, np.r_[vectors, np.eye(24)[20:23]])
+    rows = ["path,label", *(f"{name},{name[:3]}" for name in names), *(f"{name}," for name in rest)]
+    (tmp_path / "elfw.csv").write_text("\n".join(rows))
+    (tmp_path / "people.csv").write_text("\n".join(rows[: 1 + len(names)]))
+    (tmp_path / "facescrub_lst").write_text("\n".join(names))
+    (tmp_path / "megaface_lst").write_text("\n".join(rest))
+
+    def counts(protocol: str, model: Path, data: Path) -> dict[str, int]:
+        roots = [photos / "faces"] if model.suffix == ".onnx" else []
+        out = tmp_path / "o.json"
+        content = evaluate_protocols({"m": model}, [protocol], [data], QUICK, out, images=roots, manifest=manifest)
+        return content["protocols"][protocol]["models"]["m"]["counts"]
+
+    pairs = counts("trillion-pairs", given, tmp_path)
+    assert (pairs["faces"], pairs["faces_of_people_trained_on_left_out"]) == (72, 8)
+    masked = counts("people+masks", photos / "model.onnx", tmp_path / "people.csv")
+    assert (masked["images"], masked["images_of_people_trained_on_left_out"]) == (72, 8)
+    searched = counts("megaface", given, tmp_path)
+    assert (searched["probes"], searched["probes_of_people_trained_on_left_out"]) == (72, 8)
+    assert searched["distractors_trained_on_left_out"] == 0
 
 
 def test_the_table_has_the_models_as_columns_and_says_what_is_wrong(photos: Path, tmp_path: Path) -> None:

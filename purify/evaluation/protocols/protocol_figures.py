@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from purify.arrays import Floats
+from purify.evaluation.gain import finding
 from purify.evaluation.intervals import interval
 from purify.evaluation.people_bootstrap import draw_units
 from purify.evaluation.verification import Scores
@@ -16,11 +17,15 @@ from purify.evaluation.verification import Scores
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure in [0, 1], with its 95 % interval where one was drawn, and its spread over folds where there are any."""
+    """A figure in [0, 1], with its 95 % interval where one was drawn, and its spread over folds where there are any.
+
+    `draws` are the bootstrap values behind the interval, the same people for every model of a protocol and a seed.
+    """
 
     value: float
     interval: tuple[float, float] | None = None
     std: float | None = None
+    draws: Scores = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
 
     @classmethod
     def of(cls, value: float, draws: Scores, *, std: float | None = None) -> Figure:
@@ -28,7 +33,13 @@ class Figure:
         if not len(draws):
             return cls(float(value), None, std)
         low, high = interval(draws)
-        return cls(float(value), (low, high), std)
+        return cls(float(value), (low, high), std, draws)
+
+    def minus(self, other: Figure) -> Figure | None:
+        """The paired difference, with its interval; None where nothing was drawn, or not as often for both."""
+        if not len(self.draws) or len(self.draws) != len(other.draws):
+            return None
+        return Figure.of(self.value - other.value, self.draws - other.draws)
 
     def to_json(self) -> dict[str, Any]:
         """``value`` and, where present, ``interval`` and ``std``."""
@@ -55,6 +66,22 @@ class ProtocolFigures:
             "counts": {name: int(count) for name, count in self.counts.items()},
             "drawn_over": self.drawn_over,
         }
+
+
+def paired_differences(this: ProtocolFigures, that: ProtocolFigures) -> dict[str, dict[str, Any]]:
+    """What `this` model is better in than `that`: the difference of each figure, its interval, and the ``finding``.
+
+    Both were measured on the same draws of people. *Better* is said only where the whole interval is on that side; of
+    the equal error rate, less is better.
+    """
+    found = {}
+    for name, figure in this.figures.items():
+        difference = figure.minus(that.figures[name]) if name in that.figures else None
+        if difference is not None and difference.interval is not None:
+            low, high = difference.interval
+            better = (-high, -low) if name.startswith("EER") else (low, high)
+            found[name] = {**difference.to_json(), "finding": finding(better)}
+    return found
 
 
 def far_name(rate: str, far: float) -> str:
