@@ -35,7 +35,7 @@ STAGE_VERSIONS = {
     "apply": 1,
     "evaluate": 3,
     "invert": 1,
-    "protocols": 1,
+    "protocols": 2,
     "update": 2,
 }
 
