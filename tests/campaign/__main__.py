@@ -82,7 +82,7 @@ def commands(place: Place, times: int) -> None:
 def main() -> int:
     """Print the counts."""
     parser = argparse.ArgumentParser(prog="python -m tests.campaign")
-    parser.add_argument("--kills", type=int, default=2, help="kills in each stage (2); a third where models are trained")
+    parser.add_argument("--kills", type=int, default=2, help="kills in each stage (2); a third where it trains")
     parser.add_argument("--inputs", type=int, default=0, help="inputs for each reader; slow ones get fewer")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--worlds", nargs="*", choices=list(WORLDS), default=list(WORLDS))
