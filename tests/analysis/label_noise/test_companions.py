@@ -7,7 +7,7 @@ from purify.analysis.label_noise.companions import NoiseOrigin
 
 
 def test_companions_are_measured_on_the_recognized_wrong_images_of_a_label() -> None:
-    """Label 0: targets 5, 5, 6, of which the first two are alike: 1/2, 1/2 and 0 of their two others. Label 1: alone."""
+    """Label 0: targets 5, 5, 6; of their two others, 1/2, 1/2 and 0 are alike. Label 1: alone."""
     label, target = np.array([0, 0, 0, 1, 0]), np.array([5, 5, 6, 5, 5])
     p_target = np.array([0.5, 0.9, 0.8, 1.0, 0.499])  # the last is not recognized
     found = NoiseOrigin.measured(0.3, label, target, p_target)
