@@ -79,11 +79,12 @@ def test_of_few_labels_all_others_are_neighbors_and_the_last_group_has_a_width_o
 
 def test_a_label_without_images_is_nobodys_neighbor_and_loses_none() -> None:
     sizes = np.full(10, 12)
-    sizes[4] = 0
+    sizes[[4, 5]] = 0, 1
     images = np.array([10, 0.1, 10, 10, 10, 10, 10, 10, 10, 10])
     found = Routes.of(Centers(on_a_circle(10), images), sizes)
     assert 4 not in found.neighbors
     assert (found.neighbors[4] == -1).all()
+    assert 5 in found.neighbors  # a label of one image is one
     assert found.images.tolist() == [10, 0.5, 10, 10, 0, 10, 10, 10, 10, 10]  # at least half an image of the others
 
 
@@ -114,8 +115,8 @@ def test_the_probabilities_of_all_sources_of_a_label_are_one() -> None:
     images = rng.uniform(1, 30, labels)
     between = Routes.of(Centers(on_a_circle(labels), images), np.full(labels, 40))
     origins = Origins(0.5, np.array([0.2, 0.3, 0.1, 0.1, 0.3]))
-    given = np.array([7, 23])
-    source = np.stack([np.arange(labels)] * 2)
+    given = np.array([7, 23, 0])
+    source = np.stack([np.arange(labels)] * 3)
     ranks = between.rank(source, given)
     found = between.source_probability(origins, source, given, ranks)
     share = between.per_label(origins)[ranks]
@@ -130,6 +131,8 @@ def test_flips_are_drawn_as_often_as_the_groups_of_ranks_have_them() -> None:
     drawn = between.draw_label(origins, source, np.random.default_rng(0))
     group = between.rank(source[:, None], drawn)[:, 0]
     found = np.bincount(group, minlength=5) / len(drawn)
+    of_first = between.draw_label(origins, np.full(20_000, 1), np.random.default_rng(0)) == 0
+    assert of_first.mean() == pytest.approx(0.4 / 2, abs=0.012)  # one of the two most like it
     nearby = 20 / 200 * 0.1  # some of those drawn from all labels are neighbors, too
     np.testing.assert_allclose(found, [0.4, 0.3, 0.1, 0.1, 0.1 - nearby], atol=0.012)
     assert len(set(drawn[group == 4])) > 170
@@ -138,7 +141,7 @@ def test_flips_are_drawn_as_often_as_the_groups_of_ranks_have_them() -> None:
 def test_flips_at_a_dead_end_land_under_any_label_with_images() -> None:
     sizes = np.full(5, 12)
     sizes[2] = 0
-    between = Routes.of(Centers(on_a_circle(5), np.full(5, 10.0)), sizes)
+    between = Routes.of(Centers(on_a_circle(5), np.array([10, 0.5, 10, 10, 10])), sizes)
     origins = Origins(0.5, np.array([0.0, 0.0, 0.0, 1.0, 0.0]))  # a group of neighbors that nobody has
     drawn = between.draw_label(origins, np.zeros(2000, int), np.random.default_rng(0))
     assert set(drawn.tolist()) == {0, 1, 3, 4}
