@@ -208,10 +208,6 @@ def kill_command(place: Place, name: str, arguments: list[str], out: Path | None
         assert code == 0, output
         place.writes[known] = max(1, *(note["writes"] for note in notes if "writes" in note))
         _keep(place, name, out)
-        # A kill after the last change leaves nothing to do, so that the next call is a second one: `analyze` updates.
-        code, output, _ = place.work("command", arguments=arguments)
-        assert code == 0, output
-        _keep(place, f"{name}-again", out)
         place.restore("end")
     if out is not None:
         shutil.rmtree(out, ignore_errors=True)
@@ -221,8 +217,7 @@ def kill_command(place: Place, name: str, arguments: list[str], out: Path | None
     outcomes += [*traceback_in(code, output), *place.torn()]
     code, output, notes = place.work("command", arguments=arguments)
     outcomes += traceback_in(code, output)
-    now = _content(out or place.run.root)
-    same = any(now == _content(place.folder / f"whole-{kept}") for kept in (name, f"{name}-again"))
+    same = _content(out or place.run.root) == _content(place.folder / f"whole-{name}")
     if code:
         outcomes.append(("other", output[-300:]))
     else:
