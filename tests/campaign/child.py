@@ -98,12 +98,12 @@ class _Stage:
                 self.note(begun=name)
                 self._begin(fault)
                 self._writes = 0
-            outer, self._active = self._active, self._active or name
+            outer, self._active, before = self._active, self._active or name, self._writes
             try:
                 return stage(*arguments, **values)
             finally:
                 self._active = outer
-                self.note(stage=name, seconds=time.monotonic() - began, writes=self._writes)
+                self.note(stage=name, seconds=time.monotonic() - began, writes=self._writes - before)
 
         return run
 
