@@ -46,6 +46,7 @@ def test_the_mode_is_that_of_the_dense_region_and_not_the_mean() -> None:
     rows = at(0, 4, 8, 120, 170, 230)
     np.testing.assert_allclose(densest(rows, scale), at(4)[0], atol=1e-6)
     assert np.linalg.norm(densest(rows, scale)) == pytest.approx(1)
+    np.testing.assert_allclose(densest(at(0, 50), scale), at(25)[0], atol=1e-6)  # a weight of .48 is enough
     assert densest(at(0, 90, 180), scale) is None
     assert densest(at(0), scale) is None
 
