@@ -6,6 +6,7 @@ The resolution takes the given versions and wheels only, so it fails where a rel
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,10 @@ labels = np.array([f"p{person}" for person in people])
 labels[0] = "p3"
 wrong = purify.find_label_errors(embeddings, labels).to_pandas().query("decision != 'keep'")
 assert list(wrong["new_label"]) == ["p0"], wrong
+import pandas as pd
+ids = [f"{number}.jpg" for number in range(120)]
+pd.DataFrame({"path": ids, "label": labels}).to_csv("faces.csv", index=False)
+pd.DataFrame({"path": ids, "embedding": list(embeddings)}).to_parquet("embeddings.parquet")
 """
 
 
@@ -93,12 +98,24 @@ def _install_and_use(wheel: Path, constraints: Path, environment: Path) -> None:
     install = (binaries / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     _run(*install, "-c", constraints, wheel, folder=environment)
     _run(binaries / "python", "-m", "pip", "check", folder=environment)
+    use(environment)
+
+
+def use(environment: Path) -> None:
+    """Call the installed package and its command, as its first users do."""
+    binaries = environment / "bin"
     _run(binaries / "purify", "--version", folder=environment)
+    if "analyze" not in _run(binaries / "purify", "--help", folder=environment):
+        sys.exit("purify --help doesn't name its commands")
     if 'backbone = "iresnet50"' not in _run(
         binaries / "purify", "config", "--config", "ms1mv0-iresnet50", folder=environment
     ):
         sys.exit("the installed purify does not find its recipes")
     _run(binaries / "python", "-c", _USE, folder=environment)
+    given = ("faces.csv", "--embeddings", "embeddings.parquet", "--out", "run")
+    figures = json.loads(_run(binaries / "purify", "analyze", *given, "--json", folder=environment))
+    if figures["relabel"] != 1 or not (environment / "run" / "verdicts.parquet").exists():
+        sys.exit(f"purify analyze: {figures}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 from purify.errors import InputError
 from purify.storage.files import read_json, write_json
 from purify.storage.locks import held
-from purify.storage.own_files import folders_in, remove_abandoned, remove_made
+from purify.storage.own_files import folders_in, is_scratch, remove_abandoned, remove_made
 
 #: Hidden, so that no reader of the export takes it for data.
 RECORD = ".purify-export.json"
@@ -42,7 +42,7 @@ class ExportFolder:
         `of` is what determines the bytes of the export. InputError if the folder holds anything else, or if another
         process writes to it.
         """
-        if root.is_dir() and not (root / RECORD).exists() and any(path.name != _LOCK for path in root.iterdir()):
+        if not (root / RECORD).exists() and any(path.name != _LOCK for path in _seen(root)):
             raise InputError(f"{root}: not empty, and not an export; give a new folder")
         with held(root / _LOCK, f"{root}: another process is exporting to it"):
             try:
@@ -91,6 +91,11 @@ class ExportFolder:
 
     def _save(self) -> None:
         write_json(self.root / RECORD, self._record)
+
+
+def _seen(root: Path) -> list[Path]:
+    """What is in a folder, but for what an export that was killed at its first write has left."""
+    return [path for path in root.iterdir() if not is_scratch(path.name)] if root.is_dir() else []
 
 
 def _begun(root: Path, of: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from purify.errors import InputError
 from purify.pipeline.fingerprint import unlike_record, unreadable_records
-from purify.storage.integrity import entry_of, find_all_damage, find_damage, recorded_files, renew_damaged_entry
+from purify.storage.integrity import (
+    entry_of,
+    find_all_damage,
+    find_damage,
+    record_found,
+    recorded_files,
+    renew_damaged_entry,
+)
 from purify.storage.own_files import move_aside
 from purify.storage.run_folder import RunFolder
 
@@ -29,6 +36,7 @@ def mend(run: RunFolder) -> list[str]:
         If ``run.json`` or ``reviews.parquet`` is damaged; it names all damaged files, and nothing is moved.
     """
     told = _renew_entries(run)
+    record_found(run.reviews)  # laid into the folder, before the first run or since; from now on a change is noticed
     damaged = {damage.name: damage.what for damage in find_all_damage(run.root)}
     for name, what in {**unreadable_records(run), **dict.fromkeys(unlike_record(run), _UNLIKE)}.items():
         damaged.setdefault(name, what)
@@ -44,6 +52,7 @@ def require_whole(run: RunFolder, *, remade: Sequence[Path]) -> list[str]:
     Weights and embeddings are not read: who needs them verifies them then.
     """
     told = _renew_entries(run)
+    record_found(run.reviews)
     found = find_all_damage(run.root, but=(".safetensors", "embeddings.parquet"))
     names = [path.relative_to(run.root).as_posix() for path in remade]
     refused = [damage for damage in found if damage.name not in names]

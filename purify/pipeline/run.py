@@ -17,7 +17,7 @@ from purify.pipeline.request import RunRequest
 from purify.pipeline.results import Run, read_run
 from purify.pipeline.rounds import purify_again
 from purify.pipeline.steps import Steps, Submit, threads, wait_for_all
-from purify.pipeline.update_log import begin_update, finish_update, note_changes, note_nothing_new
+from purify.pipeline.update_log import begin_update, finish_update, note_changes, note_nothing_new, read_update
 from purify.progress import QUIET, ProgressBoard, progress_board
 from purify.storage.files import local_file
 from purify.storage.locations import to_location
@@ -163,8 +163,8 @@ def bring_up_to_date(
     steps.report(run)
     if linked:  # copies or links from `purify analyze`
         link_verdicts(run)
-    finish_update(run)
     mark_done(run, _UPDATE, made_from, _results(run))
+    finish_update(run)
 
 
 def _take_in(run: RunFolder, request: RunRequest, steps: Steps, board: ProgressBoard, *, decode: bool) -> bool:
@@ -175,6 +175,8 @@ def _take_in(run: RunFolder, request: RunRequest, steps: Steps, board: ProgressB
     finished = not damage and is_done(run, _UPDATE, _made_from(run, request))
     if not finished:
         note_start(run, request)
+    elif (update := read_update(run)) is not None and not update.finished:  # killed before the last write
+        finish_update(run)
     if damage or run.read_info().get("damage"):
         run.update_info(damage=damage)
     changed = steps.ingest(run, request.source, config, board, decode=decode)

@@ -120,10 +120,12 @@ def note_changes(run: RunFolder) -> None:
 
 
 def finish_update(run: RunFolder) -> None:
-    """Close the update, and list it if anything changed."""
-    update = note(run, finished=True)
+    """Close the update, and list it if anything changed: both at once, or neither after a kill."""
+    update = replace(begin_update(run), finished=True)
     if update.new or update.changed or update.gone or update.trained:
-        run.update_info(updates=[*_finished(run), asdict(update)])
+        run.update_info(growth=asdict(update), updates=[*_finished(run), asdict(update)])
+    else:
+        _write(run, update)
 
 
 def note_nothing_new(run: RunFolder) -> None:

@@ -158,6 +158,13 @@ def renew_damaged_entry(path: Path) -> bool:
     return True
 
 
+def record_found(path: Path) -> None:
+    """Record a file of a watched folder that has no entry yet, as it is: one that was laid there."""
+    entry = entry_of(path)
+    if entry is not None and path.is_file() and not entry.exists():
+        _write_entry(entry, [file_digest(path)], durable=False)
+
+
 def _identity(status: os.stat_result) -> _Identity:
     return _Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 

@@ -44,6 +44,11 @@ def scratch_path(path: Path) -> Path:
     return path.with_name(f"{PARTIAL_PREFIX}{host}{boot}-{os.getpid()}-{secrets.token_hex(4)}-{name}")
 
 
+def is_scratch(name: str) -> bool:
+    """Whether a file or folder of that name is a temporary one, of whichever process."""
+    return _SCRATCH.match(name) is not None
+
+
 def discard_scratch(path: Path) -> None:
     """Remove a temporary file or folder of this process, if it is still there."""
     match = _SCRATCH.match(path.name)

@@ -136,13 +136,12 @@ def flip(place: Place, name: str) -> None:
     code, output, _ = place.work("run")
     outcomes = traceback_in(code, output)
     if code == 0:
-        if name not in " ".join(place.run.read_info().get("damage") or []):
+        told = place.run.read_info().get("damage") or []
+        if not any(sentence.startswith(f"{path}: ") for sentence in told):
             outcomes.append(("silent", f"{name}: absorbed"))
-        # A finished run that is called again is an update, which adds files of its own.
-        different = [
-            one for one in place.different() if one in place.results and (one != name or not name.startswith("growth"))
-        ]
-        outcomes.append(("silent", f"{name}: other results: {different}") if different else ("resumed", ""))
+        outcomes += place.left()  # what a control leaves would be counted, too
+        absorbed = _absorbed(place, name)
+        outcomes.append(("silent", f"{name}: other results: {absorbed}") if absorbed else ("resumed", ""))
     elif name not in output:
         outcomes.append(("other", f"{name}: {output[-300:]}"))
     elif name in _REFUSED or name.startswith(LEDGER):
@@ -151,6 +150,23 @@ def flip(place: Place, name: str) -> None:
         outcomes.append(("other", f"{name}: refused, though a stage could make it again: {output[-300:]}"))
     kind = "recorded hashes" if name.startswith(LEDGER) else f"*{Path(name).suffix}"
     place.counts.add("flip", f"{place.world.name}: {kind}", outcomes + place.left())
+
+
+def _absorbed(place: Place, name: str) -> list[str]:
+    """Results that the damaged file `name` has changed: they differ from those of an update without that file.
+
+    Not from the former ones: an update keeps the manifest before it, and a lost training table is drawn anew.
+    """
+    now = place.now()
+    if now == place.results:
+        return []
+    place.restore("end")
+    for one in (name, "stages/update.json"):  # without the second, nothing is made again in a finished run
+        (place.run.root / one).unlink(missing_ok=True)
+    code, output, _ = place.work("run")
+    assert code == 0, output
+    expected = place.now()
+    return sorted(one for one in {*now, *expected} if now.get(one) != expected.get(one))
 
 
 def files_to_flip(place: Place) -> list[str]:

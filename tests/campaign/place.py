@@ -28,6 +28,10 @@ _LATER = (
     "faiss",
     "matplotlib.pyplot",
     "onnxruntime",
+    "pyarrow.dataset",
+    "torch._dynamo",  # by optimizers; with SymPy it takes longer than all else in a run
+    "purify.embedding.onnx",
+    "purify.faces.onnx_detectors",
     "purify.report.html",
     "purify.export.formats",
     "purify.report.figures",
@@ -82,7 +86,7 @@ class Place:
         self.writes: dict[str, int] = {}
         self._usual: set[str] = set()
         self._begin()
-        self.results = self._results()
+        self.results = self.now()
 
     def _begin(self) -> None:
         """Run the world undisturbed, with a copy of the run before each of its stages."""
@@ -171,7 +175,7 @@ class Place:
 
     def different(self) -> list[str]:
         """Results that differ from those of the undisturbed run."""
-        now = self._results()
+        now = self.now()
         return sorted(name for name in {*now, *self.results} if now.get(name) != self.results.get(name))
 
     def left(self) -> list[tuple[str, str]]:
@@ -185,7 +189,8 @@ class Place:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
         return [("left", name) for name in names]
 
-    def _results(self) -> dict[str, bytes]:
+    def now(self) -> dict[str, bytes]:
+        """The results as they are: names and bytes."""
         found = {}
         for path in sorted(self.run.root.rglob("*")):
             name = path.relative_to(self.run.root).as_posix()

@@ -32,6 +32,8 @@ class World:
     reviewed: tuple[str, ...]
     #: Changes the source of a finished run, which is then updated; None: the first run is the one that faults meet.
     grow: Callable[[], None] | None = None
+    #: Its models are trained, which takes ten times as long as all else.
+    trains: bool = False
 
 
 def given_embeddings(folder: Path) -> World:
@@ -58,7 +60,7 @@ def trained(folder: Path) -> World:
     config = drawn.config(min_steps=40, epochs=2, checkpoint_seconds=0.0).model_dump(mode="json")
     config["evaluate"]["baselines"] = []
     stages = ("train_round", "embed", "analyze", "choose_purified", "train_model", "evaluate")
-    return World("training", _values(drawn.table, config), stages, ("label 1/00.png", "label 2/00.png"))
+    return World("training", _values(drawn.table, config), stages, ("label 1/00.png", "label 2/00.png"), trains=True)
 
 
 def photographed(folder: Path) -> World:

@@ -419,3 +419,14 @@ def test_an_export_from_a_tar(pictures: Mapping[str, bytes], tmp_path: Path, wri
     written = tree(tmp_path / "out")
     del written[RECORD]
     assert written == pictures
+
+
+def test_what_a_kill_at_the_first_write_leaves_is_no_obstacle(manifest: Path, tmp_path: Path) -> None:
+    (out := tmp_path / "out").mkdir()
+    left = left_by_a_killed_writer(out, RECORD)
+    assert run_export(manifest, "folder", out).exported == 12
+    assert not left.exists()
+    (other := tmp_path / "other").mkdir()
+    (other / ".partial-notes").write_text("mine")
+    with pytest.raises(InputError, match="not empty, and not an export"):
+        run_export(manifest, "folder", other)

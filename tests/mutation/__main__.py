@@ -56,9 +56,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time (one per core)")
     parser.add_argument("--least", type=float, default=0.9, help="least share killed (0.9)")
     parser.add_argument("--only", default="", help="draw from files whose path contains this")
+    parser.add_argument("--tests", nargs="+", help="let these tests alone try each mutant, without tracing any")
     options = parser.parse_args()
     import_libraries()
-    cases = _draw(_coverage(options.jobs), options.only, options.mutants, options.seed)
+    tests = _coverage(options.jobs) if options.tests is None else tuple(options.tests)
+    cases = _draw(tests, options.only, options.mutants, options.seed)
     return _report(cases, _survivors(cases, options.jobs), options.least)
 
 
@@ -130,9 +132,12 @@ def _finished(starts: Iterable[Callable[[], int]], jobs: int) -> Iterator[tuple[
         yield running.pop(pid), status
 
 
-def _draw(coverage: dict[str, Any], only: str, number: int, seed: int) -> list[Case]:
+def _draw(tests: dict[str, Any] | tuple[str, ...], only: str, number: int, seed: int) -> list[Case]:
+    """A sample of the mutants, with the tests by the coverage of their lines, or the given ones."""
     cases = [
-        _case(path, mutant, coverage)
+        _case(path, mutant, tests)
+        if isinstance(tests, dict)
+        else Case(path.relative_to(_ROOT).as_posix(), mutant, tests, 0.0)
         for path in _files()
         if only in path.as_posix()
         for mutant in mutants_of(path.read_text(encoding="utf-8"))

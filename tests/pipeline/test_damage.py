@@ -13,11 +13,12 @@ from click.testing import CliRunner
 from purify.cli.app import main
 from purify.errors import PurifyError
 from purify.review.session import ReviewSession
+from purify.storage.files import read_table
 from purify.storage.integrity import LEDGER
 from purify.storage.own_files import ASIDE
 from purify.storage.run_folder import LOCK, RunFolder
 from purify.tables.reviews import update_reviews
-from purify.tables.schema import REVIEWS
+from purify.tables.schema import REMOVED, REVIEWS
 from tests.small_run import draw_source, update
 
 #: No stage can make these again.
@@ -159,3 +160,27 @@ def test_a_lost_manifest_and_half_a_source_are_refused(copy: Path) -> None:
         update(copy)
     assert run.reviews.exists()
     assert run.report.exists()
+
+
+def test_reviews_that_were_laid_into_the_folder_are_checked_from_their_first_use_on(tmp_path: Path) -> None:
+    draw_source(tmp_path, people=4, images=6)
+    review = pa.table([["p0/0.png"], ["drop"], [None], ["me"], [None]], schema=REVIEWS)
+    (tmp_path / "run").mkdir()
+    update_reviews(tmp_path / "run" / "reviews.parquet", lambda _: review)
+    run = update(tmp_path)
+    assert "p0/0.png" in read_table(run.removed, REMOVED)["sample_id"].to_pylist()
+    _flip(run.reviews, 0.5)
+    with pytest.raises(PurifyError, match=r"reviews.parquet: damaged"):
+        update(tmp_path)
+
+
+def test_an_update_that_was_killed_before_its_last_write_is_closed_and_not_done_again(copy: Path) -> None:
+    run = update(copy)
+    before, log = _results(run.root), run.read_info()["updates"]
+    last = log[-1] | {"finished": False}
+    run.update_info(growth=last, updates=log[:-1])
+    update(copy)
+    info = run.read_info()
+    assert info["updates"] == log
+    assert info["growth"]["nothing_new"]
+    assert _results(run.root) == before
