@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from purify.config import EmbeddingsConfig
 from purify.embedding.id_lists import as_ids, find_id_list, id_column, load_array, read_id_list
+from purify.embedding.text_arrays import read_texts
 from purify.errors import InputError
 from purify.storage.files import one_line, open_parquet, require_columns
 from purify.storage.locations import Location, to_location
@@ -193,10 +194,18 @@ def _npz_parts(file: Location, _ids: Location | None, columns: Mapping[str, str]
                 f"path=ARRAY,embedding=ARRAY; it has: {', '.join(names) or 'no arrays'}"
             )
         try:
-            arrays = content[id_name], content[vectors]
+            arrays = _ids_in(file, content, id_name), content[vectors]
+        except InputError:
+            raise
         except Exception as error:  # of a damaged file, NumPy and zipfile raise nearly anything
             raise InputError(f"{file}: not plain numbers and texts, or damaged: {error}") from error
     yield from _matrix_parts(file, as_ids(file, arrays[0]), arrays[1], id_name)
+
+
+def _ids_in(file: Location, content: Any, name: str) -> Any:
+    with content.zip.open(f"{name}.npy") as stream:
+        texts = read_texts(file, stream)
+    return content[name] if texts is None else texts
 
 
 def _refuse_bombs(file: Location, members: Sequence[ZipInfo]) -> None:

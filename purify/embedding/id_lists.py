@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from purify.embedding.text_arrays import read_texts
 from purify.errors import InputError
 from purify.storage.files import local_file, open_parquet, read_columns, read_json, readable
 from purify.storage.locations import Location
@@ -65,6 +66,8 @@ def read_id_list(path: Location, columns: Mapping[str, str]) -> pa.Array:
 def as_ids(path: Location, values: Any) -> pa.Array:
     """Texts or whole numbers of an array as text; InputError for anything else."""
     array = np.asarray(values)
+    if array.ndim == 1 and array.dtype.kind == "O" and all(type(value) is str for value in array):
+        return pa.array(array.tolist(), pa.string())
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise InputError(
             f"{path}: the ids are {array.dtype} of shape {array.shape}, expected a list of texts; save them as such "
@@ -135,7 +138,9 @@ def _from_json(path: Location, _columns: Mapping[str, str]) -> pa.Array:
 
 
 def _from_npy(path: Location, _columns: Mapping[str, str]) -> pa.Array:
-    return as_ids(path, load_array(path))
+    with local_file(path).open("rb") as stream:
+        texts = read_texts(path, stream) if stream.read(1) and not stream.seek(0) else None
+    return as_ids(path, load_array(path) if texts is None else texts)
 
 
 _READERS = {

@@ -20,7 +20,7 @@ _MOST_CHOICES = 4
 class LabelLevel:
     """The level of the label folders, 1 right below the root.
 
-    If it is `inferred`, the few files above it (none is an image) have their own folder as a label.
+    Files above it have no label; if it is `inferred`, none of them is an image.
     """
 
     depth: int
@@ -32,8 +32,7 @@ class LabelLevel:
         folders = folders_of(name)
         if len(folders) >= self.depth:
             return folders[self.depth - 1]
-        above = self.splits.level if self.splits else 0
-        return folders[-1] if self.inferred and len(folders) > above else ""
+        return ""
 
     def folder(self, name: str) -> str:
         """Path of the label folder of a file, without that of its split."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from purify.config import IngestConfig
 from purify.errors import InputError
+from purify.ingest.arrow_memory import tight_arrow_memory
 from purify.ingest.inspection import Inspections, inspect_images
 from purify.ingest.source_listing import Listing
 from purify.ingest.sources import open_source
@@ -52,9 +53,10 @@ def ingest_again(
     progress: Progress = silent,
 ) -> Ingested:
     """As `ingest`; images that are `known` (`Inspections.lasting`) are read only if their files changed."""
-    listing = open_source(source, images, config).listing()
-    inspections = inspect_images(listing.uris, listing.problems, config, known=known, progress=progress)
-    manifest = _manifest(listing, inspections.rows)
+    with tight_arrow_memory():
+        listing = open_source(source, images, config).listing()
+        inspections = inspect_images(listing.uris, listing.problems, config, known=known, progress=progress)
+        manifest = _manifest(listing, inspections.rows)
     _require_usable(source, manifest)
     return Ingested(manifest, inspections, listing.warnings)
 

@@ -106,7 +106,8 @@ def inspect_images(
             for part in parts:
                 gathered.add(part)
                 progress(len(uris) - len(fresh) + gathered.count, len(uris))
-    progress(len(uris), len(uris))
+    if not len(fresh):
+        progress(len(uris), len(uris))
     new = gathered.table(places if len(fresh) == len(places) else places.take(pa.array(fresh)))
     read = len(new) - new["sha256"].null_count
     if len(fresh) < len(places):

@@ -45,7 +45,7 @@ class TreeSource:
         samples = [
             _Sample(as_text(entry.name), as_text(label), entry)
             for entry in candidates
-            if (label := level.label(entry.name)) or is_image(entry.name)
+            if (label := level.label(entry.name)) or is_image(entry.name) or entry.name.endswith("/")
         ]
         if not samples:
             found.faults.add_text(f"no images found; {LAYOUT}")
@@ -73,11 +73,16 @@ def _listing(samples: Sequence[_Sample], level: LabelLevel, found: RootListing) 
         warnings.append(f"inside the source, the folders of purify's own runs were skipped: {and_so_on(runs)}")
     rows = TextRows(5)
     for sample_id, label, entry in samples:
-        uri, problem = (entry.uri, entry.problem) if label else (None, _NO_LABEL)
+        uri, problem = (entry.uri, entry.problem) if label else (None, _above(entry))
         rows.append((sample_id, label, uri, problem, None))
     sample_ids, labels, uris, problems, nothing = rows.columns()
     splits = TextColumn(level.split(sample.entry.name) for sample in samples) if level.splits else ()
     return Listing(sample_ids, labels, nothing, uris, problems, tuple(warnings), splits)
+
+
+def _above(entry: Entry) -> str:
+    """Why an image above the label folders, or a folder there that can't be listed, is none to use."""
+    return entry.problem if entry.problem and entry.name.endswith("/") else _NO_LABEL
 
 
 def _check(samples: Sequence[_Sample], level: LabelLevel, faults: Faults) -> None:

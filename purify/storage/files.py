@@ -159,12 +159,12 @@ def require_kind(path: Location, found: pa.Schema, wanted: pa.Schema) -> None:
         raise InputError(f"{path}: holds {here}, expected {there}; give the file of that name")
 
 
-def require_columns(path: Location, present: Sequence[str], wanted: Sequence[str]) -> None:
-    """InputError unless each of `wanted` is `present` exactly once."""
+def require_columns(path: Location, present: Sequence[str], wanted: Sequence[str], *, remedy: str = "") -> None:
+    """InputError unless each of `wanted` is `present` exactly once; it ends with the `remedy` for missing ones."""
     if missing := [name for name in wanted if name not in present]:
         raise InputError(
             f"{path}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
-            f"the file has: {', '.join(present) or 'no columns'}"
+            f"the file has: {', '.join(present) or 'no columns'}{'; ' * bool(remedy)}{remedy}"
         )
     if twice := [name for name in wanted if present.count(name) > 1]:
         raise InputError(f"{path}: column {twice[0]!r} occurs twice; rename one")

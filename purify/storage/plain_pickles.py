@@ -20,6 +20,7 @@ _REFUSED = frozenset((*_MAKING, "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_
 #: Instructions that number a value; the loader allocates memory for all lower numbers.
 _NUMBERING = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
 _CODES = {operation.code: operation for operation in pickletools.opcodes}
+_OBJECT, _OBJECTS = np.dtype("O"), ("O", "O4", "O8")
 _LATIN = frozenset(("latin1", "latin-1", "iso-8859-1", "iso8859-1"))
 #: Element types of arrays, by NumPy's codes.
 _DTYPES = {code: np.dtype(code) for code in ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")}
@@ -33,7 +34,8 @@ def load_plain(data: bytes, *, arrays: bool = False) -> Any:
     """The value of a pickle of any protocol, of Python 2 too, whose strings become bytes.
 
     Numbers, texts, bytes, None, and lists, tuples, sets and dicts of them are read; with `arrays`, NumPy arrays and
-    scalars of booleans and numbers too. PlainPickleError for everything else, before anything of it is made.
+    scalars of booleans and numbers, and arrays of Python's texts, too. PlainPickleError for everything else, before
+    anything of it is made.
     """
     try:
         _check_instructions(data)
@@ -114,9 +116,9 @@ class _Dtype:
 
     def __init__(self, code: Any, *_: Any) -> None:
         text = code.decode("ascii", "replace") if isinstance(code, bytes) else code
-        if text not in _DTYPES:
+        if text not in _DTYPES and text not in _OBJECTS:
             raise PlainPickleError(f"a pickle of an array of {text!r}, expected numbers")
-        self.dtype = _DTYPES[text]
+        self.dtype = _DTYPES.get(str(text), _OBJECT)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         order: Any = state[1].decode("ascii", "replace") if isinstance(state[1], bytes) else state[1]
@@ -137,12 +139,22 @@ class _Array:
 
 
 def _as_array(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    if isinstance(dtype, _Dtype) and dtype.dtype == _OBJECT:
+        return _as_texts(data, shape)
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
         raise PlainPickleError("a pickle of an array of something else than numbers")
     flat = np.frombuffer(bytes(data), dtype.dtype)
     if order not in ("C", "F") or not isinstance(shape, tuple) or not all(isinstance(side, int) for side in shape):
         raise PlainPickleError("a pickle of an array without a shape")
     return flat.reshape(shape, order=order)
+
+
+def _as_texts(data: Any, shape: Any) -> np.ndarray:
+    if not isinstance(data, list) or not all(type(value) is str for value in data) or shape != (len(data),):
+        raise PlainPickleError("a pickle of an array of something else than texts")
+    texts = np.empty(len(data), _OBJECT)
+    texts[:] = data
+    return texts
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any = "C") -> _Array:

@@ -100,8 +100,18 @@ class _Wanted:
         columns = {"sample_id": id_column} | {name: self.named(name) for name in self.required}
         columns |= {name: self.named(name) for name in self.optional if self.named(name) in present}
         given = [self.columns[name] for name in (*ids, *self.required, *self.optional) if name in self.columns]
-        require_columns(path, present, list(dict.fromkeys([*columns.values(), *given])))
+        require_columns(path, present, list(dict.fromkeys([*columns.values(), *given])), remedy=self._remedy(path))
         return columns
+
+    def _remedy(self, path: Location) -> str:
+        """What to do about missing columns."""
+        names = ("path", *self.required)
+        if any(self.named(name).isdigit() for name in names):
+            return "columns are numbered from 1"
+        given = ",".join(f"{name}=COLUMN" for name in names)
+        numbers = ",".join(f"{name}={number}" for number, name in enumerate(names, start=1))
+        in_text = path.suffix.lower() in (".csv", ".tsv")
+        return f"name them with --columns {given}" + (f", or, without a header, by number: {numbers}" * in_text)
 
     def named(self, name: str) -> str:
         """Name of a column in the file."""

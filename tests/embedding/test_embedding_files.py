@@ -173,6 +173,22 @@ def test_arrays_of_another_kind(tmp_path: Path) -> None:
         check(tmp_path / "t.npz")
 
 
+def test_ids_saved_from_a_data_frame_are_python_objects(tmp_path: Path) -> None:
+    ids = np.array(IDS, dtype=object)
+    np.savez(tmp_path / "e.npz", embeddings=VECTORS, paths=ids)
+    check(tmp_path / "e.npz")
+    np.save(tmp_path / "n.npy", VECTORS)
+    np.save(tmp_path / "n_ids.npy", ids)
+    check(tmp_path / "n.npy")
+    for wrong in ([*IDS[:-1], None], [*IDS[:-1], 3.5], [Path(name) for name in IDS]):
+        np.savez(tmp_path / "e.npz", embeddings=VECTORS, paths=np.array(wrong, dtype=object))
+        with pytest.raises(InputError, match=r"not plain numbers and texts.*dtype=str"):
+            check(tmp_path / "e.npz")
+        np.save(tmp_path / "n_ids.npy", np.array(wrong, dtype=object))
+        with pytest.raises(InputError, match=r"n_ids\.npy: not plain numbers and texts.*dtype=str"):
+            check(tmp_path / "n.npy")
+
+
 def test_a_fingerprint_names_all_files(tmp_path: Path) -> None:
     pq.write_table(table(), tmp_path / "e.parquet")
     assert EmbeddingFiles(tmp_path / "e.parquet").inputs() == {"embeddings": tmp_path / "e.parquet"}

@@ -332,6 +332,17 @@ def test_a_run_inside_the_source_is_skipped_and_told(
         assert ingested.warnings == ("inside the source, the folders of purify's own runs were skipped: runs/n",)
 
 
+def test_files_about_a_set_between_its_root_and_its_labels_are_no_samples(
+    tmp_path: Path, write_tree: Write, write_tar: Write, encode: Encode, config: IngestConfig
+) -> None:
+    """As archives of public sets have them, such as ``lfw/README``."""
+    files = {"set/A/1.png": encode(), "set/B/1.png": encode(seed=1), "set/README.txt": b"text", "set/LICENSE": b"text"}
+    for source in (write_tree(tmp_path / "set", files), write_tar(tmp_path / "set.tar", files)):
+        ingested = ingest_again(source, [], config, known=None)
+        assert ingested.manifest["label"].to_pylist() == ["A", "B"]
+        assert ingested.warnings == ()
+
+
 def test_a_folder_that_cannot_be_listed_is_a_row(
     tmp_path: Path, write_tree: Write, encode: Encode, config: IngestConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,10 +48,22 @@ def test_columns_under_other_names(tmp_path: Path, images: Path, config: IngestC
     assert manifest["split"].to_pylist() == ["train", "val", "test"]
     assert set(manifest["status"].to_pylist()) == {"ok"}
     assert load_manifest(tmp_path / name, columns)["label"].to_pylist() == ["Ann", "Ann", "007"]
-    with pytest.raises(InputError, match=r"missing columns? (path|label)"):
+    with pytest.raises(InputError, match=r"missing columns? (path|label).*--columns path=COLUMN,label=COLUMN"):
         ingest(tmp_path / name, [images], config)
     with pytest.raises(InputError, match=r"missing column who"):
         ingest(tmp_path / name, [images], config.model_copy(update={"columns": columns | {"label": "who"}}))
+
+
+def test_a_table_without_a_header_is_told_how_to_name_its_columns(
+    tmp_path: Path, images: Path, config: IngestConfig
+) -> None:
+    (tmp_path / "t.csv").write_text("a/1.png,Ann\na/2.png,Ann\nb/1.png,Bob\n")
+    with pytest.raises(InputError, match=r"without a header, by number: path=1,label=2$"):
+        ingest(tmp_path / "t.csv", [images], config)
+    with pytest.raises(InputError, match=r"missing column 0; the file has: 1, 2; columns are numbered from 1$"):
+        ingest(tmp_path / "t.csv", [images], config.model_copy(update={"columns": {"path": "0", "label": "1"}}))
+    by_number = config.model_copy(update={"columns": {"path": "1", "label": "2"}})
+    assert ingest(tmp_path / "t.csv", [images], by_number)["label"].to_pylist() == ["Ann", "Ann", "Bob"]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ class DatabaseSource:
 
     path: Path
     name: str
-    beside: Path
+    #: Files whose names and places lists of labels have: inside the database's folder, and beside it.
+    beside: Sequence[Path]
 
     def listing(self) -> Listing:
         """See `Source`."""
@@ -69,11 +70,11 @@ class DatabaseSource:
         return ids, uris, labels, problems
 
     def _from_list(self, keys: Sequence[str]) -> Sequence[str | None]:
-        listed = labels_beside(self.beside, keys)
+        listed = next(filter(None, (labels_beside(place, keys) for place in self.beside)), None)
         if listed is None:
             raise InputError(
                 f"{self.path}: its images have no labels: not in the values, in keys label-NUMBER, or in the keys' "
-                f"folders; put key, tab and label of each into {self.beside.with_suffix('.txt').name} beside it"
+                f"folders; put key, tab and label of each into {self.beside[-1].with_suffix('.txt')}"
             )
         return listed[0]
 
@@ -103,7 +104,8 @@ def _is_database(source: Location) -> bool:
 
 def _open(source: Location, _images: Sequence[Location], _config: IngestConfig) -> Source:
     path = local_source(source)
-    return DatabaseSource(database_file(path), path.name, path / "labels" if path.is_dir() else path)
+    file = database_file(path)
+    return DatabaseSource(file, path.name, [path] if file == path else [path / "labels", path])
 
 
 LMDB = Door("lmdb", "an LMDB database of images", _is_database, _open)

@@ -53,12 +53,16 @@ class ShardSource:
         missing = pc.is_null(labels)
         without = pa.table([samples.ids.chunked()], ["id"]).filter(missing)["id"].to_pylist()
         nothing = pa.nulls(len(labels), pa.string())
+        uris, problems = samples.uris, TextColumn.of(nothing)
+        if without:
+            uris = TextColumn.of(pc.if_else(missing, None, uris.chunked()))
+            problems = TextColumn.of(pc.if_else(missing, f"{_NO_LABEL} {kind}", nothing))
         return Listing(
             samples.ids,
-            TextColumn.of(pc.fill_null(labels, "")),
+            TextColumn.of(pc.fill_null(labels, "") if without else labels),
             TextColumn.of(nothing),
-            TextColumn.of(pc.if_else(missing, None, samples.uris.chunked())),
-            TextColumn.of(pc.if_else(missing, f"{_NO_LABEL} {kind}", nothing)),
+            uris,
+            problems,
             tuple(self._warnings(samples, labels, kind, without)),
             self._split_column(samples),
         )
