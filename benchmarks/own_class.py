@@ -10,7 +10,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,25 +42,27 @@ def write_parquet(drawn: DrawnSet, place: Path) -> None:
 
 def read(place: Path, rows: int, dim: int, kind: type[np.floating] = np.float16) -> Vectors:
     """All embeddings [N, D], a row group at a time."""
-    vectors, at = np.empty((rows, dim), kind), 0
+    vectors = np.empty((rows, dim), kind)
+    for at, block in _row_groups(place, dim):
+        vectors[at] = block
+    return vectors
+
+
+def _row_groups(place: Path, dim: int) -> Iterator[tuple[slice, Vectors]]:
+    start = 0
     with pq.ParquetFile(place) as file:
         for group in range(file.num_row_groups):
             block = file.read_row_group(group)["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, dim)
-            vectors[at : at + len(block)] = block
-            at += len(block)
-    return vectors
+            yield slice(start, start + len(block)), block
+            start += len(block)
 
 
 def evidence(place: Path, label_index: Ids, dim: int) -> Vectors:
     """Cosine [N] of each embedding to the mean of its class without it, of rows sorted by class."""
     rows = len(label_index)
-    vectors, at = np.empty((rows, dim), np.float32), 0
-    with pq.ParquetFile(place) as file:
-        for group in range(file.num_row_groups):
-            block = file.read_row_group(group)["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, dim)
-            _units(block, vectors[at : at + len(block)])
-            at += len(block)
-    weights = np.ones(rows)
+    vectors, weights = np.empty((rows, dim), np.float32), np.ones(rows)
+    for at, block in _row_groups(place, dim):
+        _units(block, vectors[at])
     with one_blas_thread():
         return class_sums(vectors, label_index, weights, int(label_index[-1]) + 1).cosines_without(
             label_index, vectors, weights

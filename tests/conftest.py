@@ -10,7 +10,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
 from collections import Counter
@@ -225,14 +224,7 @@ def write_tree() -> Callable[[Path, Mapping[str, bytes]], Path]:
 @pytest.fixture(scope="session")
 def write_tar() -> Callable[[Path, Mapping[str, bytes]], Path]:
     """Write files as members of a new tar, and return its path."""
-
-    def write(path: Path, files: Mapping[str, bytes]) -> Path:
-        with tarfile.open(path, "w") as archive:
-            for name, content in files.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-        return path
+    from tests.tar_files import write_tar as write
 
     return write
 

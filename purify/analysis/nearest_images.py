@@ -132,11 +132,11 @@ class _Filed:
         self.probes = min(_PROBES, self.lists)
         self._centers = center_index(centers, len(vectors))
         self._nearest = self._lists(NEAR_LABELS if many else self.probes)
-        dim = vectors.shape[1]
+        kind, dim = faiss.ScalarQuantizer.QT_fp16, vectors.shape[1]
         self._index: Any = faiss.IndexIVFScalarQuantizer(
-            flat_index(centers), dim, self.lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
+            self._centers, dim, self.lists, kind, faiss.METRIC_INNER_PRODUCT, False
         )
-        self._index.is_trained = True
+        self._index.is_trained, self._index.nprobe = True, self.probes
         for start in range(0, len(vectors), BLOCK_ROWS):
             block = np.ascontiguousarray(vectors[start : start + BLOCK_ROWS])
             lists = self._nearest[start : start + BLOCK_ROWS, 0].astype(np.int64)
@@ -145,13 +145,12 @@ class _Filed:
 
     def probe(self, probes: int) -> None:
         """Look through so many lists for each image."""
-        self.probes = min(probes, self.lists)
+        self.probes = self._index.nprobe = min(probes, self.lists)
         if self.probes > self._nearest.shape[1]:
             self._nearest = self._lists(self.probes)
 
     def search(self, rows: Ids, most: int) -> tuple[Vectors, Ids]:
         """Cosines and row numbers [n, most] of the vectors nearest to those of `rows`, in their lists; -1: no more."""
-        self._index.nprobe = self.probes
         found: tuple[Vectors, Ids] = self._index.search_preassigned(
             self.vectors[rows], most, self._nearest[rows, : self.probes], None
         )

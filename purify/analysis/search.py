@@ -130,13 +130,16 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     return limited
 
 
-def vector_blocks(vectors: Vectors | StoredVectors) -> Iterator[tuple[Ids, Vectors]]:
-    """Row numbers [n] and vectors [n, D], each row once: of an array in its order, else as they are stored."""
-    if not isinstance(vectors, np.ndarray):
-        yield from vectors.blocks()
-        return
-    for rows in row_chunks(len(vectors)):
-        yield np.arange(rows.start, rows.stop), vectors[rows]
+def vector_blocks(vectors: Vectors | StoredVectors, order: Ids | None = None) -> Iterator[tuple[Ids, Vectors]]:
+    """Places [n] in ``order[N]`` of the rows, and vectors [n, D], each row once; None: places are row numbers.
+
+    An array is read from its first row to its last one, other vectors as they are stored.
+    """
+    place = np.arange(vectors.shape[0]) if order is None else np.argsort(order)
+    if isinstance(vectors, np.ndarray):
+        yield from ((place[rows], vectors[rows]) for rows in row_chunks(len(vectors)))
+    else:
+        yield from ((place[rows], block) for rows, block in vectors.blocks())
 
 
 def row_chunks(rows: int) -> Iterator[slice]:

@@ -48,9 +48,8 @@ def read_embeddings(source: Location | EmbeddingFiles, sample_ids: Sequence[str]
     duplicate id or an embedding that is missing, of another length than the rest, not finite or all zeros.
     """
     files = source if isinstance(source, EmbeddingFiles) else EmbeddingFiles(source)
-    wanted = pa.array(sample_ids, pa.string())
-    matching = _Matching(files.place, wanted, TextIndex(wanted))
-    return _filled(_matched(files, matching), matching)
+    matching = _Matching.of(files.place, sample_ids)
+    return _filled(_matched(files, matching), len(sample_ids))
 
 
 class StoredEmbeddings:
@@ -76,10 +75,7 @@ class StoredEmbeddings:
 
     def in_memory(self) -> npt.NDArray[Any]:
         """All vectors, [N, D]."""
-        vectors = np.empty(self.shape, self.dtype)
-        for rows, block in self.blocks():
-            vectors[rows] = block
-        return vectors
+        return _filled(self.blocks(), len(self._wanted))
 
     def _matching(self) -> _Matching:
         return _Matching(self._files.place, self._wanted, self._index, _AS_STORED)
@@ -97,12 +93,12 @@ def _matched(files: EmbeddingFiles, matching: _Matching) -> Iterator[tuple[Ids, 
     matching.require_all()
 
 
-def _filled(matched: Iterable[tuple[Ids, Vectors]], matching: _Matching) -> Vectors:
-    """The float32 vectors in the order of the samples."""
-    found: Vectors | None = None
+def _filled(matched: Iterable[tuple[Ids, npt.NDArray[Any]]], samples: int) -> npt.NDArray[Any]:
+    """The vectors, all of one kind, in the order of so many samples."""
+    found: npt.NDArray[Any] | None = None
     for rows, vectors in matched:
         if found is None:
-            found = np.empty((len(matching.wanted), vectors.shape[1]), np.float32)
+            found = np.empty((samples, vectors.shape[1]), vectors.dtype)
         found[rows] = vectors
     return np.empty((0, 0), np.float32) if found is None else found
 
@@ -119,15 +115,19 @@ def _folder_before(files: EmbeddingFiles, matching: _Matching) -> str:
 
 def select_embeddings(table: pa.Table, sample_ids: Sequence[str], *, name: str = "embeddings") -> Vectors:
     """Like `read_embeddings`, from a table in memory, called `name` in errors."""
-    place, row = Path(name), 1
-    id_name, column = parquet_columns(place, table.schema, {})
-    wanted = pa.array(sample_ids, pa.string())
-    matching, found = _Matching(place, wanted, TextIndex(wanted)), list[tuple[Ids, Vectors]]()
-    for batch in table.select([id_name, column]).to_batches(max_chunksize=PART_ROWS):
-        found.extend(matching.take(EmbeddingPart(place, row, to_text(place, batch[id_name], id_name), batch[column])))
-        row += len(batch)
+    place = Path(name)
+    matching = _Matching.of(place, sample_ids)
+    found = _filled((two for part in _parts_of(place, table) for two in matching.take(part)), len(sample_ids))
     matching.require_all()
-    return _filled(found, matching)
+    return found
+
+
+def _parts_of(place: Path, table: pa.Table) -> Iterator[EmbeddingPart]:
+    id_name, column = parquet_columns(place, table.schema, {})
+    row = 1
+    for batch in table.select([id_name, column]).to_batches(max_chunksize=PART_ROWS):
+        yield EmbeddingPart(place, row, to_text(place, batch[id_name], id_name), batch[column])
+        row += len(batch)
 
 
 class EmbeddingWriter:
@@ -193,12 +193,18 @@ class _Matching:
         path: Location,
         wanted: pa.Array,
         index: TextIndex,
-        kinds: Sequence[type[np.floating]] = (np.float32,),
+        kinds: Sequence[type[np.floating]],
     ) -> None:
         self.wanted, self.index = wanted, index
         self.dim, self.dtype = 0, np.dtype(kinds[0])
         self._path, self._kinds = path, kinds
         self._seen = np.zeros(len(wanted), np.bool_)
+
+    @classmethod
+    def of(cls, path: Location, sample_ids: Sequence[str]) -> Self:
+        """Of ids that are looked up once, as float32."""
+        wanted = pa.array(sample_ids, pa.string())
+        return cls(path, wanted, TextIndex(wanted), (np.float32,))
 
     def take(self, part: EmbeddingPart) -> Iterator[tuple[Ids, npt.NDArray[Any]]]:
         """Places [n] among the wanted ids, and vectors [n, D], of the wanted rows of a part, if there are any."""

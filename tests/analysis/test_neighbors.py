@@ -91,6 +91,10 @@ def test_of_very_many_centers_a_subspace_chooses_and_all_dimensions_decide(monke
     cosine, found = center_index(centers, 500).search(queries, 8)
     np.testing.assert_array_equal(found[:, 0], exact[1][:, 0])
     np.testing.assert_allclose(cosine, np.einsum("nd,nkd->nk", queries, centers[found]), atol=1e-6)
+    labels = np.repeat(np.arange(100), 12)
+    images = unit(centers[labels] + 1.2 / 16 * rng.normal(size=(1200, 256)))
+    filed, flat = (nearest_images(images, labels, most=9, exact_images=most) for most in (1000, 2000))
+    assert (filed.rows == flat.rows).mean() > 0.95
     few = unit(rng.normal(size=(600, 64)))  # as few dimensions need no subspace
     np.testing.assert_array_equal(center_index(few, 500).search(few, 1)[1][:, 0], np.arange(600))
 

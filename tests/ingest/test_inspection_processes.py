@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +23,7 @@ from purify.ingest.inspection_processes import InspectionProcesses
 from purify.storage.image_bytes import ImageByteReader
 from purify.storage.locations import container_uri, file_uri
 from purify.storage.recordio import ImageRecord, frame, pack_image
+from tests.tar_files import write_tar
 
 Encode = Callable[..., bytes]
 Write = Callable[[Path, Mapping[str, bytes]], Path]
@@ -60,14 +59,6 @@ def images(encode: Encode) -> dict[str, bytes]:
     return {**whole, **odd, "B/large.png": encode(2100, 2100)}
 
 
-def _tar(path: Path, images: Mapping[str, bytes]) -> None:
-    with tarfile.open(path, "w") as archive:
-        for name, content in images.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-
-
 def _rec(path: Path, images: Mapping[str, bytes]) -> None:
     records = (
         pack_image(ImageRecord((float(name[0] == "A"),), k, data)) for k, (name, data) in enumerate(images.items())
@@ -85,7 +76,7 @@ def _in_processes(monkeypatch: pytest.MonkeyPatch, source: Path) -> pa.Table:
         return ingest(source, [], IngestConfig(workers=2))
 
 
-@pytest.mark.parametrize(("name", "write"), [("set.tar", _tar), ("train.rec", _rec), ("set.parquet", _parquet)])
+@pytest.mark.parametrize(("name", "write"), [("set.tar", write_tar), ("train.rec", _rec), ("set.parquet", _parquet)])
 def test_the_manifest_of_a_container_is_that_of_threads(
     tmp_path: Path,
     images: dict[str, bytes],

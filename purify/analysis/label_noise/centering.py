@@ -42,11 +42,10 @@ def centered(
     rows to center, of the labels ``label_index[N]``; None: all of them as they are.
     """
     number = embeddings.shape[0]
-    place = np.arange(number) if order is None else np.argsort(order)
     directions, length, distance = np.empty(embeddings.shape, np.float32), np.empty(number), np.empty(number)
-    for rows, vectors in vector_blocks(embeddings):
-        directions[place[rows]] = unit(vectors)
-        length[place[rows]] = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    for places, vectors in vector_blocks(embeddings, order):
+        directions[places] = unit(vectors)
+        length[places] = np.linalg.norm(vectors.astype(np.float64), axis=1)
     labels = np.arange(number) if label_index is None else label_index
     sums = class_sums(directions, labels, np.ones(len(labels)), int(labels.max(initial=-1)) + 1)
     mean = sums.means()[sums.count > 0].mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -16,6 +16,7 @@ from purify.analysis.label_noise.learned_labels import LearnedLabels, learned_la
 from purify.analysis.near_pairs import NearPairs
 from purify.analysis.nearest_images import SOUGHT, NearestImages, nearest_images
 from purify.analysis.neighbors import SLACK
+from purify.analysis.search import vector_blocks
 from purify.analysis.subcenters import SubcenterSpace, assign, nearest_other_class, trusted_subcenters
 from purify.arrays import Floats, Ids, StoredVectors, Vectors
 from purify.config import AnalyzeConfig
@@ -76,12 +77,9 @@ class RuleContext:
     @cached_property
     def embeddings(self) -> Vectors:
         """float32 [N, D]: as the extractor wrote them."""
-        if isinstance(self.given, np.ndarray):
-            return np.asarray(self.given if self.order is None else self.given[self.order], np.float32)
-        place = np.arange(self.given.shape[0]) if self.order is None else np.argsort(self.order)
         vectors = np.empty(self.given.shape, np.float32)
-        for rows, block in self.given.blocks():
-            vectors[place[rows]] = block
+        for places, block in vector_blocks(self.given, self.order):
+            vectors[places] = block
         return vectors
 
     @cached_property

@@ -7,13 +7,11 @@ checked where one can. ``PURIFY_CAMPAIGN`` multiplies the number of mutants.
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
 import random
-import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +22,7 @@ from purify.config import IngestConfig
 from purify.errors import PurifyError
 from purify.ingest.ingest import ingest
 from purify.storage.recordio import index_line, insightface_records
+from tests.tar_files import write_tar
 
 MUTANTS = 12 * int(os.environ.get("PURIFY_CAMPAIGN", "1"))
 _PEOPLE, _EACH = 3, 4
@@ -48,16 +47,7 @@ def _rec(folder: Path, images: Images) -> Path:
 
 
 def _tar(folder: Path, images: Images) -> Path:
-    _pack(folder / "set.tar", {f"p{label}/{n}.png": image for n, (label, image) in enumerate(images)})
-    return folder / "set.tar"
-
-
-def _pack(path: Path, files: Mapping[str, bytes]) -> None:
-    with tarfile.open(path, "w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
+    return write_tar(folder / "set.tar", {f"p{label}/{n}.png": image for n, (label, image) in enumerate(images)})
 
 
 def _zip(folder: Path, images: Images) -> Path:
