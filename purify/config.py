@@ -229,14 +229,18 @@ class TrainConfig(Section):
     cache_mb: int = Field(
         512, ge=0, description="Memory of each training for decoded images, in megabytes; 0: decode them every time."
     )
-    parallel: int = Field(
-        2, ge=1, description="Trainings side by side, each with its share of the cores; use 1 on a single GPU."
+    parallel: int = Field(2, ge=1, description="Trainings side by side; use 1 on a single GPU.")
+    threads: int = Field(
+        2,
+        ge=0,
+        description="Compute threads of each process of a training; 0: its share of the cores. Their number, not that "
+        "of the cores, affects how weights are rounded, and so a few verdicts.",
     )
     checkpoint_seconds: float = Field(20.0, ge=0, description="Least seconds between two resume points.")
 
     def recipe(self) -> dict[str, Any]:
         """Settings that affect the weights: all but those of speed and location."""
-        where = {"workers", "cache_mb", "parallel", "checkpoint_seconds", "processes", "nodes", "address"}
+        where = {"workers", "cache_mb", "parallel", "threads", "checkpoint_seconds", "processes", "nodes", "address"}
         return self.model_dump(exclude=where)
 
 

@@ -15,8 +15,8 @@ from purify.images.loading import resolve_workers
 class TrainJob:
     """One training: the `ok` rows of a table to learn from, the folder of its checkpoint, and the recipe.
 
-    `model` and `train` are sections of the configuration, `subcenters` is K, and `threads` the compute threads of all
-    its processes on this machine together. `fingerprint` is the caller's hash of table, model, recipe, sub-centers and
+    `model` and `train` are sections of the configuration, `subcenters` is K, and `threads` its share of this
+    machine's cores. `fingerprint` is the caller's hash of table, model, recipe, sub-centers and
     seed: training resumes only from a point with the same one; None: it never resumes.
     """
 
@@ -66,5 +66,5 @@ class TrainJob:
 
     @property
     def threads_per_rank(self) -> int:
-        """Compute threads of each process."""
-        return max(1, self.threads // self.recipe.processes)
+        """Compute threads of each process: as configured, or of its share of the cores."""
+        return self.recipe.threads or max(1, self.threads // self.recipe.processes)

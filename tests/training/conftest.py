@@ -45,5 +45,6 @@ def recipe() -> TrainConfig:
         precision="float32",
         workers=1,
         parallel=2,
+        threads=1,
         checkpoint_seconds=0,
     )

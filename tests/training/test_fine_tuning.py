@@ -63,7 +63,7 @@ def test_threads_and_cache_do_not_change_the_weights_and_masks_do(
 
 
 def test_how_fast_images_are_read_is_no_part_of_the_recipe() -> None:
-    fast = TrainConfig(workers=7, cache_mb=0)
+    fast = TrainConfig(workers=7, cache_mb=0, threads=5)
     assert fast.recipe() == TrainConfig().recipe()
     assert TrainConfig(mask_probability=0.5).recipe() != TrainConfig().recipe()
     assert "cache_mb" not in fast.recipe()

@@ -21,6 +21,7 @@ from purify.training.job import TrainJob
 from purify.training.launcher import run_job
 from purify.training.loop import train
 from purify.training.rank import train_rank
+from purify.training.rendezvous import rank_environments
 from purify.training.resume_file import ResumeFile
 from purify.training.schedule import make_schedule
 from purify.training.training_set import TrainingSet
@@ -300,6 +301,13 @@ def test_a_job_is_that_of_the_configuration(tmp_path: Path, model: ModelConfig, 
     assert read.threads == max(1, resolve_workers(0) // recipe.parallel)
 
 
+@pytest.mark.parametrize(("threads", "processes", "each"), [(2, 1, 2), (2, 4, 2), (0, 1, 8), (0, 4, 2), (0, 16, 1)])
+def test_compute_threads_depend_on_the_cores_only_where_asked(threads: int, processes: int, each: int) -> None:
+    train = TrainConfig(threads=threads, processes=processes).model_dump()
+    job = TrainJob(table="t", folder="f", model={}, train=train, subcenters=1, seed=0, threads=8)
+    assert job.threads_per_rank == each
+
+
 def test_without_a_fingerprint_no_resume_point_is_written(
     pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
 ) -> None:
@@ -334,3 +342,14 @@ def test_stage_needs_ingested_rows(
     pq.write_table(pa.Table.from_pylist(table), tmp_path / "plain.parquet")
     with pytest.raises(InputError, match="purify ingest"):
         run_job(_job(tmp_path / "plain.parquet", tmp_path / "out", model, recipe))
+
+
+def test_the_processes_of_a_training_keep_freed_memory_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, recipe: TrainConfig, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MALLOC_MMAP_THRESHOLD_", raising=False)
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    (environment,) = rank_environments(recipe, threads=3, meeting=tmp_path / "meeting")
+    assert environment["MALLOC_MMAP_THRESHOLD_"] == str(32 << 20)
+    assert environment["MALLOC_TRIM_THRESHOLD_"] == "65536"
+    assert environment["OMP_NUM_THREADS"] == "3"
