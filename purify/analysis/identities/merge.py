@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.class_rows import ClassRows
+from purify.analysis.identities.null_thresholds import NullThresholds
 from purify.analysis.identities.prototypes import Prototypes
 from purify.analysis.search import unit
 from purify.arrays import Floats, Ids, Mask
@@ -35,12 +36,21 @@ class LabelMerge:
 
 
 def find_merges(
-    rows: ClassRows, found: npt.NDArray[np.int32], mixed: Mask, prototypes: Prototypes, pictures: Ids, same: float
+    rows: ClassRows,
+    found: npt.NDArray[np.int32],
+    mixed: Mask,
+    prototypes: Prototypes,
+    pictures: Ids,
+    thresholds: NullThresholds,
 ) -> tuple[LabelMerge, ...]:
-    """Merge every label into the largest one of the same person, at a similarity of at least `same`."""
+    """Merge every label into the largest one of the same person, at a similarity of at least ``thresholds.same``.
+
+    Of labels without a coherent person the similarity says nothing: relative to their own cohesion, which is about 0,
+    any other label is alike.
+    """
     nearest, similarity = prototypes.alike(prototypes.groups)
-    whole = ~mixed[prototypes.labels]
-    alike = (similarity >= same) & whole[:, None] & whole[nearest] & (nearest != np.arange(len(whole))[:, None])
+    whole = ~mixed[prototypes.labels] & (prototypes.groups.cohesion >= thresholds.cohesion)
+    alike = (similarity >= thresholds.same) & whole[:, None] & whole[nearest] & (nearest != np.arange(len(whole))[:, None])
     rank = size_rank(rows, found, prototypes.labels)
     at, column = np.nonzero(alike)
     best: dict[int, int] = {}

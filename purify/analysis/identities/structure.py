@@ -144,7 +144,7 @@ def _find_large(
         found[members] = _by_size(nearest_center(rows.vectors[members], own, centers), rows.p_clean[members], len(own))
         mixed[sample.label] = len(own) > 1
     pictures = np.array([len(samples[i].members) for i in known])
-    return Structure(found, mixed, find_merges(rows, found, mixed, prototypes, pictures, thresholds.same))
+    return Structure(found, mixed, find_merges(rows, found, mixed, prototypes, pictures, thresholds))
 
 
 def _by_size(nearest: Ids, p_clean: Floats, groups: int) -> npt.NDArray[np.int32]:

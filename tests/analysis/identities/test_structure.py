@@ -128,6 +128,23 @@ def test_three_labels_of_one_person_merge_into_the_largest() -> None:
     assert [(merge.label, merge.into) for merge in merges] == [(5, 40), (41, 40)]
 
 
+def test_strangers_with_one_image_of_somebody_are_no_second_name() -> None:
+    """Their own cohesion is about 0; relative to it, any label is alike."""
+    rng = np.random.default_rng(52)
+
+    def images(center: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
+        return unit(center + 0.8 * unit(rng.normal(size=(count, 256)).astype(np.float32)))
+
+    people = unit(rng.normal(size=(30, 256)).astype(np.float32))
+    images(people[0], 9)
+    own = [images(people[[label]], 12) for label in range(1, 30)]
+    strangers = unit(rng.normal(size=(5, 256)).astype(np.float32))
+    vectors = np.concatenate([images(people[[1]], 1), strangers, *own])
+    label = np.r_[np.zeros(6, np.int64), np.repeat(np.arange(1, 30), 12)]
+    assert (vectors[:6] @ vectors[:6].T)[np.triu_indices(6, 1)].mean() < 0.1
+    assert find_structure(vectors, label, 30, np.full(len(label), 0.9)).merges == ()
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_the_rows_does_not_matter(seed: int) -> None:
