@@ -50,7 +50,8 @@ def find_merges(
     """
     nearest, similarity = prototypes.alike(prototypes.groups)
     whole = ~mixed[prototypes.labels] & (prototypes.groups.cohesion >= thresholds.cohesion)
-    alike = (similarity >= thresholds.same) & whole[:, None] & whole[nearest] & (nearest != np.arange(len(whole))[:, None])
+    itself = nearest == np.arange(len(whole))[:, None]
+    alike = (similarity >= thresholds.same) & whole[:, None] & whole[nearest] & ~itself
     rank = size_rank(rows, found, prototypes.labels)
     at, column = np.nonzero(alike)
     best: dict[int, int] = {}
