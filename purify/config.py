@@ -485,7 +485,7 @@ class InvertConfig(Section):
     labels: int = Field(
         16, ge=1, description="Most labels whose faces a run reconstructs: mixed ones, then the noisiest."
     )
-    steps: int = Field(400, ge=1, description="Steps of the optimizer per batch.")
+    steps: int = Field(800, ge=1, description="Steps of the optimizer per batch.")
     batch_size: int = Field(64, ge=1, description="Images per batch, of different people.")
     least_batch: int = Field(
         32,
@@ -501,7 +501,7 @@ class InvertConfig(Section):
         None, ge=0, le=1.5, description="Margin to a class, in radians; none: the one of the network's training."
     )
     center_pull: float = Field(
-        128.0, ge=0, description="Factor of the squared distance to the class's center, beside the margin; 0: none."
+        64.0, ge=0, description="Factor of the squared distance to the class's center, beside the margin; 0: none."
     )
     feature_scale: float = Field(
         128.0, gt=0, description="Factor of the squared distance to an embedding, the identity term without a class."

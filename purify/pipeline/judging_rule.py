@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from purify.analysis.second_reading import FEWEST_IMAGES, LEAST_FOUND, doubt
+from purify.analysis.second_reading import FEWEST_IMAGES, LEAST_FOUND, NOISE_ERROR, doubt
 from purify.analysis.verdicts import Analysis
 from purify.evaluation.noise_rate import estimate_noise
 from purify.faces.packaged_models import INSTALL
@@ -33,7 +33,8 @@ class JudgingRule:
     weak
         Why the verdicts can't be trusted, and the remedy, in a sentence; empty if nothing speaks against them.
     noise_bounds
-        Share of wrong labels that the estimate's interval has to hold, where the verdicts can't be trusted.
+        Shares of wrong labels that the estimate's interval has to hold, where a network judged the very labels that it
+        was trained on.
     neighbor_recall
         Measured share of the nearest neighbors that the search found; 1 after an exhaustive one.
     """
@@ -64,17 +65,21 @@ def judging_rule(analysis: Analysis, asked: str, *, before: Mapping[str, Any] | 
 
 
 def _weakness(analysis: Analysis) -> tuple[str, tuple[float, float] | None]:
-    """Why verdicts can't be trusted, and the interval of the noise by the second reading; empty and None if they can.
+    """Why verdicts can't be trusted, empty if they can; and bounds of the noise by a network trained on these labels.
 
-    The bounds span both readings, of which one finds too few wrong labels, and one too many; in a small set also what
-    such a network misses.
+    If they can, the bounds allow for the error of such networks. Else they span both readings, of which one finds too
+    few wrong labels, and one too many; in a small set also what such a network misses.
     """
     if analysis.second_reading is None or not analysis.probabilities:
         return "", None
     p_clean = analysis.verdicts["p_clean"].to_numpy().astype(np.float64)
     why = doubt(p_clean, analysis.second_reading)
     if not why:
-        return "", None
+        judged = p_clean[np.isfinite(p_clean)]
+        if not len(judged):
+            return "", None
+        share = 1 - float(judged.mean())
+        return "", (max(0.0, share - NOISE_ERROR), min(1.0, share + NOISE_ERROR))
     _, numbers = np.unique(np.asarray(analysis.verdicts["label"].to_pylist(), dtype=object), return_inverse=True)
     readings = [estimate_noise(p, numbers.astype(np.int64)) for p in (p_clean, analysis.second_reading)]
     bounds = None

@@ -47,3 +47,12 @@ def test_the_interval_of_a_small_set_allows_for_what_its_network_misses() -> Non
     assert bounds is not None
     assert bounds[0] <= 0.1
     assert 0.2 < bounds[1] < 0.4
+
+
+def test_the_interval_of_a_trusted_network_allows_for_its_error_on_its_own_labels() -> None:
+    labels = pa.table({"label": ["a", "b"] * 800, "p_clean": [0.0] * 320 + [1.0] * 1280})
+    trusted = Analysis(labels, pa.table({}), "calibrated/4", True, "", np.repeat([0.0, 1.0], [320, 1280]))
+    found = judging_rule(trusted, "calibrated")
+    assert found.weak == ""
+    assert found.noise_bounds == pytest.approx((0.15, 0.25))
+    assert judging_rule(replace(trusted, second_reading=None), "calibrated").noise_bounds is None
