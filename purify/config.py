@@ -88,7 +88,11 @@ class IngestConfig(Section):
     columns: dict[str, str] = Field(
         {}, description="Columns of a table under other names, such as {path = 'file_name', label = 'person'}."
     )
-    label_field: str = Field("label", description="Field of the label in the .json of a WebDataset sample.")
+    label_field: str = Field(
+        "label",
+        description="Field of the label in the .json of a WebDataset sample. A folder, tar or zip is read by the .json "
+        "beside each image if it is another than label.",
+    )
     workers: int = Field(
         0, ge=0, description="Decoding threads, or processes where many images are new; 0: one per core."
     )

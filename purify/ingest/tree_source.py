@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from purify.ingest.split_folders import find_splits
 from purify.ingest.text_column import TextColumn, TextRows
 from purify.storage.locations import as_text
 
+#: Folders as img2dataset numbers them.
+_PART = re.compile(r"\d{5}")
 _NO_LABEL = f"{Defect.NO_LABEL}: in no label folder; move it into one"
 
 
@@ -52,7 +55,7 @@ class TreeSource:
         _check(samples, level, found.faults)
         found.faults.refuse(self.root.path)
         samples.sort(key=attrgetter("sample_id"))
-        return _listing(samples, level, found)
+        return _listing(samples, level, found, sidecars)
 
 
 class _Sample(NamedTuple):
@@ -63,12 +66,13 @@ class _Sample(NamedTuple):
     entry: Entry
 
 
-def _listing(samples: Sequence[_Sample], level: LabelLevel, found: RootListing) -> Listing:
+def _listing(samples: Sequence[_Sample], level: LabelLevel, found: RootListing, sidecars: Collection[str]) -> Listing:
     stray = [sample.sample_id for sample in samples if not sample.label]
     warnings, runs = list(found.warnings), found.run_folders
     if stray:
         images = f"{len(stray)} images lie" if len(stray) > 1 else "1 image lies"
         warnings.append(f"{images} in no label folder ({and_so_on(stray)}) and can't be used: status no_label")
+    warnings += _described(samples, sidecars)
     if runs:
         warnings.append(f"inside the source, the folders of purify's own runs were skipped: {and_so_on(runs)}")
     rows = TextRows(5)
@@ -78,6 +82,18 @@ def _listing(samples: Sequence[_Sample], level: LabelLevel, found: RootListing) 
     sample_ids, labels, uris, problems, nothing = rows.columns()
     splits = TextColumn(level.split(sample.entry.name) for sample in samples) if level.splits else ()
     return Listing(sample_ids, labels, nothing, uris, problems, tuple(warnings), splits)
+
+
+def _described(samples: Sequence[_Sample], sidecars: Collection[str]) -> Sequence[str]:
+    """A hint where the folders are rather parts of a set than labels, and a ``.json`` describes each image."""
+    labels = {sample.label for sample in samples if sample.label}
+    described = sum(name.lower().endswith(".json") for name in sidecars)
+    if described < len(samples) / 2 or (len(labels) > 1 and not all(map(_PART.fullmatch, labels))):
+        return ()
+    return (
+        f"the labels are the folders ({and_so_on(sorted(labels))}); if the .json beside each image names the person, "
+        "give its field by --label-field",
+    )
 
 
 def _above(entry: Entry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +13,27 @@ from purify.errors import InputError
 from purify.storage.files import local_file, parse_json, readable
 from purify.storage.locations import Location
 
-#: Suffix -> separator.
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+#: Separators of values, and their names.
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PEEKED = 100
 
 
 def csv_rows(path: Location) -> Iterator[list[str]]:
-    """Yield the header of a CSV or TSV file in UTF-8, then its rows, as long as the header; empty lines are skipped."""
-    separator = _SEPARATORS.get(path.suffix.lower(), ",")
-    kind, values = ("TSV", "tabs") if separator == "\t" else ("CSV", "commas")
-    with readable(path), local_file(path).open(encoding="utf-8-sig", newline="") as stream:
+    """Yield the header of a CSV or TSV file, then its rows, as long as the header; empty lines are skipped.
+
+    A ``.csv`` without a comma in its first line is separated by semicolons or tabs, as spreadsheets write it where the
+    comma is the decimal sign. A space after each comma of that line belongs to no value of the file. Text is UTF-8, or
+    UTF-16 with its mark.
+    """
+    with readable(path), local_file(path).open(encoding=_encoding(path), newline="") as stream:
         try:
-            lines = csv.reader(stream, delimiter=separator, strict=True)
+            first = stream.readline()
+            stream.seek(0)
+            separator = _separator(path, first)
+            values = _SEPARATORS[separator]
+            spaced = separator in first and first.count(separator) == first.count(f"{separator} ")
+            lines = csv.reader(stream, delimiter=separator, skipinitialspace=spaced, strict=True)
             yield (header := next(lines, []))
             for number, row in enumerate(filter(None, lines), start=1):
                 if len(row) != len(header):
@@ -32,8 +42,23 @@ def csv_rows(path: Location) -> Iterator[list[str]]:
                         f"quote values with {values}"
                     )
                 yield row
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a {kind} file in UTF-8, or a damaged one: {error}") from error
+        except UnicodeError as error:
+            raise InputError(
+                f"{path}: not in UTF-8 ({error}); write it in UTF-8 (in a spreadsheet: save as 'CSV UTF-8')"
+            ) from error
+        except csv.Error as error:
+            raise InputError(f"{path}: not a CSV file with {values}, or a damaged one: {error}") from error
+
+
+def _encoding(path: Location) -> str:
+    with local_file(path).open("rb") as stream:
+        return "utf-16" if stream.read(2) in _UTF16 else "utf-8-sig"
+
+
+def _separator(path: Location, header: str) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    return next((separator for separator in _SEPARATORS if separator in header), ",")
 
 
 def separated(path: Location, columns: Mapping[str, str]) -> tuple[list[str], Iterator[Sequence[str | None]]]:

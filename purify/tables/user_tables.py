@@ -96,9 +96,10 @@ class _Wanted:
         """Column of the result -> column of the file."""
         present = list(present)
         ids = ("sample_id", "path")
-        id_column = next((self.named(name) for name in ids if self.named(name) in present), self.named("path"))
-        columns = {"sample_id": id_column} | {name: self.named(name) for name in self.required}
-        columns |= {name: self.named(name) for name in self.optional if self.named(name) in present}
+        named = {name: self._found(name, present) for name in (*ids, *self.required, *self.optional)}
+        id_column = next((named[name] for name in ids if named[name] in present), named["path"])
+        columns = {"sample_id": id_column} | {name: named[name] for name in self.required}
+        columns |= {name: named[name] for name in self.optional if named[name] in present}
         given = [self.columns[name] for name in (*ids, *self.required, *self.optional) if name in self.columns]
         require_columns(path, present, list(dict.fromkeys([*columns.values(), *given])), remedy=self._remedy(path))
         return columns
@@ -116,6 +117,11 @@ class _Wanted:
     def named(self, name: str) -> str:
         """Name of a column in the file."""
         return self.columns.get(name, name)
+
+    def _found(self, name: str, present: Sequence[str]) -> str:
+        """Name of a column among those of the file; without another name, also in capitals (``Path``)."""
+        alike = [column for column in present if column.lower() == name]
+        return alike[0] if name not in {*self.columns, *present} and len(alike) == 1 else self.named(name)
 
 
 def _read_parquet(path: Location, wanted: _Wanted) -> pa.Table:

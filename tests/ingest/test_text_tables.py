@@ -189,3 +189,44 @@ def test_final_models_train_on_the_train_split() -> None:
     assert train_rows(table(["train", "test", None, "val"]))["n"].to_pylist() == [0, 2]
     assert len(train_rows(table(["test", "val"]))) == 2
     assert len(train_rows(table([None, None]))) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "labels"),
+    [
+        ("\ufeffpath;label\r\na/1.png;Müller, Ann\r\nb/1.png;Bob\r\n".encode(), ["Müller, Ann", "Bob"]),
+        (b"path\tlabel\na/1.png\tAnn\nb/1.png\tBob\n", ["Ann", "Bob"]),
+        ("path,label\r\na/1.png,Jos\u00e9\r\nb/1.png,Bob\r\n".encode("utf-16"), ["Jos\u00e9", "Bob"]),
+        (b'path, label\na/1.png, "Lee, Ann"\nb/1.png, Bob\n', ["Lee, Ann", "Bob"]),
+        (b"Path,LABEL\na/1.png, Ann\nb/1.png,Bob;x\n", [" Ann", "Bob;x"]),
+    ],
+    ids=["semicolons", "tabs", "UTF-16", "spaces after commas", "capitals"],
+)
+def test_tables_as_spreadsheets_and_people_write_them(
+    tmp_path: Path, images: Path, config: IngestConfig, content: bytes, labels: list[str]
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    manifest = ingest(tmp_path / "t.csv", [images], config)
+    assert manifest["sample_id"].to_pylist() == ["a/1.png", "b/1.png"]
+    assert manifest["label"].to_pylist() == labels
+    assert set(manifest["status"].to_pylist()) == {"ok"}
+
+
+def test_a_column_in_capitals_is_taken_only_where_one_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,Label,LABEL\n1.png,a,b\n")
+    with pytest.raises(InputError, match="missing column label"):
+        read_samples(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("path,Label,label\n1.png,a,b\n")
+    assert read_samples(tmp_path / "t.csv")["label"].to_pylist() == ["b"]
+
+
+def test_other_encodings_and_spreadsheets_are_named(tmp_path: Path, images: Path, config: IngestConfig) -> None:
+    (tmp_path / "t.csv").write_bytes("path;label\na/1.png;Jos\u00e9\n".encode("cp1252"))
+    with pytest.raises(InputError, match=r"t\.csv: not in UTF-8 .*save as 'CSV UTF-8'"):
+        ingest(tmp_path / "t.csv", [images], config)
+    (tmp_path / "t.csv").write_bytes("path;label\na/1.png;Ann\n".encode("utf-16")[:-1])
+    with pytest.raises(InputError, match=r"t\.csv: not in UTF-8"):
+        ingest(tmp_path / "t.csv", [images], config)
+    (tmp_path / "t.xlsx").write_bytes(b"PK\3\4")
+    with pytest.raises(InputError, match=r"t\.xlsx: a spreadsheet; save it as 'CSV UTF-8'"):
+        ingest(tmp_path / "t.xlsx", [images], config)

@@ -31,6 +31,8 @@ DOORS: tuple[Door, ...] = (
     TAR,
 )
 
+_SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".numbers"})
+
 
 def find_door(source: Location, name: str | None) -> Door:
     """The door called `name`, or else the first that knows `source`; those of installed packages are asked first.
@@ -43,6 +45,8 @@ def find_door(source: Location, name: str | None) -> Door:
             return chosen
         names = [door.name for door in doors]
         raise InputError(f"--format {name}: there are {', '.join(names)}{did_you_mean(name, names)}")
+    if source.suffix.lower() in _SPREADSHEETS:
+        raise InputError(f"{source}: a spreadsheet; save it as 'CSV UTF-8', with the columns path and label")
     for door in doors:
         if door.matches(source):
             return door

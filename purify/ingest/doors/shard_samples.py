@@ -7,11 +7,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from purify.errors import InputError
+from purify.ingest.json_label import MOST_JSON, json_label
 from purify.ingest.leftovers import is_hidden, is_image, key_of
-from purify.storage.files import parse_json
 from purify.storage.locations import as_text
 from purify.storage.positioned import READ_FLAGS, read_at
 from purify.storage.tar_index import TarIndex, index_tar
@@ -19,7 +18,7 @@ from purify.storage.unpacked import unpacked
 
 _SIDECARS = (".cls", ".json", ".txt")
 #: A label, not a text; a longer file is not read.
-_MOST_LABEL, _MOST_JSON = 1 << 10, 1 << 20
+_MOST_LABEL = 1 << 10
 _PEEKED = 16
 
 #: Offset and size in bytes.
@@ -130,28 +129,8 @@ def _labels(
         if ending in (".cls", ".txt"):
             labels[ending] = reader.text(place, _MOST_LABEL).strip()
         elif ending == ".json" and field:
-            label, fields = _json_label(reader.text(place, _MOST_JSON), field)
+            label, fields = json_label(reader.text(place, MOST_JSON), field)
             labels[f".json[{field}]"] = label
     if "/" in key:
         labels["folder"] = as_text(key.rpartition("/")[0].rpartition("/")[2])
     return {kind: sys.intern(label) for kind, label in labels.items() if label.strip()}, fields
-
-
-def _json_label(text: str, field: str) -> tuple[str, Sequence[str]]:
-    """The value of a field (``a.b`` within ``a``) as a label, empty without one; and the fields that are there."""
-    try:
-        content = parse_json(text.encode())
-    except (ValueError, RecursionError):
-        return "", ()
-    if not isinstance(content, dict):
-        return "", ()
-    value: Any = content.get(field)
-    if value is None:
-        value = content
-        for part in field.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-    if isinstance(value, str):
-        return value, ()
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
-        return str(int(value)), ()
-    return "", tuple(map(str, content))

@@ -1,4 +1,4 @@
-"""Folders, tars and zips of ``label/image``."""
+"""Folders, tars and zips of ``label/image``, or of images with a ``.json`` each that names the label."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from purify.config import IngestConfig
+from purify.ingest.described_source import DescribedSource
 from purify.ingest.doors.door import Door
 from purify.ingest.image_roots import open_root
 from purify.ingest.source_listing import Source
@@ -13,6 +14,8 @@ from purify.ingest.tree_source import TreeSource
 from purify.storage import remote
 from purify.storage.locations import Location
 from purify.storage.zip_archive import is_zip
+
+_DEFAULT_FIELD = IngestConfig().label_field
 
 
 def is_folder(source: Location) -> bool:
@@ -31,7 +34,10 @@ def _is_zip(source: Location) -> bool:
 
 
 def _open(source: Location, _images: Sequence[Location], config: IngestConfig) -> Source:
-    return TreeSource(open_root(source), config.label_depth)
+    root = open_root(source)
+    if config.label_field != _DEFAULT_FIELD:
+        return DescribedSource(root, config.label_field)
+    return TreeSource(root, config.label_depth)
 
 
 FOLDER = Door("folder", "a folder of label/image", is_folder, _open)
