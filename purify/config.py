@@ -514,7 +514,7 @@ class InvertConfig(Section):
     batchnorm_2d: bool = Field(True, description="The prior counts the batch norms of feature maps.")
     batchnorm_1d: bool = Field(True, description="The prior counts the final batch norm of the embedding.")
     batchnorm_first: float = Field(1.0, ge=0, description="Weight of the first batch norm, relative to the others.")
-    total_variation: float = Field(3e-3, ge=0, description="Weight of the total variation.")
+    total_variation: float = Field(0.02, ge=0, description="Weight of the total variation.")
     norm: float = Field(1e-4, ge=0, description="Weight of the squared L2 norm.")
     start_std: float = Field(
         0.2, ge=0, description="Standard deviation of the noise at the start; images are in [-1, 1]."

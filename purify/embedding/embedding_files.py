@@ -1,8 +1,8 @@
 """Embeddings of any extractor, in the forms in which they are stored: rows read a part at a time.
 
 A Parquet file has a column of ids and one of lists of floats. A ``.npy`` [N, D] is memory-mapped and has a list of ids
-beside it, a ``.npz`` holds both. A folder holds shards of either kind; clip-retrieval's has ``img_emb/img_emb_N.npy``
-and ``metadata/metadata_N.parquet``.
+beside it, a ``.npz`` holds both, a file of tensors either. A folder holds shards of one kind; clip-retrieval's has
+``img_emb/img_emb_N.npy`` and ``metadata/metadata_N.parquet``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from purify.storage.locations import Location, to_location
 from purify.tables.user_tables import to_text
 
 PART_ROWS = 16_384
+TENSOR_SUFFIXES = (".pt", ".pth", ".safetensors")
 #: Bytes of an unpacked array that any file may have, and how often larger than packed it may be beyond: zeros aside,
 #: numbers shrink by half, and texts by twenty.
 _UNSUSPICIOUS_BYTES, _MOST_PACKED = 1 << 28, 50
@@ -43,6 +44,8 @@ _EMBEDDINGS = (
     "img_emb",
 )
 _NPZ_IDS = ("sample_ids", "sample_id", "ids", "paths", "path", "image_paths", "filenames", "names", "keys")
+#: Columns of a data frame of vectors, and the least number of them.
+_NUMBERED, _LEAST_WIDE = re.compile(r"(?P<prefix>\D*)(?P<number>\d+)"), 16
 _CLIP_ARRAY = re.compile(r"img_emb_(?P<number>[0-9]+)\.npy")
 
 
@@ -101,14 +104,25 @@ class EmbeddingFiles:
 
 def _with_ids(file: Location, given: Location | None) -> tuple[Location, Location | None]:
     suffix = file.suffix.lower()
-    if suffix == ".npy" and given is None and isinstance(file, Path):
-        given = find_id_list(file)
-    if suffix == ".npy" and given is None:
+    if suffix in _OTHER_FORMS:
         raise InputError(
-            f"{file}: whose rows are these? Put the ids, one a line, into {file.stem}.txt beside it, or give "
-            "--embedding-ids FILE"
+            f"{file}: embeddings are read from {', '.join(_READERS)} or a folder of these; save yours by np.savez with "
+            "ids=[...] and embeddings=[N, D]"
         )
-    return file, given if suffix == ".npy" else None
+    if suffix not in (".npy", *TENSOR_SUFFIXES):
+        return file, None
+    if given is None and isinstance(file, Path):
+        given = find_id_list(file)
+    if given is None and suffix == ".npy":
+        raise _nameless(file)
+    return file, given
+
+
+def _nameless(file: Location) -> InputError:
+    return InputError(
+        f"{file}: whose rows are these? Put the ids, one a line, into {file.stem}.txt beside it, or give "
+        "--embedding-ids FILE"
+    )
 
 
 def _reader(file: Location) -> Callable[[Location, Location | None, Mapping[str, str]], Iterator[EmbeddingPart]]:
@@ -147,29 +161,62 @@ def _clip_metadata(array: Path, number: str) -> Path:
 
 def _parquet_parts(file: Location, _ids: Location | None, columns: Mapping[str, str]) -> Iterator[EmbeddingPart]:
     with open_parquet(file) as opened:
-        id_name, name = parquet_columns(file, opened.schema_arrow, columns)
+        id_name, names = parquet_columns(file, opened.schema_arrow, columns)
         row = 1
         try:
-            for batch in opened.iter_batches(batch_size=PART_ROWS, columns=[id_name, name]):
+            for batch in opened.iter_batches(batch_size=PART_ROWS, columns=[id_name, *names]):
                 ids = to_text(file, batch[id_name], id_name)
-                yield EmbeddingPart(file, row, ids, batch[name])
+                yield EmbeddingPart(file, row, ids, float_lists(batch, names))
                 row += len(ids)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{file}: damaged Parquet file: {one_line(error)}") from error
 
 
-def parquet_columns(file: Location, schema: pa.Schema, columns: Mapping[str, str]) -> tuple[str, str]:
-    """Names of the columns of ids and embeddings; InputError if one is missing or of a wrong type."""
+def parquet_columns(file: Location, schema: pa.Schema, columns: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Names of the column of ids, and of that of embeddings, or of one column for each number (`_wide_columns`).
+
+    InputError if one is missing or of a wrong type.
+    """
     lists = [field.name for field in schema if _is_float_list(field.type)]
     usual = [name for name in _EMBEDDINGS if name in schema.names]
     name = columns.get("embedding") or next(iter([*usual, *(lists if len(lists) == 1 else [])]), "embedding")
     id_name = id_column(schema.names, columns) or "path"
+    if name not in schema.names and "embedding" not in columns and (wide := _wide_columns(schema)):
+        require_columns(file, schema.names, [id_name])
+        return id_name, wide
     require_columns(file, schema.names, [id_name, name])
     kind = schema.field(name).type
     if name not in lists:
         raise InputError(f"{file}: column {name!r} is {kind}, expected lists of float16, float32 or float64")
     to_text(file, pa.array([], schema.field(id_name).type), id_name)
-    return id_name, name
+    return id_name, [name]
+
+
+def _wide_columns(schema: pa.Schema) -> list[str]:
+    """Columns ``0``, ``1``, ... or ``feature_0``, ``feature_1``, ... of floats, as a data frame of vectors has them.
+
+    Empty if there are lists of floats, fewer than `_LEAST_WIDE` such columns, or several series of them.
+    """
+    numbered: dict[str, dict[int, str]] = {}
+    for column in schema:
+        if _is_float_list(column.type):
+            return []
+        found = _NUMBERED.fullmatch(column.name)
+        if found is not None and pa.types.is_floating(column.type):
+            numbered.setdefault(found["prefix"], {})[int(found["number"])] = column.name
+    series = [names for names in numbered.values() if len(names) >= _LEAST_WIDE]
+    if len(series) != 1 or max(series[0]) - min(series[0]) + 1 != len(series[0]):
+        return []
+    return [series[0][number] for number in sorted(series[0])]
+
+
+def float_lists(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Array:
+    """The lists of each row: a column of lists, or the values of several columns (`parquet_columns`)."""
+    if len(names) == 1:
+        return batch[names[0]]
+    kind = np.result_type(*(batch[name].type.to_pandas_dtype() for name in names))
+    rows = np.stack([batch[name].to_numpy(zero_copy_only=False).astype(kind, copy=False) for name in names], axis=1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), len(names))
 
 
 def _is_float_list(kind: pa.DataType) -> bool:
@@ -200,6 +247,21 @@ def _npz_parts(file: Location, _ids: Location | None, columns: Mapping[str, str]
         except Exception as error:  # of a damaged file, NumPy and zipfile raise nearly anything
             raise InputError(f"{file}: not plain numbers and texts, or damaged: {error}") from error
     yield from _matrix_parts(file, as_ids(file, arrays[0]), arrays[1], id_name)
+
+
+def _tensor_parts(file: Location, ids: Location | None, columns: Mapping[str, str]) -> Iterator[EmbeddingPart]:
+    within = columns.get("sample_id") or columns.get("path")
+    from purify.embedding.tensor_files import read_named_matrix  # PyTorch takes seconds to load
+
+    if not isinstance(file, Path):
+        raise InputError(f"{file}: copy the file here first; of tables on a store, Parquet is read")
+    found = read_named_matrix(file, embedding=columns.get("embedding"), ids=within if ids is None else None)
+    if found.ids is not None:
+        yield from _matrix_parts(file, pa.array(found.ids, pa.string()), found.matrix, file.name)
+    elif ids is None:
+        raise _nameless(file)
+    else:
+        yield from _matrix_parts(file, read_id_list(ids, columns), found.matrix, str(ids))
 
 
 def _ids_in(file: Location, content: Any, name: str) -> Any:
@@ -242,4 +304,11 @@ def _forget_pages(matrix: npt.NDArray) -> None:
 
 
 #: Suffix -> reader of a file with its list of ids, if it has one.
-_READERS = {".parquet": _parquet_parts, ".npy": _npy_parts, ".npz": _npz_parts}
+_READERS = {
+    ".parquet": _parquet_parts,
+    ".npy": _npy_parts,
+    ".npz": _npz_parts,
+    **dict.fromkeys(TENSOR_SUFFIXES, _tensor_parts),
+}
+#: Forms that are not read, and would be taken for damaged Parquet.
+_OTHER_FORMS = frozenset(".pkl .pickle .csv .tsv .txt .json .jsonl .h5 .hdf5 .mat .feather .arrow".split())  # noqa: SIM905

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from purify.arrays import Ids, Vectors
-from purify.embedding.embedding_files import PART_ROWS, EmbeddingFiles, EmbeddingPart, parquet_columns
+from purify.embedding.embedding_files import PART_ROWS, EmbeddingFiles, EmbeddingPart, float_lists, parquet_columns
 from purify.errors import InputError
 from purify.storage.files import PARQUET_FORMAT, atomic_path
 from purify.storage.locations import Location
@@ -123,10 +123,10 @@ def select_embeddings(table: pa.Table, sample_ids: Sequence[str], *, name: str =
 
 
 def _parts_of(place: Path, table: pa.Table) -> Iterator[EmbeddingPart]:
-    id_name, column = parquet_columns(place, table.schema, {})
+    id_name, names = parquet_columns(place, table.schema, {})
     row = 1
-    for batch in table.select([id_name, column]).to_batches(max_chunksize=PART_ROWS):
-        yield EmbeddingPart(place, row, to_text(place, batch[id_name], id_name), batch[column])
+    for batch in table.select([id_name, *names]).to_batches(max_chunksize=PART_ROWS):
+        yield EmbeddingPart(place, row, to_text(place, batch[id_name], id_name), float_lists(batch, names))
         row += len(batch)
 
 

@@ -28,14 +28,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise InputError(f"{path}: no file of that name; {_EXPECTED}")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
+    content = read_tensors(path, expected=_EXPECTED)
     if isinstance(content, dict):
         content = next((content[entry] for entry in _ENTRIES if isinstance(content.get(entry), dict)), content)
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()
     ):
         raise InputError(f"{path}: not a state dict (names to tensors); save `model.state_dict()`")
-    if odd := [name for name, tensor in content.items() if not _is_plain(tensor)]:
+    if odd := [name for name, tensor in content.items() if not is_plain(tensor)]:
         raise InputError(
             f"{path}: {odd[0]} is sparse, quantized, complex or without values ({len(odd)} such tensors); save a dense "
             "state dict of real numbers"
@@ -59,27 +59,29 @@ def mismatches(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str
     )
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: can't be read as weights ({error}); {_EXPECTED}") from error
+def read_tensors(path: Path, *, expected: str) -> Any:
+    """What a ``.safetensors`` file or one of `torch.save` holds: tensors and plain values; nothing in it is executed.
 
-
-def _read_pth(path: Path) -> Any:
+    Raises InputError, which says what is `expected`, if the file can't be read.
+    """
     try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
+        raise InputError(f"{path}: can't be read ({error.strerror or error}); {expected}") from error
+    except SafetensorError as error:
+        raise InputError(f"{path}: can't be read as tensors ({error}); {expected}") from error
     except Exception as error:  # a damaged file can make the unpickler raise anything
         # PyTorch's own message advises switching the protection off.
         raise InputError(
-            f"{path}: can't be read as weights: damaged, or it holds more than tensors, which is never executed; "
-            f"{_EXPECTED}"
+            f"{path}: can't be read as tensors: damaged, or it holds more than tensors, which is never executed; "
+            f"{expected}"
         ) from error
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is dense and of real numbers, on the CPU."""
     dense = tensor.layout == torch.strided and not tensor.is_nested and tensor.device.type == "cpu"
     return dense and not tensor.is_quantized and not tensor.is_complex()
 

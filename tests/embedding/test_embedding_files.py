@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from purify.config import EmbeddingsConfig
 from purify.embedding import embedding_files
 from purify.embedding.embedding_files import EmbeddingFiles
-from purify.embedding.store import read_embeddings
+from purify.embedding.store import read_embeddings, select_embeddings
 from purify.errors import InputError
 
 IDS = [f"p/{k}.jpg" for k in range(7)]
@@ -240,3 +242,92 @@ def test_a_damaged_list_of_ids_is_refused(tmp_path: Path, content: bytes) -> Non
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.csv"):
         EmbeddingFiles(tmp_path / "a.npy").ids()
+
+
+TENSORS = torch.from_numpy(VECTORS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("e.pt", dict(zip(IDS, TENSORS, strict=True))),
+        ("e.pth", {"features": TENSORS, "paths": IDS, "epoch": 3}),
+    ],
+)
+def test_tensors_with_their_ids(tmp_path: Path, name: str, content: dict) -> None:
+    torch.save(content, tmp_path / name)
+    check(tmp_path / name)
+
+
+def test_safetensors_of_a_vector_for_each_id(tmp_path: Path) -> None:
+    save_file({key: vector.clone() for key, vector in zip(IDS, TENSORS, strict=True)}, tmp_path / "e.safetensors")
+    check(tmp_path / "e.safetensors")
+
+
+@pytest.mark.parametrize("name", ["e.pt", "e.safetensors"])
+def test_tensors_with_a_list_beside(tmp_path: Path, name: str) -> None:
+    if name == "e.pt":
+        torch.save(TENSORS, tmp_path / name)
+    else:
+        save_file({"embeddings": TENSORS}, tmp_path / name)
+    with pytest.raises(InputError, match=r"whose rows are these\? .*e\.txt"):
+        next(EmbeddingFiles(tmp_path / name).parts())
+    (tmp_path / "e.txt").write_text("\n".join(IDS))
+    check(tmp_path / name)
+
+
+def test_tensors_of_two_matrices_are_named(tmp_path: Path) -> None:
+    torch.save({"a": TENSORS, "b": TENSORS + 1, "ids": IDS, "labels": IDS[::-1]}, tmp_path / "e.pt")
+    with pytest.raises(InputError, match=r"--embedding-columns path=ENTRY,embedding=ENTRY.*it has: a, b, ids, labels"):
+        next(EmbeddingFiles(tmp_path / "e.pt").parts())
+    check(tmp_path / "e.pt", columns={"embedding": "a", "path": "ids"})
+
+
+class _Hostile:
+    def __reduce__(self) -> tuple[Callable, tuple[str]]:
+        return (Path.touch, (Path("hostile"),))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (torch.arange(6).reshape(2, 3), r"is torch.int64 of shape \(2, 3\)"),
+        (torch.ones(3), r"is torch.float32 of shape \(3,\)"),
+        ({"a": torch.ones(3), "b": torch.ones(4)}, "vectors of several lengths"),
+        ({"a": 1}, "it has: a"),
+        (_Hostile(), "never executed"),
+    ],
+)
+def test_tensors_of_another_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, tmp_path / "e.pt")
+    with pytest.raises(InputError, match=message):
+        next(EmbeddingFiles(tmp_path / "e.pt").parts())
+    assert not (tmp_path / "hostile").exists()
+    (tmp_path / "e.safetensors").write_bytes((tmp_path / "e.pt").read_bytes()[:50])
+    with pytest.raises(InputError, match=r"e\.safetensors: can't be read as tensors"):
+        next(EmbeddingFiles(tmp_path / "e.safetensors").parts())
+
+
+@pytest.mark.parametrize("prefix", ["", "feature_"])
+def test_a_column_for_each_number(tmp_path: Path, prefix: str) -> None:
+    wide = np.random.default_rng(1).normal(size=(7, 20)).astype(np.float32)
+    columns = {f"{prefix}{number}": wide[:, number] for number in reversed(range(20))}
+    pq.write_table(pa.table({"path": IDS, "age": np.ones(7), **columns}), tmp_path / "e.parquet")
+    files = EmbeddingFiles(tmp_path / "e.parquet")
+    assert files.ids() == IDS
+    np.testing.assert_array_equal(read_embeddings(files, IDS), wide)
+    np.testing.assert_array_equal(select_embeddings(pa.table({"path": IDS, **columns}), IDS), wide)
+    del columns[f"{prefix}7"]  # a gap: these are no numbers of one vector
+    pq.write_table(pa.table({"path": IDS, **columns}), tmp_path / "e.parquet")
+    with pytest.raises(InputError, match="missing column embedding"):
+        next(files.parts())
+
+
+@pytest.mark.parametrize("name", ["e.pkl", "e.csv", "e.h5"])
+def test_forms_that_are_not_read_are_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=r"embeddings are read from \.parquet, \.npy, .*save yours by np\.savez"):
+        next(EmbeddingFiles(tmp_path / name).parts())

@@ -203,7 +203,7 @@ def test_null_labels_and_numbers_that_are_no_names(tmp_path: Path) -> None:
         ("t.csv", b'path,label\na.jpg,"x\n', "not a CSV file"),
         ("t.csv", b"path,label\na.jpg,\xe9\n", "not in UTF-8"),
         ("t.csv", b"path,label,label\na.jpg,x,y\n", "column 'label' occurs twice"),
-        ("t.csv", b"path|label\na.jpg|x\n", rr"missing columns path, label; the file has: path\|label"),
+        ("t.csv", b"path|label\na.jpg|x\n", r"missing columns path, label; the file has: path\|label"),
         ("t.parquet", b"", "not a Parquet file"),
         ("t.parquet", b"PAR1" + bytes(100), "not a Parquet file"),
         ("t.xlsx", b"PK\x03\x04", r"unknown kind of table; expected one of \.parquet, \.csv"),
