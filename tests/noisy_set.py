@@ -42,6 +42,7 @@ class NoisySet:
                 "ingest": {"images": [str(self.images)]},
                 "model": {"embedding_dim": 16, "input_size": 32},
                 "train": {
+                    "threads": 1,
                     "epochs": 4,
                     "min_steps": 300,
                     "batch_size": 16,

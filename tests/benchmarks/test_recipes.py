@@ -16,7 +16,7 @@ CLASSES, PER_CLASS = 6, 16
 CONFIG = PurifyConfig.model_validate(
     {
         "model": {"embedding_dim": 16, "input_size": 32},
-        "train": {"epochs": 4, "min_steps": 80, "batch_size": 16, "precision": "float32"},
+        "train": {"threads": 1, "epochs": 4, "min_steps": 80, "batch_size": 16, "precision": "float32"},
     }
 )
 

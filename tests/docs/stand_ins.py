@@ -23,6 +23,7 @@ SHORT_TRAINING = (
     "model.embedding_dim=16",
     "model.input_size=32",
     "train.epochs=2",
+    "train.threads=1",
     "train.min_steps=100",
     "train.batch_size=16",
     "train.precision=float32",

@@ -19,7 +19,14 @@ def scrape_config(**grow: object) -> PurifyConfig:
         {
             "seed": 3,
             "model": {"embedding_dim": 16, "input_size": 32},
-            "train": {"epochs": 2, "min_steps": 100, "batch_size": 16, "precision": "float32", "subcenters": 2},
+            "train": {
+                "threads": 1,
+                "epochs": 2,
+                "min_steps": 100,
+                "batch_size": 16,
+                "precision": "float32",
+                "subcenters": 2,
+            },
             "embed": {"shard_size": 8, "batch_size": 8},
             "analyze": {"rule": "official", "threshold": 85},
             "grow": grow,

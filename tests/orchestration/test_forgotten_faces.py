@@ -29,6 +29,7 @@ _SETTINGS = {
     "model.embedding_dim": 16,
     "model.input_size": 32,
     "train.epochs": 1,
+    "train.threads": 1,
     "train.min_steps": 70,
     "train.batch_size": 16,
     "train.margin": 0.0,

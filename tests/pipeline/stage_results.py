@@ -46,7 +46,15 @@ CONFIG = PurifyConfig.model_validate(
     {
         "seed": 5,
         "model": {"embedding_dim": DIM, "input_size": SIZE},
-        "train": {"epochs": 2, "min_steps": 6, "batch_size": 8, "precision": "float32", "workers": 1, "subcenters": 2},
+        "train": {
+            "threads": 1,
+            "epochs": 2,
+            "min_steps": 6,
+            "batch_size": 8,
+            "precision": "float32",
+            "workers": 1,
+            "subcenters": 2,
+        },
         "evaluate": {"bootstrap": 100},
     }
 )

@@ -141,7 +141,7 @@ def test_a_run_of_photos_is_measured_on_crops_of_the_pairs(pairs: Path, tmp_path
     settings = {
         "ingest": {"images": [str(tmp_path / "pairs"), str(tmp_path / "photos")]},
         "model": {"embedding_dim": 16, "input_size": 32},
-        "train": {"epochs": 1, "min_steps": 40, "batch_size": 8, "precision": "float32"},
+        "train": {"threads": 1, "epochs": 1, "min_steps": 40, "batch_size": 8, "precision": "float32"},
         "extractor": {"file": str(tmp_path / "lines.onnx")},
         "rounds": {"most": 1},
         "evaluate": {"pairs": str(pairs), "baselines": ["raw"], "bootstrap": 100},

@@ -154,7 +154,16 @@ def test_the_truth_may_be_a_file_and_verification_left_out(noisy_set: NoisySet, 
             writer.writeheader()
             writer.writerows(rows)
     arguments = [str(bare), "--images", str(noisy_set.images), "--out", str(tmp_path / "proof"), "--seeds", "1"]
-    settings = ["--set", "train.min_steps=100", "--set", "train.epochs=1", "--set", "model.input_size=32"]
+    settings = [
+        "--set",
+        "train.threads=1",
+        "--set",
+        "train.min_steps=100",
+        "--set",
+        "train.epochs=1",
+        "--set",
+        "model.input_size=32",
+    ]
     settings += ["--set", "model.embedding_dim=16", "--set", "train.batch_size=16", "--extractor", "scratch"]
     some = ["--cell", "official-85", "--cell", "calibrated", "--angles", "85", "--rounds", "1"]
     result = CliRunner().invoke(main, ["prove", *arguments, *settings, *some, "--truth", str(truth), "--json"])
