@@ -32,7 +32,7 @@ def train_rank(job: TrainJob, progress: Progress) -> None:
 
     An interrupted training continues at its last resume point, ``folder/resume.safetensors``.
     """
-    torch.set_num_threads(job.threads_per_rank)
+    torch.set_num_threads(_allowed(job.threads_per_rank))
     data, folder = TrainingSet.read(Path(job.table), final=job.subcenters == 1), Path(job.folder)
     resume = ResumeFile(folder / "resume.safetensors", job.fingerprint) if job.fingerprint else None
     with process_group(rank_device()) as ranks:
@@ -52,6 +52,12 @@ def train_rank(job: TrainJob, progress: Progress) -> None:
             save_checkpoint(folder / "checkpoint", checkpoint)
             if resume is not None:
                 resume.discard()
+
+
+def _allowed(threads: int) -> int:
+    """As many threads as OpenMP may start: PyTorch waits for ever for those that ``OMP_THREAD_LIMIT`` forbids."""
+    limit = os.environ.get("OMP_THREAD_LIMIT", "")
+    return min(threads, int(limit)) if limit.isdecimal() and int(limit) else threads
 
 
 class _LineProgress:

@@ -353,3 +353,13 @@ def test_the_processes_of_a_training_keep_freed_memory_unless_the_user_says_othe
     assert environment["MALLOC_MMAP_THRESHOLD_"] == str(32 << 20)
     assert environment["MALLOC_TRIM_THRESHOLD_"] == "65536"
     assert environment["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_limit_of_openmps_threads_does_not_stop_a_training(
+    monkeypatch: pytest.MonkeyPatch, pattern_table: Path, model: ModelConfig, recipe: TrainConfig, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    wide = model.model_copy(update={"input_size": 64})  # large enough for PyTorch to want its threads
+    job = _job(pattern_table, tmp_path, wide, recipe.model_copy(update={"threads": 2}))
+    run_job(job)
+    assert (tmp_path / "checkpoint").is_dir()
