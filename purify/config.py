@@ -88,10 +88,10 @@ class IngestConfig(Section):
     columns: dict[str, str] = Field(
         {}, description="Columns of a table under other names, such as {path = 'file_name', label = 'person'}."
     )
-    label_field: str = Field(
-        "label",
-        description="Field of the label in the .json of a WebDataset sample. A folder, tar or zip is read by the .json "
-        "beside each image if it is another than label.",
+    label_field: str | None = Field(
+        None,
+        description="Field of the label in the .json of a WebDataset sample (none: label), or of a folder, tar or zip "
+        "in the .json beside each image (none: the labels are the folders).",
     )
     workers: int = Field(
         0, ge=0, description="Decoding threads, or processes where many images are new; 0: one per core."

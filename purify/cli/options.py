@@ -174,7 +174,7 @@ source_options = all_of(
     label_depth_option,
     click.option("--format", "source_format", metavar="NAME", help="How to read SOURCE; default: recognized."),
     columns_option,
-    click.option("--label-field", metavar="NAME", help="Field of the label in a WebDataset's .json; default: label."),
+    click.option("--label-field", metavar="NAME", help="Field of the label in the .json beside each image."),
     click.option("--same-labels", is_flag=True, default=None, help="Equal labels of several SOURCEs mean one person."),
 )
 """How to read SOURCE; `source_settings` turns them into overrides."""

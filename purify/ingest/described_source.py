@@ -62,7 +62,10 @@ class DescribedSource:
         for name in (f"{image.name}.json", f"{image.name.rpartition('.')[0]}.json", f"{key_of(image.name)}.json"):
             entry = beside.get(name.lower())
             if entry is not None and entry.uri is not None:
-                content = reader.read(entry.uri)
+                try:
+                    content = reader.read(entry.uri)
+                except OSError:  # unreadable: without a label, as without a description
+                    return "", ()
                 text = content.decode("utf-8-sig", "backslashreplace") if len(content) <= MOST_JSON else ""
                 label, fields = json_label(text, self.label_field)
                 return label.strip(), fields

@@ -15,9 +15,9 @@ from purify.images.loading import resolve_workers
 class TrainJob:
     """One training: the `ok` rows of a table to learn from, the folder of its checkpoint, and the recipe.
 
-    `model` and `train` are sections of the configuration, `subcenters` is K, and `threads` its share of this
-    machine's cores. `fingerprint` is the caller's hash of table, model, recipe, sub-centers and
-    seed: training resumes only from a point with the same one; None: it never resumes.
+    `model` and `train` are sections of the configuration, `subcenters` is K, and `threads` its share of this machine's
+    cores. `fingerprint` is the caller's hash of table, model, recipe, sub-centers and seed: training resumes only from
+    a point with the same one; None: it never resumes.
     """
 
     table: str

@@ -13,8 +13,8 @@ from purify.errors import InputError
 #: Meeting point of our own ranks, a ``file://`` or ``tcp://`` address. A cluster's launcher (torchrun) sets MASTER_ADDR
 #: and MASTER_PORT instead.
 RENDEZVOUS = "PURIFY_RENDEZVOUS"
-#: glibc returns memory to the system by these, unless set by the user. By its defaults the activations of a step go
-#: back to the system and are faulted in again, page by page, in the next: 10 to 40 % of the time of a step on a CPU.
+#: Settings of glibc for keeping freed memory; the user's own come first. By default the activations of a step go back
+#: to the system and are faulted in again, page by page, in the next: 10 to 40 % of the time of a step on a CPU.
 _KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
 
 

@@ -12,6 +12,7 @@ import pytest
 from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.ingest.ingest import ingest, ingest_again
+from purify.storage.image_bytes import ImageByteReader
 
 Encode = Callable[..., bytes]
 Write = Callable[[Path, Mapping[str, bytes]], Path]
@@ -76,3 +77,25 @@ def test_folders_that_are_parts_rather_than_labels_are_said(scrape: Path, config
         "--label-field",
     )
     assert ingest_again(scrape, [], asking(config, "who.name"), known=None).warnings == ()
+
+
+def test_a_description_that_can_not_be_read_is_none(
+    scrape: Path, config: IngestConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ImageByteReader.read
+
+    def read_but_one(reader: ImageByteReader, uri: str) -> bytes:
+        if uri.endswith("000000002.json"):
+            raise PermissionError(13, "denied")
+        return read(reader, uri)
+
+    monkeypatch.setattr(ImageByteReader, "read", read_but_one)
+    manifest = ingest(scrape, [], asking(config, "who.name"))
+    assert manifest["status"].to_pylist() == ["ok", "ok", "no_label", "ok"]
+
+
+def test_the_usual_field_is_read_where_it_is_asked_for(scrape: Path, config: IngestConfig) -> None:
+    for path in scrape.rglob("0*/*.json"):
+        path.write_text(json.dumps({"label": f"of {path.stem[-1]}"}))
+    assert ingest(scrape, [], asking(config, "label"))["label"].to_pylist() == ["of 0", "of 1", "of 2", "of 3"]
+    assert ingest(scrape, [], config)["label"].to_pylist() == ["00000", "00000", "00001", "00001"]

@@ -15,8 +15,6 @@ from purify.storage import remote
 from purify.storage.locations import Location
 from purify.storage.zip_archive import is_zip
 
-_DEFAULT_FIELD = IngestConfig().label_field
-
 
 def is_folder(source: Location) -> bool:
     """Whether a source is a folder, here or on a store."""
@@ -35,7 +33,7 @@ def _is_zip(source: Location) -> bool:
 
 def _open(source: Location, _images: Sequence[Location], config: IngestConfig) -> Source:
     root = open_root(source)
-    if config.label_field != _DEFAULT_FIELD:
+    if config.label_field is not None:
         return DescribedSource(root, config.label_field)
     return TreeSource(root, config.label_depth)
 

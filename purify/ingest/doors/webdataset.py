@@ -27,6 +27,8 @@ from purify.storage.locations import Location, as_text, tar_uri
 from purify.tables.class_names import read_class_names
 
 _NO_LABEL = f"{Defect.NO_LABEL}: the sample has no"
+#: Field of the label in a ``.json``, unless told otherwise.
+_LABEL_FIELD = "label"
 #: As many samples with nearly as many labels are not identities but captions.
 _MANY, _CAPTIONS = 100, 0.9
 
@@ -176,7 +178,7 @@ def shards_of_one_set(places: Sequence[Location], config: IngestConfig) -> Sourc
         return None
     if config.format is None and not all(is_tar(path) and looks_like_samples(path) for path in paths):
         return None
-    return ShardSource({path.name: path.resolve() for path in paths}, config.label_field)
+    return ShardSource({path.name: path.resolve() for path in paths}, config.label_field or _LABEL_FIELD)
 
 
 def _split(shard: str) -> str | None:
@@ -198,7 +200,7 @@ def _matches(source: Location) -> bool:
 def _open(source: Location, _images: Sequence[Location], config: IngestConfig) -> Source:
     if not isinstance(source, Path):
         raise InputError(f"{source}: shards on a store can't be read; copy them here first")
-    return ShardSource(_shards(source), config.label_field)
+    return ShardSource(_shards(source), config.label_field or _LABEL_FIELD)
 
 
 def _shards(source: Path) -> dict[str, Path]:

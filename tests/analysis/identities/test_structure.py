@@ -136,7 +136,7 @@ def test_strangers_with_one_image_of_somebody_are_no_second_name() -> None:
         return unit(center + 0.8 * unit(rng.normal(size=(count, 256)).astype(np.float32)))
 
     people = unit(rng.normal(size=(30, 256)).astype(np.float32))
-    images(people[0], 9)
+    images(people[0], 9)  # drawn to get to strangers that were merged by chance
     own = [images(people[[label]], 12) for label in range(1, 30)]
     strangers = unit(rng.normal(size=(5, 256)).astype(np.float32))
     vectors = np.concatenate([images(people[[1]], 1), strangers, *own])
