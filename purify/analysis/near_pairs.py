@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.nearest_images import NearestImages
-from purify.analysis.search import row_cosines
+from purify.analysis.search import row_chunks, row_cosines
 from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Two images of a label are the same picture only if this many times nearer to each other than usual for a label. In
@@ -35,11 +35,12 @@ class NearPairs:
 
         Of a large set, these are a few million.
         """
-        labels = label_index[nearest.rows]
-        same = labels == label_index[:, None]
+        same = np.empty(nearest.rows.shape, np.bool_)
+        for part in row_chunks(len(same)):
+            same[part] = label_index[nearest.rows[part]] == label_index[part, None]
         wanted = (nearest.rows >= 0) & (~same | (nearest.cosine > near_duplicate))
         others = wanted & ~same
-        most = max(_MOST_PAIRS, 2 * len(labels))
+        most = max(_MOST_PAIRS, 2 * len(same))
         if (others_in_all := int(others.sum())) > most:
             limit = np.partition(nearest.cosine[others], others_in_all - most)[others_in_all - most]
             wanted &= same | (nearest.cosine >= limit)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from purify.analysis.nearest_images import NearestImages
+from purify.analysis.search import row_chunks
 from purify.analysis.threaded_search import BLOCK_ROWS
 from purify.arrays import Ids, Mask, Vectors
 
@@ -35,9 +36,15 @@ def find_neighbors(nearest: NearestImages, label_index: Ids, *, k: int, near_dup
     takes its place.
     """
     total = len(label_index)
-    neighbors, own_duplicates, settled = _count(
-        nearest.rows, nearest.cosine, np.arange(total), label_index, k, near_duplicate
+    neighbors, own_duplicates, settled = (
+        np.empty((total, k), np.int32),
+        np.empty(total, np.int64),
+        np.empty(total, bool),
     )
+    for chunk in row_chunks(total):
+        neighbors[chunk], own_duplicates[chunk], settled[chunk] = _count(
+            nearest.rows[chunk], nearest.cosine[chunk], np.arange(total)[chunk], label_index, k, near_duplicate
+        )
     width = nearest.rows.shape[1]
     while not settled.all():
         rows, width = np.flatnonzero(~settled), width * _WIDEN
@@ -80,9 +87,10 @@ def _agreement(neighbors: npt.NDArray[np.int32], label_index: Ids, own_duplicate
     """Agreement as `Neighbors` defines it."""
     k = neighbors.shape[1]
     mates = np.bincount(label_index)[label_index] - 1 - own_duplicates
-    asked = np.minimum(k, mates)
-    counts = (neighbors >= 0) & (np.arange(k) < asked[:, None])
-    same = counts & (label_index[neighbors] == label_index[:, None])
+    asked, same = np.minimum(k, mates), np.empty(len(neighbors), np.int64)
+    for part in row_chunks(len(neighbors)):
+        counts = (neighbors[part] >= 0) & (np.arange(k) < asked[part, None])
+        same[part] = (counts & (label_index[neighbors[part]] == label_index[part, None])).sum(axis=1)
     agreement = np.full(len(neighbors), np.nan, np.float32)
-    np.divide(same.sum(axis=1), asked, out=agreement, where=asked > 0, casting="unsafe")
+    np.divide(same, asked, out=agreement, where=asked > 0, casting="unsafe")
     return agreement

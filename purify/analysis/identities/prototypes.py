@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 
 from purify.analysis.label_noise.mode_seeking import Groups
-from purify.analysis.search import cosine_index, row_chunks, unit
+from purify.analysis.search import center_index, row_chunks, unit
 from purify.arrays import Floats, Ids
 
 #: Tolerated number of chance groups and chance merges in a data set.
@@ -39,7 +39,7 @@ class Prototypes:
         """Build from the dominant groups of the classes `labels`; ``sizes[C]`` counts the rows of every class."""
         own = sizes[labels]
         larger = len(sizes) - np.searchsorted(np.sort(sizes), own)
-        return cls(labels, groups, own / sizes.sum(), larger, cosine_index(unit(groups.mean)))
+        return cls(labels, groups, own / sizes.sum(), larger, center_index(unit(groups.mean), len(labels)))
 
     def alike(self, groups: Groups) -> tuple[Ids, Floats]:
         """Positions and similarities of the nearest classes, [G, `_CANDIDATES`], padded with -1 and NaN."""

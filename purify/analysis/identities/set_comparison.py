@@ -14,7 +14,7 @@ import numpy as np
 
 from purify.analysis.class_rows import ImageGroups
 from purify.analysis.identities.plda import IdentityModel, fit_identities
-from purify.analysis.search import cosine_index, unit
+from purify.analysis.search import center_index, unit
 from purify.analysis.threaded_search import map_blocks, search_blocks
 from purify.arrays import Floats, Ids, Vectors
 
@@ -70,7 +70,7 @@ class SetComparison:
             label[rows], weight[rows] = number, 1
         model = fit_identities(members.vectors, label, weight, len(members))
         sets = ImageSets.of(members, model)
-        return cls(model, sets, cosine_index(sets.center))
+        return cls(model, sets, center_index(sets.center, len(members)))
 
     def log_ratio(self, one: ImageSets, other: ImageSets) -> Floats:
         """Log ratio [P] of each pair of sets."""

@@ -26,11 +26,13 @@ from purify.analysis.label_noise.hardness import first_hardness, measure_hardnes
 from purify.analysis.label_noise.initial_trust import densest_places, recognized_places
 from purify.analysis.label_noise.logistic import sigmoid
 from purify.analysis.label_noise.noise_rates import rates_by_size, rates_of_images
-from purify.analysis.label_noise.origins import Origins, Routes
+from purify.analysis.label_noise.origins import FlipCounts, Origins, Routes
 from purify.analysis.label_noise.ownership import find_owners
 from purify.analysis.label_noise.plausibility import is_plausible
 from purify.analysis.label_noise.repeated_pictures import first_of_each_picture
 from purify.analysis.label_noise.same_person import NobodyTrustedError
+from purify.analysis.search import row_chunks
+from purify.analysis.threaded_search import map_blocks
 from purify.arrays import Floats, Ids, Mask
 
 #: Minimum number of labels of two images or more: two to confuse and a third to compare with.
@@ -39,6 +41,8 @@ _ROUNDS = 3
 _ITERATIONS = 20
 _FIRST_RATE = 0.15
 _FLIP_SHARES = (0.02, 0.98)
+#: Images at a time, whose claims take a few MiB.
+_BLOCK = 65_536
 #: Sets of fewer pictures are measured this many times, by other random draws, whose mean counts: on 721 faces of 12
 #: people, single measurements differ by 2 % of the wrong labels found.
 _FEW_PICTURES, _REPEATS = 800, 3
@@ -248,21 +252,64 @@ def _maximize(evidence: Evidence, label_index: Ids, sizes: Ids, known: _Round) -
     several = sizes[label_index] > 1
     own = np.logaddexp(np.log1p(-hardness) + evidence.doubted_own, np.log(hardness))
     own = np.where(evidence.nobody, np.log(hardness), own)
-    source = np.maximum(evidence.claimants, 0)
+    flips = _Flips.empty(evidence.claims.shape)
     for _ in range(_ITERATIONS):
-        prior = evidence.routes.source_probability(origins, source, label_index, evidence.ranks)
-        claims = np.log(np.maximum(prior, np.finfo(np.float64).tiny)) + evidence.claims
-        together = np.logaddexp.reduce(claims, axis=1)
-        flip = np.log(origins.flip_share) + together
-        wrong = np.logaddexp(np.log1p(-origins.flip_share), flip)
+        flips.weigh(evidence, label_index, origins)
         p_clean = _p_clean(
-            evidence, own, wrong, hardness, rates_of_images(1 - p_clean, label_index, rates), rates[label_index]
+            evidence, own, flips.wrong, hardness, rates_of_images(1 - p_clean, label_index, rates), rates[label_index]
         )
-        claimed = np.exp(claims + (flip - together - wrong)[:, None])
-        share = (1 - p_clean)[several]
-        origins = origins.measured(share, claimed[several] * share[:, None], evidence.ranks[several], evidence.routes)
+        share = (1 - p_clean) * several
+        origins = Origins.measured(float(share.sum()), flips.count(share, evidence.ranks), evidence.routes)
         rates = rates_by_size(1 - p_clean, label_index, sizes)
-    return _Fit(p_clean, wrong, claimed, origins, rates)
+    return _Fit(p_clean, flips.wrong, flips.claimed(), origins, rates)
+
+
+@dataclass(frozen=True)
+class _Flips:
+    """Of N images, if their labels are wrong: a block of them at a time, in place.
+
+    ``wrong[N]`` and `claimed` are those of `_Fit`; ``claims[N, R]`` plus ``shift[N]`` are the logarithms of the latter.
+    """
+
+    claims: Floats
+    wrong: Floats
+    shift: Floats
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> _Flips:
+        """Of N images with R claimants each."""
+        return cls(np.empty(shape), np.empty(shape[0]), np.empty(shape[0]))
+
+    def weigh(self, evidence: Evidence, label_index: Ids, origins: Origins) -> None:
+        """Set the log ratios of the present origins."""
+        sources, log_flip = evidence.routes.sources(origins), np.log(origins.flip_share)
+
+        def of_block(rows: slice) -> None:
+            source = np.maximum(evidence.claimants[rows], 0)
+            prior = sources.probability(source, label_index[rows], evidence.ranks[rows])
+            claims = np.log(np.maximum(prior, np.finfo(np.float64).tiny)) + evidence.claims[rows]
+            together = np.logaddexp.reduce(claims, axis=1)
+            flip = log_flip + together
+            wrong = np.logaddexp(np.log1p(-origins.flip_share), flip)
+            self.claims[rows], self.wrong[rows], self.shift[rows] = claims, wrong, flip - together - wrong
+
+        map_blocks(of_block, len(self.wrong), _BLOCK)
+
+    def count(self, share: Floats, ranks: npt.NDArray[np.int8]) -> FlipCounts:
+        """Flips among images that count ``share[N]`` each."""
+
+        def of_block(rows: slice) -> FlipCounts:
+            claimed = np.exp(self.claims[rows] + self.shift[rows, None]) * share[rows, None]
+            return FlipCounts.of(claimed, ranks[rows])
+
+        first, *others = map_blocks(of_block, len(self.wrong), _BLOCK)
+        return sum(others, first)
+
+    def claimed(self) -> Floats:
+        """Probability [N, R] of each claimant, in place of its logarithm."""
+        for part in row_chunks(len(self.wrong)):
+            np.exp(self.claims[part] + self.shift[part, None], out=self.claims[part])
+        return self.claims
 
 
 def _p_clean(
@@ -278,24 +325,24 @@ def _p_clean(
 def _answer(evidence: Evidence, fit: _Fit, strength: ClaimStrength, hardness: Floats, several: Mask) -> Calibration:
     best = fit.claimed.argmax(axis=1)
     rows = np.arange(len(best))
-    target = evidence.claimants[rows, best]
+    target = evidence.claimants[rows, best].astype(np.int64)
     alike = np.exp(np.minimum(evidence.doubted_own, 60.0))
     hard = fit.p_clean * hardness / (hardness + (1 - hardness) * alike)
     counted = evidence.mates >= _SEVERAL
     counted = counted if counted.any() else several
-    ahead = evidence.own[counted] > evidence.claims[counted].max(axis=1)
+    ahead = evidence.own[counted] > evidence.claims.max(axis=1)[counted]
     return Calibration(
         fit.p_clean,
         target,
-        (1 - fit.p_clean) * np.where(target >= 0, _p_best(fit, strength, several)[rows, best], 0),
+        (1 - fit.p_clean) * np.where(target >= 0, _p_claimed(fit, fit.claimed[rows, best], strength, several), 0),
         hard,
         float(1 - fit.p_clean.mean()),
         float(np.average(ahead, weights=fit.p_clean[counted])),
     )
 
 
-def _p_best(fit: _Fit, strength: ClaimStrength, several: Mask) -> Floats:
-    """Probability [N, R] of each claimant if the label is wrong, by the measured strength of claims.
+def _p_claimed(fit: _Fit, claimed: Floats, strength: ClaimStrength, several: Mask) -> Floats:
+    """Probability [N] of a claimant if the label is wrong, ``claimed[N]`` so far, by the measured strength of claims.
 
     The shares of flips and strangers that follow from it are fitted anew; those behind ``p_clean`` are more cautious.
     """
@@ -306,5 +353,4 @@ def _p_best(fit: _Fit, strength: ClaimStrength, several: Mask) -> Floats:
     for _ in range(_ITERATIONS):
         p_flip = sigmoid(score + np.log(flip_share / (1 - flip_share)))
         flip_share = float(np.clip((doubt * p_flip).sum() / max(doubt.sum(), 1e-9), *_FLIP_SHARES))
-    best: Floats = fit.claimed * (p_flip / total)[:, None]
-    return best
+    return claimed * (p_flip / total)

@@ -58,7 +58,7 @@ def measure_claims(
     possible = (sources >= 0) & (sources != pretended[:, None])
     sources = np.maximum(sources, 0)
     ranks = evidence.routes.rank(sources, pretended)
-    prior = np.where(possible, evidence.routes.source_probability(origins, sources, pretended, ranks), 0)
+    prior = np.where(possible, evidence.routes.sources(origins).probability(sources, pretended, ranks), 0)
     flips, strangers = strength_of(claims, prior), strength_of(claims[:, 1:], prior[:, 1:])
     several = (pretended != own) & possible[:, 1:].any(axis=1)
     if several.sum() < _LEAST:

@@ -42,6 +42,17 @@ class Comparison:
         return Comparison(self.ratio[at], self.cosine[at], self.nearest[at], self.images[at])
 
     @classmethod
+    def empty(cls, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Comparison:
+        """Of a shape, yet without content, to be `put`."""
+        ratio, cosine, nearest = (np.empty(shape, dtype) for _ in range(3))
+        return cls(ratio, cosine, nearest, np.empty(shape))
+
+    def put(self, at: slice, part: Comparison) -> None:
+        """Set the comparisons `at`, in place."""
+        for field in fields(self):
+            getattr(self, field.name)[at] = getattr(part, field.name)
+
+    @classmethod
     def join(cls, parts: Sequence[Comparison]) -> Comparison:
         """All of the parts, in their order."""
         names = [field.name for field in fields(cls)]
@@ -60,7 +71,7 @@ class ImageTraits:
     quality: Floats
     background: Floats
     rivals: Floats
-    claimant: Ids
+    claimant: npt.NDArray[np.int32]
 
     def features(self, rows: Ids, labels: Ids, found: Comparison) -> Floats:
         """Features [n, 16] of a comparison of the images `rows` with the `labels`, for a logistic regression."""

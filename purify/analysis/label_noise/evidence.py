@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from purify.analysis.label_noise.comparison import compare_with_sets
 from purify.analysis.label_noise.gallery import CLAIMS, Gallery
@@ -33,9 +34,9 @@ class Evidence:
 
     own: Floats
     mates: Floats
-    claimants: Ids
+    claimants: npt.NDArray[np.int32]
     claims: Floats
-    ranks: Ids
+    ranks: npt.NDArray[np.int8]
     routes: Routes
     small: list[ImageSets]
     nobody: Mask
@@ -47,7 +48,7 @@ class Evidence:
 
     def without(self, refused: Mask) -> Evidence:
         """The same without the claims ``refused[N, R]``."""
-        return replace(self, claims=np.where(refused, _IMPOSSIBLE, self.claims))
+        return replace(self, claims=np.where(refused, _IMPOSSIBLE, self.claims)) if refused.any() else self
 
 
 def weigh(
@@ -69,11 +70,12 @@ def weigh(
     claimants = gallery.claims.labels
     nobody = suspects & _stands_for_nobody(gallery, same_person, sizes, rng)
     claims = _claims(gallery, same_person)
+    claims[nobody[claimants]] = _IMPOSSIBLE
     return Evidence(
         same_person.log_ratio(np.arange(len(claimants)), gallery.label_index, gallery.own),
         gallery.own.images,
         claimants,
-        np.where(nobody[claimants], _IMPOSSIBLE, claims),
+        claims,
         routes.rank(np.maximum(claimants, 0), gallery.label_index),
         routes,
         image_sets(gallery, same_person, sizes),

@@ -44,7 +44,7 @@ class Claims:
     The arrays of the comparison are [N, R].
     """
 
-    labels: Ids
+    labels: npt.NDArray[np.int32]
     comparison: Comparison
 
 
@@ -73,16 +73,15 @@ class Gallery:
         #: int64 [C, R]: trusted rows of each label, then -1.
         self.examples = _draw_examples(label_index, trust, classes, rng)
         measures = _Measures.of(self.sums, self.centers, self.model, near)
-        blocks = map_blocks(lambda rows: self._measure(rows, measures), len(label_index), _BLOCK)
-        claimants = np.concatenate([block.claimants for block in blocks])
+        found = _Compared.empty(len(label_index))
+        map_blocks(lambda rows: found.put(rows, self._measure(rows, measures)), len(label_index), _BLOCK)
         #: Each image with the other images of its label, [N].
-        self.own = self._finished(Comparison.join([block.own for block in blocks]), label_index)
-        self.claims = Claims(claimants, self._finished(Comparison.join([block.claims for block in blocks]), claimants))
-        background = np.concatenate([block.background for block in blocks])
-        rivals = np.concatenate([block.claims.ratio[:, :2] for block in blocks]).astype(np.float64)
-        self.traits = ImageTraits(embeddings.quality, background, rivals, claimants[:, 0])
+        self.own = self._finished(found.own, label_index)
+        self.claims = Claims(found.claimants, self._finished(found.claims, found.claimants))
+        rivals = found.claims.ratio[:, :2].astype(np.float64)
+        self.traits = ImageTraits(embeddings.quality, found.background, rivals, found.claimants[:, 0])
 
-    def _finished(self, found: Comparison, labels: Ids) -> Comparison:
+    def _finished(self, found: Comparison, labels: Ids | npt.NDArray[np.int32]) -> Comparison:
         """`found`, with the cosines to the nearest images of ``labels[N, ...]``."""
         nearest = self._nearest(labels.reshape(len(labels), -1)).reshape(labels.shape)
         return replace(found, nearest=np.where(nearest > _WORTHLESS, nearest, found.cosine))
@@ -92,7 +91,7 @@ class Gallery:
         """Number of images [C] of each label, by weight."""
         return self.sums.count
 
-    def _measure(self, rows: slice, measures: _Measures) -> _Block:
+    def _measure(self, rows: slice, measures: _Measures) -> _Compared:
         """The rows against their own labels, and against the labels that claim them."""
         vectors, labels = self.vectors[rows], self.label_index[rows]
         coordinates = self.model.coordinates(vectors)
@@ -104,7 +103,7 @@ class Gallery:
         own = Comparison(ratio, cosine.astype(np.float64), np.zeros(len(labels)), images)
         return measures.claims(rows, vectors, coordinates, labels, own)
 
-    def _nearest(self, labels: Ids) -> Vectors:
+    def _nearest(self, labels: Ids | npt.NDArray[np.int32]) -> Vectors:
         """Mean cosine [N, R] of each image to the nearest examples of ``labels[N, R]``; -2 for none."""
         nearest = np.full(labels.shape, _WORTHLESS, np.float32)
         asked = labels.ravel()
@@ -137,13 +136,25 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class _Block:
+class _Compared:
     """Comparisons of n images, ``own[n]`` and ``claims[n, R]``, yet without nearest images; and ``background[n]``."""
 
     own: Comparison
-    claimants: Ids
+    claimants: npt.NDArray[np.int32]
     claims: Comparison
     background: Floats
+
+    @classmethod
+    def empty(cls, images: int) -> _Compared:
+        """Of so many images, to be `put`."""
+        own, claims = Comparison.empty((images,), np.float64), Comparison.empty((images, CLAIMS), np.float32)
+        return cls(own, np.empty((images, CLAIMS), np.int32), claims, np.empty(images))
+
+    def put(self, rows: slice, block: _Compared) -> None:
+        """Set those of the `rows`, in place."""
+        self.own.put(rows, block.own)
+        self.claims.put(rows, block.claims)
+        self.claimants[rows], self.background[rows] = block.claimants, block.background
 
 
 @dataclass(frozen=True)
@@ -172,7 +183,7 @@ class _Measures:
         index = cosine_index(centers[present]) if near is None else flat_index(centers)
         return cls(present, index, model, products, forms[:, -1], sums.count, near)
 
-    def claims(self, rows: slice, vectors: Vectors, coordinates: Vectors, given: Ids, own: Comparison) -> _Block:
+    def claims(self, rows: slice, vectors: Vectors, coordinates: Vectors, given: Ids, own: Comparison) -> _Compared:
         """Of images under the labels ``given[n]``: the other labels most like each, which claim it, and background."""
         cosines, labels = self._nearest(rows, vectors)
         labels = np.where(labels == given[:, None], -1, labels)
@@ -181,11 +192,11 @@ class _Measures:
         ratios = pair_cosines(self.products, self.model.quadratic(coordinates), np.maximum(labels, 0))
         ratios = np.where(labels >= 0, ratios + self.constants[labels], -np.inf)
         order = np.argsort(-ratios, axis=1, kind="stable")[:, :CLAIMS]
-        claimants = np.full((len(given), CLAIMS), -1, np.int64)
+        claimants = np.full((len(given), CLAIMS), -1, np.int32)
         claimants[:, : order.shape[1]] = np.take_along_axis(labels, order, axis=1)
         ratio, cosine = (_strongest(values, order, claimants >= 0) for values in (ratios, cosines))
         claims = Comparison(ratio, cosine, np.zeros_like(ratio), self.images[claimants])
-        return _Block(own, claimants, claims, background.astype(np.float64))
+        return _Compared(own, claimants, claims, background.astype(np.float64))
 
     def _nearest(self, rows: slice, vectors: Vectors) -> tuple[Vectors, Ids]:
         """Cosines and labels [n, R] of the nearest centers, nearest first; labels of -1: none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from purify.analysis.label_noise.gallery import Gallery
 from purify.analysis.search import MOST_EXACT_PAIRS, center_index, flat_index, pair_cosines
@@ -43,12 +44,29 @@ class Origins:
         ranked = np.full(_ELSEWHERE, 0.05)
         return cls(0.5, np.append(ranked, 1 - ranked.sum()))
 
-    def measured(self, wrong: Floats, claimed: Floats, ranks: Ids, routes: Routes) -> Origins:
-        """Origins of images with probability ``wrong[n]`` of a wrong label, ``claimed[n, R]`` by each claimant."""
-        share = (claimed.sum() + _PRIOR_FLIPS) / (wrong.sum() + _PRIOR_WRONG)
-        found = np.bincount(ranks.ravel(), weights=claimed.ravel(), minlength=_ELSEWHERE + 1)
-        found += _PRIOR_RANKED * routes.width / routes.width.sum()
-        return Origins(float(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE)), found / found.sum())
+    @classmethod
+    def measured(cls, wrong: float, flips: FlipCounts, routes: Routes) -> Origins:
+        """Origins of so many `wrong` images, of which `flips` come from other labels."""
+        share = (flips.total + _PRIOR_FLIPS) / (wrong + _PRIOR_WRONG)
+        found = flips.by_rank + _PRIOR_RANKED * routes.width / routes.width.sum()
+        return cls(float(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE)), found / found.sum())
+
+
+@dataclass(frozen=True)
+class FlipCounts:
+    """Expected number of flips, and of those of each group of ranks, ``by_rank[5]``."""
+
+    total: float
+    by_rank: Floats
+
+    @classmethod
+    def of(cls, claimed: Floats, ranks: npt.NDArray[np.int8]) -> FlipCounts:
+        """Of images with probability ``claimed[n, R]`` of a flip from each claimant."""
+        by_rank = np.bincount(ranks.ravel(), weights=claimed.ravel(), minlength=_ELSEWHERE + 1)
+        return cls(float(claimed.sum()), by_rank.astype(np.float64))
+
+    def __add__(self, others: FlipCounts) -> FlipCounts:
+        return FlipCounts(self.total + others.total, self.by_rank + others.by_rank)
 
 
 @dataclass(frozen=True)
@@ -79,9 +97,9 @@ class Routes:
         width = np.append(np.diff(bounds), max(others - _NEIGHBORS, 1)).astype(np.float64)
         return cls(neighbors, width, np.where(sizes > 0, np.maximum(gallery.images, _LEAST_MASS), 0))
 
-    def rank(self, source: Ids, given: Ids) -> Ids:
+    def rank(self, source: npt.NDArray[np.integer], given: Ids) -> npt.NDArray[np.int8]:
         """Group of ranks of the labels ``given[n]`` among the neighbors of ``source[n, R]``."""
-        ranks = np.full(source.shape, _ELSEWHERE, np.int64)
+        ranks = np.full(source.shape, _ELSEWHERE, np.int8)
         for start in range(0, len(source), _CHUNK):
             part = slice(start, start + _CHUNK)
             at, column, place = np.nonzero(self.neighbors[source[part]] == given[part, None, None])
@@ -103,14 +121,30 @@ class Routes:
         """Share [5] of a label's flips that lands under a single label of each group of ranks."""
         return origins.by_rank / np.maximum(self.width, 1)
 
-    def source_probability(self, origins: Origins, source: Ids, given: Ids, ranks: Ids) -> Floats:
-        """Probability [n, R] that a flip under the label ``given[n]`` comes from ``source[n, R]``."""
+    def sources(self, origins: Origins) -> Sources:
+        """Where flips come from."""
         share = self.per_label(origins)
         extra = self.images[:, None] * (share[_GROUPS] - share[_ELSEWHERE])
         there = self.neighbors >= 0
         arriving = np.bincount(self.neighbors[there], weights=extra[there], minlength=len(self.images))
-        arriving += share[_ELSEWHERE] * self.images.sum()
-        probability: Floats = self.images[source] * share[ranks] / arriving[given][:, None]
+        return Sources(self.images, share, arriving + share[_ELSEWHERE] * self.images.sum())
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where flips come from.
+
+    ``images[C]`` of each label, ``share[5]`` of its flips that lands under a single label of each group of ranks, and
+    ``arriving[C]``: images of all labels, each counted by the share of its flips that lands under this one.
+    """
+
+    images: Floats
+    share: Floats
+    arriving: Floats
+
+    def probability(self, source: npt.NDArray[np.integer], given: Ids, ranks: npt.NDArray[np.int8]) -> Floats:
+        """Probability [n, R] that a flip under the label ``given[n]`` comes from ``source[n, R]``."""
+        probability: Floats = self.images[source] * self.share[ranks] / self.arriving[given][:, None]
         return probability
 
 

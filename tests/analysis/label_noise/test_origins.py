@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from purify.analysis.label_noise.origins import Origins, Routes
+from purify.analysis.label_noise.origins import FlipCounts, Origins, Routes
 
 #: Places among a label's neighbors -> groups 0 to 3 of ranks: two, three, five and ten of them.
 GROUP_OF_PLACE = [0] * 2 + [1] * 3 + [2] * 5 + [3] * 10
@@ -44,17 +44,24 @@ def test_measured_origins_start_from_a_prior_of_ten_wrong_images() -> None:
     wrong, claimed = np.array([10.0, 20.0]), np.array([[15.0, 0.0], [0.0, 6.0]])
     ranks = np.array([[1, 0], [4, 4]])
     between = routes(labels=41)
-    found = Origins.first().measured(wrong, claimed, ranks, between)
+    found = Origins.measured(wrong.sum(), FlipCounts.of(claimed, ranks), between)
     assert found.flip_share == pytest.approx(26 / 40)
     width = np.array([2, 3, 5, 10, 20])
     weights = np.array([0, 15, 0, 0, 6]) + 5 * width / 40
     np.testing.assert_allclose(found.by_rank, weights / weights.sum())
 
 
+def test_flips_are_counted_block_by_block() -> None:
+    claimed, ranks = np.array([[0.5, 0.25], [0.0, 1.0], [0.75, 0.5]]), np.array([[0, 4], [1, 4], [0, 2]], np.int8)
+    found = FlipCounts.of(claimed[:1], ranks[:1]) + FlipCounts.of(claimed[1:], ranks[1:])
+    assert found.total == 3.0
+    assert found.by_rank.tolist() == [1.25, 0.0, 0.5, 0.0, 1.25]
+
+
 @pytest.mark.parametrize(("wrong", "claimed", "share"), [(1e4, 0.0, 0.02), (0.0, 1e4, 0.98)])
 def test_neither_flips_nor_strangers_are_ruled_out(wrong: float, claimed: float, share: float) -> None:
     ranks = np.zeros((1, 1), int)
-    found = Origins.first().measured(np.array([wrong]), np.array([[claimed]]), ranks, routes(labels=30))
+    found = Origins.measured(wrong, FlipCounts.of(np.array([[claimed]]), ranks), routes(labels=30))
     assert found.flip_share == pytest.approx(share)
 
 
@@ -118,7 +125,7 @@ def test_the_probabilities_of_all_sources_of_a_label_are_one() -> None:
     given = np.array([7, 23, 0])
     source = np.stack([np.arange(labels)] * 3)
     ranks = between.rank(source, given)
-    found = between.source_probability(origins, source, given, ranks)
+    found = between.sources(origins).probability(source, given, ranks)
     share = between.per_label(origins)[ranks]
     expected = images[source] * share / (images[source] * share).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found, expected)  # the given label itself, of group 4, is among those it comes from

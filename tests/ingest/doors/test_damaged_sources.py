@@ -1,7 +1,7 @@
 """Damaged sources of every kind: rows keep their labels, or the source is refused by a message that names the file.
 
-A format without checksums (tar's members, TSV, LMDB) can't tell that a bit of a label was flipped, so labels are
-checked where one can. ``PURIFY_CAMPAIGN`` multiplies the number of mutants.
+A format without checksums (tar's members, text, LMDB, Arrow) can't tell that a bit of a label was flipped, so labels
+are checked where one can. ``PURIFY_CAMPAIGN`` multiplies the number of mutants.
 """
 
 from __future__ import annotations
@@ -83,6 +83,54 @@ def _lmdb(folder: Path, images: Images) -> Path:
     return folder / "set.lmdb"
 
 
+def _webdataset_cls(folder: Path, images: Images) -> Path:
+    return _shards(folder, images, "cls", lambda label: str(label).encode())
+
+
+def _webdataset_json(folder: Path, images: Images) -> Path:
+    return _shards(folder, images, "json", lambda label: json.dumps({"label": label}).encode())
+
+
+def _shards(folder: Path, images: Images, kind: str, content: Callable[[int], bytes]) -> Path:
+    """Two shards, with labels in a file beside each image."""
+    for shard in range(2):
+        files = {}
+        for n, (label, image) in list(enumerate(images))[shard::2]:
+            files |= {f"{n}.{kind}": content(label), f"{n}.png": image}
+        write_tar(folder / f"shard-{shard:05d}.tar", files)
+    return folder
+
+
+def _arrow(folder: Path, images: Images) -> Path:
+    """As `datasets` saves a set to disk."""
+    names = {"features": {"label": {"names": ["a", "b", "c"], "_type": "ClassLabel"}, "image": {"_type": "Image"}}}
+    (folder / "dataset_info.json").write_text(json.dumps(names))
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
+    values = [{"bytes": image, "path": f"{n}.png"} for n, (_, image) in enumerate(images)]
+    table = pa.table({"image": values, "label": [label for label, _ in images]})
+    with pa.ipc.new_stream(folder / "data-00000-of-00001.arrow", table.schema) as stream:
+        stream.write_table(table, max_chunksize=5)
+    return folder
+
+
+def _csv(folder: Path, images: Images) -> Path:
+    return _list(folder, images, "set.csv", "path,label\n", "{path},p{label}\n")
+
+
+def _jsonl(folder: Path, images: Images) -> Path:
+    return _list(folder, images, "set.jsonl", "", '{{"path": "{path}", "label": "p{label}"}}\n')
+
+
+def _list(folder: Path, images: Images, name: str, head: str, line: str) -> Path:
+    """Images in files, and a list of them in text."""
+    lines = [head]
+    for n, (label, image) in enumerate(images):
+        (folder / f"{n}.png").write_bytes(image)
+        lines.append(line.format(path=f"{n}.png", label=label))
+    (folder / name).write_text("".join(lines))
+    return folder / name
+
+
 def _mutants(file: Path, content: bytes, rnd: random.Random) -> Iterator[bytes]:
     """Zero length; cut at and about any boundary of 1, 512 and 4096 bytes; a bit flipped; a part zeroed or doubled."""
     yield b""
@@ -102,7 +150,9 @@ def _mutants(file: Path, content: bytes, rnd: random.Random) -> Iterator[bytes]:
                 yield content[: edge + block] + content[edge:]
 
 
-@pytest.mark.parametrize("write", [_rec, _tar, _zip, _parquet, _tsv, _lmdb])
+@pytest.mark.parametrize(
+    "write", [_rec, _tar, _zip, _parquet, _tsv, _lmdb, _webdataset_cls, _webdataset_json, _arrow, _csv, _jsonl]
+)
 def test_no_wrong_row(
     tmp_path: Path, images: Images, write: Callable[[Path, Images], Path], record_property: Callable[..., None]
 ) -> None:
@@ -113,10 +163,11 @@ def test_no_wrong_row(
     label_of = {row["sha256"]: row["label"] for row in ingest(source, [], config).to_pylist()}
     assert len(label_of) == len(images)
     rnd = random.Random(write.__name__)
-    mutants = {file: _mutants(file, file.read_bytes(), rnd) for file in files}
+    damaged = [file for file in files if file.suffix != ".png"]  # images alone are the subject of other tests
+    mutants = {file: _mutants(file, file.read_bytes(), rnd) for file in damaged}
     counts, refusals = dict.fromkeys(("whole", "less", "other"), 0), list[str]()
     for number in range(MUTANTS if write is not _lmdb else MUTANTS // 4):  # another process looks at each database
-        file = files[number % len(files)]
+        file = damaged[number % len(damaged)]
         place = tmp_path / str(number)
         for other in files:
             target = place / other.relative_to(tmp_path / "whole")
@@ -137,4 +188,4 @@ def test_no_wrong_row(
     record_property("counts", counts)
     record_property("refused", len(refusals))
     assert refusals
-    assert all(str(tmp_path) in message or files[0].name in message for message in refusals)
+    assert all(str(tmp_path) in message or damaged[0].name in message for message in refusals)
