@@ -7,12 +7,14 @@ many more of low quality are among the 5 % nearest to no one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from purify.analysis.label_noise.comparison import MOST_IMAGES, ImageTraits
 from purify.analysis.label_noise.logistic import fit_logistic, sigmoid
 from purify.analysis.threaded_search import BLOCK_ROWS, map_blocks
-from purify.arrays import Floats, Mask
+from purify.arrays import Floats, Ids, Mask
 
 #: Share of the right images, those with the least evidence, that shows which qualities are hard.
 _LEAST_ALIKE = 0.05
@@ -53,17 +55,17 @@ def measure_hardness(
 
 def _relative_risk(own: Floats, mates: Floats, p_clean: Floats, traits: ImageTraits, several: Mask) -> Floats:
     """How much more often images of this quality are among the least alike right ones."""
-    weights, evidence = p_clean[several], _beyond_size(own, mates, p_clean * several)[several]
+    known = np.flatnonzero(several)
+    weights, evidence = p_clean[known], _beyond_size(own, mates, p_clean * several)[known]
     order = np.argsort(evidence, kind="stable")
     below = np.cumsum(weights[order])
     low = evidence < evidence[order[np.searchsorted(below, _LEAST_ALIKE * below[-1])]]
-    features = _features(traits, several)
-    known = features[several]
+    qualities = _Qualities.of(traits, several)
     some = slice(None, None, max(1, len(known) // _FITTED))
-    sample, weight = known[some], weights[some]
+    sample, weight = qualities.features(known[some]), weights[some]
     model = fit_logistic(sample, weight * low[some] + _TINY, sample, weight * ~low[some] + _TINY)
     usual = np.log(_LEAST_ALIKE / (1 - _LEAST_ALIKE))
-    odds = map_blocks(lambda rows: model.log_odds(features[rows]), len(features), BLOCK_ROWS)
+    odds = map_blocks(lambda rows: model.log_odds(qualities.features(rows)), len(several), BLOCK_ROWS)
     risk: Floats = sigmoid(np.concatenate(odds) + usual) / _LEAST_ALIKE
     return risk
 
@@ -78,9 +80,21 @@ def _beyond_size(own: Floats, mates: Floats, weights: Floats) -> Floats:
     return beyond
 
 
-def _features(traits: ImageTraits, several: Mask) -> Floats:
-    """Squares and products of the standardized traits, [N, 9]."""
-    raw = np.column_stack([traits.quality, traits.background])
-    spread = np.maximum(raw[several].std(axis=0), _TINY)
-    a = np.clip((raw - raw[several].mean(axis=0)) / spread, -_FARTHEST, _FARTHEST)
-    return np.column_stack([a, a**2, a[:, 0] * a[:, 1], a[:, 1] * a[:, 2], a[:, 0] * a[:, 2]])
+@dataclass(frozen=True)
+class _Qualities:
+    """Traits ``raw[N, 3]`` of the images, and their mean and spread [3] among those in labels of two or more."""
+
+    raw: Floats
+    mean: Floats
+    spread: Floats
+
+    @classmethod
+    def of(cls, traits: ImageTraits, several: Mask) -> _Qualities:
+        raw = np.column_stack([traits.quality, traits.background])
+        known = raw[several]
+        return cls(raw, known.mean(axis=0), np.maximum(known.std(axis=0), _TINY))
+
+    def features(self, rows: Ids | slice) -> Floats:
+        """Squares and products of the standardized traits, [n, 9]."""
+        a = np.clip((self.raw[rows] - self.mean) / self.spread, -_FARTHEST, _FARTHEST)
+        return np.column_stack([a, a**2, a[:, 0] * a[:, 1], a[:, 1] * a[:, 2], a[:, 0] * a[:, 2]])
