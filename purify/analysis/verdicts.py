@@ -44,6 +44,8 @@ class Analysis:
     second_reading: Floats | None = None
     #: Measured share of the nearest neighbors that the search found; 1 after an exhaustive one.
     recall: float = 1.0
+    #: Number of series (frames, bursts, copies) that the images were judged in; None where they come in none.
+    series: int | None = None
 
 
 def analyze(
@@ -123,7 +125,9 @@ def analyze(
         verdicts, report = _tables(samples, context, outcome, place)
         again = None if outcome.second_reading is None else outcome.second_reading[place]
         recall = context.nearest.recall if "nearest" in vars(context) else 1.0
-        return Analysis(verdicts, report, outcome.rule, outcome.probabilities, outcome.why, again, recall)
+        return Analysis(
+            verdicts, report, outcome.rule, outcome.probabilities, outcome.why, again, recall, outcome.series
+        )
 
 
 def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome, order: Ids) -> tuple[pa.Table, pa.Table]:

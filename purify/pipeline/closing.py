@@ -114,6 +114,10 @@ def _trust(tables: RunTables, rule: JudgingRule) -> str:
             f"{rule.rule} judged, fitted to these images."
         )
         sentences += _extractor(tables.info)
+        if rule.series is not None:
+            sentences.append(
+                f"the images come in {rule.series:,} series (frames, bursts or copies), each judged as one picture."
+            )
         if rule.neighbor_recall < 1:
             sentences.append(f"the search for neighbors found {rule.neighbor_recall:.1%} of the near ones (a sample).")
     elif rule.rule == UNJUDGED:

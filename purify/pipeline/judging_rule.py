@@ -37,6 +37,8 @@ class JudgingRule:
         was trained on.
     neighbor_recall
         Measured share of the nearest neighbors that the search found; 1 after an exhaustive one.
+    series
+        Number of series (frames, bursts, copies) that the images were judged in; None where they come in none.
     """
 
     asked: str
@@ -47,6 +49,7 @@ class JudgingRule:
     weak: str = ""
     noise_bounds: tuple[float, float] | None = None
     neighbor_recall: float = 1.0
+    series: int | None = None
 
 
 def judging_rule(analysis: Analysis, asked: str, *, before: Mapping[str, Any] | None = None) -> JudgingRule:
@@ -56,7 +59,15 @@ def judging_rule(analysis: Analysis, asked: str, *, before: Mapping[str, Any] | 
     """
     fallback = analysis.rule.partition("/")[0] != asked
     why = analysis.why or "the rule asked for"
-    rule = JudgingRule(asked, analysis.rule, analysis.probabilities, fallback, why, neighbor_recall=analysis.recall)
+    rule = JudgingRule(
+        asked,
+        analysis.rule,
+        analysis.probabilities,
+        fallback,
+        why,
+        neighbor_recall=analysis.recall,
+        series=analysis.series,
+    )
     weak, bounds = _weakness(analysis)
     if before and before.get("weak"):
         earlier = before.get("noise_bounds")

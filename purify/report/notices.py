@@ -40,7 +40,7 @@ def notices(run: RunTables, *, faces_shown: bool) -> list[Notice]:
     skipped = (run.info.get("inversions") or {}).get("skipped")
     told += [Notice("No faces of sub-centers", f"Asked for by invert.enabled, but {skipped}.")] if skipped else []
     distrust = [Notice("The verdicts can't be trusted", f"{run.weak[:1].upper()}{run.weak[1:]}.")] if run.weak else []
-    found = [_missing(run), _fallback(run), _weak_extractor(run), None if faces_shown else _no_faces(run)]
+    found = [_missing(run), _fallback(run), _weak_extractor(run), _series(run), None if faces_shown else _no_faces(run)]
     return [*distrust, *told, *filter(None, found)]
 
 
@@ -96,6 +96,17 @@ def _weak_extractor(run: RunTables) -> Notice | None:
         "It confuses some people with each other, so labels that look alike to it may well be different people.",
         "Give the embeddings of a stronger extractor, or review the doubtful images:",
         [_STRONGER, "purify review RUN"],
+    )
+
+
+def _series(run: RunTables) -> Notice | None:
+    series = (run.info.get("judged_by") or {}).get("series")
+    if series is None:
+        return None
+    return Notice(
+        f"The images come in {series:,} series",
+        "Frames of videos, bursts or copies look alike, so each series was judged as one picture: where most series "
+        "of a label are wrong, the wrong person is taken for the right one.",
     )
 
 

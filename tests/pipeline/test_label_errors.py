@@ -187,7 +187,7 @@ def test_a_saved_run_is_one_that_the_other_commands_read(people: People, verdict
     cleaned = apply_verdicts(read_table(run.manifest, MANIFEST), verdicts.analysis.verdicts).cleaned
     assert read_table(run.cleaned, CLEANED).equals(cleaned)
     judged_by = {"rule": identifier(CALIBRATED), "asked": "calibrated", "probabilities": True, "fallback": False}
-    undoubted = {"why": "the rule asked for", "weak": "", "noise_bounds": None, "neighbor_recall": 1.0}
+    undoubted = {"why": "the rule asked for", "weak": "", "noise_bounds": None, "neighbor_recall": 1.0, "series": None}
     assert tables.info["judged_by"] == judged_by | undoubted
     counts = tables.info["counts"]
     assert counts["rows"] == counts["cleaned"] + counts["removed"] + counts["not_ok"] == len(people.ids)

@@ -60,7 +60,8 @@ class Calibration:
 
     ``hard[N]`` is the probability that the label is right but the image unrecognizable, ``noise_share`` the estimated
     share of wrong labels, ``recognized`` the share of right images nearer to their own label than to any other, or 0 if
-    the probabilities don't fit the likeness of all pairs (`plausibility`).
+    the probabilities don't fit the likeness of all pairs (`plausibility`). The images were judged as so many
+    `pictures`.
     """
 
     p_clean: Floats
@@ -69,6 +70,7 @@ class Calibration:
     hard: Floats
     noise_share: float
     recognized: float
+    pictures: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def calibrate(
     embeddings
         Embeddings of the N images, in a canonical order.
     near_duplicate
-        Images of a label with a larger cosine are one picture: they are judged once.
+        Images of a label with a larger cosine are one picture, or of one series: they are judged once.
     seed
         Seed of the random draws.
     margin
@@ -133,7 +135,8 @@ def calibrate(
     except NobodyTrustedError:
         found = _unmeasured(len(pictures))
     of_image = {name: getattr(found, name)[place] for name in ("p_clean", "target", "p_target", "hard")}
-    return Calibration(**of_image, noise_share=float(1 - of_image["p_clean"].mean()), recognized=found.recognized)
+    noise_share = float(1 - of_image["p_clean"].mean())
+    return Calibration(**of_image, noise_share=noise_share, recognized=found.recognized, pictures=len(pictures))
 
 
 def _unmeasured(pictures: int) -> Calibration:

@@ -22,6 +22,7 @@ from purify.analysis.label_noise.calibration import Calibration, TooFewLabelsErr
 from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
 from purify.analysis.label_noise.companions import NoiseOrigin
 from purify.analysis.label_noise.learned_labels import LearnedLabels
+from purify.analysis.label_noise.series import series_distance
 from purify.analysis.near_pairs import NearPairs, duplicate_distance
 from purify.analysis.nearest_images import nearest_images
 from purify.analysis.photo_evidence import once_in_a_photo
@@ -65,7 +66,7 @@ class CalibratedRule:
     """Rule `calibrated`; it gives way to `official` if it has nothing to measure."""
 
     name: ClassVar[str] = "calibrated"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     probabilities: ClassVar[bool] = True
 
     def judge(self, context: RuleContext) -> Outcome:
@@ -162,7 +163,10 @@ def judge(
     """
     margin, vectors = (None, embeddings) if learned is None else (learned.margin, learned.embeddings)
     space = vectors if isinstance(vectors, CenteredEmbeddings) else centered(vectors, label_index)
-    near_duplicate = 1 - duplicate_distance(space.vectors, label_index, config.near_duplicate)
+    # In embeddings of a network that has learned the labels, the right images of a label are as alike as a series.
+    series = None if learned is not None else series_distance(space.vectors, label_index)
+    same_picture = duplicate_distance(space.vectors, label_index, config.near_duplicate)
+    near_duplicate = 1 - max(same_picture, series or 0.0)
     measure = partial(
         calibrate,
         space,
@@ -204,7 +208,8 @@ def judge(
     outcome = removal.spare_small_classes(outcome, np.bincount(label_index, minlength=classes)[label_index], config)
     outcome = explain_conflicts(outcome, settled)
     outcome = removal.ask_a_person(outcome, config.review_budget)
-    outcome = replace(outcome, probabilities=True, structure=structure)
+    in_series = None if series is None else calibration.pictures
+    outcome = replace(outcome, probabilities=True, structure=structure, series=in_series)
     return Judged(outcome, calibration.recognized, calibration.noise_share, near_duplicate)
 
 

@@ -187,6 +187,8 @@ class Outcome:
     second_reading
         float64 [N]: probability of the given label by the embeddings without the head that learned the labels
         (`purify.analysis.second_reading`); None without such a head.
+    series
+        Number of series (frames, bursts, copies) that the images were judged in; None where they come in none.
     """
 
     rule: str
@@ -201,6 +203,7 @@ class Outcome:
     why: str = ""
     evidence: Ids | None = None
     second_reading: Floats | None = None
+    series: int | None = None
 
 
 @runtime_checkable

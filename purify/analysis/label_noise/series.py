@@ -1,0 +1,112 @@
+"""Series of pictures: frames of a video, a burst, augmented copies, of which each label has several.
+
+The images of a series are much more alike than those of a person on different occasions. Judged one by one, they vouch
+for each other, and a wrong series looks like a person of its own. So a series is judged as one picture.
+
+In other sets, the images of a label that are nearest to each other form one group, its right ones, and hardly any of
+the others have a mate among themselves. In sets of series nearly all have.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from purify.analysis.search import row_cosines
+from purify.arrays import Floats, Ids, Vectors
+
+#: Labels that are looked at, and images of each; labels of fewer images can't show several series.
+_LABELS, _IMAGES, _LEAST_IMAGES = 300, 200, 4
+#: The two largest groups of a label may be its right images, and those of one other person.
+_OTHERS = 2
+#: Share of the remaining images with a mate among themselves: on faces 0.0 to 0.09, with series 0.5 to 1; and the share
+#: of all images that these have to be, to tell anything.
+_WITH_MATE, _REMAINING = 0.4, 0.05
+#: Maximum share of the pairs of different labels that are as near as the images of a series.
+_RARE, _PAIRS = 0.001, 100_000
+_TINY = 1e-9
+
+
+def series_distance(vectors: Vectors, label_index: Ids) -> float | None:
+    """Distance (1 - cosine) below which two images of a label are of one series; None: there are no series.
+
+    Parameters
+    ----------
+    vectors
+        [N, D]: centered unit vectors.
+    label_index
+        [N]: the label of each.
+    """
+    sets = _sampled(vectors, label_index)
+    if not sets:
+        return None
+    lengths = np.sort(np.log(np.maximum(np.concatenate([_link_lengths(one) for one in sets]), _TINY)))
+    limit = float(np.exp(_valley(lengths)))
+    sizes = [_group_sizes(one, limit)[_OTHERS:] for one in sets]
+    remaining = sum(int(size.sum()) for size in sizes)
+    mated = sum(int(size[size > 1].sum()) for size in sizes)
+    if remaining < _REMAINING * sum(map(len, sets)) or mated < _WITH_MATE * remaining:
+        return None
+    return limit if _are_rare(vectors, label_index, limit) else None
+
+
+def _sampled(vectors: Vectors, label_index: Ids) -> list[Vectors]:
+    """Vectors [n, D] of some labels; of a large one, those that follow each other, lest series be torn apart."""
+    order = np.argsort(label_index, kind="stable")
+    size = np.bincount(label_index)
+    start = np.cumsum(size) - size
+    labels = np.flatnonzero(size >= _LEAST_IMAGES)
+    labels = labels[np.unique(np.linspace(0, len(labels) - 1, min(_LABELS, len(labels))).astype(np.int64))]
+    return [vectors[order[start[at] : start[at] + min(size[at], _IMAGES)]] for at in labels.tolist()]
+
+
+def _link_lengths(vectors: Vectors) -> Vectors:
+    """Lengths [n - 1] of the links of the minimum spanning tree (single linkage)."""
+    distance = 1 - vectors @ vectors.T
+    nearest = distance[0].copy()
+    nearest[0] = np.inf
+    inside = np.zeros(len(vectors), np.bool_)
+    inside[0] = True
+    lengths = np.empty(len(vectors) - 1, np.float32)
+    for place in range(len(lengths)):
+        joining = int(np.argmin(nearest))
+        lengths[place] = nearest[joining]
+        inside[joining] = True
+        nearest = np.where(inside, np.inf, np.minimum(nearest, distance[joining]))
+    return lengths
+
+
+def _valley(values: Floats) -> float:
+    """Limit between the two classes of sorted values [n] with the largest variance between them (Otsu)."""
+    if len(values) < 2 or values[0] == values[-1]:
+        return float(values[0])
+    below = np.arange(1, len(values))
+    total = np.cumsum(values)[:-1]
+    rest = len(values) - below
+    between = below * rest * ((values.sum() - total) / rest - total / below) ** 2
+    at = int(np.argmax(between))
+    return float(values[at] + values[at + 1]) / 2
+
+
+def _group_sizes(vectors: Vectors, limit: float) -> Ids:
+    """Sizes of the groups that links shorter than `limit` connect, the largest first."""
+    near = 1 - vectors @ vectors.T < limit
+    group = np.full(len(vectors), -1, np.int64)
+    for first in range(len(vectors)):
+        if group[first] >= 0:
+            continue
+        front = np.array([first])
+        group[front] = first
+        while len(front):
+            front = np.flatnonzero(near[front].any(axis=0) & (group < 0))
+            group[front] = first
+    return np.sort(np.unique(group, return_counts=True)[1])[::-1]
+
+
+def _are_rare(vectors: Vectors, label_index: Ids, limit: float) -> bool:
+    """Whether hardly any two images of different labels are as near as `limit`."""
+    step = np.random.default_rng(0).integers(1, max(2, len(vectors)), (2, _PAIRS)) % len(vectors)
+    apart = label_index[step[0]] != label_index[step[1]]
+    if not apart.any():
+        return True
+    distance = 1 - row_cosines(vectors, step[0][apart], vectors, step[1][apart])
+    return float((distance < limit).mean()) <= _RARE
