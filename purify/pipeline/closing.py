@@ -116,10 +116,10 @@ def _trust(tables: RunTables, rule: JudgingRule) -> str:
         sentences += _extractor(tables.info)
         if rule.series is not None:
             sentences.append(
-                f"the images come in {rule.series:,} series (frames, bursts or copies), each judged as one picture."
+                f"The images come in {rule.series:,} series (frames, bursts or copies), each judged as one picture."
             )
         if rule.neighbor_recall < 1:
-            sentences.append(f"the search for neighbors found {rule.neighbor_recall:.1%} of the near ones (a sample).")
+            sentences.append(f"The search for neighbors found {rule.neighbor_recall:.1%} of the near ones (a sample).")
     elif rule.rule == UNJUDGED:
         sentences.append("no label was judged, so nothing is known of wrong ones.")
     else:

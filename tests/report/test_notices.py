@@ -116,7 +116,7 @@ def test_series_are_told_on_console_and_report(tmp_path: Path) -> None:
     run.update_info(judged_by=judged | {"series": 1234})
     assert _titles(run) == ["The images come in 1,234 series"]
     lines = " ".join(closing_lines(run))
-    assert "the images come in 1,234 series (frames, bursts or copies), each judged as one picture" in lines
+    assert "The images come in 1,234 series (frames, bursts or copies), each judged as one picture" in lines
 
 
 def _without_images(run: RunFolder) -> None:
