@@ -26,7 +26,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from purify.config import PurifyConfig, load_config
+from purify.config import PurifyConfig
+from purify.config_files import load_config
 from purify.errors import PurifyError
 from purify.storage.files import write_json
 from purify.version import __version__

@@ -25,7 +25,8 @@ import pyarrow as pa
 from benchmarks.inversion_data import People, Pixels, ThirdParty, read_crops
 from benchmarks.inversion_figures import Matrix, kernel_distance, likeness, pair_figures
 from benchmarks.recipes import FACES
-from purify.config import PurifyConfig, load_config
+from purify.config import PurifyConfig
+from purify.config_files import load_config
 from purify.embedding.backbone import Extractor
 from purify.errors import PurifyError
 from purify.inversion.targets import TargetSpace

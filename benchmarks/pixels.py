@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 import purify
 from benchmarks.recipes import FACES
-from purify.config import PurifyConfig, load_config
+from purify.config import PurifyConfig
+from purify.config_files import load_config
 from purify.errors import PurifyError
 from purify.storage.files import atomic_path, read_json, write_json, write_table
 from purify.storage.run_folder import RunFolder

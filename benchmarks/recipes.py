@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from purify.config import PurifyConfig, load_config
+from purify.config import PurifyConfig
+from purify.config_files import load_config
 from purify.errors import InputError, PurifyError, TrainingCollapsedError
 from purify.evaluation.detection import average_precision, score_verdicts
 from purify.evaluation.verification import auc

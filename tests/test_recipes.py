@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from purify.cli import main
-from purify.config import PurifyConfig, load_config, recipe_files
+from purify.config import PurifyConfig
+from purify.config_files import load_config, recipe_files
 from purify.models.heads import Margin
 from purify.pipeline.proof_plan import ProofPlan, plan_cells, seeded
 from purify.training.schedule import make_schedule

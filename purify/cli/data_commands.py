@@ -45,6 +45,7 @@ def config_command(config_file: Path | None, overrides: tuple[str, ...]) -> None
 
     Its paths are absolute, so that the file can be used in any folder.
     """
-    from purify.config import load_config, to_toml, with_full_places
+    from purify.config_files import load_config, to_toml
+    from purify.config_places import with_full_places
 
     click.echo(to_toml(with_full_places(load_config(config_file, overrides))))

@@ -58,7 +58,7 @@ def invert_command(
     (safetensors, .pth), which has no labels. They are reconstructions, not photos (docs/how-to/invert.md). After an
     interruption, the same command resumes.
     """
-    from purify.config import load_config
+    from purify.config_files import load_config
     from purify.pipeline.inversion_stage import invert
     from purify.progress import progress_board
 

@@ -59,7 +59,7 @@ class ConfigFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert to the path of the file."""
-        from purify.config import recipe_files
+        from purify.config_files import recipe_files
 
         recipes = {} if Path(value).exists() else recipe_files()
         if recipes and Path(value).name == str(value) and not Path(value).suffix and value not in recipes:

@@ -69,7 +69,7 @@ def overlap_command(
     by their faces. OUT/people.parquet and OUT/pictures.parquet hold the pairs with evidence, OUT/overlap.json the
     counts; with --drop-from, OUT/kept.parquet is that set without them.
     """
-    from purify.config import load_config
+    from purify.config_files import load_config
     from purify.pipeline.overlap_sides import GivenSet
     from purify.pipeline.set_overlap import OverlapSettings, compare_sets
     from purify.progress import progress_board

@@ -80,7 +80,7 @@ def prove_command(
     several rounds, on a random choice of as many, and on the truly right ones; each with several seeds, measured on
     pairs of people outside of SOURCE. OUT gets proof.json, proof.md and proof.html. The same command resumes.
     """
-    from purify.config import load_config
+    from purify.config_files import load_config
     from purify.pipeline.proof import prove
     from purify.pipeline.proof_plan import ProofPlan
     from purify.report.proof_page import proof_text

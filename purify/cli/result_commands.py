@@ -125,7 +125,7 @@ def evaluate_command(
     MANIFEST are faces cropped from photos, or with --align; their crops are kept in OUT/pair-crops. With --protocol,
     OUT/protocols.json holds the figures of the field's protocols on the files in --data; there MANIFEST is optional.
     """
-    from purify.config import load_config
+    from purify.config_files import load_config
 
     config = load_config(config_file, [*overrides_of({"align.enabled": align or None}), *overrides])
     if bool(protocols) == (pairs is not None):

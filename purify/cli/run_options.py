@@ -133,7 +133,7 @@ class RunOptions:
 
     def request(self, folder: Location, *, quiet: bool) -> RunRequest:
         """The request of a run of SOURCE in `folder`; without SOURCE, of the demo set, drawn if need be."""
-        from purify.config import load_config
+        from purify.config_files import load_config
         from purify.pipeline.request import RunRequest
 
         if self.source is None:

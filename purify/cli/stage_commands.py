@@ -56,7 +56,7 @@ def ingest_command(
 
     Several SOURCEs are merged, with a prefix each. Unreadable images are rows too, with the reason.
     """
-    from purify.config import load_config
+    from purify.config_files import load_config
     from purify.ingest.crop_check import uncropped_warning
     from purify.ingest.ingest import ingest_again
     from purify.progress import progress_board
@@ -96,7 +96,7 @@ def align_command(
     Faces are found, turned upright and cropped to the template of 112 pixels, into OUT/crops. Photos without a usable
     face are rows too, with the reason. The same command goes on after an interruption, and aligns only new photos.
     """
-    from purify.config import load_config
+    from purify.config_files import load_config
     from purify.pipeline.align_stage import align_table
     from purify.progress import progress_board
 
@@ -120,7 +120,7 @@ def train_command(
 
     After an interruption, the same command resumes.
     """
-    from purify.config import load_config
+    from purify.config_files import load_config
     from purify.pipeline.training_stage import train_job
     from purify.progress import progress_board
     from purify.storage.files import local_file
@@ -153,7 +153,7 @@ def embed_command(
     """
     if checkpoint is not None and extractor is not None:
         raise click.UsageError("--checkpoint and --extractor: give one of them")
-    from purify.config import load_config
+    from purify.config_files import load_config
     from purify.pipeline.embedding_stage import embed_manifest, model_for
     from purify.progress import progress_board
     from purify.tables.manifest import load_manifest
@@ -205,7 +205,7 @@ def analyze_command(
     decision on every image with its evidence, OUT/class_report.parquet a row per label. Nothing is trained; reviews in
     OUT hold.
     """
-    from purify.config import load_config
+    from purify.config_files import load_config
     from purify.pipeline.closing import closing_lines
     from purify.pipeline.judge_run import judge_into_run, judging_config
     from purify.pipeline.summary import judging_summary

@@ -24,7 +24,8 @@ from purify.analysis.rules.rule import Rule, RuleContext
 from purify.analysis.subcenters import SubcenterSpace
 from purify.analysis.verdicts import Analysis, analyze
 from purify.arrays import Mask
-from purify.config import PurifyConfig, load_config
+from purify.config import PurifyConfig
+from purify.config_files import load_config
 from purify.errors import InputError
 from purify.evaluation.noise_rate import NoiseEstimate, estimate_noise
 from purify.pipeline.judged_run import write_judged_run
@@ -58,7 +59,7 @@ class Verdicts:
     >>> labels[5] = "person 07"
     >>> verdicts = purify.find_label_errors(embeddings, labels)
     >>> verdicts
-    <Verdicts: 240 samples of 20 labels; kept 239, relabeled 1, dropped 0, to review 0; rule calibrated/4>
+    <Verdicts: 240 samples of 20 labels; kept 239, relabeled 1, dropped 0, to review 0; rule calibrated/5>
     >>> verdicts.to_pandas().loc[verdicts.is_error, ["label", "decision", "new_label"]].values.tolist()
     [['person 07', 'relabel', 'person 00']]
     >>> print(verdicts.classes[["label", "n", "n_kept", "flag"]].head(2))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from purify.config import PurifyConfig, with_full_places
+from purify.config import PurifyConfig
+from purify.config_places import with_full_places
 from purify.errors import InputError
 from purify.ingest.image_roots import ImageRoots
 from purify.pipeline import extractor_choice, stages

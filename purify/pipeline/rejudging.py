@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from purify.config import config_from_json
+from purify.config_files import config_from_json
 from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.report.run_tables import RunTables, read_run, run_embeddings
 from purify.storage.run_folder import RunFolder

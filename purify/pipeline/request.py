@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from purify.config import PurifyConfig, config_from_json, load_config, with_full_places
+from purify.config import PurifyConfig
+from purify.config_files import config_from_json, load_config
+from purify.config_places import with_full_places
 from purify.credentials import without_credentials
 from purify.errors import InputError
 from purify.storage import remote

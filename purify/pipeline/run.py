@@ -49,7 +49,7 @@ def run(
     out
         Folder or URL of this run.
     config
-        All settings, as read by `purify.config.load_config`; None: the defaults.
+        All settings, as read by `purify.config_files.load_config`; None: the defaults.
     embeddings
         Embeddings of another extractor (Parquet), instead of a first training.
     submit

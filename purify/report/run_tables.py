@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from purify.analysis.rules.registry import gives_probabilities
-from purify.config import config_from_json
+from purify.config_files import config_from_json
 from purify.embedding.embedding_files import EmbeddingFiles
 from purify.storage.files import read_table
 from purify.storage.locations import to_location

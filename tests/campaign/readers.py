@@ -16,7 +16,8 @@ import pyarrow as pa
 import torch
 from safetensors.torch import save as save_tensors
 
-from purify.config import IngestConfig, config_from_json, load_config
+from purify.config import IngestConfig
+from purify.config_files import config_from_json, load_config
 from purify.credentials import without_credentials
 from purify.embedding.embedding_files import EmbeddingFiles
 from purify.errors import PurifyError

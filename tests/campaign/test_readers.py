@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from purify.config import config_from_json
+from purify.config_files import config_from_json
 from purify.errors import PurifyError
 from tests.campaign.readers import groups, try_reader
 

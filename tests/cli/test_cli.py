@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from purify.cli import main
-from purify.config import PurifyConfig, RoundsConfig, load_config, to_toml
+from purify.config import PurifyConfig, RoundsConfig
+from purify.config_files import load_config, to_toml
 from purify.pipeline.request import RunRequest
 
 Draw = Callable[[Path, float, np.random.Generator], None]

@@ -31,7 +31,8 @@ from click.testing import CliRunner
 
 from purify.cli import main
 from purify.cli.command import walk
-from purify.config import PurifyConfig, load_config
+from purify.config import PurifyConfig
+from purify.config_files import load_config
 from purify.errors import InputError
 from tests.docs.pages import PAGES, REPOSITORY, Block, blocks, given, inline_code, name_of, purify_arguments
 from tests.docs.stand_ins import NO_COMPARISON, SHORT_TRAINING, Draw, draw_stand_ins

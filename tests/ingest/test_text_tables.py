@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purify.config import IngestConfig, PurifyConfig, load_config, with_full_places
+from purify.config import IngestConfig, PurifyConfig
+from purify.config_files import load_config
+from purify.config_places import with_full_places
 from purify.errors import InputError
 from purify.ingest.ingest import ingest, ingest_again
 from purify.tables.manifest import load_manifest, train_rows

@@ -18,7 +18,8 @@ import torch
 from click.testing import CliRunner
 
 from purify.cli import main
-from purify.config import PurifyConfig, ScaleConfig, load_config
+from purify.config import PurifyConfig, ScaleConfig
+from purify.config_files import load_config
 from purify.embedding.blocks import run_here
 from purify.errors import InputError, PurifyError
 from purify.models.backbones import build_backbone

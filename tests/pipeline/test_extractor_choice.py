@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from purify.config import config_from_json, load_config
+from purify.config_files import config_from_json, load_config
 from purify.errors import InputError
 from purify.pipeline import extractor_choice
 from purify.pipeline.extractor_choice import ExtractorChoice, choose_extractor, extractor_file, strongest

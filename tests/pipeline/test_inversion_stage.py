@@ -19,7 +19,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from purify.cli import main
-from purify.config import PurifyConfig, load_config
+from purify.config import PurifyConfig
+from purify.config_files import load_config
 from purify.embedding.backbone import Extractor
 from purify.errors import InputError
 from purify.inversion.targets import Target, TargetSpace, plan_batches
@@ -165,7 +166,7 @@ _KILLED = """
 import sys
 from pathlib import Path
 import torch
-from purify.config import load_config
+from purify.config_files import load_config
 from purify.pipeline.inversion_stage import invert, label_targets
 
 torch.set_num_threads(1)

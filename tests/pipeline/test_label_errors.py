@@ -12,7 +12,7 @@ from PIL import Image
 from purify import Verdicts, find_label_errors
 from purify.analysis.rules.calibrated import CALIBRATED
 from purify.analysis.rules.rule import RuleContext, identifier
-from purify.config import load_config
+from purify.config_files import load_config
 from purify.errors import InputError
 from purify.pipeline.manifest_analysis import analyze_manifest
 from purify.report.run_tables import read_run, run_embeddings

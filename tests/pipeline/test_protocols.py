@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from purify.cli import main
-from purify.config import IngestConfig, load_config
+from purify.config import IngestConfig
+from purify.config_files import load_config
 from purify.errors import InputError
 from purify.evaluation.protocols.named import PROTOCOLS, Masks, find_protocol
 from purify.ingest.ingest import ingest

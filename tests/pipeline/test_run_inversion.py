@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 import purify
-from purify.config import PurifyConfig, load_config
+from purify.config import PurifyConfig
+from purify.config_files import load_config
 from purify.pipeline.run_inversion import NO_NETWORK, shown_labels
 from purify.storage.files import read_table
 from purify.storage.run_folder import RunFolder

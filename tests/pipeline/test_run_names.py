@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from purify.cli import main
-from purify.config import PurifyConfig, load_config
+from purify.config import PurifyConfig
+from purify.config_files import load_config
 from purify.errors import InputError
 from purify.pipeline.request import run_folder
 

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from purify.config import ModelConfig, TrainConfig, load_config
+from purify.config import ModelConfig, TrainConfig
+from purify.config_files import load_config
 from purify.errors import InputError
 from purify.models.backbones import build_backbone
 from purify.models.checkpoint import Checkpoint
