@@ -292,6 +292,13 @@ class EmbeddingsConfig(Section):
     ids: Place | None = Field(
         None, title="List of ids", description="Ids of the rows of a .npy, one a line; none: a list beside it."
     )
+    most_missing: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Largest share of the usable images that may have no embedding, or none of plain numbers: "
+        "they are left out, and a warning counts them.",
+    )
 
 
 def _rules() -> list[str]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from purify.arrays import Ids, Vectors
+from purify.arrays import Ids, Mask, Vectors
 from purify.embedding.embedding_files import PART_ROWS, EmbeddingFiles, EmbeddingPart, float_lists, parquet_columns
 from purify.errors import InputError
 from purify.storage.files import PARQUET_FORMAT, atomic_path
@@ -79,6 +79,18 @@ class StoredEmbeddings:
 
     def _matching(self) -> _Matching:
         return _Matching(self._files.place, self._wanted, self._index, _AS_STORED)
+
+
+def embedding_defects(source: EmbeddingFiles, sample_ids: pa.ChunkedArray) -> pa.Array:
+    """Why each of the `sample_ids` [N] has no usable embedding, as text; null where it has one.
+
+    InputError for errors of the files as a whole, such as ids that occur twice.
+    """
+    wanted = sample_ids.combine_chunks()
+    matching = _Examination(source.place, wanted, TextIndex(wanted), _AS_STORED)
+    for _ in _matched(source, matching):
+        pass
+    return matching.defects()
 
 
 def _matched(files: EmbeddingFiles, matching: _Matching) -> Iterator[tuple[Ids, npt.NDArray[Any]]]:
@@ -215,9 +227,20 @@ class _Matching:
             return
         target = target[present]
         self._note_rows(part.file, target, rows)
-        vectors = self._to_matrix(part.file, part.embeddings.filter(pa.array(present)), rows)
+        there = part.embeddings.filter(pa.array(present))
+        missing = there.is_null().to_numpy(zero_copy_only=False)
+        known = self._without(part.file, missing, rows, target, "the embedding is missing")
+        if not known.any():
+            return
+        target, rows = target[known], rows[known]
+        vectors = self._to_matrix(part.file, there.filter(pa.array(known)), rows)
         self.dim, self.dtype = vectors.shape[1], max(self.dtype, vectors.dtype, key=lambda kind: kind.itemsize)
-        yield target, vectors
+        unknown, zero = (np.asarray(~mask(axis=1)) for mask in (np.isfinite(vectors).all, vectors.any))
+        good = self._without(
+            part.file, unknown, rows, target, "the embedding has a value that is missing or not finite"
+        )
+        good &= self._without(part.file, zero, rows, target, "the embedding is all zeros, so it has no direction")
+        yield (target, vectors) if good.all() else (target[good], vectors[good])
 
     @property
     def count(self) -> int:
@@ -243,9 +266,13 @@ class _Matching:
             raise InputError(f"{file}: row {rows[again[0]]}: {sample_id} occurs twice; leave one out")
         self._seen[target] = True
 
+    def _without(self, file: Location, bad: Mask, rows: Ids, target: Ids, why: str) -> Mask:
+        """Mask [n] of the rows to use: all of them, unless this is an error."""
+        _refuse(file, bad, rows, why)
+        return ~bad
+
     def _to_matrix(self, file: Location, embeddings: pa.Array, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Lists of floats -> checked [n, D], float32 or one of the given kinds."""
-        _refuse(file, embeddings.is_null().to_numpy(zero_copy_only=False), rows, "the embedding is missing")
+        """Lists of floats -> [n, D], float32 or one of the given kinds."""
         lengths = pc.list_value_length(embeddings).to_numpy()
         dim = self.dim or int(lengths[0])
         if not dim:
@@ -254,11 +281,27 @@ class _Matching:
         values = embeddings.flatten().to_numpy(zero_copy_only=False)  # a missing value becomes NaN
         with np.errstate(over="ignore"):
             kind = values.dtype if values.dtype in self._kinds else np.dtype(np.float32)
-            matrix = values.astype(kind, copy=False).reshape(-1, dim)
-        finite = np.isfinite(matrix).all(axis=1)
-        _refuse(file, ~finite, rows, "the embedding has a value that is missing or not finite")
-        _refuse(file, ~matrix.any(axis=1), rows, "the embedding is all zeros, so it has no direction")
-        return matrix
+            return values.astype(kind, copy=False).reshape(-1, dim)
+
+
+class _Examination(_Matching):
+    """Notes what is wrong with rows instead of refusing them."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._why = np.full(len(self.wanted), "", dtype=object)
+
+    def defects(self) -> pa.Array:
+        """What is wrong with the embedding of each wanted id; null: nothing."""
+        why = np.where(self._seen, self._why, "there is none")
+        return pa.array(why, pa.string(), mask=why == "")
+
+    def require_all(self) -> None:
+        """Ids may lack an embedding."""
+
+    def _without(self, file: Location, bad: Mask, rows: Ids, target: Ids, why: str) -> Mask:
+        self._why[target[bad]] = why
+        return ~bad
 
 
 def _refuse(file: Location, bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64], what: str) -> None:

@@ -8,11 +8,11 @@ from typing import Any, NoReturn
 
 from purify.config import PurifyConfig
 from purify.embedding.embedding_files import EmbeddingFiles
-from purify.embedding.store import StoredEmbeddings
 from purify.errors import InputError
 from purify.models.checkpoint import FILE_NAME, load_checkpoint
 from purify.pipeline import stages
 from purify.pipeline.damage import require_whole
+from purify.pipeline.embedded_rows import mark_unembedded
 from purify.pipeline.judged_run import link_verdicts
 from purify.pipeline.request import RunRequest
 from purify.pipeline.retraining import Because, TrainingDecision
@@ -21,7 +21,7 @@ from purify.pipeline.steps import Steps
 from purify.progress import ProgressBoard, progress_board
 from purify.storage.locations import Location, to_location
 from purify.storage.run_folder import RunFolder
-from purify.tables.manifest import load_manifest, ok_rows
+from purify.tables.manifest import load_manifest
 
 
 def judging_config(config: PurifyConfig) -> PurifyConfig:
@@ -115,7 +115,7 @@ def _check(request: RunRequest) -> None:
     if not request.config.ingest.images and request.embeddings_at is not None:
         manifest = load_manifest(to_location(request.source), request.config.ingest.columns)
         given = EmbeddingFiles(request.embeddings_at, request.config.embeddings)
-        StoredEmbeddings(given, ok_rows(manifest)["sample_id"])
+        mark_unembedded(manifest, given, most_missing=request.config.embeddings.most_missing)
 
 
 def _checkpoint_file(config: PurifyConfig) -> Path:
@@ -131,10 +131,18 @@ def _refuse_trained(run: RunFolder) -> None:
         raise InputError(f"{run.root}: this folder holds a run with trained models; give another --out")
 
 
-def _ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoard, *, decode: bool) -> bool:
+def _ingest(
+    run: RunFolder,
+    source: str,
+    config: PurifyConfig,
+    board: ProgressBoard,
+    *,
+    decode: bool,
+    embeddings: Location | None,
+) -> bool:
     """Ingest without a limit on lost images: any table may replace the one judged before."""
-    grow = config.grow.model_copy(update={"most_lost": 1.0})
-    return stages.ingest(run, source, config.model_copy(update={"grow": grow}), board, decode=decode)
+    any_table = config.changed(grow={"most_lost": 1.0})
+    return stages.ingest(run, source, any_table, board, decode=decode, embeddings=embeddings)
 
 
 def _decide(*_: Any) -> TrainingDecision:

@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.config import IngestConfig, PurifyConfig
+from purify.embedding.embedding_files import EmbeddingFiles
 from purify.errors import InputError
 from purify.ingest.crop_check import UNCROPPED, uncropped_warning
 from purify.ingest.ingest import ingest_again
 from purify.ingest.inspection import inspection_settings, load_inspections, save_inspections
+from purify.pipeline.embedded_rows import mark_unembedded
 from purify.pipeline.fingerprint import is_done, made_with, mark_done
 from purify.pipeline.update_log import begin_update
 from purify.progress import Progress, silent
@@ -31,27 +33,43 @@ _LATER = ("more", "same_labels", "format", "columns", "label_field")
 
 
 def refresh_manifest(
-    run: RunFolder, source: Location, images: Sequence[Location], config: PurifyConfig, *, progress: Progress = silent
+    run: RunFolder,
+    source: Location,
+    images: Sequence[Location],
+    config: PurifyConfig,
+    embeddings: EmbeddingFiles | None = None,
+    *,
+    progress: Progress = silent,
 ) -> bool:
     """Update the run's manifest from the source, and return whether it changed.
 
     Raises
     ------
     InputError
-        If the source can't be used, or has lost more of its images than ``grow.most_lost`` allows.
+        If the source can't be used, has lost more of its images than ``grow.most_lost`` allows, or lacks more of the
+        given `embeddings` than ``embeddings.most_missing``.
     """
     began = time.monotonic()
     settings = made_with(_STAGE, inspection_settings(config.ingest))
     known = load_inspections(run.readings, settings)
     ingested = ingest_again(source, images, config.ingest, known=known, progress=progress)
-    changed = _replace(run, source, ingested.manifest, config, began)
+    manifest, unembedded = _embedded(ingested.manifest, config, embeddings)
+    changed = _replace(run, source, manifest, config, began)
     lasting = ingested.inspections.lasting()
     if not lasting.equals(known):
         save_inspections(run.readings, lasting, settings)
-    run.update_info(
-        source_warnings=[*ingested.warnings, *_crop_warnings(run, ingested.manifest, config, changed=changed)]
-    )
+    crops = _crop_warnings(run, ingested.manifest, config, changed=changed)
+    run.update_info(source_warnings=[*ingested.warnings, *unembedded, *crops])
     return changed
+
+
+def _embedded(
+    manifest: pa.Table, config: PurifyConfig, embeddings: EmbeddingFiles | None
+) -> tuple[pa.Table, list[str]]:
+    """The manifest, its rows without one of the given `embeddings` marked, and a warning of these."""
+    if embeddings is None or config.align.enabled:
+        return manifest, []
+    return mark_unembedded(manifest, embeddings, most_missing=config.embeddings.most_missing)
 
 
 def _crop_warnings(run: RunFolder, manifest: pa.Table, config: PurifyConfig, *, changed: bool) -> list[str]:
@@ -65,10 +83,14 @@ def _crop_warnings(run: RunFolder, manifest: pa.Table, config: PurifyConfig, *, 
     return [] if warning is None else [warning]
 
 
-def take_table(run: RunFolder, table: Location, config: PurifyConfig) -> bool:
+def take_table(run: RunFolder, table: Location, config: PurifyConfig, embeddings: EmbeddingFiles | None = None) -> bool:
     """Take a table as the manifest, without reading images, and return whether the manifest changed."""
     began = time.monotonic()
-    return _replace(run, table, load_manifest(table, config.ingest.columns), config, began)
+    manifest, unembedded = _embedded(load_manifest(table, config.ingest.columns), config, embeddings)
+    changed = _replace(run, table, manifest, config, began)
+    if unembedded or run.read_info().get("source_warnings"):
+        run.update_info(source_warnings=unembedded)
+    return changed
 
 
 def ingested_table(run: RunFolder, config: PurifyConfig) -> Path:

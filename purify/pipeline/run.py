@@ -179,7 +179,7 @@ def _take_in(run: RunFolder, request: RunRequest, steps: Steps, board: ProgressB
         finish_update(run)
     if damage or run.read_info().get("damage"):
         run.update_info(damage=damage)
-    changed = steps.ingest(run, request.source, config, board, decode=decode)
+    changed = steps.ingest(run, request.source, config, board, decode=decode, embeddings=request.embeddings_at)
     if config.align.enabled:
         changed = steps.align(run, config, board)
     if finished and not changed:

@@ -47,12 +47,24 @@ from purify.tables.schema import CLEANED, MANIFEST, VERDICTS
 from purify.training.launcher import run_job
 
 
-def ingest(run: RunFolder, source: str, config: PurifyConfig, board: ProgressBoard = QUIET, *, decode: bool) -> bool:
-    """Source -> ``manifest.parquet``; returns whether it changed. Without `decode`, a table's images are not read."""
+def ingest(
+    run: RunFolder,
+    source: str,
+    config: PurifyConfig,
+    board: ProgressBoard = QUIET,
+    *,
+    decode: bool,
+    embeddings: Location | None = None,
+) -> bool:
+    """Source -> ``manifest.parquet``; returns whether it changed. Without `decode`, a table's images are not read.
+
+    Images that have no usable one of the given `embeddings` get the status ``no_embedding``.
+    """
+    given = None if embeddings is None else EmbeddingFiles(embeddings, config.embeddings)
     if not decode:
-        return take_table(run, to_location(source), config)
+        return take_table(run, to_location(source), config, given)
     images = [to_location(root) for root in config.ingest.images]
-    return refresh_manifest(run, to_location(source), images, config, progress=board.stage("ingest"))
+    return refresh_manifest(run, to_location(source), images, config, given, progress=board.stage("ingest"))
 
 
 def choose_extractor(run: RunFolder, config: PurifyConfig, board: ProgressBoard = QUIET) -> PurifyConfig:

@@ -25,6 +25,7 @@ class Status(enum.StrEnum):
     DUPLICATE = "duplicate"
     NO_FACE = "no_face"
     PROFILE = "profile"
+    NO_EMBEDDING = "no_embedding"
 
 
 class Decision(enum.StrEnum):
