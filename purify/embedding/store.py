@@ -235,7 +235,7 @@ class _Matching:
         target, rows = target[known], rows[known]
         vectors = self._to_matrix(part.file, there.filter(pa.array(known)), rows)
         self.dim, self.dtype = vectors.shape[1], max(self.dtype, vectors.dtype, key=lambda kind: kind.itemsize)
-        unknown, zero = (np.asarray(~mask(axis=1)) for mask in (np.isfinite(vectors).all, vectors.any))
+        unknown, zero = np.asarray(~np.isfinite(vectors).all(axis=1)), np.asarray(~vectors.any(axis=1))
         good = self._without(
             part.file, unknown, rows, target, "the embedding has a value that is missing or not finite"
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from purify.arrays import Ids
 from purify.embedding.embedding_files import EmbeddingFiles
 from purify.embedding.store import embedding_defects
 from purify.errors import InputError
@@ -25,7 +26,7 @@ def mark_unembedded(manifest: pa.Table, given: EmbeddingFiles, *, most_missing: 
     Raises
     ------
     InputError
-        If more than the share `most_missing` of the ok rows has none, or the files can't be read.
+        If more than the share `most_missing` of the ok rows has none, or all of them; or the files can't be read.
     """
     ok = is_ok(manifest).to_numpy(zero_copy_only=False)
     ids = manifest["sample_id"].filter(pa.array(ok))
@@ -35,7 +36,7 @@ def mark_unembedded(manifest: pa.Table, given: EmbeddingFiles, *, most_missing: 
         return manifest, []
     causes = "; ".join(f"{count}: {text}" for text, count in Counter(defects.drop_null().to_pylist()).most_common())
     names = ", ".join(ids.filter(pa.array(without))[:_SHOWN].to_pylist())
-    if without.sum() > most_missing * len(ids):
+    if without.all() or without.sum() > most_missing * len(ids):
         raise InputError(
             f"{given.place}: {UNEMBEDDED} {without.sum()} of {len(ids)} samples, such as {names} ({causes}); its ids "
             "must be those of the manifest. If so many may be left out, allow it with --set embeddings.most_missing=1"
@@ -46,8 +47,8 @@ def mark_unembedded(manifest: pa.Table, given: EmbeddingFiles, *, most_missing: 
     return _with(manifest, rows, Status.NO_EMBEDDING.value, why), [warning]
 
 
-def _with(manifest: pa.Table, rows: np.ndarray, status: str, reasons: pa.Array) -> pa.Table:
-    """The manifest with another status at `rows`, and its reasons."""
+def _with(manifest: pa.Table, rows: Ids, status: str, reasons: pa.Array) -> pa.Table:
+    """The manifest with another `status` at `rows`, and its `reasons`."""
     mask = np.zeros(len(manifest), np.bool_)
     mask[rows] = True
     for name, values in (("status", pa.repeat(status, len(rows))), ("status_reason", reasons)):

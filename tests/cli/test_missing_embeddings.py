@@ -88,6 +88,11 @@ def test_embeddings_of_other_images_are_refused(table: Path, tmp_path: Path) -> 
     assert "no usable embedding for 37 of 72 samples, such as 0.png" in " ".join(done.output.split())
     assert not (tmp_path / "run").exists()
     assert analyze(table, given, "--set", "embeddings.most_missing=0.6").exit_code == 0
+    none = write_embeddings(tmp_path / "e.parquet", {}, without=frozenset(range(1, len(IDS))))
+    table.write_text("path,label\nx.png,a\ny.png,b\n")
+    done = analyze(table, none, "--set", "embeddings.most_missing=1")
+    assert done.exit_code == 2
+    assert "no usable embedding for 2 of 2 samples" in " ".join(done.output.split())
 
 
 def test_none_may_be_missing_if_the_user_says_so(table: Path, tmp_path: Path) -> None:
