@@ -285,7 +285,7 @@ def _only(names: Sequence[str]) -> str | None:
 
 
 def _matrix_parts(file: Location, ids: pa.Array, matrix: npt.NDArray, ids_at: str) -> Iterator[EmbeddingPart]:
-    if matrix.ndim != 2 or matrix.dtype.kind != "f" or matrix.dtype.itemsize > 8:
+    if matrix.ndim != 2 or not matrix.shape[1] or matrix.dtype.kind != "f" or matrix.dtype.itemsize > 8:
         raise InputError(f"{file}: is {matrix.dtype} of shape {matrix.shape}, expected float16, 32 or 64 [N, D]")
     if len(ids) != len(matrix):
         raise InputError(f"{file}: {len(matrix)} embeddings, but {len(ids)} ids in {ids_at}; there must be one of each")

@@ -176,6 +176,8 @@ class RunFolder:
                 if fresh and not self.manifest.exists():
                     self._withdraw()
                 raise
+            # Trainings of a killed process end a moment later than it does, and may have been writing at the start.
+            remove_abandoned(folders_in(self.root))
 
     def _withdraw(self) -> None:
         """Remove what this process has made of a run refused before it had a manifest, and its empty folder."""

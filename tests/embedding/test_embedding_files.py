@@ -161,6 +161,7 @@ def test_arrays_of_another_kind(tmp_path: Path) -> None:
     for array, message in (
         (VECTORS[:5], r"5 embeddings, but 7 ids in .*e\.txt"),
         (VECTORS[0], r"of shape \(3,\), expected float16, 32 or 64 \[N, D\]"),
+        (VECTORS[:, :0], r"of shape \(\d+, 0\), expected float16, 32 or 64 \[N, D\]"),
         (np.ones((7, 3), int), "is int64 of shape"),
         (np.array([{}] * 7), "plain numbers or texts"),
     ):

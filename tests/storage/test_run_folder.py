@@ -7,6 +7,7 @@ import pytest
 
 from purify.errors import InputError
 from purify.storage.run_folder import RunFolder, alone_in
+from tests.killed_writer import left_by_a_killed_writer
 
 
 def test_a_second_holder_is_refused_and_removes_nothing(tmp_path: Path) -> None:
@@ -62,3 +63,12 @@ def test_single_files_are_not_written_into_a_run_in_progress(tmp_path: Path, fol
         pytest.fail("two processes write into one run")
     with alone_in(tmp_path / "elsewhere"):
         assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_a_killed_process_left_while_another_worked_is_gone_after_it(tmp_path: Path) -> None:
+    """Trainings of a killed run end a moment after it, perhaps when it was resumed already."""
+    run = RunFolder(tmp_path / "run")
+    with run.lock():
+        left = left_by_a_killed_writer(run.root, "resume.safetensors")
+        assert left.exists()
+    assert not left.exists()
