@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Iterator
@@ -82,7 +83,7 @@ def _exchanged(value: Any, rnd: random.Random, whole: Any) -> Any:
     """`value` with one part of it, at any depth, exchanged or removed."""
     keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
     if not keys or rnd.random() < 0.1:
-        return rnd.choice((*_ODD, _DEEP, whole))
+        return copy.deepcopy(rnd.choice((*_ODD, _DEEP, whole)))  # a later change may go into it
     key = rnd.choice(keys)
     if rnd.random() < 0.1:
         del value[key]
