@@ -159,7 +159,7 @@ def _as_reviews(path: Path, answers: Sequence[_Answer]) -> pa.Table:
 def _problem(answer: _Answer) -> str | None:
     if not isinstance(answer.sample_id, str) or not answer.sample_id:
         return "a review without the id of its sample (sample_id, or purify_id in FiftyOne); export with purify first"
-    if answer.decision not in _DECISIONS:
+    if not isinstance(answer.decision, str) or answer.decision not in _DECISIONS:
         return f"{answer.sample_id}: decision {answer.decision!r}; expected one of {', '.join(Decision)}"
     if answer.decision == Decision.RELABEL and not (isinstance(answer.new_label, str) and answer.new_label.strip()):
         return f"{answer.sample_id}: relabel without a new label"

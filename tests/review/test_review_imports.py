@@ -114,6 +114,10 @@ def test_invalid_reviews_are_named_together(tmp_path: Path) -> None:
         read_tool_reviews(write(tmp_path / "project.json", exported))
     with pytest.raises(InputError, match="'drop and keep'"):
         read_tool_reviews(write(tmp_path / "samples.json", {"samples": [sample(0, ["keep", "drop"])]}))
+    for odd in ({"a": 1}, ["keep", "drop"], 3):
+        short_form = {"sample_id": "Ada/2.jpg", "decision": odd, "annotator": 1}
+        with pytest.raises(InputError, match=r"Ada/2\.jpg: decision .*expected one of"):
+            read_tool_reviews(write(tmp_path / "short.json", [short_form]))
 
 
 @pytest.mark.parametrize("content", [{}, {"samples": 3}, [1, 2], "text", {"samples": ["a"]}, None])
