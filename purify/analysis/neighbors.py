@@ -36,14 +36,16 @@ def find_neighbors(nearest: NearestImages, label_index: Ids, *, k: int, near_dup
     takes its place.
     """
     total = len(label_index)
-    neighbors, own_duplicates, settled = (
-        np.empty((total, k), np.int32),
-        np.empty(total, np.int64),
-        np.empty(total, bool),
-    )
+    neighbors = np.empty((total, k), np.int32)
+    own_duplicates, settled = np.empty(total, np.int64), np.empty(total, np.bool_)
     for chunk in row_chunks(total):
         neighbors[chunk], own_duplicates[chunk], settled[chunk] = _count(
-            nearest.rows[chunk], nearest.cosine[chunk], np.arange(total)[chunk], label_index, k, near_duplicate
+            nearest.rows[chunk],
+            nearest.cosine[chunk],
+            np.arange(chunk.start, chunk.stop),
+            label_index,
+            k,
+            near_duplicate,
         )
     width = nearest.rows.shape[1]
     while not settled.all():

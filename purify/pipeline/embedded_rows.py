@@ -15,8 +15,6 @@ from purify.errors import InputError
 from purify.tables.manifest import is_ok
 from purify.tables.schema import MANIFEST, Status
 
-#: First words of the warning.
-UNEMBEDDED = "no usable embedding for"
 _SHOWN = 3
 
 
@@ -36,15 +34,15 @@ def mark_unembedded(manifest: pa.Table, given: EmbeddingFiles, *, most_missing: 
         return manifest, []
     causes = "; ".join(f"{count}: {text}" for text, count in Counter(defects.drop_null().to_pylist()).most_common())
     names = ", ".join(ids.filter(pa.array(without))[:_SHOWN].to_pylist())
+    found = f"no usable embedding for {without.sum()} of {len(ids)} samples, such as {names}"
     if without.all() or without.sum() > most_missing * len(ids):
         raise InputError(
-            f"{given.place}: {UNEMBEDDED} {without.sum()} of {len(ids)} samples, such as {names} ({causes}); its ids "
-            "must be those of the manifest. If so many may be left out, allow it with --set embeddings.most_missing=1"
+            f"{given.place}: {found} ({causes}); its ids must be those of the manifest. If so many may be left out, "
+            "allow it with --set embeddings.most_missing=1"
         )
     why = pc.binary_join_element_wise(Status.NO_EMBEDDING.value, defects.filter(pa.array(without)), ": ")
     rows = np.flatnonzero(ok)[without]
-    warning = f"{UNEMBEDDED} {without.sum()} of {len(ids)} samples, such as {names}; they are not judged ({causes})"
-    return _with(manifest, rows, Status.NO_EMBEDDING.value, why), [warning]
+    return _with(manifest, rows, Status.NO_EMBEDDING.value, why), [f"{found}; they are not judged ({causes})"]
 
 
 def _with(manifest: pa.Table, rows: Ids, status: str, reasons: pa.Array) -> pa.Table:

@@ -42,8 +42,14 @@ def cosine_scale(cosines: npt.NDArray[np.floating]) -> CosineScale:
 
 def scale_between(vectors: Vectors, label_index: Ids, a: Ids, b: Ids) -> CosineScale | None:
     """Scale of the cosines of the rows ``a[n]`` and ``b[n]`` of different labels; None if there are none."""
+    cosines = cosines_between(vectors, label_index, a, b)
+    return cosine_scale(cosines) if len(cosines) else None
+
+
+def cosines_between(vectors: Vectors, label_index: Ids, a: Ids, b: Ids) -> Vectors:
+    """Cosines [m] of those of the rows ``a[n]`` and ``b[n]`` that have different labels."""
     apart = label_index[a] != label_index[b]
-    return cosine_scale(row_cosines(vectors, a[apart], vectors, b[apart])) if apart.any() else None
+    return row_cosines(vectors, a[apart], vectors, b[apart])
 
 
 def densest(rows: Vectors, scale: CosineScale) -> Vectors | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
+from purify.analysis.label_noise.mode_seeking import cosines_between
 from purify.analysis.search import row_cosines
 from purify.arrays import Floats, Ids, Vectors
 
@@ -30,11 +31,10 @@ def is_plausible(vectors: Vectors, label_index: Ids, p_clean: Floats, rng: Gener
     """
     first, second = _pairs_of_a_label(label_index, rng)
     other = rng.integers(0, len(label_index), (2, _PAIRS))
-    apart = label_index[other[0]] != label_index[other[1]]
-    if not len(first) or not apart.any():
+    different = cosines_between(vectors, label_index, *other)
+    if not len(first) or not len(different):
         return True
     same = row_cosines(vectors, first, vectors, second)
-    different = row_cosines(vectors, other[0][apart], vectors, other[1][apart])
     seen = 2 * float(np.searchsorted(np.sort(different), same).mean()) / len(different) - 1
     implied = float((p_clean[first] * p_clean[second]).mean())
     error = 1 / np.sqrt(min(len(label_index), len(first)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from purify.analysis.search import row_cosines
+from purify.analysis.label_noise.mode_seeking import cosines_between
 from purify.arrays import Floats, Ids, Vectors
 
 #: Labels that are looked at, and images of each; labels of fewer images can't show several series.
@@ -39,9 +39,9 @@ def series_distance(vectors: Vectors, label_index: Ids) -> float | None:
     sets = _sampled(vectors, label_index)
     if not sets:
         return None
-    lengths = np.sort(np.log(np.maximum(np.concatenate([_link_lengths(one) for one in sets]), _TINY)))
-    limit = float(np.exp(_valley(lengths)))
-    sizes = [_group_sizes(one, limit)[_OTHERS:] for one in sets]
+    links = [_link_lengths(one) for one in sets]
+    limit = float(np.exp(_valley(np.sort(np.log(np.maximum(np.concatenate(links), _TINY))))))
+    sizes = [_group_sizes(lengths, limit)[_OTHERS:] for lengths in links]
     remaining = sum(int(size.sum()) for size in sizes)
     mated = sum(int(size[size > 1].sum()) for size in sizes)
     if remaining < _REMAINING * sum(map(len, sets)) or mated < _WITH_MATE * remaining:
@@ -60,7 +60,7 @@ def _sampled(vectors: Vectors, label_index: Ids) -> list[Vectors]:
 
 
 def _link_lengths(vectors: Vectors) -> Vectors:
-    """Lengths [n - 1] of the links of the minimum spanning tree (single linkage)."""
+    """Lengths [n - 1] of the links of the minimum spanning tree (single linkage), in the order of Prim's algorithm."""
     distance = 1 - vectors @ vectors.T
     nearest = distance[0].copy()
     nearest[0] = np.inf
@@ -87,26 +87,17 @@ def _valley(values: Floats) -> float:
     return float(values[at] + values[at + 1]) / 2
 
 
-def _group_sizes(vectors: Vectors, limit: float) -> Ids:
-    """Sizes of the groups that links shorter than `limit` connect, the largest first."""
-    near = 1 - vectors @ vectors.T < limit
-    group = np.full(len(vectors), -1, np.int64)
-    for first in range(len(vectors)):
-        if group[first] >= 0:
-            continue
-        front = np.array([first])
-        group[front] = first
-        while len(front):
-            front = np.flatnonzero(near[front].any(axis=0) & (group < 0))
-            group[front] = first
-    return np.sort(np.unique(group, return_counts=True)[1])[::-1]
+def _group_sizes(lengths: Vectors, limit: float) -> Ids:
+    """Sizes of the groups that are left without the links from `limit` on, the largest first.
+
+    As the nearest image joins next, a long link is only taken when the group before it is complete.
+    """
+    ends = np.flatnonzero(lengths >= limit) + 1
+    return np.sort(np.diff(ends, prepend=0, append=len(lengths) + 1))[::-1]
 
 
 def _are_rare(vectors: Vectors, label_index: Ids, limit: float) -> bool:
     """Whether hardly any two images of different labels are as near as `limit`."""
-    step = np.random.default_rng(0).integers(1, max(2, len(vectors)), (2, _PAIRS)) % len(vectors)
-    apart = label_index[step[0]] != label_index[step[1]]
-    if not apart.any():
-        return True
-    distance = 1 - row_cosines(vectors, step[0][apart], vectors, step[1][apart])
-    return float((distance < limit).mean()) <= _RARE
+    pairs = np.random.default_rng(0).integers(0, len(vectors), (2, _PAIRS))
+    distance = 1 - cosines_between(vectors, label_index, *pairs)
+    return not len(distance) or float((distance < limit).mean()) <= _RARE
