@@ -356,6 +356,8 @@ def test_a_finished_view_goes_on_when_a_decision_is_taken_back_elsewhere(
         _press(page, "k")
     page.keyboard.press("k")
     expect(page.locator("#review")).to_contain_text("Nothing is left in this view.")
+    expect(page.locator("#review")).not_to_contain_text("null")
+    _all_saved(page)  # else the other tab may find nothing to undo
     other.keyboard.press("u")
     expect(page.locator(_SUBJECT)).to_contain_text("Bo_2/")
     expect(page.locator("#view option[value=informative]")).to_contain_text("(1 left)")

@@ -78,8 +78,9 @@ function draw(item, spoken = "") {
   if (!item) {
     root.className = "";
     const what = deck.name === null ? ["Nothing is left in this view."] : ["Nothing is left of ", label(deck.name), "."];
+    const all = el("button", { type: "button", onclick: () => chooseView("informative") }, "All labels");
     root.replaceChildren(el("h2", {}, ...what), el("p", {}, "Choose another view above. The reviews take effect with ", el("code", {}, "purify apply"), " or when the run is resumed."),
-      deck.place === null ? null : el("button", { type: "button", onclick: () => chooseView("informative") }, "All labels"));
+      ...(deck.place === null ? [] : [all]));
     announce(`${spoken} Nothing is left in this view.`);
     return;
   }
