@@ -335,6 +335,11 @@ class AnalyzeConfig(Section):
     keep_hard: bool = Field(
         False, description="Keep doubtful faces unless almost certainly wrong. Rule calibrated only."
     )
+    several_looks: bool = Field(
+        False,
+        description="The images of a label may look different from several sides, as those of a product: each look is "
+        "judged by itself, and no label is split or merged. Rule calibrated only.",
+    )
     threshold: float = Field(
         75.0,
         gt=0,

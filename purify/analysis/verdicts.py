@@ -18,6 +18,7 @@ from purify.analysis.rules.registry import get_rule
 from purify.analysis.rules.rule import DEFAULT_SUBCENTERS, Outcome, Rule, RuleContext
 from purify.analysis.search import one_blas_thread, vector_blocks
 from purify.analysis.subcenters import SubcenterSpace, assign
+from purify.analysis.suspected_looks import suspected_looks
 from purify.analysis.verdict_table import SortedSamples, verdict_table
 from purify.arrays import Floats, Ids, StoredVectors, Vectors
 from purify.config import AnalyzeConfig
@@ -46,6 +47,8 @@ class Analysis:
     recall: float = 1.0
     #: Number of series (frames, bursts, copies) that the images were judged in; None where they come in none.
     series: int | None = None
+    #: Number of removed images that have their like under their label, where they are many; None where they are not.
+    suspected_looks: int | None = None
 
 
 def analyze(
@@ -122,16 +125,19 @@ def analyze(
         outcome = (rule or get_rule(config.rule)).judge(context)
         outcome = mark_duplicates(outcome, find_duplicates(context, outcome), dedupe=config.dedupe)
         place = np.argsort(order)
-        verdicts, report = _tables(samples, context, outcome, place)
+        verdicts, report, agreement = _tables(samples, context, outcome, place)
         again = None if outcome.second_reading is None else outcome.second_reading[place]
         recall = context.nearest.recall if "nearest" in vars(context) else 1.0
+        looks = None if config.several_looks else suspected_looks(outcome, samples.label_index, agreement)
         return Analysis(
-            verdicts, report, outcome.rule, outcome.probabilities, outcome.why, again, recall, outcome.series
+            verdicts, report, outcome.rule, outcome.probabilities, outcome.why, again, recall, outcome.series, looks
         )
 
 
-def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome, order: Ids) -> tuple[pa.Table, pa.Table]:
-    """Verdicts of the samples in the given order, and the class report."""
+def _tables(
+    samples: SortedSamples, context: RuleContext, outcome: Outcome, order: Ids
+) -> tuple[pa.Table, pa.Table, Vectors]:
+    """Verdicts of the samples in the given order, the class report, and the neighbor agreement [N]."""
     config, space = context.config, context.space_after(outcome.p_clean)
     assignment = assign(space.embeddings, samples.label_index, space.subcenters)
     shared = space.embeddings is context.centered.vectors
@@ -141,7 +147,7 @@ def _tables(samples: SortedSamples, context: RuleContext, outcome: Outcome, orde
     report = class_report(
         samples, outcome, assignment, min_images=config.min_images, weak_majority=config.weak_majority
     )
-    return verdicts, report
+    return verdicts, report, neighbors.agreement
 
 
 def _judging_order(sample_ids: Texts, labels: Texts, columns: Vectors, class_labels: Sequence[str]) -> Ids:

@@ -135,6 +135,12 @@ decision_options = all_of(
         "--review-budget", type=click.IntRange(0), metavar="N", help="Leave the N least certain images to a person."
     ),
     click.option("--keep-hard", is_flag=True, default=None, help="Keep doubtful faces unless almost certainly wrong."),
+    click.option(
+        "--several-looks",
+        is_flag=True,
+        default=None,
+        help="The images of a label may look different from several sides, as those of a product.",
+    ),
     click.option("--dedupe", is_flag=True, default=None, help="Drop near duplicates within a label but for the first."),
 )
 """Options of the decision; `decision_settings` turns them into overrides."""
@@ -207,6 +213,7 @@ def decision_settings(
     precision: float | None,
     review_budget: int | None,
     keep_hard: bool | None,
+    several_looks: bool | None,
     dedupe: bool | None,
 ) -> list[str]:
     """Overrides for the given decision options."""
@@ -215,6 +222,7 @@ def decision_settings(
         "precision": precision,
         "review_budget": review_budget,
         "keep_hard": keep_hard,
+        "several_looks": several_looks,
         "dedupe": dedupe,
     }
     return overrides_of({f"analyze.{key}": value for key, value in given.items()})

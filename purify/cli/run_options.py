@@ -84,6 +84,7 @@ class RunOptions:
     precision: float | None
     review_budget: int | None
     keep_hard: bool | None
+    several_looks: bool | None
     dedupe: bool | None
     rounds: int | None
     out: Location
@@ -104,7 +105,9 @@ class RunOptions:
             "apply.reviews": absolute(self.reviews) if self.reviews else None,
             "rounds.most": self.rounds,
         }
-        decisions = decision_settings(self.rule, self.precision, self.review_budget, self.keep_hard, self.dedupe)
+        decisions = decision_settings(
+            self.rule, self.precision, self.review_budget, self.keep_hard, self.several_looks, self.dedupe
+        )
         vectors = embedding_settings(self.embedding_columns, self.embedding_ids)
         reading = [*image_settings(self.images), *self._reading, *vectors]
         extractor = extractor_setting(self.extractor)

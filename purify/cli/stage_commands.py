@@ -194,6 +194,7 @@ def analyze_command(
     precision: float | None,
     review_budget: int | None,
     keep_hard: bool | None,
+    several_looks: bool | None,
     dedupe: bool | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -211,7 +212,7 @@ def analyze_command(
     from purify.pipeline.summary import judging_summary
 
     given = {"analyze.checkpoint": str(checkpoint.absolute()) if checkpoint else None}
-    decisions = decision_settings(rule, precision, review_budget, keep_hard, dedupe)
+    decisions = decision_settings(rule, precision, review_budget, keep_hard, several_looks, dedupe)
     reading = embedding_settings(embedding_columns, embedding_ids)
     settings = [*overrides, *decisions, *reading, *overrides_of(given)]
     config = judging_config(load_config(config_file, [*settings, *(image_settings(images) or ["ingest.images=[]"])]))

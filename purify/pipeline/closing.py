@@ -34,7 +34,7 @@ def closing_lines(run: RunFolder) -> list[str]:
     """
     tables = read_run(run.root)
     rule = _rule(tables)
-    warnings = [_missing_images(tables), _fallback(rule, tables)]
+    warnings = [_missing_images(tables), _fallback(rule, tables), _suspected_looks(rule)]
     return [
         *([f"Warning: {tables.weak}."] if tables.weak else []),
         *(f"Warning: {warning}." for warning in (*tables.info.get("damage", []), *tables.source_warnings)),
@@ -79,6 +79,16 @@ def _fallback(rule: JudgingRule, tables: RunTables) -> str | None:
     return (
         f"Warning: {rule.why}, so that rule {rule.asked} could not judge; rule {rule.rule} did, by a fixed angle of "
         f"{tables.threshold:g} degrees. Look at the removed images before you use the result."
+    )
+
+
+def _suspected_looks(rule: JudgingRule) -> str | None:
+    if rule.suspected_looks is None:
+        return None
+    return (
+        f"Warning: {rule.suspected_looks:,} of the removed images have their like under their own label: either "
+        "several images of one wrong person stand under a label, or labels show things that look different from "
+        "several sides. Look at them, and if they are right, judge again with --several-looks."
     )
 
 

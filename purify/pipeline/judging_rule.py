@@ -39,6 +39,9 @@ class JudgingRule:
         Measured share of the nearest neighbors that the search found; 1 after an exhaustive one.
     series
         Number of series (frames, bursts, copies) that the images were judged in; None where they come in none.
+    suspected_looks
+        Number of removed images that have their like under their own label, where they are many: these labels may have
+        several looks. None where they are not.
     """
 
     asked: str
@@ -50,6 +53,7 @@ class JudgingRule:
     noise_bounds: tuple[float, float] | None = None
     neighbor_recall: float = 1.0
     series: int | None = None
+    suspected_looks: int | None = None
 
 
 def judging_rule(analysis: Analysis, asked: str, *, before: Mapping[str, Any] | None = None) -> JudgingRule:
@@ -67,6 +71,7 @@ def judging_rule(analysis: Analysis, asked: str, *, before: Mapping[str, Any] | 
         why,
         neighbor_recall=analysis.recall,
         series=analysis.series,
+        suspected_looks=analysis.suspected_looks,
     )
     weak, bounds = _weakness(analysis)
     if before and before.get("weak"):

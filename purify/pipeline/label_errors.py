@@ -33,7 +33,7 @@ from purify.pipeline.labeled_embeddings import LabeledEmbeddings, combine
 from purify.tables.schema import Decision
 
 _WRONG = (Decision.DROP.value, Decision.RELABEL.value)
-_CALIBRATED_ONLY = ("precision", "review_budget", "keep_hard")
+_CALIBRATED_ONLY = ("precision", "review_budget", "keep_hard", "several_looks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +176,7 @@ def find_label_errors(
     images: str | Path | Sequence[str | Path] | None = None,
     review_budget: int = 0,
     keep_hard: bool = False,
+    several_looks: bool = False,
     subcenters: int | None = None,
     seed: int = 0,
     **settings: Any,
@@ -198,13 +199,16 @@ def find_label_errors(
         mask of the samples to keep, or a score in [0, 1] for each.
     precision
         Least share of wrong labels among the removed, such as 0.98. None: remove labels more probably wrong
-        than right. Rule ``calibrated`` only, like the next two.
+        than right. Rule ``calibrated`` only, like the next but one and the two after it.
     images
         Folders or tars in which the ids are looked up as paths, to show faces in the report.
     review_budget
         Number of the least certain samples to leave to a person.
     keep_hard
         Keep doubtful faces unless their label is all but surely wrong.
+    several_looks
+        Whether the images of a label may look different from several sides, as those of a product: each look is judged
+        by itself, and no label is split or merged.
     subcenters
         Sub-centers K to fit on a projection of the embeddings; requires PyTorch. None, as `purify analyze`: the angles
         in the verdicts are to the mean of the images that the rule trusts, and to the centers of those that it doubts;
@@ -247,7 +251,8 @@ def find_label_errors(
     >>> round(verdicts.noise_rate.value, 2)
     0.1
     """
-    given = {"precision": precision, "review_budget": review_budget, "keep_hard": keep_hard, **settings}
+    given = {"precision": precision, "review_budget": review_budget, "keep_hard": keep_hard}
+    given |= {"several_looks": several_looks, **settings}
     chosen = get_rule(rule) if isinstance(rule, str) else as_rule(rule)
     config = _config(chosen, given, seed)
     data = combine(embeddings, labels, ids, images)

@@ -40,7 +40,14 @@ def notices(run: RunTables, *, faces_shown: bool) -> list[Notice]:
     skipped = (run.info.get("inversions") or {}).get("skipped")
     told += [Notice("No faces of sub-centers", f"Asked for by invert.enabled, but {skipped}.")] if skipped else []
     distrust = [Notice("The verdicts can't be trusted", f"{run.weak[:1].upper()}{run.weak[1:]}.")] if run.weak else []
-    found = [_missing(run), _fallback(run), _weak_extractor(run), _series(run), None if faces_shown else _no_faces(run)]
+    found = [
+        _missing(run),
+        _fallback(run),
+        _weak_extractor(run),
+        _series(run),
+        _looks(run),
+        None if faces_shown else _no_faces(run),
+    ]
     return [*distrust, *told, *filter(None, found)]
 
 
@@ -107,6 +114,18 @@ def _series(run: RunTables) -> Notice | None:
         f"The images come in {series:,} series",
         "Frames of videos, bursts or copies look alike, so each series was judged as one picture: where most series "
         "of a label are wrong, the wrong person is taken for the right one.",
+    )
+
+
+def _looks(run: RunTables) -> Notice | None:
+    looks = (run.info.get("judged_by") or {}).get("suspected_looks")
+    if looks is None:
+        return None
+    return Notice(
+        f"{looks:,} of the removed images have their like under their own label",
+        "Either several images of one wrong person stand under a label, or labels show things that look different from "
+        "several sides, such as products. Look at them, and if they are right, judge again by looks:",
+        commands=["purify analyze SOURCE --embeddings FILE --several-looks"],
     )
 
 

@@ -100,6 +100,7 @@ class _JudgedBy(_Part):
     noise_bounds: list[float] | None = Field(None, min_length=2, max_length=2)
     neighbor_recall: float = Field(1.0, ge=0, le=1)
     series: int | None = Field(None, ge=1)
+    suspected_looks: int | None = Field(None, ge=1)
 
 
 class _Chosen(_Part):

@@ -43,7 +43,7 @@ def find_merges(
     pictures: Ids,
     thresholds: NullThresholds,
 ) -> tuple[LabelMerge, ...]:
-    """Merge every label into the largest one of the same person, at a similarity of at least ``thresholds.same``.
+    """Merge every label into the largest one of the same person, by their similarity and ``thresholds.surely_same``.
 
     Of labels without a coherent person the similarity says nothing: relative to their own cohesion, which is about 0,
     any other label is alike.
@@ -51,14 +51,16 @@ def find_merges(
     nearest, similarity = prototypes.alike(prototypes.groups)
     whole = ~mixed[prototypes.labels] & (prototypes.groups.cohesion >= thresholds.cohesion)
     itself = nearest == np.arange(len(whole))[:, None]
-    alike = (similarity >= thresholds.same) & whole[:, None] & whole[nearest] & ~itself
+    size = prototypes.groups.size
+    enough = thresholds.surely_same(np.minimum(size[:, None], size[nearest]))
+    alike = (similarity >= enough) & whole[:, None] & whole[nearest] & ~itself
     rank = size_rank(rows, found, prototypes.labels)
     at, column = np.nonzero(alike)
     best: dict[int, int] = {}
     # Unordered pairs, each once.
     for a, b in np.unique(np.sort([at, nearest[at, column]], axis=0), axis=1).T.tolist():
         small, large = sorted((a, b), key=lambda i: rank[i])
-        if prototypes.by_chance(int(prototypes.groups.size[small]), int(pictures[small]), np.array([large])):
+        if prototypes.by_chance(int(size[small]), int(pictures[small]), np.array([large])):
             continue
         if small not in best or rank[large] > rank[best[small]]:
             best[small] = large

@@ -13,10 +13,12 @@ import numpy as np
 from purify.analysis.class_rows import ClassRows, DistinctPictures, ImageGroups, nearest_center
 from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, scale_between, stack
 from purify.analysis.search import row_cosines
-from purify.arrays import Floats, Vectors
+from purify.arrays import Floats, Ids, Vectors
 
 #: Minimum number of distinct pictures of a further identity.
 LEAST_IMAGES = 5
+#: Images of a group beyond which its similarity to others of its person varies no less.
+_SETTLED = 20
 #: Draws for the null distributions: cosines, classes and pools of strangers, and the largest pool.
 _DRAWS = 20_000
 _DRAWN_CLASSES = 2_000
@@ -38,7 +40,8 @@ class NullThresholds:
 
     ``pairs`` and ``centers`` are scales of the cosines between images of different classes, and of images to centers of
     other classes. ``cohesion`` is the minimum for a person, ``chance_cohesion`` the maximum among ``exp(strangers)``
-    strangers. Two groups are two people up to the similarity ``different``, and one person from ``same`` on.
+    strangers. Two groups are two people up to the similarity ``different``, and one person from ``same`` on, if the
+    smaller one has `LEAST_IMAGES` images.
     """
 
     pairs: CosineScale
@@ -55,6 +58,15 @@ class NullThresholds:
         Small groups vary more: parts of `LEAST_IMAGES` images of one class fall short of 1 by up to ``1 - same``.
         """
         return self.different - _SOUGHT * (1 - self.same) * math.sqrt(LEAST_IMAGES / images)
+
+    def surely_same(self, images: Ids) -> Floats:
+        """Similarity [n] from which two groups show one person, by the size ``images[n]`` of the smaller one.
+
+        Larger parts of one class vary less, so sisters with many images each are not taken for one person where small
+        parts vary much, as with covered faces. Beyond `_SETTLED` images, sets of one person differ by their occasions.
+        """
+        spread = np.sqrt(LEAST_IMAGES / np.clip(images, LEAST_IMAGES, _SETTLED))
+        return np.asarray(1 - (1 - self.same) * spread, np.float64)
 
     def is_person(self, cohesion: float, strangers: int) -> bool:
         """Whether a group of this cohesion, found among `strangers` strangers, is a person and no coincidence."""

@@ -7,7 +7,7 @@ import numpy as np
 from purify.analysis.class_rows import DistinctPictures, nearest_center
 from purify.analysis.identities.null_thresholds import LEAST_IMAGES, NullThresholds
 from purify.analysis.identities.prototypes import Prototypes
-from purify.analysis.label_noise.mode_seeking import Groups, bisect, densest, stack
+from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, bisect, densest, stack
 from purify.arrays import Vectors
 
 #: Minimum share of a further person among the grouped images of the class.
@@ -22,7 +22,8 @@ def identities_of(sample: DistinctPictures, thresholds: NullThresholds, prototyp
 
     A dense region may lie between two similar people, so each is also tried in halves.
     """
-    people = _accepted(sample, _dense_places(sample, thresholds), thresholds, prototypes)
+    places = dense_places(sample, thresholds.pairs, thresholds.centers, least=LEAST_IMAGES, most=_MOST_GROUPS)
+    people = _accepted(sample, places, thresholds, prototypes)
     for k in range(len(people)):
         tried = _accepted(sample, _in_halves(sample, people, k, thresholds), thresholds, prototypes)
         if len(tried) > len(people):
@@ -45,17 +46,23 @@ def _accepted(
     return centers[people] if len(people) > 1 else centers[:1]
 
 
-def _dense_places(sample: DistinctPictures, thresholds: NullThresholds) -> Vectors:
-    """Centers of the densest region, of the densest region away from it, and so on."""
-    centers = [sample.center]
-    far = thresholds.centers.weight(sample.rows @ sample.center) < _AWAY
-    while far.sum() >= LEAST_IMAGES and len(centers) < _MOST_GROUPS:
-        center = densest(sample.rows[far], thresholds.pairs)
+def dense_places(
+    sample: DistinctPictures, pairs: CosineScale, centers: CosineScale, *, least: int, most: int
+) -> Vectors:
+    """Centers [g, D] of the densest region, of the densest region away from it, and so on.
+
+    There are at most `most`; the images away from those found have to be at least as many as `least`. `pairs` and
+    `centers` are the scales of `NullThresholds`.
+    """
+    found = [sample.center]
+    far = centers.weight(sample.rows @ sample.center) < _AWAY
+    while far.sum() >= least and len(found) < most:
+        center = densest(sample.rows[far], pairs)
         if center is None:
             break
-        centers.append(center)
-        far &= thresholds.centers.weight(sample.rows @ center) < _AWAY
-    return np.stack(centers)
+        found.append(center)
+        far &= centers.weight(sample.rows @ center) < _AWAY
+    return np.stack(found)
 
 
 def _in_halves(sample: DistinctPictures, centers: Vectors, k: int, thresholds: NullThresholds) -> Vectors:

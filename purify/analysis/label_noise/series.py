@@ -4,7 +4,8 @@ The images of a series are much more alike than those of a person on different o
 for each other, and a wrong series looks like a person of its own. So a series is judged as one picture.
 
 In other sets, the images of a label that are nearest to each other form one group, its right ones, and hardly any of
-the others have a mate among themselves. In sets of series nearly all have.
+the others have a mate among themselves. In sets of series nearly all have. So have sets of things that are seen from
+several sides, whose images vary more, and find their mates under other labels where they lack them under their own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from purify.analysis.label_noise.mode_seeking import cosines_between
-from purify.arrays import Floats, Ids, Vectors
+from purify.analysis.search import vector_blocks
+from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Labels that are looked at, and images of each; labels of fewer images can't show several series.
 _LABELS, _IMAGES, _LEAST_IMAGES = 300, 200, 4
@@ -23,6 +25,10 @@ _OTHERS = 2
 _WITH_MATE, _REMAINING = 0.4, 0.05
 #: Maximum share of the pairs of different labels that are as near as the images of a series.
 _RARE, _PAIRS = 0.001, 100_000
+#: Maximum distance within a series (frames of faces: 0.07), and maximum share, of the images without a mate under their
+#: label, of those with one under another (0.1 to 0.25; where sides of things were taken for series, 0.75): wrong images
+#: have their like elsewhere as of one person, hardly as of one series. So many of them are looked at.
+_FARTHEST, _ELSEWHERE, _ALONE = 0.25, 0.4, 500
 _TINY = 1e-9
 
 
@@ -36,27 +42,31 @@ def series_distance(vectors: Vectors, label_index: Ids) -> float | None:
     label_index
         [N]: the label of each.
     """
-    sets = _sampled(vectors, label_index)
+    sets = _sampled(label_index)
     if not sets:
         return None
-    links = [_link_lengths(one) for one in sets]
+    links = [_link_lengths(vectors[rows]) for rows in sets]
     limit = float(np.exp(_valley(np.sort(np.log(np.maximum(np.concatenate(links), _TINY))))))
+    if limit > _FARTHEST:
+        return None
     sizes = [_group_sizes(lengths, limit)[_OTHERS:] for lengths in links]
     remaining = sum(int(size.sum()) for size in sizes)
     mated = sum(int(size[size > 1].sum()) for size in sizes)
     if remaining < _REMAINING * sum(map(len, sets)) or mated < _WITH_MATE * remaining:
         return None
-    return limit if _are_rare(vectors, label_index, limit) else None
+    if not _are_rare(vectors, label_index, limit) or _at_home_elsewhere(vectors, label_index, sets, limit):
+        return None
+    return limit
 
 
-def _sampled(vectors: Vectors, label_index: Ids) -> list[Vectors]:
-    """Vectors [n, D] of some labels; of a large one, those that follow each other, lest series be torn apart."""
+def _sampled(label_index: Ids) -> list[Ids]:
+    """Rows of some labels; of a large one, those that follow each other, lest series be torn apart."""
     order = np.argsort(label_index, kind="stable")
     size = np.bincount(label_index)
     start = np.cumsum(size) - size
     labels = np.flatnonzero(size >= _LEAST_IMAGES)
     labels = labels[np.unique(np.linspace(0, len(labels) - 1, min(_LABELS, len(labels))).astype(np.int64))]
-    return [vectors[order[start[at] : start[at] + min(size[at], _IMAGES)]] for at in labels.tolist()]
+    return [order[start[at] : start[at] + min(size[at], _IMAGES)] for at in labels.tolist()]
 
 
 def _link_lengths(vectors: Vectors) -> Vectors:
@@ -85,6 +95,25 @@ def _valley(values: Floats) -> float:
     between = below * rest * ((values.sum() - total) / rest - total / below) ** 2
     at = int(np.argmax(between))
     return float(values[at] + values[at + 1]) / 2
+
+
+def _at_home_elsewhere(vectors: Vectors, label_index: Ids, sets: list[Ids], limit: float) -> bool:
+    """Whether many images without a mate under their own label have one under another."""
+    alone = np.concatenate([rows[_has_no_mate(vectors[rows], limit)] for rows in sets])
+    alone = alone[np.unique(np.linspace(0, len(alone) - 1, min(_ALONE, len(alone))).astype(np.int64))]
+    shown, found = vectors[alone], np.zeros(len(alone), np.bool_)
+    for rows, block in vector_blocks(vectors):
+        other = label_index[rows][:, None] != label_index[alone]
+        found |= ((1 - block @ shown.T < limit) & other).any(axis=0)
+    return bool(found.sum() > _ELSEWHERE * len(found))
+
+
+def _has_no_mate(vectors: Vectors, limit: float) -> Mask:
+    """Mask [n] of the vectors from which all others are as far as `limit`."""
+    near = 1 - vectors @ vectors.T < limit
+    np.fill_diagonal(near, False)
+    alone: Mask = np.logical_not(near.any(axis=1))
+    return alone
 
 
 def _group_sizes(lengths: Vectors, limit: float) -> Ids:

@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from purify.analysis.identities.looks import find_looks, of_labels
 from purify.analysis.identities.merge import CERTAIN, LabelMerge
 from purify.analysis.identities.same_picture import find_same_pictures
 from purify.analysis.identities.structure import Structure, find_structure
@@ -66,7 +67,7 @@ class CalibratedRule:
     """Rule `calibrated`; it gives way to `official` if it has nothing to measure."""
 
     name: ClassVar[str] = "calibrated"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     probabilities: ClassVar[bool] = True
 
     def judge(self, context: RuleContext) -> Outcome:
@@ -164,7 +165,9 @@ def judge(
     margin, vectors = (None, embeddings) if learned is None else (learned.margin, learned.embeddings)
     space = vectors if isinstance(vectors, CenteredEmbeddings) else centered(vectors, label_index)
     # In embeddings of a network that has learned the labels, the right images of a label are as alike as a series.
-    series = None if learned is not None else series_distance(space.vectors, label_index)
+    series = None
+    if learned is None and not config.several_looks:
+        series = series_distance(space.vectors, label_index)
     same_picture = duplicate_distance(space.vectors, label_index, config.near_duplicate)
     near_duplicate = 1 - max(same_picture, series or 0.0)
     measure = partial(
@@ -176,7 +179,10 @@ def judge(
         margin=margin,
         near=near_labels,
     )
-    structure, calibration = _understand(space, label_index, measure, classes, near_duplicate, names)
+    if config.several_looks and can_judge(label_index):
+        structure, calibration = _look_by_look(space, label_index, measure, classes, near_duplicate)
+    else:
+        structure, calibration = _understand(space, label_index, measure, classes, near_duplicate, names)
     if photos is not None:
         calibration = replace(calibration, p_clean=once_in_a_photo(calibration.p_clean, photos, label_index))
     merged = _merged_into(structure.sure_merges, classes)[label_index]
@@ -244,6 +250,20 @@ def _understand(
         return replace(structure, merges=()), first
     # Among labels that have swapped images, many look like one person: they go on competing.
     return structure, measure(people) if _doubt(first.p_clean) <= _SURE_ENOUGH else first
+
+
+def _look_by_look(
+    embeddings: CenteredEmbeddings,
+    label_index: Ids,
+    measure: Callable[..., Calibration],
+    classes: int,
+    near_duplicate: float,
+) -> tuple[Structure, Calibration]:
+    """Probabilities where each look of a label is judged as a label; which labels are one, looks can't tell."""
+    look, label_of = find_looks(embeddings.vectors, label_index, classes, near_duplicate)
+    found = measure(look, classes=len(label_of), near=None)
+    nothing = Structure(np.zeros(len(look), np.int32), np.zeros(classes, np.bool_), ())
+    return nothing, of_labels(found, look, label_of)
 
 
 def _doubt(p_clean: Floats) -> float:

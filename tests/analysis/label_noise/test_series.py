@@ -91,6 +91,36 @@ def test_images_of_labels_that_are_equal_are_no_series() -> None:
     assert series_distance(unit(rows.astype(np.float32)), np.arange(600) // 20) is None
 
 
+def sides(labels: int = 100, *, likeness: float, flips: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Things seen from four sides, five images of each: unit vectors, labels, and which are of another thing.
+
+    `likeness` is the cosine of two images of one side; that of two sides is 0.15.
+    """
+    rng = np.random.default_rng(0)
+    thing, side = unit(rng.normal(size=(labels, 1, 1, DIM))), unit(rng.normal(size=(labels, 4, 1, DIM)))
+    noise = unit(rng.normal(size=(labels, 4, 5, DIM)))
+    rows = np.sqrt(0.15) * thing + np.sqrt(likeness - 0.15) * side + np.sqrt(1 - likeness) * noise
+    shown = np.repeat(np.arange(labels), 20)
+    wrong = rng.random(len(shown)) < flips
+    given = np.where(wrong, (shown + rng.integers(1, labels, len(shown))) % labels, shown)
+    return unit(rows.reshape(-1, DIM).astype(np.float32)), given, wrong
+
+
+@pytest.mark.parametrize(("likeness", "flips"), [(0.7, 0.0), (0.7, 0.15), (0.9, 0.15)])
+def test_sides_of_a_thing_are_no_series(likeness: float, flips: float) -> None:
+    vectors, label, _ = sides(likeness=likeness, flips=flips)
+    assert series_distance(vectors, label) is None
+
+
+def test_right_images_of_things_with_sides_are_kept() -> None:
+    vectors, label, wrong = sides(likeness=0.7, flips=0.15)
+    found = judged(Drawn(vectors, label, wrong, np.arange(len(label))))
+    removed = np.array(found.verdicts["decision"].to_pylist()) != "keep"
+    assert removed[wrong].mean() > 0.95
+    assert (~removed[~wrong]).mean() > 0.9
+    assert 1 - np.mean(found.verdicts["p_clean"].to_pylist()) == pytest.approx(wrong.mean(), abs=0.06)
+
+
 @pytest.mark.parametrize("images", [0, 1, 3])
 def test_labels_of_few_images_show_none(images: int) -> None:
     label = np.repeat(np.arange(5), images)
