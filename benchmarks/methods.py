@@ -40,9 +40,11 @@ class Method:
         )
 
 
-def our_rule(scenario: Scenario, seed: int, *, rule: str) -> Scores:
+def our_rule(scenario: Scenario, seed: int, *, rule: str, several_looks: bool = False) -> Scores:
     """Verdicts of one of our rules; all but kept images count as removed, ``new_label`` as the suggestion."""
-    config = PurifyConfig(seed=seed, analyze=AnalyzeConfig.model_validate({"rule": rule}))
+    config = PurifyConfig(
+        seed=seed, analyze=AnalyzeConfig.model_validate({"rule": rule, "several_looks": several_looks})
+    )
     verdicts = analyze_manifest(scenario.manifest, scenario.embeddings, config).verdicts
     decision = np.asarray(verdicts["decision"].to_pylist(), dtype=object)
     new_label = np.asarray(verdicts["new_label"].to_pylist(), dtype=object)
@@ -67,6 +69,7 @@ def _dbscan(scenario: Scenario, seed: int) -> Scores:
 def all_methods() -> dict[str, Method]:
     """Name -> method: each rule, also those of installed packages; then the rivals."""
     ours = [Method(rule, partial(our_rule, rule=rule)) for rule in rule_names()]
+    ours.append(Method("several_looks", partial(our_rule, rule="calibrated", several_looks=True)))
     others = [
         Method("cleanlab", partial(_rival, judge=rivals.cleanlab_default), "cleanlab"),
         Method("argmax", partial(_rival, judge=rivals.nearest_centroid)),

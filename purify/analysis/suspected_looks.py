@@ -1,8 +1,8 @@
 """Signs that labels have several looks, which make right images seem to show something else than their label.
 
-Images that were dropped though their neighbors have their label (on faces one in a hundred, with looks one in twenty to
-nine in ten), and a second person under very many labels. Several images of one other person under a label look the
-same, so nothing but a person can tell the two apart.
+These are dropped images whose neighbors have their label (on faces at most one in fifty, with looks one in ten to seven
+in ten), and a second person under very many labels. Several images of one other person under a label look the same, so
+nothing but a person can tell the two apart.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from purify.tables.schema import Decision, Reason
 
 #: Share of the neighbors with the own label from which an image has its like under it; the share of such images among
 #: the dropped ones that tells of looks, and as how many fewer of these count.
-_AGREEING, _TELLING, _LEAST_DROPPED = 0.3, 0.05, 20
+_AGREEING, _TELLING, _LEAST_DROPPED = 0.2, 0.05, 20
 #: Share of labels with a second person that tells of looks, and the least number of them.
 _MIXED, _LEAST_MIXED = 0.2, 3
 

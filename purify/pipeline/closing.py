@@ -10,7 +10,7 @@ from typing import Any
 from purify.analysis.rules.removal import UNJUDGED
 from purify.evaluation.gain import finding, gap_sentence
 from purify.evaluation.unseen_pairs import left_out
-from purify.pipeline.judging_rule import JudgingRule
+from purify.pipeline.judging_rule import JudgingRule, told_of_looks
 from purify.report.notices import FALLBACK_CAUSES
 from purify.report.run_overview import counts, missing_images, noise_of
 from purify.report.run_tables import RunTables, read_run
@@ -85,11 +85,7 @@ def _fallback(rule: JudgingRule, tables: RunTables) -> str | None:
 def _suspected_looks(rule: JudgingRule) -> str | None:
     if rule.suspected_looks is None:
         return None
-    return (
-        f"Warning: {rule.suspected_looks:,} of the removed images have their like under their own label: either "
-        "several images of one wrong person stand under a label, or labels show things that look different from "
-        "several sides. Look at them, and if they are right, judge again with --several-looks."
-    )
+    return f"Warning: {told_of_looks(rule.suspected_looks)} --several-looks."
 
 
 def _found(tables: RunTables) -> str:

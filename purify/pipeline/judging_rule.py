@@ -56,6 +56,15 @@ class JudgingRule:
     suspected_looks: int | None = None
 
 
+def told_of_looks(images: int) -> str:
+    """What is told of so many `suspected_looks`."""
+    return (
+        f"{images:,} of the removed images have their like under their own label: either several images of one wrong "
+        "person stand under a label, or labels show things that look different from several sides. Look at them, and "
+        "if they are right, judge again with"
+    )
+
+
 def judging_rule(analysis: Analysis, asked: str, *, before: Mapping[str, Any] | None = None) -> JudgingRule:
     """The rule behind an analysis for which the rule `asked` was requested.
 

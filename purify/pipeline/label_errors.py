@@ -29,6 +29,7 @@ from purify.config_files import load_config
 from purify.errors import InputError
 from purify.evaluation.noise_rate import NoiseEstimate, estimate_noise
 from purify.pipeline.judged_run import write_judged_run
+from purify.pipeline.judging_rule import told_of_looks
 from purify.pipeline.labeled_embeddings import LabeledEmbeddings, combine
 from purify.tables.schema import Decision
 
@@ -59,7 +60,7 @@ class Verdicts:
     >>> labels[5] = "person 07"
     >>> verdicts = purify.find_label_errors(embeddings, labels)
     >>> verdicts
-    <Verdicts: 240 samples of 20 labels; kept 239, relabeled 1, dropped 0, to review 0; rule calibrated/5>
+    <Verdicts: 240 samples of 20 labels; kept 239, relabeled 1, dropped 0, to review 0; rule calibrated/6>
     >>> verdicts.to_pandas().loc[verdicts.is_error, ["label", "decision", "new_label"]].values.tolist()
     [['person 07', 'relabel', 'person 00']]
     >>> print(verdicts.classes[["label", "n", "n_kept", "flag"]].head(2))
@@ -229,7 +230,8 @@ def find_label_errors(
     -----
     UserWarning
         If ``calibrated`` could not judge. With fewer than three labels of two pictures or more it keeps everything
-        (rule ``unjudged/1``); with embeddings that hardly tell people apart, ``official`` takes over.
+        (rule ``unjudged/1``); with embeddings that hardly tell people apart, ``official`` takes over. And if right
+        images may have been removed, since those of a label look different from several sides.
 
     Raises
     ------
@@ -275,7 +277,7 @@ def find_label_errors(
         seed=seed,
         digests=rows["sha256"].to_pylist(),
     )
-    _warn_of_another_rule(chosen, analysis)
+    _warn(chosen, analysis)
     return Verdicts(analysis, data, config)
 
 
@@ -288,7 +290,9 @@ def _config(rule: Rule, given: dict[str, Any], seed: int) -> PurifyConfig:
     return config.changed(analyze={"rule": rule.name})
 
 
-def _warn_of_another_rule(rule: Rule, analysis: Analysis) -> None:
+def _warn(rule: Rule, analysis: Analysis) -> None:
     if analysis.rule.partition("/")[0] != rule.name:
         instead = "" if analysis.rule == UNJUDGED else f"; rule {analysis.rule} judged by a fixed angle"
         warnings.warn(f"rule {rule.name} can't judge this set: {analysis.why}{instead}", stacklevel=3)
+    if analysis.suspected_looks is not None:
+        warnings.warn(f"{told_of_looks(analysis.suspected_looks)} several_looks=True", stacklevel=3)

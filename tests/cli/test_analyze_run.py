@@ -98,6 +98,7 @@ def test_it_is_a_whole_run(run: RunFolder, table: Path, embeddings: Path) -> Non
         "noise_bounds": None,
         "neighbor_recall": 1.0,
         "series": None,
+        "suspected_looks": None,
     }
     assert info["rounds"][0]["noise_estimate"] == pytest.approx(2 / 72, abs=0.01)
     assert {path.stem for path in (run.root / "stages").iterdir()} == {"ingest", "analyze", "apply", "update"}

@@ -145,6 +145,16 @@ def test_a_set_with_too_few_labels_is_kept_whole_with_a_warning(people: People) 
     assert set(found.reason) == {"too_few_to_judge"}
 
 
+def test_images_removed_for_their_looks_are_told() -> None:
+    """Thirty things from two sides that have nothing in common."""
+    rng = np.random.default_rng(0)
+    sides = rng.normal(size=(30, 2, 1, 48)) + 0.3 * rng.normal(size=(30, 2, 12, 48))
+    vectors, labels = sides.reshape(-1, 48).astype(np.float32), np.repeat(np.arange(30), 24)
+    with pytest.warns(UserWarning, match="have their like under their own label.* several_looks=True"):
+        assert find_label_errors(vectors, labels).keep.mean() < 0.7
+    assert find_label_errors(vectors, labels, several_looks=True).keep.mean() > 0.99
+
+
 def test_settings_reach_the_rule(people: People) -> None:
     asked = find_label_errors(people.embeddings, people.labels, review_budget=9, min_images=2, seed=1)
     assert (asked.decision == "review").sum() == 9
@@ -187,7 +197,8 @@ def test_a_saved_run_is_one_that_the_other_commands_read(people: People, verdict
     cleaned = apply_verdicts(read_table(run.manifest, MANIFEST), verdicts.analysis.verdicts).cleaned
     assert read_table(run.cleaned, CLEANED).equals(cleaned)
     judged_by = {"rule": identifier(CALIBRATED), "asked": "calibrated", "probabilities": True, "fallback": False}
-    undoubted = {"why": "the rule asked for", "weak": "", "noise_bounds": None, "neighbor_recall": 1.0, "series": None}
+    undoubted = {"why": "the rule asked for", "weak": "", "noise_bounds": None, "neighbor_recall": 1.0}
+    undoubted |= {"series": None, "suspected_looks": None}
     assert tables.info["judged_by"] == judged_by | undoubted
     counts = tables.info["counts"]
     assert counts["rows"] == counts["cleaned"] + counts["removed"] + counts["not_ok"] == len(people.ids)

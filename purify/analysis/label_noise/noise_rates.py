@@ -16,7 +16,7 @@ _GROUPS = np.array([1, 2, 3, 4, 6, 10, 20, 50])
 #: Wrong and all images that a rate starts from, and wrong images by which a group is drawn to the rate of all.
 _PRIOR_WRONG, _PRIOR_IMAGES, _DRAWN = 5.0, 100.0, 2.0
 #: Candidate concentrations of the labels' noise rates around that of their group, in images.
-_CONCENTRATIONS = (1, 2, 3, 5, 8, 12, 20, 40, 80, 200, 1000)
+_CONCENTRATIONS = np.array([1, 2, 3, 5, 8, 12, 20, 40, 80, 200, 1000], np.float64)
 _LEAST, _MOST = 1e-6, 0.99
 #: From here on Stirling's series is exact to the last digits; smaller arguments are shifted up.
 _STIRLING_FROM = 10
@@ -54,11 +54,9 @@ def rates_of_images(p_wrong: Floats, label_index: Ids, by_size: Floats) -> Float
 
 
 def _concentration(mean: Floats, k: Floats, n: Floats) -> float:
-    likelihood = [
-        float((_log_beta(mean * c + k, (1 - mean) * c + n - k) - _log_beta(mean * c, (1 - mean) * c)).sum())
-        for c in _CONCENTRATIONS
-    ]
-    return float(_CONCENTRATIONS[int(np.argmax(likelihood))])
+    c = _CONCENTRATIONS[:, None]
+    ratios = _log_beta(mean * c + k, (1 - mean) * c + n - k) - _log_beta(mean * c, (1 - mean) * c)
+    return float(_CONCENTRATIONS[int(np.argmax(ratios.sum(axis=1)))])
 
 
 def _log_beta(a: Floats, b: Floats) -> Floats:
@@ -68,7 +66,7 @@ def _log_beta(a: Floats, b: Floats) -> Floats:
 def log_gamma(x: Floats) -> Floats:
     """Logarithm of the gamma function of positive numbers."""
     small = x < _STIRLING_FROM
-    steps = np.prod([x + k for k in range(_STIRLING_FROM)], axis=0)
+    steps = math.prod(x + k for k in range(_STIRLING_FROM))
     shifted = np.where(small, x + _STIRLING_FROM, x)
     series = sum(c / shifted ** (2 * k + 1) for k, c in enumerate(_STIRLING))
     stirling = (shifted - 0.5) * np.log(shifted) - shifted + 0.5 * math.log(2 * math.pi) + series

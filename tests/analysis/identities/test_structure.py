@@ -52,6 +52,21 @@ def test_people_of_their_own_are_left_alone() -> None:
     assert (found.group[people.person >= 1000] == -1).mean() > 0.8
 
 
+@pytest.mark.parametrize(("images", "merged"), [(6, True), (24, False)])
+def test_sisters_with_many_images_are_two_people_where_small_parts_vary(images: int, merged: bool) -> None:
+    """Some images of all are of covered faces, so that parts of five images of one person vary as much as sisters."""
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(40, DIM)) / np.sqrt(DIM)
+    centers[1] = centers[0] + 0.06 * rng.normal(size=DIM)
+    covered = rng.normal(size=DIM) / np.sqrt(DIM)
+    count = np.r_[images, images, np.full(38, 24)]
+    label = np.repeat(np.arange(40), count)
+    is_covered = rng.random(len(label)) < 0.35
+    vectors = centers[label] + SPREAD * rng.normal(size=(len(label), DIM)) + is_covered[:, None] * 0.9 * covered
+    found = find_structure(unit(vectors.astype(np.float32)), label, 40, np.ones(len(label)))
+    assert [{merge.label, merge.into} for merge in found.merges] == ([{0, 1}] if merged else [])
+
+
 def test_a_second_person_under_a_label_is_a_group_of_their_own() -> None:
     people = make_people((3, 500, 8), strangers=40)
     found = people.find()
