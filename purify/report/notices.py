@@ -124,8 +124,9 @@ def _looks(run: RunTables) -> Notice | None:
     return Notice(
         f"{looks:,} of the removed images have their like under their own label",
         "Either several images of one wrong person stand under a label, or labels show things that look different from "
-        "several sides, such as products. Look at them, and if they are right, judge again by looks:",
-        commands=["purify analyze SOURCE --embeddings FILE --several-looks"],
+        "several sides, such as products.",
+        "Look at them, and if they are right, judge again by looks:",
+        ["purify analyze SOURCE --embeddings FILE --several-looks"],
     )
 
 
