@@ -8,12 +8,7 @@ of the series is under a wrong name, as a whole. ``DIR/tables`` and ``DIR/embedd
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
-import tarfile
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -21,36 +16,13 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageEnhance, ImageFilter
 
-from purify.storage.files import write_table
+from benchmarks.face_sets import Faces, Noise, write_scenarios
 
-_FLIPS, _STRANGERS = 0.12, 0.08
 _SIDE = 112
 #: People with so many images, of which at most so many become series of so many frames.
 _PEOPLE, _LEAST, _MOST, _SERIES, _FRAMES = 70, 5, 12, 8, (4, 15)
 #: Share of the series of each scenario that are one image.
 _SINGLE = {"series": 0.0, "series-and-images": 0.5}
-
-
-@dataclass(frozen=True)
-class Faces:
-    """Images of each person in a tar of ``folder/person/image``."""
-
-    archive: tarfile.TarFile
-    of: dict[str, list[tarfile.TarInfo]]
-
-    @classmethod
-    def open(cls, path: Path) -> Faces:
-        archive, of = tarfile.open(path), defaultdict(list)  # noqa: SIM115
-        for member in archive.getmembers():
-            if member.isfile():
-                of[member.name.split("/")[-2]].append(member)
-        return cls(archive, dict(of))
-
-    def image(self, member: tarfile.TarInfo) -> Image.Image:
-        """Its picture."""
-        file = self.archive.extractfile(member)
-        assert file is not None
-        return Image.open(io.BytesIO(file.read())).convert("RGB")
 
 
 def frames(image: Image.Image, count: int, rng: np.random.Generator) -> Iterator[bytes]:
@@ -74,26 +46,17 @@ def frames(image: Image.Image, count: int, rng: np.random.Generator) -> Iterator
 def draw(faces: Faces, name: str, folder: Path, seed: int) -> pa.Table:
     """Write the frames of a scenario to ``folder/name``; a table of path, label, true_label and kind."""
     rng = np.random.default_rng([seed, 17])
-    known = sorted(person for person, images in faces.of.items() if _LEAST <= len(images) <= _MOST)
-    people = [known[at] for at in rng.permutation(len(known))[:_PEOPLE]]
-    alone = sorted(person for person, images in faces.of.items() if len(images) == 1)
-    strangers = iter([alone[at] for at in rng.permutation(len(alone))])
-    rows = []
+    people = faces.people(_LEAST, _MOST, rng)[:_PEOPLE]
+    noise, rows = Noise(faces, people, rng), []
     for label in people:
         for number, member in enumerate(faces.of[label][:_SERIES]):
-            kind = str(rng.choice(["flip", "outlier", "clean"], p=[_FLIPS, _STRANGERS, 1 - _FLIPS - _STRANGERS]))
-            true, shown = label, member
-            if kind == "flip":
-                true = str(rng.choice([person for person in people if person != label]))
-                shown = faces.of[true][rng.integers(len(faces.of[true]))]
-            elif kind == "outlier":
-                true, shown = "", faces.of[next(strangers)][0]
+            shown = noise.shown(label, member)
             count = 1 if rng.random() < _SINGLE[name] else int(rng.integers(*_FRAMES, endpoint=True))
-            for frame, content in enumerate(frames(faces.image(shown), count, rng)):
+            for frame, content in enumerate(frames(faces.image(shown.member), count, rng)):
                 path = f"{name}/{label}/{number}-{frame:02d}.jpg"
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(content)
-                rows.append({"path": path, "label": label, "true_label": true, "kind": kind})
+                rows.append({"path": path, "label": label, "true_label": shown.true, "kind": shown.kind})
     return pa.Table.from_pylist(rows)
 
 
@@ -103,19 +66,8 @@ def draw(faces: Faces, name: str, folder: Path, seed: int) -> pa.Table:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def main(tar: Path, out: Path, seed: int) -> None:
     """Scenarios of series made of the faces in TAR (FOLDER/PERSON/IMAGE), and their embeddings by dlib."""
-    faces, parts = Faces.open(tar), []
-    for name in _SINGLE:
-        table = draw(faces, name, out / "images", seed)
-        (out / "tables").mkdir(exist_ok=True)
-        write_table(table, out / "tables" / f"{name}-{seed}.parquet")
-        parts.append(table)
-    write_table(pa.concat_tables(parts), out / "all.parquet")
-    _run("ingest", str(out / "all.parquet"), "--images", str(out / "images"), "--out", str(out / "manifest"))
-    _run("embed", str(out / "manifest/manifest.parquet"), "--extractor", "dlib", "--out", str(out))
-
-
-def _run(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "purify", *arguments], check=True)
+    faces = Faces.open(tar)
+    write_scenarios({f"{name}-{seed}": draw(faces, name, out / "images", seed) for name in _SINGLE}, out)
 
 
 if __name__ == "__main__":
