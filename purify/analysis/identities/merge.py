@@ -14,8 +14,8 @@ from purify.analysis.search import unit
 from purify.arrays import Floats, Ids, Mask
 
 _SHOWN = (3, 2)
-#: Probability of a merge of two labels with many images each.
-CERTAIN = 0.98
+#: Probability of a merge of two labels with several images each, as alike as most parts of a label, or as few of them.
+CERTAIN, _DOUBTFUL = 0.98, 0.5
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,35 @@ def find_merges(
     pictures: Ids,
     thresholds: NullThresholds,
 ) -> tuple[LabelMerge, ...]:
-    """Merge every label into the largest one of the same person, by their similarity and ``thresholds.surely_same``.
+    """Merge every label into the largest one of the same person, by how alike parts of a label of their sizes are.
 
-    Of labels without a coherent person the similarity says nothing: relative to their own cohesion, which is about 0,
-    any other label is alike.
+    Pairs below ``thresholds.surely_same`` are doubtful, and give way to others. Of labels without a coherent person the
+    similarity says nothing: relative to their own cohesion, which is about 0, any other label is alike.
     """
     nearest, similarity = prototypes.alike(prototypes.groups)
     whole = ~mixed[prototypes.labels] & (prototypes.groups.cohesion >= thresholds.cohesion)
     itself = nearest == np.arange(len(whole))[:, None]
+    judged = whole[:, None] & whole[nearest] & ~itself
     size = prototypes.groups.size
-    enough = thresholds.surely_same(np.minimum(size[:, None], size[nearest]))
-    alike = (similarity >= enough) & whole[:, None] & whole[nearest] & ~itself
+    smaller = np.minimum(size[:, None], size[nearest])
+    sure = set(_pairs(judged & (similarity >= thresholds.surely_same(smaller)), nearest))
     rank = size_rank(rows, found, prototypes.labels)
-    at, column = np.nonzero(alike)
-    best: dict[int, int] = {}
-    # Unordered pairs, each once.
-    for a, b in np.unique(np.sort([at, nearest[at, column]], axis=0), axis=1).T.tolist():
-        small, large = sorted((a, b), key=lambda i: rank[i])
-        if prototypes.by_chance(int(size[small]), int(pictures[small]), np.array([large])):
-            continue
-        if small not in best or rank[large] > rank[best[small]]:
-            best[small] = large
+    best: dict[int, tuple[bool, tuple[float, int], int]] = {}
+    for pair in _pairs(judged & (similarity >= thresholds.possibly_same(smaller)), nearest):
+        small, large = sorted(pair, key=lambda i: rank[i])
+        if not prototypes.by_chance(int(size[small]), int(pictures[small]), np.array([large])):
+            best[small] = max(best.get(small, (False, (-1.0, 0), -1)), (pair in sure, rank[large], large))
     labels = prototypes.labels.tolist()
-    return tuple(label_merge(rows, found, labels[small], labels[best[small]]) for small in sorted(best))
+    return tuple(
+        label_merge(rows, found, labels[small], labels[large], CERTAIN if is_sure else _DOUBTFUL)
+        for small, (is_sure, _, large) in sorted(best.items())
+    )
+
+
+def _pairs(chosen: Mask, nearest: Ids) -> list[tuple[int, int]]:
+    """Unordered pairs of groups with those ``nearest[G, R]`` to them, where ``chosen[G, R]``, each once."""
+    at, column = np.nonzero(chosen)
+    return [(a, b) for a, b in np.unique(np.sort([at, nearest[at, column]], axis=0), axis=1).T.tolist()]
 
 
 def size_rank(rows: ClassRows, found: npt.NDArray[np.int32], labels: Ids) -> list[tuple[float, int]]:

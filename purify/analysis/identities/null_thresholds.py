@@ -26,8 +26,8 @@ _POOLS = 200
 _MOST_STRANGERS = 256
 #: Tail probability behind the three thresholds.
 _RARE = 0.01
-#: Ratio of the 99 % and 95 % quantiles of a normal distribution.
-_RARE_TO_SELDOM = 2.326 / 1.645
+#: Ratios of the 99 % quantile of a normal distribution to that of 95 %, and of that of 90 % to it.
+_RARE_TO_SELDOM, _TENTH_TO_RARE = 2.326 / 1.645, 1.282 / 2.326
 #: Minimum share of a group's images that show its person; squared, the share of pairs.
 _LEAST_PURITY = 0.9
 #: Spread of the similarity of a group found by search, relative to that of a random part.
@@ -59,14 +59,18 @@ class NullThresholds:
         """
         return self.different - _SOUGHT * (1 - self.same) * math.sqrt(LEAST_IMAGES / images)
 
-    def surely_same(self, images: Ids) -> Floats:
-        """Similarity [n] from which two groups show one person, by the size ``images[n]`` of the smaller one.
+    def possibly_same(self, images: Ids) -> Floats:
+        """Similarity [n] from which two groups may show one person, by the size ``images[n]`` of the smaller one.
 
         Larger parts of one class vary less, so sisters with many images each are not taken for one person where small
         parts vary much, as with covered faces. Beyond `_SETTLED` images, sets of one person differ by their occasions.
         """
         spread = np.sqrt(LEAST_IMAGES / np.clip(images, LEAST_IMAGES, _SETTLED))
         return np.asarray(1 - (1 - self.same) * spread, np.float64)
+
+    def surely_same(self, images: Ids) -> Floats:
+        """Similarity [n] that nine in ten parts of one class reach: people who look alike seldom do."""
+        return np.asarray(1 - (1 - self.possibly_same(images)) * _TENTH_TO_RARE, np.float64)
 
     def is_person(self, cohesion: float, strangers: int) -> bool:
         """Whether a group of this cohesion, found among `strangers` strangers, is a person and no coincidence."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purify.analysis.identities.null_thresholds import LEAST_IMAGES
+from purify.analysis.identities.null_thresholds import LEAST_IMAGES, NullThresholds
 from purify.analysis.identities.prototypes import poisson_tail
 from purify.analysis.identities.structure import Structure, find_structure
 from purify.analysis.label_noise.mode_seeking import CosineScale, bisect, densest, distinct, stack, unit
@@ -65,6 +65,26 @@ def test_sisters_with_many_images_are_two_people_where_small_parts_vary(images: 
     vectors = centers[label] + SPREAD * rng.normal(size=(len(label), DIM)) + is_covered[:, None] * 0.9 * covered
     found = find_structure(unit(vectors.astype(np.float32)), label, 40, np.ones(len(label)))
     assert [{merge.label, merge.into} for merge in found.merges] == ([{0, 1}] if merged else [])
+    assert found.sure_merges == ()  # less alike than nine in ten parts of a label
+
+
+def test_larger_groups_have_to_be_more_alike() -> None:
+    scale = CosineScale(0.1, 0.1)
+    thresholds = NullThresholds(scale, scale, 0.5, np.zeros(1), np.zeros(1), different=0.5, same=0.8)
+    sizes = np.array([3, 5, 20, 500])
+    np.testing.assert_allclose(thresholds.possibly_same(sizes), [0.8, 0.8, 0.9, 0.9])
+    np.testing.assert_allclose(thresholds.surely_same(sizes), [0.8898, 0.8898, 0.9449, 0.9449], atol=1e-4)
+
+
+def test_a_sure_merge_comes_before_a_doubtful_one_with_a_larger_label() -> None:
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(40, DIM)) / np.sqrt(DIM)
+    centers[1], centers[2] = centers[0], centers[0] + 0.06 * rng.normal(size=DIM)
+    label = np.repeat(np.arange(40), np.r_[6, 10, 48, np.full(37, 24)])
+    covered = (rng.random(len(label)) < 0.35)[:, None] * 0.9 * rng.normal(size=DIM) / np.sqrt(DIM)
+    vectors = centers[label] + SPREAD * rng.normal(size=(len(label), DIM)) + covered
+    found = find_structure(unit(vectors.astype(np.float32)), label, 40, np.ones(len(label)))
+    assert [(merge.label, merge.into) for merge in found.sure_merges] == [(0, 1)]
 
 
 def test_a_second_person_under_a_label_is_a_group_of_their_own() -> None:
