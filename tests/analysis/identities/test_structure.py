@@ -77,7 +77,7 @@ def test_larger_groups_have_to_be_more_alike() -> None:
 
 
 def test_a_sure_merge_comes_before_a_doubtful_one_with_a_larger_label() -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     centers = rng.normal(size=(40, DIM)) / np.sqrt(DIM)
     centers[1], centers[2] = centers[0], centers[0] + 0.06 * rng.normal(size=DIM)
     label = np.repeat(np.arange(40), np.r_[6, 10, 48, np.full(37, 24)])
