@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from benchmarks.face_sets import Faces, Noise, write_scenarios
+from benchmarks.face_sets import Faces, Noise, scenario_command
 
 _COVERED = 0.35
 #: People with so many images, and so many of each.
@@ -76,14 +75,11 @@ def draw(faces: Faces, name: str, folder: Path, seed: int) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("tar", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the scenarios.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-def main(tar: Path, out: Path, seed: int) -> None:
-    """Scenarios of covered faces made of those in TAR (FOLDER/PERSON/IMAGE), and their embeddings by dlib."""
-    faces = Faces.open(tar)
-    write_scenarios({f"{name}-{seed}": draw(faces, name, out / "images", seed) for name in _COVERS}, out)
+main = scenario_command(
+    draw,
+    _COVERS,
+    "Scenarios of covered faces made of those in TAR (FOLDER/PERSON/IMAGE), and their embeddings by dlib.",
+)
 
 
 if __name__ == "__main__":

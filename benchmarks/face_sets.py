@@ -7,10 +7,11 @@ import subprocess
 import sys
 import tarfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 import pyarrow as pa
 from PIL import Image
@@ -83,6 +84,24 @@ def write_scenarios(tables: Mapping[str, pa.Table], out: Path) -> None:
     write_table(pa.concat_tables(tables.values()), out / "all.parquet")
     _run("ingest", str(out / "all.parquet"), "--images", str(out / "images"), "--out", str(out / "manifest"))
     _run("embed", str(out / "manifest/manifest.parquet"), "--extractor", "dlib", "--out", str(out))
+
+
+def scenario_command(
+    draw: Callable[[Faces, str, Path, int], pa.Table], names: Iterable[str], summary: str
+) -> click.Command:
+    """Command that writes the scenarios `names`, each by ``draw(faces, name, folder of the images, seed)``."""
+
+    @click.command(context_settings={"help_option_names": ["-h", "--help"]}, help=summary)
+    @click.argument("tar", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+    @click.option(
+        "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the scenarios."
+    )
+    @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+    def main(tar: Path, out: Path, seed: int) -> None:
+        faces = Faces.open(tar)
+        write_scenarios({f"{name}-{seed}": draw(faces, name, out / "images", seed) for name in names}, out)
+
+    return main
 
 
 def _run(*arguments: str) -> None:

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from purify.analysis.class_rows import ClassRows, DistinctPictures, canonical_order, distinct_pictures, nearest_center
-from purify.analysis.identities.null_thresholds import scale_of_centers, scale_of_pairs
+from purify.analysis.class_rows import ClassRows, DistinctPictures, canonical_order, nearest_center
+from purify.analysis.identities.null_thresholds import sampled_classes
 from purify.analysis.identities.split import dense_places
 from purify.analysis.label_noise.calibration import Calibration
 from purify.analysis.label_noise.mode_seeking import CosineScale
@@ -41,11 +41,9 @@ def find_looks(vectors: Vectors, label_index: Ids, classes: int, near_duplicate:
     """
     order = canonical_order(vectors, label_index)
     rows = ClassRows(np.ascontiguousarray(vectors, np.float32), label_index, classes, np.ones(len(order)), order)
-    rng = np.random.default_rng(_SEED)
     number = np.zeros(len(order), np.int64)
-    if (pairs := scale_of_pairs(rows, rng)) is not None:
-        samples = [distinct_pictures(rows, label, pairs, near_duplicate) for label in np.unique(label_index).tolist()]
-        centers = scale_of_centers(rows, samples, rng)
+    if (sampled := sampled_classes(rows, near_duplicate, np.random.default_rng(_SEED))) is not None:
+        pairs, centers, samples = sampled
         for sample in samples:
             members = rows.members(sample.label)
             number[members] = _looks_of(sample, rows.vectors[members], pairs, centers)

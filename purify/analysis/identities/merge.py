@@ -60,7 +60,8 @@ def find_merges(
     for pair in _pairs(judged & (similarity >= thresholds.possibly_same(smaller)), nearest):
         small, large = sorted(pair, key=lambda i: rank[i])
         if not prototypes.by_chance(int(size[small]), int(pictures[small]), np.array([large])):
-            best[small] = max(best.get(small, (False, (-1.0, 0), -1)), (pair in sure, rank[large], large))
+            candidate = pair in sure, rank[large], large
+            best[small] = max(candidate, best.get(small, candidate))
     labels = prototypes.labels.tolist()
     return tuple(
         label_merge(rows, found, labels[small], labels[large], CERTAIN if is_sure else _DOUBTFUL)

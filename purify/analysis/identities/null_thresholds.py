@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.class_rows import ClassRows, DistinctPictures, ImageGroups, nearest_center
+from purify.analysis.class_rows import ClassRows, DistinctPictures, ImageGroups, distinct_pictures, nearest_center
 from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, scale_between, stack
 from purify.analysis.search import row_cosines
 from purify.arrays import Floats, Ids, Vectors
@@ -88,6 +88,17 @@ def null_thresholds(
     different = min(_similarity_of_classes(groups, rng), same)
     cohesion = _LEAST_PURITY**2 * float(np.quantile(groups.cohesion, _RARE))
     return NullThresholds(pairs, centers, cohesion, strangers, chance, different, same)
+
+
+def sampled_classes(
+    rows: ClassRows, near_duplicate: float, rng: np.random.Generator
+) -> tuple[CosineScale, CosineScale, list[DistinctPictures]] | None:
+    """Scales of pairs and of centers, and the distinct pictures of each class; None with images of one class only."""
+    pairs = scale_of_pairs(rows, rng)
+    if pairs is None:
+        return None
+    samples = [distinct_pictures(rows, label, pairs, near_duplicate) for label in np.unique(rows.label).tolist()]
+    return pairs, scale_of_centers(rows, samples, rng), samples
 
 
 def scale_of_pairs(rows: ClassRows, rng: np.random.Generator) -> CosineScale | None:

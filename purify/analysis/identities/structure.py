@@ -22,11 +22,10 @@ from purify.analysis.class_rows import (
     DistinctPictures,
     ImageGroups,
     canonical_order,
-    distinct_pictures,
     nearest_center,
 )
 from purify.analysis.identities.merge import CERTAIN, LabelMerge, find_merges, weight_of
-from purify.analysis.identities.null_thresholds import LEAST_IMAGES, null_thresholds, scale_of_centers, scale_of_pairs
+from purify.analysis.identities.null_thresholds import LEAST_IMAGES, null_thresholds, sampled_classes
 from purify.analysis.identities.prototypes import Prototypes
 from purify.analysis.identities.small_merges import find_small_merges
 from purify.analysis.identities.split import identities_of
@@ -98,11 +97,10 @@ def find_structure(
 def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, noise: NoiseOrigin) -> Structure | None:
     """The structure of the rows; None with images of one class only."""
     rng = np.random.default_rng(_SEED)
-    pairs = scale_of_pairs(rows, rng)
-    if pairs is None:
+    sampled = sampled_classes(rows, near_duplicate, rng)
+    if sampled is None:
         return None
-    samples = [distinct_pictures(rows, label, pairs, near_duplicate) for label in np.unique(rows.label).tolist()]
-    centers = scale_of_centers(rows, samples, rng)
+    pairs, centers, samples = sampled
     dominant = ImageGroups(rows.vectors, [sample.near_center(centers) for sample in samples])
     large = _find_large(rows, samples, dominant, pairs, centers, rng)
     small = find_small_merges(
