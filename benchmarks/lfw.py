@@ -1,4 +1,7 @@
-"""Scenarios made of Labeled Faces in the Wild at run time: a long tail, people who look alike, the set as published."""
+"""Scenarios made of Labeled Faces in the Wild at run time.
+
+A long tail, people who look alike, companions who stand under each other's names, and the set as published.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ _FOLDER = "lfw112/"
 _FLIPS, _STRANGERS = 0.12, 0.08
 #: Among look-alikes: as much noise, all of it flips to one of a person's nearest others.
 _SWAPS, _NEAREST = 0.2, 5
+#: Share of a label's images that show its companion, where each has so many images or more.
+_COMPANION, _LEAST_IMAGES = 0.4, 6
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def lfw_paths(embeddings: Path) -> Names:
 
 
 def make_scenarios(embeddings: Path, folder: Path, seeds: range) -> dict[str, Path]:
-    """Write the tables to `folder`: two for each seed and ``natural``; name -> table. Empty without LFW's images."""
+    """Write the tables to `folder`: four for each seed and ``natural``; name -> table. Empty without LFW's images."""
     paths = lfw_paths(embeddings)
     if not len(paths):
         return {}
@@ -65,6 +70,8 @@ def make_scenarios(embeddings: Path, folder: Path, seeds: range) -> dict[str, Pa
     for seed in seeds:
         tables[f"long-tail-{seed}"] = long_tail(published, seed)
         tables[f"look-alike-{seed}"] = look_alike(published.repeated(), vectors, seed)
+        tables[f"companions-{seed}"] = companions(published.repeated(), seed)
+        tables[f"relatives-{seed}"] = companions(published.repeated(), seed, vectors)
     tables["natural"] = as_published(published)
     for name, table in tables.items():
         write_table(table, folder / f"{name}.parquet")
@@ -114,6 +121,48 @@ def nearest_people(vectors: Vectors, person: Ids, people: int) -> Ids:
     cosines = means @ means.T
     np.fill_diagonal(cosines, -np.inf)
     return np.argsort(-cosines, axis=1, kind="stable")[:, : min(_NEAREST, people - 1)]
+
+
+def companions(published: Published, seed: int, vectors: Vectors | None = None) -> pa.Table:
+    """People with six or more images, by two: 40 % of the images under each name show the other of the two.
+
+    Companions are drawn, as couples and co-stars meet; with ``vectors[N, D]`` of length 1 the more alike half of the
+    people are each other's companions, and the others have none, as among relatives.
+    """
+    rng = np.random.default_rng([seed, 14])
+    size = np.bincount(published.person)
+    people = rng.permutation(np.flatnonzero(size >= _LEAST_IMAGES))
+    if vectors is None:
+        couples = people[: len(people) // 2 * 2].reshape(-1, 2)
+    else:
+        couples = _likest_couples(unit_rows(class_sums(vectors, published.person, len(size))), people)
+    images = {person: rng.permutation(np.flatnonzero(published.person == person)) for person in people.tolist()}
+    shown = [(person, images[person]) for person in np.setdiff1d(people, couples).tolist()]
+    for one, other in [*couples.tolist(), *couples[:, ::-1].tolist()]:
+        own = images[one][: len(images[one]) // 2]
+        theirs = images[other][len(images[other]) // 2 :]
+        shown += [(one, own), (one, theirs[: round(len(own) * _COMPANION / (1 - _COMPANION))])]
+    rows = np.concatenate([own for _, own in shown])
+    given = np.repeat([name for name, _ in shown], [len(own) for _, own in shown])
+    return _table(
+        paths=published.paths[rows],
+        label=published.names[given],
+        true_label=published.names[published.person[rows]],
+        kind=_kinds(len(rows), np.flatnonzero(given != published.person[rows])),
+    )
+
+
+def _likest_couples(means: Vectors, people: Ids) -> Ids:
+    """Pairs [P / 4, 2] of the `people`, the most alike first, each in one pair at most."""
+    cosines = np.triu(means[people] @ means[people].T, 1)
+    free = set(range(len(people)))
+    couples: list[tuple[int, int]] = []
+    for at in np.argsort(-cosines, axis=None, kind="stable").tolist():
+        pair = divmod(at, len(people))
+        if len(couples) < len(people) // 4 and free.issuperset(pair) and pair[0] < pair[1]:
+            free.difference_update(pair)
+            couples.append(pair)
+    return people[np.array(couples, np.int64).reshape(-1, 2)]
 
 
 def as_published(published: Published) -> pa.Table:

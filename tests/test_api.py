@@ -57,4 +57,4 @@ print(verdicts.rule, "torch" in sys.modules)
 verdicts = purify.find_label_errors(embeddings, people, rule="official")
 print(verdicts.rule, "torch" in sys.modules)
 """
-    assert _python(code).split() == ["calibrated/6", "False", "official/1", "True"]
+    assert _python(code).split() == ["calibrated/7", "False", "official/1", "True"]

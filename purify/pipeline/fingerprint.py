@@ -30,7 +30,7 @@ STAGE_VERSIONS = {
     "align": 1,
     "train": 1,
     "embed": 1,
-    "analyze": 9,
+    "analyze": 10,
     "compare": 1,
     "apply": 1,
     "evaluate": 3,

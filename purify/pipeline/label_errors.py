@@ -60,7 +60,7 @@ class Verdicts:
     >>> labels[5] = "person 07"
     >>> verdicts = purify.find_label_errors(embeddings, labels)
     >>> verdicts
-    <Verdicts: 240 samples of 20 labels; kept 239, relabeled 1, dropped 0, to review 0; rule calibrated/6>
+    <Verdicts: 240 samples of 20 labels; kept 239, relabeled 1, dropped 0, to review 0; rule calibrated/7>
     >>> verdicts.to_pandas().loc[verdicts.is_error, ["label", "decision", "new_label"]].values.tolist()
     [['person 07', 'relabel', 'person 00']]
     >>> print(verdicts.classes[["label", "n", "n_kept", "flag"]].head(2))

@@ -151,7 +151,7 @@ def test_tables_of_the_calibrated_rule_have_their_schemas(data) -> None:
     assert table["sample_id"].to_pylist() == data.sample_ids
     assert set(table["decision"].to_pylist()) <= set(Decision)
     assert set(table["reason"].to_pylist()) <= set(Reason)
-    assert set(table["rule"].to_pylist()) == {"calibrated/6"}
+    assert set(table["rule"].to_pylist()) == {"calibrated/7"}
     for row in table.to_pylist():
         assert (row["new_label"] is not None) == (row["decision"] == "relabel")
         assert row["new_label"] in (None, row["other_label"])

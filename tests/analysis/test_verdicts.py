@@ -190,7 +190,7 @@ def test_without_subcenters_the_rules_of_angles_have_them_fitted_and_the_calibra
     ).verdicts
     assert official["decision"].equals(same["decision"])
     np.testing.assert_allclose(official["angle"].to_numpy(), same["angle"].to_numpy(), atol=0.1)
-    assert set(calibrated["rule"].to_pylist()) == {"calibrated/6"}
+    assert set(calibrated["rule"].to_pylist()) == {"calibrated/7"}
     doubted = calibrated["p_clean"].to_numpy() < 0.5
     assert set(calibrated["dominant"].to_pylist()) == {0}
     assert (calibrated["subcenter"].to_numpy()[doubted] > 0).mean() > 0.9

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.detection import all_scenarios
-from benchmarks.lfw import Published, as_published, from_paths, long_tail, look_alike, nearest_people
+from benchmarks.lfw import Published, as_published, companions, from_paths, long_tail, look_alike, nearest_people
 from benchmarks.scenarios import read_scenario
 from benchmarks.vectors import unit_rows
 from purify.embedding.store import EmbeddingWriter
@@ -80,11 +80,39 @@ def test_nearest_people_are_ranked_by_their_means() -> None:
     assert nearest[3].tolist()[0] == 2
 
 
-@pytest.mark.parametrize("name", ["long_tail", "look_alike"])
+@pytest.fixture(scope="module")
+def frequent() -> tuple[Published, np.ndarray]:
+    """12 people with 12 images; those with the numbers 2 n and 2 n + 1 are a degree apart, other pairs 20 and more."""
+    paths = [f"lfw112/P{number:02}/{k:02}.jpg" for number in range(12) for k in range(12)]
+    angles = np.radians([20 * (number // 2) + number % 2 for number in np.repeat(np.arange(12), 12)])
+    return from_paths(np.array(paths, dtype=object)), np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_companions_stand_under_each_others_names(frequent: tuple[Published, np.ndarray], alike: bool) -> None:
+    published, vectors = frequent
+    rows = _columns(companions(published, 0, vectors if alike else None))
+    assert len(set(rows["path"])) == len(rows["path"])
+    assert (rows["true_label"] == [path.split("/")[1] for path in rows["path"]]).all()
+    assert ((rows["label"] != rows["true_label"]) == (rows["kind"] == "flip")).all()
+    shown = {name: rows["true_label"][rows["label"] == name].tolist() for name in set(rows["label"])}
+    with_companion = {name: people for name, people in shown.items() if len(set(people)) > 1}
+    assert len(shown) == 12
+    assert len(with_companion) == (6 if alike else 12)
+    for name, people in with_companion.items():
+        (companion,) = set(people) - {name}
+        assert (people.count(name), people.count(companion)) == (6, 4)
+        assert set(with_companion[companion]) == {name, companion}
+        assert not alike or int(name[1:]) // 2 == int(companion[1:]) // 2
+
+
+@pytest.mark.parametrize("name", ["long_tail", "look_alike", "companions"])
 def test_a_seed_is_a_draw(published: Published, vectors: np.ndarray, name: str) -> None:
     def drawn(seed: int) -> pa.Table:
         if name == "long_tail":
             return long_tail(published, seed)
+        if name == "companions":
+            return companions(published, seed)
         return look_alike(published.repeated(), vectors, seed)
 
     assert drawn(1).equals(drawn(1))
@@ -109,7 +137,7 @@ def test_scenarios_are_made_where_the_embeddings_have_lfw(published: Published, 
     with all_scenarios(tmp_path / "t", tmp_path / "without.parquet", seeds=range(2), out=None) as found:
         assert list(found) == ["own"]
     with all_scenarios(tmp_path / "t", tmp_path / "with.parquet", seeds=range(5, 6), out=None) as found:
-        assert list(found) == ["own", "long-tail-5", "look-alike-5", "natural"]
+        assert list(found) == ["own", "long-tail-5", "look-alike-5", "companions-5", "relatives-5", "natural"]
         scenario = read_scenario("natural", found["natural"], tmp_path / "with.parquet")
         assert not scenario.truth.known.any()
         assert scenario.kinds() == {"natural": len(paths)}

@@ -108,8 +108,8 @@ def test_distrust_is_said_first_and_widens_the_interval(tmp_path: Path) -> None:
 
 def test_series_are_told_on_console_and_report(tmp_path: Path) -> None:
     samples = [Sample(f"{name}/{i}.png", name, 40, p_clean=0.999) for name in "ab" for i in range(6)]
-    run = build_run(tmp_path, samples, rule="calibrated/6")
-    judged = {"asked": "calibrated", "rule": "calibrated/6", "probabilities": True, "fallback": False, "why": "asked"}
+    run = build_run(tmp_path, samples, rule="calibrated/7")
+    judged = {"asked": "calibrated", "rule": "calibrated/7", "probabilities": True, "fallback": False, "why": "asked"}
     run.update_info(judged_by=judged)
     assert _titles(run) == []
     assert "come in" not in " ".join(closing_lines(run))
@@ -121,8 +121,8 @@ def test_series_are_told_on_console_and_report(tmp_path: Path) -> None:
 
 def test_suspected_looks_are_told_on_console_and_report(tmp_path: Path) -> None:
     samples = [Sample(f"{name}/{i}.png", name, 40, p_clean=0.999) for name in "ab" for i in range(6)]
-    run = build_run(tmp_path, samples, rule="calibrated/6")
-    judged = {"asked": "calibrated", "rule": "calibrated/6", "probabilities": True, "fallback": False, "why": "asked"}
+    run = build_run(tmp_path, samples, rule="calibrated/7")
+    judged = {"asked": "calibrated", "rule": "calibrated/7", "probabilities": True, "fallback": False, "why": "asked"}
     run.update_info(judged_by=judged | {"suspected_looks": 1234})
     assert _titles(run) == ["1,234 of the removed images have their like under their own label"]
     told = closing_lines(run)[0]

@@ -15,7 +15,7 @@ from purify.arrays import Floats, Ids, Mask
 
 _SHOWN = (3, 2)
 #: Probability of a merge of two labels with several images each, as alike as most parts of a label, or as few of them.
-CERTAIN, _DOUBTFUL = 0.98, 0.5
+CERTAIN, DOUBTFUL = 0.98, 0.5
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def find_merges(
             best[small] = max(candidate, best.get(small, candidate))
     labels = prototypes.labels.tolist()
     return tuple(
-        label_merge(rows, found, labels[small], labels[large], CERTAIN if is_sure else _DOUBTFUL)
+        label_merge(rows, found, labels[small], labels[large], CERTAIN if is_sure else DOUBTFUL)
         for small, (is_sure, _, large) in sorted(best.items())
     )
 
@@ -77,7 +77,7 @@ def _pairs(chosen: Mask, nearest: Ids) -> list[tuple[int, int]]:
 
 def size_rank(rows: ClassRows, found: npt.NDArray[np.int32], labels: Ids) -> list[tuple[float, int]]:
     """Sort key of the `labels`, ascending by the size of their dominant groups; a label is merged into a higher one."""
-    weight = np.array([weight_of(rows.p_clean[_dominant(rows, found, label)]) for label in labels.tolist()])
+    weight = np.array([weight_of(rows.p_clean[dominant_rows(rows, found, label)]) for label in labels.tolist()])
     # In powers of two: of two labels of about equal size, every run keeps the first.
     scale = np.floor(np.log2(np.maximum(weight, 1)))
     return list(zip(scale.tolist(), (-labels).tolist(), strict=True))
@@ -87,7 +87,7 @@ def label_merge(
     rows: ClassRows, found: npt.NDArray[np.int32], label: int, into: int, p_same: float = CERTAIN
 ) -> LabelMerge:
     """The merge of `label` into `into`, with its evidence."""
-    members = [_dominant(rows, found, own) for own in (label, into)]
+    members = [dominant_rows(rows, found, own) for own in (label, into)]
     centers = unit(np.stack([rows.vectors[own].mean(axis=0) for own in members]))
     shown = [
         own[np.argsort(-(rows.vectors[own] @ center), kind="stable")[:most]]
@@ -96,7 +96,7 @@ def label_merge(
     return LabelMerge(label, into, float(centers[0] @ centers[1]), np.concatenate(shown), p_same)
 
 
-def _dominant(rows: ClassRows, found: npt.NDArray[np.int32], label: int) -> Ids:
+def dominant_rows(rows: ClassRows, found: npt.NDArray[np.int32], label: int) -> Ids:
     """Rows of the dominant group of a class."""
     members = rows.members(label)
     dominant = members[found[members] == 0]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.class_rows import ClassRows, DistinctPictures, ImageGroups, distinct_pictures, nearest_center
+from purify.analysis.label_noise.halves import HalvesScale, halves_of, most_alike_classes
 from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, scale_between, stack
 from purify.analysis.search import row_cosines
 from purify.arrays import Floats, Ids, Vectors
@@ -26,8 +27,8 @@ _POOLS = 200
 _MOST_STRANGERS = 256
 #: Tail probability behind the three thresholds.
 _RARE = 0.01
-#: Ratios of the 99 % quantile of a normal distribution to that of 95 %, and of that of 90 % to it.
-_RARE_TO_SELDOM, _TENTH_TO_RARE = 2.326 / 1.645, 1.282 / 2.326
+#: Ratio of the 90 % quantile of a normal distribution to that of 99 %.
+_TENTH_TO_RARE = 1.282 / 2.326
 #: Minimum share of a group's images that show its person; squared, the share of pairs.
 _LEAST_PURITY = 0.9
 #: Spread of the similarity of a group found by search, relative to that of a random part.
@@ -51,6 +52,7 @@ class NullThresholds:
     chance_cohesion: Floats
     different: float
     same: float
+    halves: HalvesScale
 
     def surely_different(self, images: int) -> float:
         """Similarity up to which a group of `images` images shows another person.
@@ -87,7 +89,10 @@ def null_thresholds(
     same = _similarity_of_parts(usual, rng)
     different = min(_similarity_of_classes(groups, rng), same)
     cohesion = _LEAST_PURITY**2 * float(np.quantile(groups.cohesion, _RARE))
-    return NullThresholds(pairs, centers, cohesion, strangers, chance, different, same)
+    halved = [halves.similarity for rows in usual if (halves := halves_of(rows)) is not None]
+    return NullThresholds(
+        pairs, centers, cohesion, strangers, chance, different, same, HalvesScale.between(different, halved)
+    )
 
 
 def sampled_classes(
@@ -158,12 +163,6 @@ def _similarity_of_parts(usual: ImageGroups, rng: np.random.Generator) -> float:
 
 
 def _similarity_of_classes(groups: Groups, rng: np.random.Generator) -> float:
-    """High quantile of the similarity of two random classes.
-
-    Extrapolated from the 95 % quantile as for a normal distribution: with few classes, a single duplicate label would
-    otherwise set the quantile.
-    """
+    """High quantile of the similarity of two random classes."""
     a, b = rng.integers(0, len(groups.size), (2, _DRAWS))
-    similarity = groups.similarity(a[a != b], groups, b[a != b])
-    middle, most = np.nanquantile(similarity, [0.5, 0.95])
-    return float(middle + (most - middle) * _RARE_TO_SELDOM)
+    return most_alike_classes(groups, a[a != b], b[a != b])

@@ -25,12 +25,18 @@ from purify.analysis.class_rows import (
     nearest_center,
 )
 from purify.analysis.identities.merge import CERTAIN, LabelMerge, find_merges, weight_of
-from purify.analysis.identities.null_thresholds import LEAST_IMAGES, null_thresholds, sampled_classes
+from purify.analysis.identities.null_thresholds import (
+    LEAST_IMAGES,
+    NullThresholds,
+    null_thresholds,
+    sampled_classes,
+)
 from purify.analysis.identities.prototypes import Prototypes
+from purify.analysis.identities.shared_labels import SharedLabels, of_one_person
 from purify.analysis.identities.small_merges import find_small_merges
 from purify.analysis.identities.split import identities_of
 from purify.analysis.label_noise.companions import NoiseOrigin
-from purify.analysis.label_noise.mode_seeking import CosineScale, stack
+from purify.analysis.label_noise.mode_seeking import stack
 from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Minimum number of classes with a sizable dominant group, to measure thresholds on.
@@ -44,12 +50,13 @@ class Structure:
 
     ``group[N]`` is 0 for the class's dominant identity, 1, 2, ... for the further ones of a mixed class by decreasing
     size, -1 without a group. ``mixed[C]`` marks classes with a further identity. ``merges`` are sorted by label; each
-    label is merged into at most one other.
+    label is merged into at most one other. ``shared`` are pairs of labels with images of the same two people.
     """
 
     group: npt.NDArray[np.int32]
     mixed: Mask
     merges: tuple[LabelMerge, ...]
+    shared: tuple[SharedLabels, ...] = ()
 
     @property
     def sure_merges(self) -> tuple[LabelMerge, ...]:
@@ -102,7 +109,9 @@ def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, n
         return None
     pairs, centers, samples = sampled
     dominant = ImageGroups(rows.vectors, [sample.near_center(centers) for sample in samples])
-    large = _find_large(rows, samples, dominant, pairs, centers, rng)
+    known = np.flatnonzero(dominant.size >= LEAST_IMAGES).tolist()
+    thresholds = null_thresholds(dominant.take(known), pairs, centers, rng) if len(known) >= _LEAST_CLASSES else None
+    large = _find_large(rows, samples, dominant, known, thresholds)
     small = find_small_merges(
         rows,
         large.group,
@@ -115,31 +124,43 @@ def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, n
         near_duplicate=near_duplicate,
         rng=rng,
     )
-    return replace(large, merges=tuple(sorted((*large.merges, *small), key=lambda merge: merge.label)))
+    proposed = tuple(sorted((*large.merges, *small), key=lambda merge: merge.label))
+    structure = replace(large, merges=proposed)
+    return structure if thresholds is None else _without_shared(structure, rows, thresholds)
+
+
+def _without_shared(structure: Structure, rows: ClassRows, thresholds: NullThresholds) -> Structure:
+    """The structure without merges of labels that two people share; of tied ones, either person may be meant."""
+    merges, shared = of_one_person(rows, structure.group, structure.merges, thresholds.halves)
+    group, mixed = structure.group.copy(), structure.mixed.copy()
+    for one in shared:
+        if one.tied:
+            group[one.rows] = ~one.shows
+            mixed[list(one.labels)] = True
+    return Structure(group, mixed, merges, shared)
 
 
 def _find_large(
     rows: ClassRows,
     samples: list[DistinctPictures],
     dominant: ImageGroups,
-    pairs: CosineScale,
-    centers: CosineScale,
-    rng: np.random.Generator,
+    known: list[int],
+    thresholds: NullThresholds | None,
 ) -> Structure:
-    """Mixed classes, and duplicate ones among those of many images; none with too few of these for thresholds."""
+    """Mixed classes, and duplicate ones among the `known` classes of many images; none without thresholds."""
     mixed = np.zeros(rows.classes, np.bool_)
-    known = np.flatnonzero(dominant.size >= LEAST_IMAGES).tolist()
-    if len(known) < _LEAST_CLASSES:
+    if thresholds is None:
         return Structure(np.zeros(len(rows.label), np.int32), mixed, ())
     usual = dominant.take(known)
-    thresholds = null_thresholds(usual, pairs, centers, rng)
     labels = np.array([samples[i].label for i in known], np.int64)
     prototypes = Prototypes.of(labels, stack(usual), np.diff(rows.start))
     found = np.full(len(rows.label), -1, np.int32)
     for sample in samples:
         own = identities_of(sample, thresholds, prototypes)
         members = rows.members(sample.label)
-        found[members] = _by_size(nearest_center(rows.vectors[members], own, centers), rows.p_clean[members], len(own))
+        found[members] = _by_size(
+            nearest_center(rows.vectors[members], own, thresholds.centers), rows.p_clean[members], len(own)
+        )
         mixed[sample.label] = len(own) > 1
     pictures = np.array([len(samples[i].members) for i in known])
     return Structure(found, mixed, find_merges(rows, found, mixed, prototypes, pictures, thresholds))

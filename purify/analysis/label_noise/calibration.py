@@ -96,6 +96,7 @@ def calibrate(
     seed: int,
     margin: Floats | None = None,
     near: npt.NDArray[np.int32] | None = None,
+    trust: Floats | None = None,
 ) -> Calibration:
     """Measure the probabilities of the labels ``label_index[N]`` of C classes.
 
@@ -112,6 +113,8 @@ def calibrate(
         the first round trusts positive ones instead of the densest places. NaN for labels that it did not learn.
     near
         int32 [N, R]: the labels that may claim each image, -1 for none; None: all.
+    trust
+        float64 [N]: trust in each image at the start where it is known, else NaN.
 
     Raises
     ------
@@ -131,7 +134,8 @@ def calibrate(
     seeds = np.random.SeedSequence(seed).generate_state(_REPEATS if len(pictures) < _FEW_PICTURES else 1).tolist()
     try:
         shown, labels = embeddings.of(pictures), label_index[pictures]
-        found = _mean([_calibrate(shown, labels, sizes, one, heads, near) for one in seeds])
+        known = None if trust is None else trust[pictures]
+        found = _mean([_calibrate(shown, labels, sizes, one, heads, near, known) for one in seeds])
     except NobodyTrustedError:
         found = _unmeasured(len(pictures))
     of_image = {name: getattr(found, name)[place] for name in ("p_clean", "target", "p_target", "hard")}
@@ -178,6 +182,7 @@ def _calibrate(
     seed: int,
     margin: Floats | None,
     near: npt.NDArray[np.int32] | None,
+    known: Floats | None,
 ) -> Calibration:
     """`calibrate` without near duplicates; ``sizes[C]`` counts the pictures."""
     rng = np.random.default_rng(seed)
@@ -190,6 +195,8 @@ def _calibrate(
         suspects[label_index[~unknown]] = False
         places = recognized_places(np.where(unknown, -np.inf, margin), label_index, classes)
         trust = np.where(unknown, trust, places)
+    if known is not None:
+        trust = np.where(np.isnan(known), trust, known)
     measured = _Round(first_hardness(len(label_index)), trust, Origins.first(), np.full(classes, _FIRST_RATE), suspects)
     for number in range(_ROUNDS):
         gallery, evidence, trust = _compare(embeddings, label_index, sizes, measured, near, rng)

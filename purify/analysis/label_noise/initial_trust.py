@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
+from purify.analysis.label_noise.halves import without_second_people
 from purify.analysis.label_noise.leave_one_out import class_sums
 from purify.analysis.label_noise.mode_seeking import CosineScale, cosine_scale, densest, scale_between
 from purify.analysis.search import row_cosines, unit
@@ -25,7 +26,8 @@ def densest_places(vectors: Vectors, label_index: Ids, classes: int, rng: Genera
     """1 for centered unit ``vectors[N, D]`` in the densest region of their class, else 0; at least one 1 per class.
 
     The vectors are of different pictures. With few classes, what different people look like is hardly known, and the
-    region may be too small to be of use; then the half of each class nearest to its mode is taken.
+    region may be too small to be of use; then the half of each class nearest to its mode is taken. Of a region that
+    holds two people, the larger half counts.
     """
     left, right = rng.integers(0, len(label_index), (2, _SCALE_PAIRS))
     scale = scale_between(vectors, label_index, left, right)
@@ -45,7 +47,7 @@ def densest_places(vectors: Vectors, label_index: Ids, classes: int, rng: Genera
     dense = (weight > _CORE) | best
     if dense.mean() < _LEAST_DENSE:
         dense = _is_in_better_half(own, label_index) | best
-    return dense.astype(np.float64)
+    return without_second_people(vectors, label_index, classes, dense).astype(np.float64)
 
 
 def _is_in_better_half(values: Vectors, label_index: Ids) -> Mask:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from purify.analysis.identities.looks import find_looks, of_labels
 from purify.analysis.identities.merge import CERTAIN, LabelMerge
 from purify.analysis.identities.same_picture import find_same_pictures
+from purify.analysis.identities.shared_labels import trust_in_shared
 from purify.analysis.identities.structure import Structure, find_structure
 from purify.analysis.label_noise.calibration import Calibration, TooFewLabelsError, calibrate, can_judge
 from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
@@ -67,7 +68,7 @@ class CalibratedRule:
     """Rule `calibrated`; it gives way to `official` if it has nothing to measure."""
 
     name: ClassVar[str] = "calibrated"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     probabilities: ClassVar[bool] = True
 
     def judge(self, context: RuleContext) -> Outcome:
@@ -229,7 +230,7 @@ def _p_clean(calibration: Calibration, *, away: Mask, majority: Mask, further: M
 def _understand(
     embeddings: CenteredEmbeddings,
     label_index: Ids,
-    measure: Callable[[Ids], Calibration],
+    measure: Callable[..., Calibration],
     classes: int,
     near_duplicate: float,
     names: Sequence[str] | None,
@@ -245,6 +246,9 @@ def _understand(
         names=names,
         noise=NoiseOrigin.measured(first.noise_share, label_index, first.target, first.p_target),
     )
+    if structure.shared:
+        measure = partial(measure, trust=trust_in_shared(structure.shared, len(label_index)))
+        first = measure(label_index)
     people = _merged_into(structure.merges, classes)[label_index]
     if not structure.merges or not can_judge(people):
         return replace(structure, merges=()), first

@@ -141,4 +141,4 @@ def test_one_label_of_several_looks_is_not_judged() -> None:
 
 def _outcome(decision: np.ndarray, reason: np.ndarray) -> Outcome:
     nothing, nobody = np.zeros(len(decision)), np.full(len(decision), -1)
-    return Outcome("calibrated/6", decision, reason, nobody, nobody, nothing, nothing)
+    return Outcome("calibrated/7", decision, reason, nobody, nobody, nothing, nothing)
