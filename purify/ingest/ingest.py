@@ -61,10 +61,9 @@ def ingest_file(
     source: Location, images: Sequence[Location], config: IngestConfig, path: Path, *, progress: Progress = silent
 ) -> IngestedFile:
     """As `ingest`, into a file at `path`; of the manifest, memory holds some thousand rows at a time."""
-    with tight_arrow_memory():
-        rows = _Rows(source, open_source(source, images, config).listing())
-        with closing(rows.blocks(config, None, progress)) as blocks:
-            write_blocks((manifest for manifest, _ in blocks), MANIFEST, path)
+    rows = _Rows(source, open_source(source, images, config).listing())
+    with closing(rows.blocks(config, None, progress)) as blocks:
+        write_blocks((manifest for manifest, _ in blocks), MANIFEST, path)
     return IngestedFile(dict(rows.counts), rows.listing.warnings)
 
 

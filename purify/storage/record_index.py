@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ def _walked(path: Path, data: mmap.mmap, unused: str | None) -> RecordIndex:
 
 def _walk(data: mmap.mmap) -> tuple[Ids, int]:
     """Positions of the records, from part to part, and where the last whole one ends."""
-    offsets: list[int] = []
+    offsets = array("q")
     start = at = 0
     in_parts = False
     release = _releaser(data)
@@ -160,7 +161,7 @@ def _walk(data: mmap.mmap) -> tuple[Ids, int]:
             offsets.append(start)
             start = at
             release(at)
-    return np.asarray(offsets, np.int64), start
+    return np.array(offsets, np.int64), start
 
 
 def _find_ends(data: mmap.mmap, offsets: Ids) -> tuple[Ids, Mask]:
@@ -241,8 +242,8 @@ def _with_headers(
 def _ranges(first: Labels, last: Labels) -> Ids:
     """The ranges from `first` to before `last`; a range that is none becomes zeros."""
     bounds = np.stack([first, last], axis=1)
-    valid: Mask = np.isfinite(bounds).all(axis=1) & (bounds >= 0).all(axis=1)
-    return np.where(valid[:, None], np.nan_to_num(bounds, posinf=0, neginf=0), 0).astype(np.int64)
+    valid = (np.isfinite(bounds) & (bounds >= 0)).all(axis=1, keepdims=True)
+    return np.where(valid, np.nan_to_num(bounds, posinf=0, neginf=0), 0).astype(np.int64)
 
 
 def _slabs(data: mmap.mmap, offsets: Ids, rows: Ids) -> Iterator[tuple[Ids, Words]]:
