@@ -142,15 +142,16 @@ def _measure(source: Path, threads: int, *, plain: str | None) -> dict[str, floa
 
 @contextmanager
 def _ingest(source: Path, threads: int) -> Iterator[Callable[[], int]]:
-    """An ingest; its code is loaded before the memory is measured."""
+    """An ingest into a file; its code is loaded before the memory is measured."""
     from purify.config import IngestConfig
-    from purify.ingest.ingest import ingest
+    from purify.ingest.ingest import ingest_file
 
     config = IngestConfig(workers=threads)
     with tempfile.TemporaryDirectory() as folder:
-        _write_folder(Path(folder), _images(2, 0))
-        ingest(Path(folder), [], config)
-    yield lambda: len(ingest(source, [], config))
+        few, manifest = Path(folder) / "few", Path(folder) / "manifest.parquet"
+        _write_folder(few, _images(2, 0))
+        ingest_file(few, [], config, manifest)
+        yield lambda: sum(ingest_file(source, [], config, manifest).counts.values())
 
 
 @contextmanager

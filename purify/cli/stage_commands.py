@@ -57,22 +57,20 @@ def ingest_command(
     Several SOURCEs are merged, with a prefix each. Unreadable images are rows too, with the reason.
     """
     from purify.config_files import load_config
-    from purify.ingest.crop_check import uncropped_warning
-    from purify.ingest.ingest import ingest_again
+    from purify.ingest.crop_check import CHECKED, uncropped_warning
+    from purify.ingest.ingest import ingest_file
     from purify.progress import progress_board
-    from purify.storage.files import write_table
+    from purify.storage.files import read_blocks
 
     config = load_config(config_file, [*overrides, *source_settings(sources[1:], **reading)])
     path = out / "manifest.parquet"
     with progress_board(quiet=as_json) as board:
         roots, progress = image_roots(images, config), board.stage("ingest")
-        found = ingest_again(sources[0], roots, config.ingest, known=None, progress=progress)
-    write_table(found.manifest, path)
-    uncropped = uncropped_warning(found.manifest)
+        found = ingest_file(sources[0], roots, config.ingest, path, progress=progress)
+    uncropped = uncropped_warning(lambda: read_blocks(path, CHECKED))
     for warning in [*found.warnings, *([uncropped] if uncropped else [])]:
         click.echo(f"Warning: {warning}.", err=True)
-    counts = {entry["values"]: entry["counts"] for entry in found.manifest["status"].value_counts().to_pylist()}
-    answer({"manifest": str(path), **counts}, as_json=as_json)
+    answer({"manifest": str(path), **found.counts}, as_json=as_json)
 
 
 @command("align", example="purify align run/manifest.parquet --out aligned")

@@ -12,8 +12,8 @@ import pyarrow as pa
 def tight_arrow_memory() -> Iterator[None]:
     """Let Arrow take its memory from jemalloc, where its build has it, while the context is open.
 
-    A listing grows by many small arrays. Of a set of 100,000 images, jemalloc holds them in about two thirds of the
-    memory that mimalloc, the default, takes, and as fast.
+    A manifest in memory grows by many small arrays. Of a set of 100,000 images, jemalloc holds them in about two thirds
+    of the memory that mimalloc, the default, takes, and as fast. Of what only passes by, mimalloc gives more back.
     """
     before = pa.default_memory_pool()
     try:

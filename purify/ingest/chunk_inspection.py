@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -54,11 +56,8 @@ class ChunkInspector:
     def __init__(self, reader: ImageByteReader, limits: Limits, known: pa.Table) -> None:
         self._reader = reader
         self._limits = limits
-        self._known = {
-            row["sha256"]: (row["width"], row["height"], row["status"], row["status_reason"])
-            for batch in known.to_batches()
-            for row in batch.to_pylist()
-        }
+        self._known = known
+        self._lock = Lock()
 
     def inspect(self, uris: Sequence[str | None], problems: Sequence[str | None]) -> pa.RecordBatch:
         """Facts (schema `CHUNK`) of images at `uris`; null: the image has one of the `problems` and can't be read."""
@@ -84,12 +83,22 @@ class ChunkInspector:
         order = np.argsort(np.concatenate([np.flatnonzero(is_done), left]))
         return pa.concat_batches([done.filter(pa.array(is_done)), rest]).take(pa.array(order))
 
+    @cached_property
+    def _known_by_digest(self) -> Mapping[str, tuple[int | None, int | None, str, str | None]]:
+        return {
+            row["sha256"]: (row["width"], row["height"], row["status"], row["status_reason"])
+            for batch in self._known.to_batches()
+            for row in batch.to_pylist()
+        }
+
     def _facts(self, content: bytes | OSError) -> _Facts:
         if isinstance(content, OSError):
             refusal = describe_os_error(content)
             return _Facts(None, None, _status(refusal.defect), str(refusal))
         digest = hashlib.sha256(content).hexdigest()
-        if (known := self._known.get(digest)) is not None:
+        with self._lock:  # the first thread makes it, if any image is read at all
+            known = self._known_by_digest.get(digest)
+        if known is not None:
             return _Facts(*known, digest)
         try:
             found = inspect_image(content, min_size=self._limits.min_size, max_pixels=self._limits.max_pixels)

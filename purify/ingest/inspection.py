@@ -6,9 +6,8 @@ they are decoded again. A member of a tar has the stamp of its archive: times re
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,13 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import __version__ as pillow_version
 
-from purify.arrays import Ids
 from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.images.heif import heif_package
 from purify.images.loading import resolve_workers
 from purify.ingest.chunk_inspection import CHUNK, FACTS, ChunkInspector, Limits
 from purify.ingest.inspection_processes import InspectionProcesses
+from purify.ingest.last_uses import LastUses
+from purify.ingest.stamped_chunks import KnownImages, StampedChunk, stamped_chunks
 from purify.progress import Progress, silent
 from purify.storage.files import open_parquet, read_table, write_table
 from purify.storage.image_bytes import ImageByteReader
@@ -35,19 +35,21 @@ from purify.tables.schema import INSPECTIONS
 
 #: Images per task of a thread, and of a process, whose tasks cost more.
 _CHUNK_ROWS, _PROCESS_ROWS = 64, 256
-#: New images from which on the start of processes, half a second of computing each, doesn't matter.
+#: Images from which on the start of processes, half a second of computing each, doesn't matter.
 LEAST_FOR_PROCESSES = 50_000
-_CHUNKS_UNDER_WAY = 256
-_TABLE_ROWS = 1 << 13
+#: Images whose tasks are under way at a time: the results of all would fill the memory.
+_ROWS_UNDER_WAY = 1 << 14
+_BLOCK_ROWS = 1 << 13
 #: Metadata key: fingerprint of the settings and versions behind the inspections.
 _MADE_WITH = b"purify.inspected_with"
-#: Longer than a tick of the kernel's clock (10 ms at most): a file that changes after it was read gets another time.
-_TICK_SECONDS = 0.02
 #: All images of a container have one stamp.
 _STAMP = pa.field("stamp", pa.dictionary(pa.int32(), pa.string()))
 _ROWS = INSPECTIONS.set(INSPECTIONS.get_field_index(_STAMP.name), _STAMP)
+#: Inspections, and whether the file was read for each, and decoded.
+_BLOCK = pa.schema([*_ROWS, pa.field("read", pa.bool_()), pa.field("decoded", pa.bool_())], _ROWS.metadata)
 
-_Part = TypeVar("_Part")
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -60,61 +62,68 @@ class Inspections:
     read: int
     decoded: int
 
+    @classmethod
+    def of(cls, blocks: Iterable[pa.Table]) -> Inspections:
+        """All blocks of `inspect_blocks`."""
+        table = pa.concat_tables([_BLOCK.empty_table(), *blocks]).unify_dictionaries()
+        read, decoded = (pc.sum(table[name]).as_py() or 0 for name in ("read", "decoded"))
+        return cls(table.select(_ROWS.names), read, decoded)
+
     def lasting(self) -> pa.Table:
         """The rows to reuse in a later ingest: one per readable file."""
         usable = pc.and_(self.rows["sha256"].is_valid(), self.rows["stamp"].is_valid())
         rows = self.rows.filter(usable)
         uris = rows["uri"].combine_chunks()
-        return _with_stamps(rows.take(pc.index_in(uris.unique(), uris)), INSPECTIONS)
+        rows = rows.take(pc.index_in(uris.unique(), uris))
+        stamps = rows[_STAMP.name].cast(pa.string())
+        return rows.set_column(rows.column_names.index(_STAMP.name), _STAMP.name, stamps).cast(INSPECTIONS)
 
 
-def inspect_images(
+def inspect_blocks(
     uris: Sequence[str | None],
     problems: Sequence[str | None],
     config: IngestConfig,
     *,
     known: pa.Table | None = None,
     progress: Progress = silent,
-) -> Inspections:
-    """Read and decode images, except those that are `known` and whose files have not changed.
+) -> Generator[pa.Table, None, None]:
+    """Read and decode images, except those that are `known` and whose files have not changed; yield facts in blocks.
 
     `uris` and `problems` are those of a `Listing`, `known` is `Inspections.lasting` of an earlier call with the same
-    limits; `progress` counts images.
+    limits; `progress` counts images. Blocks have the columns of `Inspections.rows`, ``read`` and ``decoded``. A
+    container is closed behind its last image.
     """
-    known = INSPECTIONS.empty_table() if known is None else known
+    before = KnownImages(INSPECTIONS.empty_table() if known is None else known)
     workers = resolve_workers(config.workers)
+    many = len(uris) >= LEAST_FOR_PROCESSES and workers > 1 and not len(before.rows)
+    size = _PROCESS_ROWS if many else _CHUNK_ROWS
     with (
         ImageByteReader() as reader,
+        ThreadPoolExecutor(workers, "stamp") as stampers,
         ThreadPoolExecutor(workers, "ingest") as pool,
         InspectionProcesses(workers, limits := Limits(config.min_size, config.max_pixels)) as processes,
     ):
-        places = pa.table({"uri": pa.array(uris, pa.string()), _STAMP.name: _stamps(reader, pool, uris)})
-        known_row = _unchanged(places, known)
-        fresh = np.flatnonzero(known_row.is_null().to_numpy(zero_copy_only=False))
-        inspector = ChunkInspector(reader, limits, known if len(fresh) else INSPECTIONS.empty_table())
-        many = len(fresh) >= LEAST_FOR_PROCESSES and workers > 1 and not len(known)
-        if len(fresh):
-            time.sleep(_TICK_SECONDS)
+        inspector = ChunkInspector(reader, limits, before.rows)
 
-        def inspect(rows: Ids) -> pa.RecordBatch:
-            wanted, reasons = _values(uris, rows), _values(problems, rows)
-            answer = processes.inspect(wanted, reasons, reader) if many else None
-            return inspector.complete(answer, wanted, reasons)
+        def inspect(chunk: StampedChunk) -> pa.RecordBatch:
+            left, reasons = chunk.fresh()
+            if not left:
+                return before.complete(chunk, None)
+            answer = processes.inspect(left, reasons, reader) if many else None
+            return before.complete(chunk, inspector.complete(answer, left, reasons))
 
-        gathered = _Gathered()
-        with closing(_in_chunks(pool, inspect, fresh, _PROCESS_ROWS if many else _CHUNK_ROWS)) as parts:
-            for part in parts:
-                gathered.add(part)
-                progress(len(uris) - len(fresh) + gathered.count, len(uris))
-    if not len(fresh):
-        progress(len(uris), len(uris))
-    new = gathered.table(places if len(fresh) == len(places) else places.take(pa.array(fresh)))
-    read = len(new) - new["sha256"].null_count
-    if len(fresh) < len(places):
-        rows = np.concatenate([np.flatnonzero(known_row.is_valid().to_numpy(zero_copy_only=False)), fresh])
-        kept = _with_stamps(known.take(known_row.drop_null()), _ROWS)
-        new = pa.concat_tables([kept, new]).take(pa.array(np.argsort(rows)))
-    return Inspections(new, read=read, decoded=gathered.decoded)
+        uses, block, done = LastUses(uris), _Block(), 0
+        chunks = stamped_chunks(uris, problems, size, known=before, reader=reader, pool=stampers)
+        with closing(_in_order(pool, inspect, chunks, _ROWS_UNDER_WAY // size)) as parts:
+            for chunk, facts in parts:
+                block.add(chunk, facts)
+                done += len(facts)
+                progress(done, len(uris))
+                if len(block) >= _BLOCK_ROWS or done == len(uris):
+                    for container in uses.over_at(done):
+                        reader.release(container)
+                    yield block.table()
+                    block = _Block()
 
 
 def inspection_settings(config: IngestConfig) -> dict[str, Any]:
@@ -141,88 +150,46 @@ def save_inspections(path: Path, inspections: pa.Table, made_with: str) -> None:
     write_table(inspections.replace_schema_metadata(metadata), path)
 
 
-def _stamps(reader: ImageByteReader, pool: ThreadPoolExecutor, uris: Sequence[str | None]) -> pa.ChunkedArray:
-    def stamp(rows: Ids) -> list[str | None]:
-        chunk = _values(uris, rows)
-        stamps = iter(reader.stamps([uri for uri in chunk if uri is not None]))
-        return [None if uri is None else next(stamps) for uri in chunk]
-
-    parts, latest = [pa.array([], _STAMP.type)], list[str | None]()
-    for part in _in_chunks(pool, stamp, np.arange(len(uris)), _CHUNK_ROWS):
-        latest += part
-        if len(latest) >= _TABLE_ROWS:
-            parts.append(pa.array(latest, pa.string()).dictionary_encode())
-            latest.clear()
-    return pa.chunked_array([*parts, pa.array(latest, pa.string()).dictionary_encode()]).unify_dictionaries()
-
-
-def _values(column: Sequence[str | None], rows: Ids) -> Sequence[str | None]:
-    """The values of rows, at less cost where these follow each other."""
-    first, last = int(rows[0]), int(rows[-1])
-    return column[first : last + 1] if last - first + 1 == len(rows) else [column[row] for row in rows.tolist()]
-
-
-def _with_stamps(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Inspections with their stamps as `schema` has them: as text, or in a dictionary."""
-    stamps = rows[_STAMP.name].cast(pa.string())
-    column = stamps.dictionary_encode() if schema.field(_STAMP.name) == _STAMP else stamps
-    return rows.set_column(rows.column_names.index(_STAMP.name), _STAMP.name, column).cast(schema)
-
-
-def _unchanged(places: pa.Table, known: pa.Table) -> pa.ChunkedArray:
-    """Row of `known` for each image with an unchanged file; null for the others."""
-    row = pc.index_in(places["uri"], known["uri"].combine_chunks(), skip_nulls=True)
-    if not len(known):
-        return row
-    before = known["stamp"].combine_chunks().take(row)
-    same = pc.fill_null(pc.equal(before, places["stamp"].cast(pa.string())), False)
-    return pc.if_else(same, row, pa.scalar(None, pa.int32()))
-
-
-class _Gathered:
-    """Inspections of images in order, kept as a table: a row takes a fraction of the memory of an object."""
+class _Block:
+    """Inspections of images that follow each other, kept as they come."""
 
     def __init__(self) -> None:
-        self._tables: list[pa.Table] = [FACTS.empty_table()]
-        self._latest: list[pa.RecordBatch] = []
-        self.count = 0
-        self.decoded = 0
+        self._chunks: list[StampedChunk] = []
+        self._facts: list[pa.RecordBatch] = []
 
-    def add(self, chunk: pa.RecordBatch) -> None:
-        """Take in the inspections (schema `CHUNK`) of the next images."""
-        self._latest.append(chunk)
-        self.count += len(chunk)
-        self.decoded += chunk.column("decoded").true_count
-        if sum(map(len, self._latest)) >= _TABLE_ROWS:
-            self._flush()
+    def add(self, chunk: StampedChunk, facts: pa.RecordBatch) -> None:
+        """Take in the facts (schema `CHUNK`) of the next images."""
+        self._chunks.append(chunk)
+        self._facts.append(facts)
 
-    def table(self, places: pa.Table) -> pa.Table:
-        """All of them (schema `_ROWS`), with their `places` (uri and stamp)."""
-        self._flush()
-        facts = pa.concat_tables(self._tables)
-        return pa.table([*places.columns, *facts.columns], schema=_ROWS)
+    def __len__(self) -> int:
+        return sum(map(len, self._facts))
 
-    def _flush(self) -> None:
-        latest = pa.Table.from_batches(self._latest, CHUNK).select(FACTS.names).cast(FACTS)
-        self._tables.append(latest.combine_chunks())
-        self._latest.clear()
+    def table(self) -> pa.Table:
+        """All of them (schema `_BLOCK`)."""
+        facts = pa.Table.from_batches(self._facts, CHUNK)
+        uris = pa.array([uri for chunk in self._chunks for uri in chunk.uris], pa.string())
+        stamps = pa.array([stamp for chunk in self._chunks for stamp in chunk.stamps], pa.string())
+        is_fresh = np.concatenate([chunk.known_rows for chunk in self._chunks]) < 0
+        read = pc.and_(pa.array(is_fresh), facts["sha256"].is_valid())
+        columns = [uris, stamps.dictionary_encode(), *facts.select(FACTS.names).columns, read, facts["decoded"]]
+        return pa.table(columns, schema=_BLOCK).combine_chunks()
 
 
-def _in_chunks(
-    pool: ThreadPoolExecutor, work: Callable[[Ids], _Part], rows: Ids, size: int
-) -> Generator[_Part, None, None]:
-    """Yield `work` on each chunk of `rows`, in order; pending chunks are canceled if the caller fails.
-
-    Few chunks are under way at a time: the results of all would fill the memory.
-    """
-    futures: deque[Future[_Part]] = deque()
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[_Task], _Result], tasks: Iterator[_Task], most: int
+) -> Generator[tuple[_Task, _Result], None, None]:
+    """Yield `work` on each of `tasks`, in order, at `most` under way; pending ones are canceled if the caller fails."""
+    futures: deque[tuple[_Task, Future[_Result]]] = deque()
     try:
-        for start in range(0, len(rows), size):
-            futures.append(pool.submit(work, rows[start : start + size]))
-            if len(futures) >= _CHUNKS_UNDER_WAY:
-                yield futures.popleft().result()
+        for task in tasks:
+            futures.append((task, pool.submit(work, task)))
+            if len(futures) >= most:
+                first, future = futures.popleft()
+                yield first, future.result()
         while futures:
-            yield futures.popleft().result()
+            first, future = futures.popleft()
+            yield first, future.result()
     finally:
-        for future in futures:
+        for _, future in futures:
             future.cancel()

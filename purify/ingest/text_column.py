@@ -1,4 +1,4 @@
-"""A growing column of text or nulls, kept as Arrow arrays: a fraction of the memory of Python's strings."""
+"""A growing column of text or nulls, kept as compressed blocks: names and places of images shrink to a few bytes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import Any, TypeVar, overload
 import pyarrow as pa
 
 _CHUNK = 1 << 12
+_SCHEMA = pa.schema([pa.field("text", pa.string())])
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 
 _Text = TypeVar("_Text", str, str | None)
 
 
 class TextColumn(Sequence[_Text]):
-    """Values by row number; `pyarrow.array` takes it as it is."""
+    """Values by row number, at little cost in their order."""
 
     def __init__(self, values: Iterable[_Text] = ()) -> None:
-        self._chunks: list[pa.Array] = []
+        self._chunks: list[bytes] = []
         self._latest: list[_Text] = []
+        self._unpacked: tuple[int, pa.Array] = (-1, None)
         rows = iter(values)
         while chunk := list(islice(rows, _CHUNK)):
             self.extend(chunk)
@@ -27,35 +30,30 @@ class TextColumn(Sequence[_Text]):
         """Add a row."""
         self.extend((value,))
 
-    @classmethod
-    def of(cls, column: pa.Array | pa.ChunkedArray) -> TextColumn[Any]:
-        """From Arrow's text; a column that came from here is not copied."""
-        made: TextColumn[Any] = cls()
-        for chunk in column.cast(pa.string()).chunks if isinstance(column, pa.ChunkedArray) else [column]:
-            if len(chunk) == _CHUNK and not made._latest:
-                made._chunks.append(chunk)
-                continue
-            for start in range(0, len(chunk), _CHUNK):
-                made.extend(chunk.slice(start, _CHUNK).to_pylist())
-        return made
-
     def extend(self, values: Iterable[_Text]) -> None:
         """Add rows."""
         self._latest.extend(values)
         while len(self._latest) >= _CHUNK:
-            self._chunks.append(pa.array(self._latest[:_CHUNK], pa.string()))
+            self._chunks.append(_packed(self._latest[:_CHUNK]))
             del self._latest[:_CHUNK]
 
     def chunked(self) -> pa.ChunkedArray:
-        """The column as Arrow's text."""
-        return pa.chunked_array([*self._chunks, pa.array(self._latest, pa.string())], pa.string())
+        """The column as Arrow's text, uncompressed."""
+        return pa.chunked_array([*map(_unpack, self._chunks), pa.array(self._latest, pa.string())], pa.string())
+
+    def _chunk(self, number: int) -> pa.Array:
+        kept, values = self._unpacked  # both at once: other threads replace them
+        if kept != number:
+            values = _unpack(self._chunks[number])
+            self._unpacked = number, values
+        return values
 
     def __len__(self) -> int:
         return len(self._chunks) * _CHUNK + len(self._latest)
 
     def __iter__(self) -> Iterator[_Text]:
         for chunk in self._chunks:
-            yield from chunk.to_pylist()
+            yield from _unpack(chunk).to_pylist()
         yield from self._latest
 
     @overload
@@ -71,26 +69,32 @@ class TextColumn(Sequence[_Text]):
         if not -len(self) <= row < len(self):
             raise IndexError(row)
         chunk, place = divmod(row % len(self), _CHUNK)
-        return self._chunks[chunk][place].as_py() if chunk < len(self._chunks) else self._latest[place]
+        return self._chunk(chunk)[place].as_py() if chunk < len(self._chunks) else self._latest[place]
 
     def _rows(self, start: int, stop: int, step: int) -> list[_Text]:
-        if step != 1 or stop - start > _CHUNK:
+        if step != 1:
             return [self[row] for row in range(start, stop, step)]
         values: list[_Text] = []
         while start < stop:
             chunk, place = divmod(start, _CHUNK)
             count = min(_CHUNK - place, stop - start)
             if chunk < len(self._chunks):
-                values += self._chunks[chunk].slice(place, count).to_pylist()
+                values += self._chunk(chunk).slice(place, count).to_pylist()
             else:
                 values += self._latest[place : place + count]
             start += count
         return values
 
-    def __arrow_array__(self, type: pa.DataType | None = None) -> Any:
-        """Arrow's protocol for arrays of other libraries."""
-        column = self.chunked()
-        return column if type is None else column.cast(type)
+
+def _packed(values: Sequence[str | None]) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, _SCHEMA, options=_COMPRESSED) as stream:
+        stream.write_batch(pa.record_batch([pa.array(values, pa.string())], schema=_SCHEMA))
+    return bytes(sink.getvalue())
+
+
+def _unpack(chunk: bytes) -> pa.Array:
+    return pa.ipc.open_stream(chunk).read_next_batch().column(0)
 
 
 class TextRows:

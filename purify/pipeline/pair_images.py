@@ -20,7 +20,7 @@ from purify.errors import InputError
 from purify.evaluation.faceless_pairs import exclude_faceless
 from purify.faces.packaged_models import faces_installed
 from purify.ingest.crop_check import why_uncropped
-from purify.ingest.inspection import inspect_images
+from purify.ingest.inspection import Inspections, inspect_blocks
 from purify.pipeline.align_processes import run_in_processes
 from purify.pipeline.alignment import align_photos
 from purify.pipeline.crop_sample import LEAST_ALIGNED, aligned_in_sample
@@ -77,7 +77,7 @@ def pair_images(
     sample = _inspected(_spread(uris), config)
     aligned = config.align.enabled or manifest["photo_uri"].null_count < len(manifest)
     if not aligned:
-        why = why_uncropped(sample)
+        why = why_uncropped(lambda: [sample])
         return PairImages(uris, said={"warning": _warning(why)} if why else {})
     if _are_crops(sample, config):
         return PairImages(uris)
@@ -101,7 +101,7 @@ def _spread(uris: Mapping[str, str]) -> dict[str, str]:
 def _inspected(uris: Mapping[str, str], config: PurifyConfig) -> pa.Table:
     """Rows (schema `MANIFEST`) of images by name."""
     places: Sequence[str] = list(uris.values())
-    facts = inspect_images(places, [None] * len(places), config.ingest).rows
+    facts = Inspections.of(inspect_blocks(places, [None] * len(places), config.ingest)).rows
     named = {"sample_id": pa.array(list(uris)), "label": pa.array([person_of(name) or "" for name in uris])}
     columns = {**named, **{name: facts[name] for name in facts.column_names if name in MANIFEST.names}}
     empty = {f.name: pa.nulls(len(places), f.type) for f in MANIFEST if f.name not in columns}

@@ -79,7 +79,7 @@ def _crop_warnings(run: RunFolder, manifest: pa.Table, config: PurifyConfig, *, 
     known = read_json(run.info).get("source_warnings") if run.info.exists() else None
     if known is not None and not changed:
         return [warning for warning in known if warning.startswith(UNCROPPED)]
-    warning = uncropped_warning(manifest)
+    warning = uncropped_warning(lambda: [manifest])
     return [] if warning is None else [warning]
 
 

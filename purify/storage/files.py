@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ _LATER_COLUMNS = dict.fromkeys(
 #: How every table is written: a reader that verifies the checksums finds a flipped bit in a page.
 PARQUET_FORMAT: dict[str, Any] = {"compression": "zstd", "version": "2.6", "write_page_checksum": True}
 _ROW_GROUP_ROWS = 1 << 16
+_BLOCK_ROWS = 1 << 13
 #: Read at once from a Parquet file; without a buffer, Arrow reads a column of a whole row group at once.
 BUFFER_BYTES = 1 << 20
 
@@ -68,9 +69,31 @@ def write_table(table: pa.Table, path: Path, *, durable: bool = False) -> None:
 
     A `durable` table survives a power failure.
     """
-    whole = table.combine_chunks()  # page boundaries must not depend on the chunks of the table
-    with atomic_path(path, durable=durable) as temporary, temporary.open("wb") as stream:
-        pq.write_table(whole, stream, row_group_size=_ROW_GROUP_ROWS, **PARQUET_FORMAT)
+    write_blocks([table], table.schema, path, durable=durable)
+
+
+def write_blocks(blocks: Iterable[pa.Table], schema: pa.Schema, path: Path, *, durable: bool = False) -> None:
+    """Write a table that comes in `blocks`, as `write_table` writes all of it; memory holds one row group.
+
+    If an error ends the blocks, `path` stays unchanged.
+    """
+    with (
+        atomic_path(path, durable=durable) as temporary,
+        temporary.open("wb") as stream,
+        pq.ParquetWriter(stream, schema, **PARQUET_FORMAT) as writer,
+    ):
+        rows = schema.empty_table()
+        for block in blocks:
+            rows = pa.concat_tables([rows, block])
+            while len(rows) > _ROW_GROUP_ROWS:  # never all of them: the last row group is not empty
+                _write_row_group(writer, rows.slice(0, _ROW_GROUP_ROWS))
+                rows = rows.slice(_ROW_GROUP_ROWS)
+        _write_row_group(writer, rows)
+
+
+def _write_row_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
+    """Write rows in one chunk: page boundaries must not depend on the chunks of a table."""
+    writer.write_table(rows.combine_chunks(), row_group_size=_ROW_GROUP_ROWS)
 
 
 def _sync(path: Path) -> None:
@@ -127,6 +150,17 @@ def read_columns(path: Location, file: pq.ParquetFile, columns: Sequence[str]) -
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: damaged Parquet file: {one_line(error)}") from error
     return table
+
+
+def read_blocks(path: Location, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield `columns` of a Parquet file a block at a time; errors as of `open_parquet` and `read_columns`."""
+    with open_parquet(path) as file:
+        try:
+            for batch in file.iter_batches(_BLOCK_ROWS, columns=list(columns), use_threads=False):
+                batch.validate(full=True)
+                yield pa.Table.from_batches([batch]).select(list(columns))
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path}: damaged Parquet file: {one_line(error)}") from error
 
 
 def cast_table(path: Location, table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -51,6 +51,14 @@ class ImageByteReader:
             self._stamps.clear()
             self._remote = RemoteImageReader()
 
+    def release(self, uri: str) -> None:
+        """Close the container of `uri`, from which nobody is reading now; a later `read` opens it again."""
+        place, kind, _ = split_uri(uri)
+        with self._lock:
+            container = self._containers.pop((kind, place), None) if kind and isinstance(place, Path) else None
+        if container is not None:
+            container.close()
+
     def read(self, uri: str) -> bytes:
         """Return all bytes behind `uri`.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from purify.arrays import Floats, Ids, Mask
+from purify.arrays import Ids, Mask
 from purify.errors import InputError
 from purify.storage.files import readable
 from purify.storage.recordio import (
@@ -35,11 +36,14 @@ _MAGIC_WORD = struct.unpack("<I", MAGIC)[0]
 _WORD = 4
 #: Records whose pages, of 64 kB and more with what the system reads ahead, are in memory at a time.
 _SLAB = 1 << 11
+#: Bytes of an ``.idx`` that are read at a time.
+_INDEX_BYTES = 1 << 16
 #: Words of a record before its labels, if it has several.
 _HEADER_WORDS = (PART_HEADER.size + IMAGE_HEADER.size) // _WORD
 _DAMAGED = "the record is damaged or cut off"
 
 Words = npt.NDArray[np.uint32]
+Labels = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,12 @@ class RecordIndex:
     keys: Ids
     #: Position in bytes.
     offsets: Ids
-    #: First label in the header; NaN for a damaged record.
-    labels: Floats
+    #: First label in the header; NaN for a damaged record. float32[N].
+    labels: Labels
     #: Whether it holds an image, and not a range of record numbers, as InsightFace's header and identity records do.
     is_image: Mask
-    #: Of a record without an image: the range of record numbers that it holds, from the first to before the last.
-    #: int64[N, 2], else zeros.
+    #: Of each whole record without an image: the range of record numbers that it holds, from the first to before the
+    #: last, int64[n, 2]; zeros if it holds none.
     ranges: Ids
     #: Row -> why it can't be read.
     problems: Mapping[int, str]
@@ -105,19 +109,28 @@ def _read_idx(index: Path | None) -> tuple[tuple[Ids, Ids] | None, str | None]:
         return None, None
     try:
         names = ["key", "offset"]
-        table = pc.read_csv(
+        with pc.open_csv(
             index,
-            read_options=pc.ReadOptions(column_names=names),
+            read_options=pc.ReadOptions(column_names=names, use_threads=False, block_size=_INDEX_BYTES),
             parse_options=pc.ParseOptions(delimiter="\t", quote_char=False),
             convert_options=pc.ConvertOptions(column_types=dict.fromkeys(names, pa.int64())),
-        )
+        ) as lines:
+            table = lines.read_all()
     except (pa.ArrowException, OSError):
         return None, f"{index}: not an index (lines of key, tab, position) and was not used; delete it"
     keys, offsets = (table[name].to_numpy() for name in names)
-    if table["key"].null_count or table["offset"].null_count or len(np.unique(keys)) < len(keys):
+    is_listed_once = _ascends(keys) or len(np.unique(keys)) == len(keys)
+    if table["key"].null_count or table["offset"].null_count or not is_listed_once:
         return None, f"{index}: lists a key twice or none, and was not used; delete it"
+    if _ascends(offsets):
+        return (keys, offsets), None
     order = np.argsort(offsets, kind="stable")
     return (keys[order], offsets[order]), None
+
+
+def _ascends(numbers: Ids) -> bool:
+    """Whether each number is greater than the one before."""
+    return bool((numbers[1:] > numbers[:-1]).all())
 
 
 def _walked(path: Path, data: mmap.mmap, unused: str | None) -> RecordIndex:
@@ -131,7 +144,7 @@ def _walked(path: Path, data: mmap.mmap, unused: str | None) -> RecordIndex:
 
 def _walk(data: mmap.mmap) -> tuple[Ids, int]:
     """Positions of the records, from part to part, and where the last whole one ends."""
-    offsets: list[int] = []
+    offsets = array("q")
     start = at = 0
     in_parts = False
     release = _releaser(data)
@@ -148,7 +161,7 @@ def _walk(data: mmap.mmap) -> tuple[Ids, int]:
             offsets.append(start)
             start = at
             release(at)
-    return np.asarray(offsets, np.int64), start
+    return np.array(offsets, np.int64), start
 
 
 def _find_ends(data: mmap.mmap, offsets: Ids) -> tuple[Ids, Mask]:
@@ -183,8 +196,9 @@ def _is_boundary(words: Words, ends: Ids, size: int) -> Mask:
 def _with_headers(
     data: mmap.mmap, keys: Ids | None, offsets: Ids, ends: Ids, whole: Mask, unused: str | None
 ) -> RecordIndex:
-    labels, numbers = np.full(len(offsets), np.nan), np.full(len(offsets), -1, np.int64)
-    last = np.zeros(len(offsets))
+    labels = np.full(len(offsets), np.nan, np.float32)
+    numbers = np.full(len(offsets) if keys is None else 0, -1, np.int64)
+    without, lasts = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     is_image, multiple = np.ones(len(offsets), np.bool_), np.zeros(len(offsets), np.bool_)
     whole = whole & (ends - offsets >= _HEADER_WORDS * _WORD)
     for rows, words in _slabs(data, offsets, np.flatnonzero(whole)):
@@ -196,22 +210,27 @@ def _with_headers(
         whole[rows] = multiple[rows] | (room >= 0)
         place = at + np.where((flags > 0) & (room >= 0), _HEADER_WORDS, 3)
         labels[rows] = words[place].view(np.float32)
-        numbers[rows] = words[at + 4].astype(np.int64) | words[at + 5].astype(np.int64) << 32
+        if keys is None:
+            numbers[rows] = words[at + 4].astype(np.int64) | words[at + 5].astype(np.int64) << 32
         is_image[rows] = (flags == 0) | (room > 0)
-        last[rows] = words[np.minimum(place + (flags > 1), len(words) - 1)].view(np.float32)
+        ranged = ~is_image[rows]
+        without.append(rows[ranged])
+        lasts.append(words[np.minimum(place + (flags > 1), len(words) - 1)].view(np.float32)[ranged])
     for row in np.flatnonzero(multiple & whole):
         try:
             record = unpack_image(unframe(data[offsets[row] : ends[row]])[0])
         except DamagedRecordError:
             whole[row] = False
             continue
-        labels[row], numbers[row] = record.labels[0], np.uint64(record.number).astype(np.int64)
-        is_image[row] = True
+        labels[row], is_image[row] = record.labels[0], True
+        if keys is None:
+            numbers[row] = np.uint64(record.number).astype(np.int64)
     labels[~whole] = np.nan
     is_image |= ~whole
     if keys is None:
         keys = numbers if len(np.unique(numbers)) == len(numbers) else np.arange(len(offsets))
-    ranges = _ranges(labels, last, is_image)
+    rows = np.concatenate(without)
+    ranges = _ranges(labels[rows], np.concatenate(lasts))[~is_image[rows]]
     if len(ranges) and not is_image[0]:
         # InsightFace's header record tells which damaged records are identity records. A whole record speaks for
         # itself: beyond 2^24 the range, which is float32, may begin before its true place.
@@ -220,11 +239,11 @@ def _with_headers(
     return RecordIndex(keys, offsets, labels, is_image, ranges, problems, unused)
 
 
-def _ranges(first: Floats, last: Floats, is_image: Mask) -> Ids:
-    """The ranges of records without an image; a range that is none becomes zeros."""
+def _ranges(first: Labels, last: Labels) -> Ids:
+    """The ranges from `first` to before `last`; a range that is none becomes zeros."""
     bounds = np.stack([first, last], axis=1)
-    valid = ~is_image & np.isfinite(bounds).all(axis=1) & (bounds >= 0).all(axis=1)
-    return np.where(valid[:, None], np.nan_to_num(bounds, posinf=0, neginf=0), 0).astype(np.int64)
+    valid = (np.isfinite(bounds) & (bounds >= 0)).all(axis=1, keepdims=True)
+    return np.where(valid, np.nan_to_num(bounds, posinf=0, neginf=0), 0).astype(np.int64)
 
 
 def _slabs(data: mmap.mmap, offsets: Ids, rows: Ids) -> Iterator[tuple[Ids, Words]]:
@@ -240,7 +259,7 @@ def _slabs(data: mmap.mmap, offsets: Ids, rows: Ids) -> Iterator[tuple[Ids, Word
 
 def _releaser(data: mmap.mmap) -> Callable[[int], None]:
     """A function that gives the pages of the map before a position back, now and then."""
-    done, step, page = 0, 1 << 24, mmap.PAGESIZE
+    done, step, page = 0, 1 << 22, mmap.PAGESIZE
 
     def release(position: int) -> None:
         nonlocal done

@@ -30,13 +30,14 @@ def images(folder: Path, *, width: int, height: int) -> Path:
 
 def test_oblong_images_are_photos(tmp_path: Path) -> None:
     manifest = ingest(images(tmp_path / "faces", width=90, height=60), [], IngestConfig())
-    warning = uncropped_warning(manifest)
+    warning = uncropped_warning(lambda: [manifest])
     assert warning is not None
     assert "8 of 8 are not square; give --align" in warning
 
 
 def test_square_images_without_faces_are_left_alone(tmp_path: Path) -> None:
-    assert uncropped_warning(ingest(images(tmp_path / "faces", width=60, height=60), [], IngestConfig())) is None
+    manifest = ingest(images(tmp_path / "faces", width=60, height=60), [], IngestConfig())
+    assert uncropped_warning(lambda: [manifest]) is None
 
 
 def test_a_run_keeps_the_warning_while_nothing_changes_and_aligned_ones_have_none(tmp_path: Path) -> None:
@@ -55,11 +56,11 @@ def test_real_photos_are_noticed_and_real_crops_are_not(name: str, noticed: bool
     pytest.importorskip("dlib", reason="the extra faces is not installed")
     if not (FACES / name).is_file():
         pytest.skip(f"needs {name} in PURIFY_FACES")
-    from purify.ingest.inspection import inspect_images
+    from purify.ingest.inspection import Inspections, inspect_blocks
     from purify.ingest.sources import open_source
 
     listing = open_source(FACES / name, [], IngestConfig()).listing()
     uris = listing.uris[:: max(1, len(listing.uris) // 100)]
-    rows = inspect_images(uris, [None] * len(uris), IngestConfig()).rows
-    warning = uncropped_warning(rows)
+    rows = Inspections.of(inspect_blocks(uris, [None] * len(uris), IngestConfig())).rows
+    warning = uncropped_warning(lambda: [rows])
     assert (warning is not None) == noticed, warning

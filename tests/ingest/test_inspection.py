@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purify.config import IngestConfig
+from purify.ingest import inspection
 from purify.ingest.ingest import Ingested, ingest, ingest_again
 from purify.ingest.inspection import inspection_settings, load_inspections, save_inspections
 from purify.storage.image_bytes import ImageByteReader
@@ -21,6 +22,14 @@ from purify.tables.schema import INSPECTIONS
 
 Encode = Callable[..., bytes]
 Write = Callable[[Path, Mapping[str, bytes]], Path]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_chunks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, rows in (("_CHUNK_ROWS", 3), ("_BLOCK_ROWS", 4), ("_ROWS_UNDER_WAY", 6)):
+            patch.setattr(inspection, name, rows)
+        yield
 
 
 def _again(

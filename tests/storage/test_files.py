@@ -1,14 +1,28 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from purify.errors import InputError, PurifyError
-from purify.storage.files import atomic_path, read_json, read_table, sha256_file, write_json, write_table
+from purify.storage import files
+from purify.storage.files import (
+    PARQUET_FORMAT,
+    atomic_path,
+    read_blocks,
+    read_json,
+    read_table,
+    sha256_file,
+    write_blocks,
+    write_json,
+    write_table,
+)
 from purify.tables.schema import LABELS, VERDICTS
 
 
@@ -36,6 +50,50 @@ def test_equal_tables_give_equal_bytes_however_they_were_put_together(tmp_path: 
     write_table(whole, tmp_path / "a.parquet")
     write_table(pieces, tmp_path / "b.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+@given(cuts=st.lists(st.integers(0, 40)), rows=st.integers(0, 40))
+def test_blocks_give_the_bytes_of_the_whole(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], rows: int
+) -> None:
+    folder, whole = tmp_path_factory.mktemp("blocks"), labels_table(rows)
+    ends = [*sorted(min(cut, rows) for cut in cuts), rows]
+    blocks = [whole.slice(start, end - start) for start, end in zip([0, *ends], ends, strict=False)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_ROW_GROUP_ROWS", 8)
+        patch.setattr(files, "_BLOCK_ROWS", 3)
+        write_blocks(iter(blocks), LABELS, folder / "blocks.parquet")
+        write_table(whole, folder / "whole.parquet")
+        pq.write_table(whole, folder / "at_once.parquet", row_group_size=8, **PARQUET_FORMAT)
+        read = pa.concat_tables([LABELS.empty_table().select(["n"]), *read_blocks(folder / "whole.parquet", ["n"])])
+    contents = {(folder / f"{name}.parquet").read_bytes() for name in ("blocks", "whole", "at_once")}
+    assert len(contents) == 1
+    assert read["n"].to_pylist() == list(range(rows))
+
+
+def test_blocks_that_end_in_an_error_leave_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_table(labels_table(), path)
+    before = path.read_bytes()
+
+    def blocks() -> Iterator[pa.Table]:
+        yield labels_table(5)
+        raise InputError("no more")
+
+    with pytest.raises(InputError, match="no more"):
+        write_blocks(blocks(), LABELS, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["t.parquet"]
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_page_is_named_by_a_reader_of_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_table(labels_table(2000), path)
+    content = bytearray(path.read_bytes())
+    content[60] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"t\.parquet: damaged Parquet file"):
+        list(read_blocks(path, ["label"]))
 
 
 def test_chosen_columns_are_cast_and_unknown_ones_left_out(tmp_path: Path) -> None:

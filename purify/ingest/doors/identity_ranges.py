@@ -16,17 +16,19 @@ def strays(index: RecordIndex) -> dict[int, str]:
 
     Empty for a file without identity records, or where these don't go with the labels.
     """
+    if not len(index.ranges):
+        return {}
     images = np.flatnonzero(index.is_image & np.isfinite(index.labels))
     images = images[np.argsort(index.keys[images], kind="stable")]
     keys, labels = index.keys[images], index.labels[images]
-    ranges = index.ranges[~index.is_image]
+    ranges = index.ranges
     ranges = ranges[(ranges[:, 0] < ranges[:, 1]) & (ranges[:, 1] <= MOST_EXACT_POSITION)]
     starts, ends = np.searchsorted(keys, ranges[:, 0]), np.searchsorted(keys, ranges[:, 1])
     starts, ends = starts[ends > starts], ends[ends > starts]
     if not len(starts):
         return {}
-    changes = np.append(0, np.cumsum(labels[1:] != labels[:-1]))
-    mixed = np.flatnonzero(changes[ends - 1] != changes[starts])
+    changes = np.flatnonzero(labels[1:] != labels[:-1])
+    mixed = np.flatnonzero(np.searchsorted(changes, ends - 1) > np.searchsorted(changes, starts))
     if len(mixed) > _MOST_MIXED * len(starts):
         return {}
     found: dict[int, str] = {}

@@ -43,12 +43,15 @@ class ImageColumns:
     #: Names of the classes, if the label is their number.
     names: Sequence[str] | None
 
-    def labels(self, path: Path, column: pa.ChunkedArray) -> list[str | None]:
-        """The labels in a column as text; None: none. InputError if a column has another type, or an unknown number."""
+    def labels(self, path: Path, column: pa.ChunkedArray, start: int) -> list[str | None]:
+        """The labels in a column as text, from row `start` on, counted from 0; None: none.
+
+        InputError if a column has another type, or an unknown number.
+        """
         values = to_text(path, column, self.label).to_pylist()
         if self.names is None:
             return values
-        return [self._name(path, row, value) for row, value in enumerate(values, start=1)]
+        return [self._name(path, row, value) for row, value in enumerate(values, start=start + 1)]
 
     def _name(self, path: Path, row: int, value: str | None) -> str | None:
         if value is None or value == "-1":  # Hugging Face's number for no label

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from purify.ingest.shard_numbers import missing_files
 from purify.ingest.source_listing import Listing, Source
 from purify.ingest.split_folders import SPLITS
 from purify.storage.arrow_container import map_batches
-from purify.storage.files import open_parquet, read_columns, read_json, table_kind
+from purify.storage.files import open_parquet, read_blocks, read_json, table_kind
 from purify.storage.locations import Location, container_uri
 from purify.storage.parquet_container import row_key
 from purify.tables.user_tables import to_text
@@ -26,8 +27,8 @@ _PARQUET = ".parquet"
 _NEAR = ("data", "default", *SPLITS, *(f"default/{split}" for split in SPLITS))
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 
-#: Columns of a file by the names of `columns`, with the schema.
-ReadColumns = Callable[[Path, Sequence[str]], pa.Table]
+#: Yields columns of a file, a block at a time.
+ReadColumns = Callable[[Path, Sequence[str]], Iterator[pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -64,25 +65,22 @@ class ImageTableSource:
         info = path.with_name(_INFO)
         chosen = choose_columns(path, schema, self.columns, info=info if info.is_file() else None)
         further = [column for column in (chosen.true_label, chosen.split) if column is not None]
-        table = _READERS[self.kind](path, [chosen.label, *further])
-        labels = chosen.labels(path, table[chosen.label])
-        nothing: list[str | None] = [None] * len(labels)
-        truth = to_text(path, table[chosen.true_label], chosen.true_label).to_pylist() if chosen.true_label else nothing
-        splits = to_text(path, table[chosen.split], chosen.split).to_pylist() if chosen.split else [split] * len(labels)
-        place = str(path.resolve())
-        for row, label in enumerate(labels):
-            uri = container_uri(self.kind, row_key(chosen.image, row), place)
-            rows.add(f"{name}#{row}", label, uri, split=split_called(splits[row]), true_label=truth[row])
+        place, start = str(path.resolve()), 0
+        for block in _READERS[self.kind](path, list(dict.fromkeys([chosen.label, *further]))):
+            labels = chosen.labels(path, block[chosen.label], start)
+            truth, splits = (
+                to_text(path, block[column], column).to_pylist() if column else repeat(otherwise, len(block))
+                for column, otherwise in ((chosen.true_label, None), (chosen.split, split))
+            )
+            for row, (label, true_label, part) in enumerate(zip(labels, truth, splits, strict=True), start=start):
+                uri = container_uri(self.kind, row_key(chosen.image, row), place)
+                rows.add(f"{name}#{row}", label, uri, split=split_called(part), true_label=true_label)
+            start += len(block)
 
 
 def _parquet_schema(path: Path) -> pa.Schema:
     with open_parquet(path) as file:
         return file.schema_arrow
-
-
-def _read_parquet(path: Path, columns: Sequence[str]) -> pa.Table:
-    with open_parquet(path) as file:
-        return read_columns(path, file, list(dict.fromkeys(columns)))
 
 
 def _arrow_schema(path: Path) -> pa.Schema:
@@ -91,14 +89,15 @@ def _arrow_schema(path: Path) -> pa.Schema:
     return schema
 
 
-def _read_arrow(path: Path, columns: Sequence[str]) -> pa.Table:
-    source, schema, batches = map_batches(path)
+def _read_arrow(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    source, _, batches = map_batches(path)
     with source:
-        return pa.Table.from_batches(batches, schema).select(list(dict.fromkeys(columns))).combine_chunks()
+        for batch in batches:
+            yield pa.Table.from_batches([batch]).select(columns)
 
 
 _SCHEMAS: Mapping[str, Callable[[Path], pa.Schema]] = {"parquet": _parquet_schema, "arrow": _arrow_schema}
-_READERS: Mapping[str, ReadColumns] = {"parquet": _read_parquet, "arrow": _read_arrow}
+_READERS: Mapping[str, ReadColumns] = {"parquet": read_blocks, "arrow": _read_arrow}
 
 
 def _parquet_files(path: Path) -> Iterator[Path]:

@@ -20,6 +20,7 @@ class KeyedRows:
     warnings: list[str] = field(default_factory=list)
     #: Sample id, label, true label, uri, problem and split of each.
     _rows: TextRows = field(default_factory=lambda: TextRows(6))
+    _has_splits: bool = False
 
     def add(
         self,
@@ -35,6 +36,7 @@ class KeyedRows:
         label = label or ""
         if problem is None and not label.strip():
             label, problem = "", f"{Defect.NO_LABEL}: without a label in the source"
+        self._has_splits |= split is not None
         self._rows.append((sample_id, label, true_label, uri if problem is None else None, problem, split))
 
     def listing(self, source: Location, *, nothing: str) -> Listing:
@@ -42,8 +44,8 @@ class KeyedRows:
         ids, labels, true_labels, uris, problems, splits = self._rows.columns()
         if not ids:
             raise InputError(f"{source}: {nothing}")
-        has_splits = splits.chunked().null_count < len(splits)
-        return Listing(ids, labels, true_labels, uris, problems, tuple(self.warnings), splits if has_splits else ())
+        warnings = tuple(self.warnings)
+        return Listing(ids, labels, true_labels, uris, problems, warnings, splits if self._has_splits else ())
 
 
 def split_of(path: Path) -> str | None:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import numpy as np
 
 from purify.config import IngestConfig
 from purify.errors import InputError
 from purify.images.defects import Defect
 from purify.ingest.doors.door import Door
+from purify.ingest.doors.keyed_rows import KeyedRows
 from purify.ingest.doors.shard_samples import Sample, looks_like_samples, read_samples
 from purify.ingest.doors.trees import is_tar
 from purify.ingest.leftovers import is_hidden, is_image
@@ -51,31 +51,21 @@ class ShardSource:
         if not len(samples.ids):
             raise InputError(f"{self._shown()}: no images found in {len(self.shards)} shards")
         kind = self._kind(samples)
-        labels = self._labels(samples, kind)
-        missing = pc.is_null(labels)
-        without = pa.table([samples.ids.chunked()], ["id"]).filter(missing)["id"].to_pylist()
-        nothing = pa.nulls(len(labels), pa.string())
-        uris, problems = samples.uris, TextColumn.of(nothing)
-        if without:
-            uris = TextColumn.of(pc.if_else(missing, None, uris.chunked()))
-            problems = TextColumn.of(pc.if_else(missing, f"{_NO_LABEL} {kind}", nothing))
-        return Listing(
-            samples.ids,
-            TextColumn.of(pc.fill_null(labels, "") if without else labels),
-            TextColumn.of(nothing),
-            uris,
-            problems,
-            tuple(self._warnings(samples, labels, kind, without)),
-            self._split_column(samples),
-        )
+        labels, splits = self._labels(samples, kind), self._splits()
+        rows = KeyedRows()
+        for sample_id, label, uri, shard in zip(samples.ids, labels, samples.uris, samples.shards, strict=True):
+            problem = None if label else f"{_NO_LABEL} {kind}"
+            rows.add(sample_id, label, uri, problem=problem, split=splits.get(shard))
+        rows.warnings += self._warnings(samples, labels, kind)
+        return rows.listing(Path(self._shown()), nothing="no images found")
 
-    def _labels(self, samples: _Columns, kind: str) -> pa.ChunkedArray:
+    def _labels(self, samples: _Columns, kind: str) -> TextColumn[str | None]:
         """The label of a kind of each sample, with the names in place of class numbers; null without one."""
-        column, names = samples.labels.pop(kind), self._names(kind)
-        if any(names.values()):
-            given = zip(samples.shards, column, strict=True)
-            column = TextColumn((label and names[shard].get(label, label)) or None for shard, label in given)
-        return column.chunked()
+        column, names = samples.labels[kind], self._names(kind)
+        if not any(names.values()):
+            return column
+        given = zip(samples.shards, column, strict=True)
+        return TextColumn((label and names[shard].get(label, label)) or None for shard, label in given)
 
     def _names(self, kind: str) -> Mapping[str, Mapping[str, str]]:
         """For each shard, the names in ``labels.csv`` of its class numbers."""
@@ -112,7 +102,7 @@ class ShardSource:
     def _kind(self, samples: _Columns) -> str:
         """The kind of label that most samples have, the surest first."""
         for kind, labels in samples.labels.items():
-            if labels.chunked().null_count * 2 < len(labels):
+            if sum(label is None for label in labels) * 2 < len(labels):
                 return kind
         fields = ", ".join(sorted(samples.fields))
         there = f"; the .json has {fields}: choose one by --label-field" if fields else ""
@@ -121,24 +111,21 @@ class ShardSource:
             f"{there}"
         )
 
-    def _splits(self) -> dict[str, str] | None:
-        """The split of each shard, from its folder or its name (``train-0001.tar``); None unless all have one."""
+    def _splits(self) -> dict[str, str]:
+        """The split of each shard, from its folder or its name (``train-0001.tar``); none unless all have one."""
         splits = {shard: _split(shard) for shard in self.shards}
         known = {shard: split for shard, split in splits.items() if split is not None}
-        return known if len(known) == len(splits) else None
+        return known if len(known) == len(splits) else {}
 
-    def _split_column(self, samples: _Columns) -> Sequence[str | None]:
-        splits = self._splits()
-        return TextColumn(splits[shard] for shard in samples.shards) if splits else ()
-
-    def _warnings(self, samples: _Columns, labels: pa.ChunkedArray, kind: str, without: Sequence[str]) -> Iterator[str]:
+    def _warnings(self, samples: _Columns, labels: TextColumn[str | None], kind: str) -> Iterator[str]:
         if len(self.shards) > 1:
             yield from missing_files(self.shards)
+        without = TextColumn(sample_id for sample_id, label in zip(samples.ids, labels, strict=True) if not label)
         if without:
             yield f"{len(without)} samples have no label ({and_so_on(without)}): status no_label"
         if several := samples.several:
             yield f"{len(several)} samples have several images ({and_so_on(several)}), of which the first was taken"
-        if len(labels) >= _MANY and len(labels.unique()) > _CAPTIONS * len(labels):
+        if len(labels) >= _MANY and _count_distinct(labels) > _CAPTIONS * len(labels):
             yield f"the labels in {kind} are nearly all different, as captions are; choose a field by --label-field"
 
     def _shown(self) -> str:
@@ -155,7 +142,7 @@ class _Columns:
     ids: TextColumn[str] = field(default_factory=TextColumn)
     uris: TextColumn[str] = field(default_factory=TextColumn)
     #: Ids of samples with several images.
-    several: list[str] = field(default_factory=list)
+    several: TextColumn[str] = field(default_factory=TextColumn)
     #: Fields of the first ``.json`` that lack the wanted one.
     fields: set[str] = field(default_factory=set)
 
@@ -165,6 +152,11 @@ class _Columns:
             self.several.append(sample_id)
         if len(self.fields) <= _MANY:
             self.fields.update(sample.fields)
+
+
+def _count_distinct(labels: Sequence[str | None]) -> int:
+    """Number of different labels; by their hashes, which take less memory than captions."""
+    return len(np.unique(np.fromiter(map(hash, labels), np.int64, len(labels))))
 
 
 def shards_of_one_set(places: Sequence[Location], config: IngestConfig) -> Source | None:
