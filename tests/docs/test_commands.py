@@ -80,16 +80,15 @@ class MadeRuns:
         name, rest = _without_name(arguments)
         runs = Path(rest[rest.index("--out") + 1])
         kept = self._folder / _digest(rest)
-        if (runs / name).exists():
-            return _purify(arguments)
-        if kept.exists():
+        if (runs / name).exists():  # an update
+            _purify(arguments)
+        elif kept.exists():
             shutil.copytree(kept, runs / name)
-            return None
-        before = {*runs.glob("*")}
-        _purify(arguments)
-        (made,) = {*runs.glob("*")} - before
-        shutil.copytree(made, kept)
-        return None
+        else:
+            before = {*runs.glob("*")}
+            _purify(arguments)
+            (made,) = {*runs.glob("*")} - before
+            shutil.copytree(made, kept)
 
 
 def _without_name(arguments: list[str]) -> tuple[str, list[str]]:
@@ -169,7 +168,7 @@ def _run(words: list[str], where: str, made_runs: MadeRuns, monkeypatch: pytest.
             shutil.rmtree(folder)
         case ["purify", "review", *arguments]:
             _review(arguments)
-        case ["purify", "run-flow", source, *options] if not source.startswith("--"):
+        case ["purify", "run-flow", source, *options] if not source.startswith("--") and "--out" in options:
             made_runs.run(["run-flow", source, *options])
         case ["purify", *arguments]:
             _purify(arguments)

@@ -146,7 +146,7 @@ def _reached(run: RunFolder, stage: str) -> bool:
 def test_a_collapse_writes_no_verdicts_and_keeps_what_was_done(noisy_set: NoisySet, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "collapsed")
     with pytest.raises(TrainingCollapsedError):
-        run_request(_request(noisy_set, run.root, learning_rate=1e-7), quiet=True)
+        run_request(_request(noisy_set, run.root, learning_rate=1e-7, min_steps=60), quiet=True)
     assert run.manifest.exists()
     assert not run.verdicts.exists()
     assert not run.cleaned.exists()
