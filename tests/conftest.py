@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import io
 import os
 import re
@@ -174,19 +175,40 @@ def draw_stripes() -> DrawStripes:
 
 
 @pytest.fixture(scope="session")
-def noisy_set(tmp_path_factory: pytest.TempPathFactory, draw_stripes: DrawStripes) -> NoisySet:
-    """Striped pictures with wrong labels, a table with truth, and pairs of unseen patterns."""
-    from tests.noisy_set import draw_noisy_set
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Folder of what a function makes, given its path: by the first process of the tests that asks for the name."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    return draw_noisy_set(tmp_path_factory.mktemp("noisy"), draw_stripes)
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        place, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            if not done.exists():
+                make(place)
+                done.touch()
+        return place
+
+    return folder
 
 
 @pytest.fixture(scope="session")
-def plain_run(noisy_set: NoisySet, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run on the noisy set by `purify.pipeline.run.run`, in this process."""
-    from purify.pipeline.run import run
+def noisy_set(made_once: Callable[..., Path], draw_stripes: DrawStripes) -> NoisySet:
+    """Striped pictures with wrong labels, a table with truth, and pairs of unseen patterns."""
+    from tests.noisy_set import NoisySet, draw_noisy_set
 
-    return run(noisy_set.table, tmp_path_factory.mktemp("plain") / "run", noisy_set.config(), progress=False).folder
+    folder = made_once("noisy", lambda place: draw_noisy_set(place, draw_stripes))
+    return NoisySet(folder / "images", folder / "table.csv", folder / "pairs.csv")
+
+
+@pytest.fixture(scope="session")
+def plain_run(noisy_set: NoisySet, made_once: Callable[..., Path]) -> RunFolder:
+    """A run on the noisy set by `purify.pipeline.run.run`, in this process; for all processes of the tests."""
+    from purify.pipeline.run import run
+    from purify.storage.run_folder import RunFolder
+
+    made = made_once("plain", lambda place: run(noisy_set.table, place, noisy_set.config(), progress=False))
+    return RunFolder(made)
 
 
 Encode = Callable[..., bytes]

@@ -44,7 +44,7 @@ class NoisySet:
                 "train": {
                     "threads": 1,
                     "epochs": 4,
-                    "min_steps": 300,
+                    "min_steps": 200,
                     "batch_size": 16,
                     "precision": "float32",
                     "checkpoint_seconds": 0.3,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from purify.faces.packaged_models import packaged_model
+from purify.faces.packaged_models import frontal_detector, packaged_model
 
 #: Side of the crops to look at: dlib's detector finds faces from 80 pixels on, and wants some room around them.
 CHECK_SIDE = 168
@@ -28,7 +28,7 @@ def are_aligned(crops: Iterable[npt.NDArray[np.uint8]]) -> Iterator[bool]:
     """Whether each of ``crops[168, 168, 3]`` uint8 RGB shows a face with its eyes where the template has them."""
     import dlib
 
-    detector, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(packaged_model(_LANDMARKS)))
+    detector, predictor = frontal_detector(), dlib.shape_predictor(str(packaged_model(_LANDMARKS)))
     for crop in crops:
         image = np.pad(crop, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), mode="edge")
         eyes = [_eyes(predictor(image, box)) for box in detector(image)]

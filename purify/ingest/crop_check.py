@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from purify.arrays import Ids
 from purify.errors import PurifyError
-from purify.faces.packaged_models import faces_installed
+from purify.faces.packaged_models import faces_installed, frontal_detector
 from purify.images.decoding import decode_rgb
 from purify.storage.image_bytes import ImageByteReader
 from purify.tables.manifest import ok_rows
@@ -73,9 +73,7 @@ def _uris(manifest: Iterable[pa.Table], places: Ids) -> list[str]:
 
 def _face_widths(uris: list[str]) -> list[float]:
     """Width of the largest face in each image that shows one, as a share of the image's."""
-    import dlib
-
-    detector, shares = dlib.get_frontal_face_detector(), []
+    detector, shares = frontal_detector(), []
     with ImageByteReader() as reader:
         for uri in uris:
             try:

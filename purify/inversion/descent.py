@@ -22,6 +22,7 @@ from purify.config import InvertConfig
 from purify.inversion.batchnorm_prior import BatchNormPrior, PriorLayers, frozen
 from purify.inversion.image_views import enlarge, first_noise, flipped, image_numbers, jittered, scale_color
 from purify.inversion.objective import IdentityTerm, LossTerms, squared_norm, total_variation
+from purify.models.optimizers import Adam
 from purify.models.precision import autocast
 
 _SCALER, _LEVEL, _STEP = "scaler.", "level.", "step"
@@ -152,7 +153,7 @@ class Descent:
     def _begin(self, levels: Sequence[Tensor]) -> None:
         """Optimize `levels` from here on, the finest first, with fresh moments."""
         self._levels = [nn.Parameter(level.clone()) for level in levels]
-        self._optimizer = torch.optim.Adam(self._levels, lr=self._config.learning_rate, eps=1e-8)
+        self._optimizer = Adam(self._levels, lr=self._config.learning_rate, eps=1e-8)
 
     @property
     def _coarse(self) -> bool:

@@ -148,7 +148,8 @@ def bring_up_to_date(
             steps.analyze(run, 1, config)
         purify_again(run, config, steps, board, images=images, learned=plan.learns)
         steps.apply(run)
-        steps.report(run)
+        if trainings or plan.late or plan.compared or config.invert.enabled:  # the findings, before what takes long
+            steps.report(run)
         if "purified" in plan.compared:
             steps.choose_purified(run, config)
         trainings += [submit(steps.train_model, run, name, config, board) for name in plan.late]

@@ -16,6 +16,7 @@ from purify.models.backbones import build_backbone, load_backbone_weights
 from purify.models.batchnorm import compile_around_batchnorm
 from purify.models.heads import INIT_STD, SubcenterHead
 from purify.models.logit_scale import default_scale
+from purify.models.optimizers import SGD
 from purify.models.precision import autocast, resolve_precision
 from purify.models.process_group import Ranks, Shard
 from purify.models.seeding import class_normals
@@ -142,7 +143,7 @@ def _optimizer(backbone: nn.Module, head: SubcenterHead, config: TrainConfig, de
     With float16 on CUDA it also heeds an overflow without waiting for the check.
     """
     trainable = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
-    return torch.optim.SGD(
+    return SGD(
         [{"params": trainable}, {"params": [head.weight]}],
         lr=config.learning_rate,
         momentum=config.momentum,

@@ -29,7 +29,6 @@ _LATER = (
     "matplotlib.pyplot",
     "onnxruntime",
     "pyarrow.dataset",
-    "torch._dynamo",  # by optimizers; with SymPy it takes longer than all else in a run
     "purify.embedding.onnx",
     "purify.faces.onnx_detectors",
     "purify.report.html",

@@ -5,7 +5,8 @@ A shell or Python block without ``<!-- not run: REASON -->`` before it is run. C
 - commands that train get the settings of `stand_ins.SHORT_TRAINING` and, without pairs, compare no models; the demo
   set is a smaller one;
 - ``make TARGET`` is a dry run: it would install, or run these tests;
-- ``purify review`` is stopped as soon as its page answers; a decision of its user is then written for it.
+- ``purify review`` is stopped as soon as its page answers; a decision of its user is then written for it;
+- a run that another page makes by the same arguments, but for its name, is copied.
 
 Of the blocks that are not run, and of code within the text, all options and settings must exist.
 """
@@ -13,6 +14,7 @@ Of the blocks that are not run, and of code within the text, all options and set
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 import shutil
@@ -67,10 +69,55 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory, draw_stripes: Draw) -> P
     return folder
 
 
+class MadeRuns:
+    """Runs that pages have made, each once: for another page that makes it on the same files, it is copied."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def run(self, arguments: list[str]) -> None:
+        """Make the run of ``run-flow`` with these arguments, of which the name does not count."""
+        name, rest = _without_name(arguments)
+        runs = Path(rest[rest.index("--out") + 1])
+        kept = self._folder / _digest(rest)
+        if (runs / name).exists():  # an update
+            _purify(arguments)
+        elif kept.exists():
+            shutil.copytree(kept, runs / name)
+        else:
+            before = {*runs.glob("*")}
+            _purify(arguments)
+            (made,) = {*runs.glob("*")} - before
+            shutil.copytree(made, kept)
+
+
+def _without_name(arguments: list[str]) -> tuple[str, list[str]]:
+    if "--name" not in arguments:
+        return "unnamed", arguments
+    at = arguments.index("--name")
+    return arguments[at + 1], arguments[:at] + arguments[at + 2 :]
+
+
+def _digest(arguments: list[str]) -> str:
+    """Of all that decides a run: its arguments, the environment, and the files here but for other runs."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    digest = hashlib.sha256(repr((arguments, sorted(environment.items()))).encode())
+    for path in sorted(Path().rglob("*")):
+        if path.is_file() and path.parts[0] != "runs":
+            digest.update(path.as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def made_runs(tmp_path_factory: pytest.TempPathFactory) -> MadeRuns:
+    return MadeRuns(tmp_path_factory.mktemp("made"))
+
+
 @pytest.fixture
-def workplace(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the files that the documentation names."""
-    folder = tmp_path / "workplace"
+def workplace(stand_ins: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the files that the documentation names, at the same place for all pages."""
+    folder = stand_ins.parent / "workplace"
+    shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(stand_ins, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("BROWSER", "true")  # `--open` opens nothing
@@ -91,10 +138,10 @@ def _use_small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("page", _RUNNABLE)
-def test_page(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page(page: Path, workplace: Path, made_runs: MadeRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     for run in map(Path, given(page)):
         judged = ["run-flow", "scraped.parquet", "--embeddings", "embeddings.parquet", "--images", "faces/"]
-        _purify([*judged, "--out", str(run.parent), "--name", run.name, "--set", "retrain.enabled=false"])
+        made_runs.run([*judged, "--out", str(run.parent), "--name", run.name, "--set", "retrain.enabled=false"])
     names: dict[str, object] = {}
     for block in blocks(page):
         where = f"{name_of(page)}:{block.line}"
@@ -104,11 +151,11 @@ def test_page(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> N
             exec(compile(block.code, where, "exec"), names)
         if block.language == "sh":
             for words in block.commands():
-                _run(words, where, monkeypatch)
+                _run(words, where, made_runs, monkeypatch)
     sys.modules.pop("strict", None)
 
 
-def _run(words: list[str], where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _run(words: list[str], where: str, made_runs: MadeRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     match words:
         case ["export", *settings]:
             for setting in settings:
@@ -121,6 +168,8 @@ def _run(words: list[str], where: str, monkeypatch: pytest.MonkeyPatch) -> None:
             shutil.rmtree(folder)
         case ["purify", "review", *arguments]:
             _review(arguments)
+        case ["purify", "run-flow", source, *options] if not source.startswith("--") and "--out" in options:
+            made_runs.run(["run-flow", source, *options])
         case ["purify", *arguments]:
             _purify(arguments)
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -36,6 +37,7 @@ def _inline(name: str) -> Inline:
     return Inline(text, f"sha256-{digest}")
 
 
+@cache
 def _environment() -> jinja2.Environment:
     """Environment with autoescaping, and filters that format numbers, with a dash for undefined ones."""
     environment = jinja2.Environment(
