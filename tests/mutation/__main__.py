@@ -99,8 +99,8 @@ def _coverage(jobs: int) -> dict[str, Any]:
         own.update(path.read_bytes())
         parts[path] = _MAPS / f"{own.hexdigest()[:32]}.json"
     unknown = [path for path, part in parts.items() if not part.exists()]
-    for number, code in _finished((_trace(path, parts[path]) for path in unknown), jobs):
-        if code:
+    for number, _ in _finished((_trace(path, parts[path]) for path in unknown), jobs):
+        if not parts[unknown[number]].exists():
             sys.exit(f"{unknown[number]}: a test fails without a mutant")
     found: dict[str, Any] = {"tests": {}, "seconds": {}}
     for part in parts.values():
