@@ -152,16 +152,19 @@ def pairs_of_small_labels() -> Numbers:
 
 
 def merges_of_small_labels() -> Numbers:
-    """Three labels of four images are of people with another label; names speak for one of them."""
-    rows, label = _drawn([4, 6] * 20, spread=0.55)
-    for new, old in ((0, 1), (2, 3), (4, 5)):
-        rows[label == new] = (rows[label == old][:4] + rows[label == old][2:]) / 2
+    """Labels of four images are of people with another label; names speak for one of them, and one shares a picture."""
+    rows, label = _drawn([4, 6] * 20, spread=0.75)
+    for new, old in ((0, 1), (2, 3), (4, 5), (6, 7)):
+        rows[label == new] = (rows[label == old][:4] + rows[label == old][2:]) / 2 + 0.3 * np.cos(
+            np.arange(4 * _DIM)
+        ).reshape(4, _DIM)
+    rows[np.flatnonzero(label == 4)[0]] = rows[np.flatnonzero(label == 5)[0]]
     names = [f"{chr(97 + k % 26) * 4} {chr(97 + k * 7 % 26) * 5}" for k in range(40)]
     names[0] = f"{names[1]} again"
-    noise = NoiseOrigin(0.1, 0.3)
-    vectors = centered(rows, label).vectors
-    found = find_structure(vectors, label, 40, np.full(len(label), 0.9), names=names, noise=noise)
-    return [number for merge in found.merges for number in (merge.label, merge.into, merge.cosine, merge.p_same)]
+    vectors, noise = centered(rows, label).vectors, NoiseOrigin(0.3, 0.3)
+    found = find_structure(vectors, label, 40, np.full(len(label), 0.9), names=names, noise=noise).merges
+    odds = [float(np.log(merge.p_same / (1 - merge.p_same))) for merge in found]
+    return [*odds, *(number for merge in found for number in (merge.label, merge.into, merge.cosine))]
 
 
 def sub_centers_of_a_projection() -> Numbers:
