@@ -55,6 +55,10 @@ def sets(labels: int) -> tuple[ImageGroups, SetComparison]:
     return members, SetComparison.of(members)
 
 
+def taken(given: ImageSets, at: np.ndarray | list[int]) -> ImageSets:
+    return ImageSets(given.center[at], given.mean[at], given.size[at])
+
+
 @pytest.mark.parametrize("labels", [60, 25, 12, 5])
 def test_rivals_are_the_nearest_other_labels_and_the_background_those_that_come_next(labels: int) -> None:
     members, comparison = sets(labels)
@@ -67,8 +71,9 @@ def test_rivals_are_the_nearest_other_labels_and_the_background_those_that_come_
     for label in range(labels):
         nearest = [k for k in np.argsort(-(centers @ centers[label]), kind="stable").tolist() if k != label]
         assert set(found.found[label].tolist()) == set(nearest[:width])
-        one = comparison.sets.take(np.full(width, label))
-        ratio = comparison.log_ratio(one, comparison.sets.take(found.found[label]))
+        ratio = comparison.log_ratio(
+            taken(comparison.sets, [label] * width), taken(comparison.sets, found.found[label])
+        )
         np.testing.assert_allclose(found.log_ratio[label], ratio, rtol=1e-3, atol=1e-3)
         next_ones = np.sort(ratio)[::-1][3:20]
         assert found.background[label] == pytest.approx(max(float(next_ones.mean()), 0), rel=1e-3, abs=1e-3)
