@@ -68,6 +68,7 @@ def test_more_recall_is_reached_by_looking_farther() -> None:
     shares = [share_found(one, exact).mean() for one in found]
     assert shares == sorted(shares)
     assert shares[0] < 0.5
+    assert 0.95 <= nearest_images(vectors, label, exact_images=10).recall < 1
 
 
 def test_of_many_images_and_labels_the_nearest_labels_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from purify.analysis.class_rows import ImageGroups
 from purify.analysis.identities.one_person import one_person_candidates
 from purify.analysis.identities.plda import IdentityModel, fit_identities
 from purify.analysis.identities.shared_people import LabeledSet, find_shared_people
+from purify.analysis.identities.shared_pictures import find_shared_pictures
 from purify.analysis.identities.structure import find_structure
 from purify.analysis.label_noise.calibration import Calibration, calibrate
 from purify.analysis.label_noise.centering import CenteredEmbeddings, centered
@@ -174,14 +175,40 @@ def sub_centers_of_a_projection() -> Numbers:
     return [number for k in range(3) for number in _eighths(own[:, k])]
 
 
+def _two_sets(most: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images of 200 people, the same less and less like themselves, and the label of each."""
+    rows, label = _drawn([3] * 200)
+    change = np.linspace(0, most, 200)[label][:, None] * np.random.default_rng(8).normal(size=rows.shape)
+    return rows, (rows + change).astype(np.float32), label
+
+
 def people_of_two_sets() -> Numbers:
-    rows, label = _drawn([3, 5, 2, 7] * 15)
-    first, second = label < 36, label >= 24
-    a = LabeledSet(rows[first] + 0.1, label[first])
-    b = LabeledSet(rows[second] - 0.1 * np.sin(rows[second]), label[second] - 24)
-    found = find_shared_people(a, b, false_share=0.05)
-    strangers = [found.tail.score, found.tail.scale, float(found.comparisons), float(len(found.a))]
-    return [*strangers, *_eighths(found.cosine), *_eighths(found.score), *_eighths(np.log(found.expected_false))]
+    one, other, label = _two_sets(2.5)
+    found = find_shared_people(LabeledSet(one, label), LabeledSet(other[90:], label[90:] - 30))
+    least = [threshold or 0.0 for threshold in found.thresholds]
+    strangers = [found.tail.score, found.tail.scale, float(found.comparisons), *least]
+    rows = np.concatenate([pair.ravel() for pair in found.evidence])
+    counts = [float(len(found.a)), float(found.mutual.sum()), float(rows.mean())]
+    return [
+        *strangers,
+        *counts,
+        *_eighths(found.cosine),
+        *_eighths(found.score),
+        *_eighths(np.log(found.expected_false)),
+    ]
+
+
+def pictures_of_two_sets() -> Numbers:
+    one, other, label = _two_sets(1.0)
+    found = find_shared_pictures(one, other, (label, label), same_picture=0.9)
+    strangers = [found.threshold or 0.0, found.expected_false, found.alike_strangers]
+    return [
+        *strangers,
+        float(found.same_picture.sum()),
+        *_eighths(found.cosine),
+        *_eighths(found.a),
+        *_eighths(found.b),
+    ]
 
 
 MEASURES: tuple[Callable[[], Numbers], ...] = (
@@ -196,6 +223,7 @@ MEASURES: tuple[Callable[[], Numbers], ...] = (
     merges_of_small_labels,
     sub_centers_of_a_projection,
     people_of_two_sets,
+    pictures_of_two_sets,
 )
 
 

@@ -24,9 +24,9 @@ SCALE = CosineScale(0.3, 0.3)
 
 @cache
 def drawn() -> ClassRows:
-    """Classes of 8 to 15 images; every third image is turned away, by an own direction."""
+    """Classes of 5 to 12 images; every third image is turned away, by an own direction."""
     rng = np.random.default_rng(0)
-    label = np.repeat(np.arange(CLASSES), 8 + np.arange(CLASSES) % 8)
+    label = np.repeat(np.arange(CLASSES), 5 + np.arange(CLASSES) % 8)
     spread = np.where(np.arange(len(label)) % 3, 0.5, 0.9)[:, None]
     vectors = unit(rng.normal(size=(CLASSES, DIM))[label] + spread * rng.normal(size=(len(label), DIM)))
     return ClassRows(vectors, label, CLASSES, np.ones(len(label)), canonical_order(vectors, label))

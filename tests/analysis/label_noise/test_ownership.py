@@ -143,3 +143,12 @@ def test_no_claimant_claims_nothing_and_without_a_wrong_label_none_is_given_back
     clean = Drawn(12, 60, 28)
     clean.claim(1, 0, 9)
     assert not clean.owners(share=1.0).changes_trust
+
+
+def test_labels_of_one_image_say_nothing_of_how_many_are_wrong() -> None:
+    """Ten of them, all believed to be wrong, are no noise; a label of two is."""
+    for size, taken in ((1, False), (2, True)):
+        drawn = Drawn(12, 60, 28, *[size] * 10)
+        drawn.claim(1, 0, 9)
+        drawn.belief[drawn.label > 2] = 0
+        assert drawn.owners(share=1.0).changes_trust == taken
