@@ -27,6 +27,7 @@ from purify.analysis.label_noise.companions import NoiseOrigin
 from purify.analysis.label_noise.gallery import Gallery
 from purify.analysis.label_noise.hardness import measure_hardness
 from purify.analysis.label_noise.same_person import SamePerson, fit_same_person
+from purify.analysis.photo_evidence import once_in_a_photo
 from purify.analysis.projection import fit_subcenters
 
 _KNOWN = Path(__file__).parent / "known_answers" / "measures.json"
@@ -211,6 +212,13 @@ def pictures_of_two_sets() -> Numbers:
     ]
 
 
+def faces_of_one_photo() -> Numbers:
+    """Few photos, so that what is held of photos in general counts."""
+    p = np.random.default_rng(9).beta(0.8, 0.8, 40)
+    photo, label = np.arange(40) // 3, np.arange(40) % 3 // 2 * (np.arange(40) // 15)
+    return _odds(once_in_a_photo(p, photo, label))
+
+
 MEASURES: tuple[Callable[[], Numbers], ...] = (
     identities_of_many_labels,
     identities_of_few_labels,
@@ -224,6 +232,7 @@ MEASURES: tuple[Callable[[], Numbers], ...] = (
     sub_centers_of_a_projection,
     people_of_two_sets,
     pictures_of_two_sets,
+    faces_of_one_photo,
 )
 
 

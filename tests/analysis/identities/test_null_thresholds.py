@@ -90,6 +90,7 @@ def test_a_group_is_a_person_if_it_coheres_more_than_strangers_by_chance() -> No
     for strangers, limit in ((0, 0.3), (1, 0.3), (5, 0.3), (10, 0.4), (32, 0.4 + 0.4 * np.log10(3.2)), (10**6, 0.8)):
         assert thresholds.is_person(limit + 1e-9, strangers)
         assert not thresholds.is_person(limit - 1e-9, strangers)
+    assert thresholds.is_person(0.3, 1)
 
 
 def test_groups_found_by_search_fall_short_by_twice_the_spread_of_their_size() -> None:
