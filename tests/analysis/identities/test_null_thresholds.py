@@ -124,3 +124,15 @@ def test_one_class_has_no_scale_of_pairs() -> None:
     one = ClassRows(rows.vectors[:5], np.zeros(5, int), 1, np.ones(5), np.arange(5))
     assert scale_of_pairs(one, np.random.default_rng(0)) is None
     assert sampled_classes(one, 0.98, np.random.default_rng(0)) is None
+
+
+def test_classes_of_few_images_are_halved() -> None:
+    """Of six images, three and three: of one image alone there is no cohesion."""
+    rng = np.random.default_rng(3)
+    label = np.repeat(np.arange(30), 6)
+    vectors = unit(rng.normal(size=(30, DIM))[label] + 0.5 * rng.normal(size=(180, DIM)))
+    groups = ImageGroups(vectors, [np.flatnonzero(label == k) for k in range(30)])
+    thresholds = null_thresholds(groups, SCALE, SCALE, rng)
+    halves = [rng.permuted(one) for _ in range(40) for one in np.arange(180).reshape(30, 6)]
+    found = [similarity(vectors[one[:3]], vectors[one[3:]]) for one in halves]
+    assert thresholds.same == pytest.approx(np.quantile(found, 0.01), abs=0.03)

@@ -98,3 +98,17 @@ def test_pairs_are_of_each_example_and_another_one_of_its_label() -> None:
     assert (rows != mates).all()
     of_first = np.isin(rows, [3, 5, 8])
     np.testing.assert_array_equal(of_first, np.isin(mates, [3, 5, 8]))
+
+
+@pytest.mark.parametrize(("images", "nobody"), [(6, False), (7, True)])
+def test_labels_of_up_to_six_images_are_judged_jointly_instead(images: int, nobody: bool) -> None:
+    rng = np.random.default_rng(4)
+    sizes = np.array([*[IMAGES] * 8, images])
+    label = np.repeat(np.arange(9), sizes)
+    rows = rng.normal(size=(9, 24))[label] + 0.5 * rng.normal(size=(len(label), 24))
+    rows[label == 8] = rng.normal(size=(images, 24))
+    trust = np.where(label == 8, 0.01, 1.0)
+    trust[-1] = 1
+    gallery = Gallery(centered(rows), label, trust, 9, rng=rng)
+    evidence = weigh(gallery, trust, sizes, rng, np.ones(9, bool))
+    assert np.unique(label[evidence.nobody]).tolist() == ([8] if nobody else [])
