@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from purify.analysis.label_noise.calibration import calibrate
+from purify.analysis.label_noise.centering import centered
 from purify.analysis.label_noise.claim_strength import measure_claims
 from purify.analysis.label_noise.origins import Origins
 from purify.analysis.label_noise.plausibility import is_plausible
@@ -70,3 +72,12 @@ def test_a_manifest_keeps_its_own_columns_and_no_others(tmp_path: Path) -> None:
     found = load_manifest(tmp_path / "m.parquet")
     assert found.schema.equals(MANIFEST, check_metadata=True)
     assert found.equals(pa.Table.from_pylist(rows, schema=MANIFEST))
+
+
+def test_three_labels_are_just_enough_to_tell_right_from_wrong() -> None:
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.arange(3), 4)
+    rows = rng.normal(size=(3, 8))[label] + 0.2 * rng.normal(size=(12, 8))
+    found = calibrate(centered(rows.astype(np.float32)), label, classes=3, near_duplicate=0.9999, seed=0)
+    assert found.pictures == 12
+    assert (found.p_clean > 0.5).all()

@@ -12,6 +12,7 @@ import pytest
 
 from purify.errors import InputError
 from purify.tables.apply import judged_rows
+from purify.tables.decision_diff import compare_decisions
 from purify.tables.image_lists import read_listed_people, read_masked_pairs
 from purify.tables.list_files import read_list
 from purify.tables.reviews import read_reviews, update_reviews
@@ -111,3 +112,14 @@ def test_columns_of_a_parquet_table_under_two_names(tmp_path: Path) -> None:
     ]
     renamed = read_samples(path, columns={"sample_id": "path", "label": "split"})
     assert renamed.to_pylist() == [{"sample_id": "p", "label": "x"}, {"sample_id": "q", "label": "y"}]
+
+
+def test_decisions_on_fewer_images_are_not_compared() -> None:
+    def verdicts(names: str) -> pa.Table:
+        rows = [{"sample_id": name, "label": "x", "decision": "keep"} for name in names]
+        return pa.Table.from_pylist(rows, schema=VERDICTS)
+
+    for one, other in (("ab", "abc"), ("abc", "ab"), ("ab", "ac")):
+        with pytest.raises(InputError, match="on different images"):
+            compare_decisions(verdicts(one), verdicts(other))
+    assert compare_decisions(verdicts("ab"), verdicts("ba")).counts["both_keep"] == 2
