@@ -194,7 +194,7 @@ def people_of_two_sets() -> Numbers:
     least = [threshold or 0.0 for threshold in found.thresholds]
     strangers = [found.tail.score, found.tail.scale, float(found.comparisons), *least]
     rows = np.concatenate([pair.ravel() for pair in found.evidence])
-    counts = [float(len(found.a)), float(found.mutual.sum()), float(rows.mean())]
+    counts = [float(len(found.a)), float(found.mutual.sum()), float(len(rows)), float(rows.mean())]
     return [
         *strangers,
         *counts,
