@@ -39,6 +39,10 @@ class ListForm(enum.StrEnum):
     CSV = "csv"
 
 
+#: Those that tell the label from the path.
+_TOLD = (ListForm.PATH_LABEL, ListForm.LABEL_PATH)
+
+
 @dataclass(frozen=True)
 class CleanList:
     """Entries of a list in the order of the file: paths, and a label for each or None."""
@@ -96,8 +100,8 @@ def read_list(path: Location, found: Callable[[Sequence[str]], int], *, form: Li
 def write_list(path: Path, paths: Sequence[str], labels: Sequence[str], form: ListForm) -> None:
     """Write a list that `read_list` reads back.
 
-    Text is separated by a space, or by a tab if a path or label has a space. InputError if a name can't be written in
-    that form: a line break, white space at an end, or white space in the label of ``label-path``.
+    Text is separated by a space, or by a tab if a path or label has a space or a comma. InputError if a name can't be
+    written in that form: a line break, a tab, white space at an end, or a label that begins with ``#``.
     """
     if form is ListForm.CSV:
         buffer = io.StringIO()
@@ -106,8 +110,7 @@ def write_list(path: Path, paths: Sequence[str], labels: Sequence[str], form: Li
     else:
         with_label = form is not ListForm.PATH
         _refuse_unwritable(path, paths, labels if with_label else ())
-        spaced = any(" " in name for names in (paths, labels) for name in names)
-        separator = "\t" if spaced else " "
+        separator = "\t" if any(mark in name for name in (*paths, *labels) for mark in " ,") else " "
         rows = zip(map(_guarded, paths), labels, strict=True)
         if form is ListForm.PATH:
             lines = [name for name, _ in rows]
@@ -188,17 +191,18 @@ def _best_reading(lines: Sequence[str], found: Callable[[Sequence[str]], int], f
     readings = [_Reading(ListForm.PATH, "")] + [
         _Reading(two_columns, separator)
         for separator in _SEPARATORS
-        for two_columns in (ListForm.PATH_LABEL, ListForm.LABEL_PATH)
+        for two_columns in _TOLD
         if any(separator in line for line in sample)
     ]
     if form is not None:
-        allowed = {form} if form is not ListForm.CSV else {ListForm.PATH, ListForm.PATH_LABEL, ListForm.LABEL_PATH}
+        allowed = {form} if form is not ListForm.CSV else {ListForm.PATH, *_TOLD}
         readings = [reading for reading in readings if reading.form in allowed] or [_Reading(ListForm.PATH, "")]
 
     def fit(reading: _Reading) -> tuple[int, int]:
         """Entries with a known path, then those with a label: a listed path may be known with its label before it."""
         entries = [reading.split(line) for line in sample]
-        plausible = [(path, label) for path, label in entries if not _SLASH.search(label or "")]
+        # A label with a slash rather is a path, unless the form says which of the two is which.
+        plausible = [(path, label) for path, label in entries if form in _TOLD or not _SLASH.search(label or "")]
         return found([path for path, _ in plausible]), sum(label is not None for _, label in plausible)
 
     return max(readings, key=fit)

@@ -1,7 +1,8 @@
 """Mutation testing of the analysis and of the tables: the share of small changes of the code that fast tests notice.
 
 A drawn sample of all mutants is tested, each in a process of its own by the tests that run its line, quickest first,
-until one fails. The exit code is 1 below ``--least``.
+until one fails. With ``--seconds``, the slower ones are left out: some of the survivors they might have noticed. The
+exit code is 1 below ``--least``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time (one per core)")
     parser.add_argument("--least", type=float, default=0.9, help="least share killed (0.9)")
     parser.add_argument("--only", default="", help="draw from files whose path contains this")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="traced CPU seconds of tests a mutant (all)")
     parser.add_argument("--tests", nargs="+", help="let these tests alone try each mutant, without tracing any")
     options = parser.parse_args()
     import_libraries()
     tests = _coverage(options.jobs) if options.tests is None else tuple(options.tests)
-    cases = _draw(tests, options.only, options.mutants, options.seed)
+    cases = [
+        _quickest(case, tests, options.seconds) for case in _draw(tests, options.only, options.mutants, options.seed)
+    ]
     return _report(cases, _survivors(cases, options.jobs), options.least)
 
 
@@ -99,8 +103,8 @@ def _coverage(jobs: int) -> dict[str, Any]:
         own.update(path.read_bytes())
         parts[path] = _MAPS / f"{own.hexdigest()[:32]}.json"
     unknown = [path for path, part in parts.items() if not part.exists()]
-    for number, code in _finished((_trace(path, parts[path]) for path in unknown), jobs):
-        if code:
+    for number, _ in _finished((_trace(path, parts[path]) for path in unknown), jobs):
+        if not parts[unknown[number]].exists():
             sys.exit(f"{unknown[number]}: a test fails without a mutant")
     found: dict[str, Any] = {"tests": {}, "seconds": {}}
     for part in parts.values():
@@ -153,6 +157,15 @@ def _case(path: Path, mutant: Mutant, coverage: dict[str, Any]) -> Case:
     ordered = sorted(tests, key=lambda test: (coverage["seconds"][test], test))
     seconds = sum(coverage["seconds"][test] for test in ordered)
     return Case(path.relative_to(_ROOT).as_posix(), mutant, tuple(ordered), seconds)
+
+
+def _quickest(case: Case, tests: dict[str, Any] | tuple[str, ...], most: float) -> Case:
+    """The case with the quickest of its tests alone: as many as take at most so many seconds, at least one."""
+    if not isinstance(tests, dict):
+        return case
+    spent = list(itertools.accumulate(tests["seconds"][test] for test in case.tests))
+    number = max(1, sum(seconds <= most for seconds in spent))
+    return replace(case, tests=case.tests[:number], seconds=sum(spent[number - 1 : number]))
 
 
 def _lines_of(path: Path, mutant: Mutant, ran: dict[str, Any]) -> list[str]:

@@ -50,8 +50,8 @@ class LineCoverage:
 
     @pytest.hookimpl
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Write what was found to `out`, unless a test has failed."""
-        if exitstatus == 0:
+        """Write what was found to `out`, unless a test has failed; of a file of slow tests alone, that is nothing."""
+        if exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
             found = {"tests": self.tests_of, "seconds": self.seconds}
             partial = self._out.with_suffix(".partial")
             partial.write_text(json.dumps(found), encoding="utf-8")

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
+from tests.mutation.__main__ import Case, _quickest
 from tests.mutation.mutants import mutants_of
 
 
@@ -30,3 +33,16 @@ def test_each_mutant_changes_one_thing(source: str, changed: list[str]) -> None:
 def test_mutants_say_where_they_are() -> None:
     (mutant,) = mutants_of("\nx = a >= b\n")
     assert str(mutant) == "2: comparison: a >= b -> (a > b)"
+
+
+@pytest.mark.parametrize(
+    ("most", "tests"), [(math.inf, ("a", "b", "c")), (3.0, ("a", "b")), (2.9, ("a",)), (0.5, ("a",))]
+)
+def test_the_quickest_tests_are_left_and_at_least_one(most: float, tests: tuple[str, ...]) -> None:
+    (mutant,) = mutants_of("x = a >= b\n")
+    seconds = {"a": 1.0, "b": 2.0, "c": 3.0}
+    found = _quickest(Case("f.py", mutant, ("a", "b", "c"), 6.0), {"seconds": seconds}, most)
+    assert found.tests == tests
+    assert found.seconds == sum(seconds[test] for test in tests)
+    untried = Case("f.py", mutant, (), 0.0)
+    assert _quickest(untried, {"seconds": seconds}, most) == untried

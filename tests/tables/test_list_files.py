@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from purify.errors import InputError
@@ -80,6 +80,8 @@ NAMES = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), mi
 @given(
     st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=8, unique_by=lambda row: row[0]), st.sampled_from(ListForm)
 )
+@example([("0", ",0")], ListForm.PATH_LABEL)
+@example([("0", "0,\\")], ListForm.LABEL_PATH)
 def test_what_is_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], form: ListForm
 ) -> None:

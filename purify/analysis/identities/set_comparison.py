@@ -40,10 +40,6 @@ class ImageSets:
         mean = np.stack([rows.mean(axis=0) for rows in members]).astype(np.float32)
         return cls(unit(mean), model.coordinates(mean), members.size.astype(np.float64))
 
-    def take(self, at: Ids) -> ImageSets:
-        """The sets `at`."""
-        return ImageSets(self.center[at], self.mean[at], self.size[at])
-
 
 @dataclass(frozen=True)
 class Rivals:

@@ -87,7 +87,7 @@ def _link_lengths(vectors: Vectors) -> Vectors:
 
 def _valley(values: Floats) -> float:
     """Limit between the two classes of sorted values [n] with the largest variance between them (Otsu)."""
-    if len(values) < 2 or values[0] == values[-1]:
+    if values[0] == values[-1]:
         return float(values[0])
     below = np.arange(1, len(values))
     total = np.cumsum(values)[:-1]
