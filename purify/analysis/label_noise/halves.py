@@ -68,7 +68,7 @@ class HalvesScale:
     def between(cls, different: float, similarities: Iterable[float]) -> HalvesScale:
         """From the similarity up to which sets are of two people, and the similarities of the halves of the classes.
 
-        `two_people` is midway between the former and the usual halves of one person, `one_person` two thirds of the way.
+        `two_people` is midway from the former to the usual halves of one person, `one_person` two thirds of the way.
         """
         found = [one for one in similarities if np.isfinite(one)]
         usual = float(np.quantile(found, _USUAL)) if found else float("nan")
