@@ -71,7 +71,7 @@ def _shared(
     counts = groups.size.reshape(2, 2)
     if (counts < np.maximum(_LEAST_EACH, _LEAST_SHARE * counts.sum(axis=1, keepdims=True))).any():
         return None
-    if not groups.similarity(np.array([0, 1]), groups, np.array([2, 3])).mean() > (1 + scale.one_person) / 2:
+    if not groups.similarity(np.array([0, 1]), groups, np.array([2, 3])).mean() >= scale.same:
         return None
     straight, crossed = int(np.trace(counts)), int(np.trace(counts[::-1]))
     means_second = np.repeat([crossed > straight, crossed <= straight], [len(own) for own in members])

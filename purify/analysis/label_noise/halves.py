@@ -58,7 +58,7 @@ def halves_of(rows: Vectors) -> Halves | None:
 class HalvesScale:
     """A set shows two people if its halves are less alike than `two_people`, one if at least as alike as `one_person`.
 
-    NaN, if there was nothing to measure.
+    NaN, if there was nothing to measure, or different people are as alike as the halves of one.
     """
 
     two_people: float
@@ -72,7 +72,14 @@ class HalvesScale:
         """
         found = [one for one in similarities if np.isfinite(one)]
         usual = float(np.quantile(found, _USUAL)) if found else float("nan")
+        if not different < usual:
+            return cls(float("nan"), float("nan"))
         return cls((different + usual) / 2, (different + 2 * usual) / 3)
+
+    @property
+    def same(self) -> float:
+        """Similarity from which two groups show one person: midway from `one_person` to the 1 of random parts."""
+        return (1 + self.one_person) / 2
 
 
 def most_alike_classes(groups: Groups, a: Ids, b: Ids) -> float:
@@ -112,7 +119,7 @@ def without_second_people(vectors: Vectors, label_index: Ids, classes: int, dens
             alike = stack([vectors[smaller]]).similarity(
                 np.zeros(len(members), np.int64), groups, np.arange(len(members))
             )
-            kept[smaller] = not (np.delete(alike, number) >= scale.one_person).any()
+            kept[smaller] = not (np.delete(alike, number) >= scale.same).any()
     return kept
 
 
