@@ -18,6 +18,7 @@ from purify.storage.hashes import sha256_text
 from purify.storage.integrity import file_digest, recorded, verify
 from purify.storage.locations import Location
 from purify.storage.own_files import discard_scratch, scratch_path
+from purify.storage.parquet_pages import parquet_file
 
 #: Metadata key of a Parquet file: the kind of table, ``<table>/<version>``.
 SCHEMA_KEY = b"purify.schema"
@@ -34,8 +35,6 @@ _LATER_COLUMNS = dict.fromkeys(
 PARQUET_FORMAT: dict[str, Any] = {"compression": "zstd", "version": "2.6", "write_page_checksum": True}
 _ROW_GROUP_ROWS = 1 << 16
 _BLOCK_ROWS = 1 << 13
-#: Read at once from a Parquet file; without a buffer, Arrow reads a column of a whole row group at once.
-BUFFER_BYTES = 1 << 20
 
 
 @contextmanager
@@ -135,7 +134,7 @@ def open_parquet(path: Location) -> Iterator[pq.ParquetFile]:
     verify(local_file(path))
     with readable(path), pa.OSFile(os.fspath(local_file(path)), "rb") as stream:
         try:
-            file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
+            file = parquet_file(stream)
             file.schema_arrow  # noqa: B018 - names that are not UTF-8 are found here, not by every reader
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a Parquet file, or a damaged one: {one_line(error)}") from error

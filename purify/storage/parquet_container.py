@@ -20,12 +20,12 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from purify.arrays import Ids
 from purify.errors import InputError, PurifyError
 from purify.storage import remote
-from purify.storage.files import BUFFER_BYTES, one_line, readable
+from purify.storage.files import one_line, readable
+from purify.storage.parquet_pages import parquet_file
 from purify.storage.positioned import read_at
 
 _BATCH_ROWS = 128
@@ -60,9 +60,7 @@ class ParquetImages:
         with readable(path):
             self._stream = pa.OSFile(os.fspath(path), "rb")
         try:
-            self._file = pq.ParquetFile(
-                self._stream, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True
-            )
+            self._file = parquet_file(self._stream)
             names = self._file.schema_arrow.names
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a Parquet file, or a damaged one: {one_line(error)}") from error
