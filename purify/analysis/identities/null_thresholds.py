@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.class_rows import ClassRows, DistinctPictures, ImageGroups, distinct_pictures, nearest_center
-from purify.analysis.label_noise.halves import HalvesScale, halves_of, most_alike_classes
+from purify.analysis.label_noise.halves import HalvesScale, most_alike_classes, similarity_of_halves
 from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, scale_between, stack
 from purify.analysis.search import row_cosines
 from purify.arrays import Floats, Ids, Vectors
@@ -89,10 +89,8 @@ def null_thresholds(
     same = _similarity_of_parts(usual, rng)
     different = min(_similarity_of_classes(groups, rng), same)
     cohesion = _LEAST_PURITY**2 * float(np.quantile(groups.cohesion, _RARE))
-    halved = [halves.similarity for rows in usual if (halves := halves_of(rows)) is not None]
-    return NullThresholds(
-        pairs, centers, cohesion, strangers, chance, different, same, HalvesScale.between(different, halved)
-    )
+    scale = HalvesScale.between(different, similarity_of_halves(usual.vectors, usual.members))
+    return NullThresholds(pairs, centers, cohesion, strangers, chance, different, same, scale)
 
 
 def sampled_classes(

@@ -6,18 +6,22 @@ them divides their images into halves less alike than those of one person's imag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from purify.analysis.label_noise.mode_seeking import Groups, bisect, stack
-from purify.arrays import Ids, Mask, Vectors
+from purify.analysis.label_noise.mode_seeking import Groups, stack
+from purify.analysis.search import unit
+from purify.arrays import Floats, Ids, Mask, Vectors
 
 #: Minimum number of images of a half, since the cohesion of two is chance, and of labels to tell how alike people are.
 _LEAST_HALF, _LEAST_LABELS = 3, 12
 #: Images of a set that are halved; the others join the nearer half.
 _MOST_IMAGES = 200
+_ITERATIONS, _TINY = 6, 1e-12
+#: Numbers of the sets that are halved at a time.
+_BLOCK_VALUES = 1 << 22
 #: Pairs of labels to measure how alike different people are.
 _PAIRS = 20_000
 #: Quantile of the similarity of halves that stands for one person, however many of the labels show two.
@@ -43,15 +47,55 @@ def halves_of(rows: Vectors) -> Halves | None:
     """The halves of the unit ``rows[n, D]`` by 2-means; None if one of them would have fewer than three rows."""
     if len(rows) < 2 * _LEAST_HALF:
         return None
-    chosen = rows if len(rows) <= _MOST_IMAGES else rows[np.linspace(0, len(rows) - 1, _MOST_IMAGES).astype(np.int64)]
-    centers = bisect(chosen)
-    if len(centers) < 2:
+    chosen = rows[_chosen(np.arange(len(rows)))]
+    similarity, second = _halve(chosen[None])
+    if np.isnan(similarity[0]):
         return None
-    second = chosen @ centers[1] > chosen @ centers[0]
-    groups = stack([chosen[~second], chosen[second]])
-    if groups.size.min() < _LEAST_HALF:
-        return None
-    return Halves(centers, float(groups.similarity(np.array([0]), groups, np.array([1]))[0]))
+    centers = unit(np.stack([chosen[~second[0]].mean(axis=0), chosen[second[0]].mean(axis=0)]))
+    return Halves(centers, float(similarity[0]))
+
+
+def similarity_of_halves(vectors: Vectors, members: Sequence[Ids]) -> Floats:
+    """Similarity of the halves of each set of rows ``members[M]`` of the unit ``vectors[N, D]``; NaN without halves."""
+    found = np.full(len(members), np.nan)
+    chosen = [_chosen(own) for own in members]
+    sizes = np.array([len(own) for own in chosen])
+    for size in np.unique(sizes[sizes >= 2 * _LEAST_HALF]).tolist():
+        alike = np.flatnonzero(sizes == size)
+        for part in np.array_split(alike, -(-len(alike) * size * vectors.shape[1] // _BLOCK_VALUES)):
+            found[part] = _halve(vectors[np.stack([chosen[at] for at in part.tolist()])])[0]
+    return found
+
+
+def _chosen(members: Ids) -> Ids:
+    """At most `_MOST_IMAGES` of the members, evenly spaced."""
+    if len(members) <= _MOST_IMAGES:
+        return members
+    return members[np.linspace(0, len(members) - 1, _MOST_IMAGES).astype(np.int64)]
+
+
+def _halve(sets: Vectors) -> tuple[Floats, Mask]:
+    """Similarity [M] of the halves of the unit ``sets[M, n, D]``, NaN without halves, and the rows of the smaller half.
+
+    2-means of directions on the cosines alone, from the two sides of the longest axis.
+    """
+    cosines = (sets @ sets.transpose(0, 2, 1)).astype(np.float64)
+    mean = cosines.mean(axis=2, keepdims=True)
+    centered = cosines - mean - mean.transpose(0, 2, 1) + mean.mean(axis=1, keepdims=True)
+    sides = np.stack([second := np.linalg.eigh(centered)[1][:, :, -1] > 0, ~second], axis=2)
+    for _ in range(_ITERATIONS):
+        sums = cosines @ sides
+        length = np.sqrt(np.maximum((sums * sides).sum(axis=1, keepdims=True), _TINY))
+        nearer = sums[:, :, 0] / length[:, :, 0] > sums[:, :, 1] / length[:, :, 1]
+        sides = np.stack([nearer, ~nearer], axis=2)
+    size, sums = sides.sum(axis=1).astype(np.float64), cosines @ sides
+    across = (sums[:, :, 0] * sides[:, :, 1]).sum(axis=1) / np.maximum(size.prod(axis=1), 1)
+    itself = np.einsum("mnn,mnk->mk", cosines, sides)
+    within = ((sums * sides).sum(axis=1) - itself) / np.maximum(size * (size - 1), 1)
+    halved = (size.min(axis=1) >= _LEAST_HALF) & (within > 0).all(axis=1)
+    similarity = np.full(len(sets), np.nan)
+    similarity[halved] = across[halved] / np.sqrt(within[halved].prod(axis=1))
+    return similarity, np.where(size[:, :1] > size[:, 1:], sides[:, :, 1], sides[:, :, 0])
 
 
 @dataclass(frozen=True)
@@ -65,13 +109,13 @@ class HalvesScale:
     one_person: float
 
     @classmethod
-    def between(cls, different: float, similarities: Iterable[float]) -> HalvesScale:
+    def between(cls, different: float, similarities: Floats) -> HalvesScale:
         """From the similarity up to which sets are of two people, and the similarities of the halves of the classes.
 
         `two_people` is midway from the former to the usual halves of one person, `one_person` two thirds of the way.
         """
-        found = [one for one in similarities if np.isfinite(one)]
-        usual = float(np.quantile(found, _USUAL)) if found else float("nan")
+        found = similarities[np.isfinite(similarities)]
+        usual = float(np.quantile(found, _USUAL)) if len(found) else float("nan")
         if not different < usual:
             return cls(float("nan"), float("nan"))
         return cls((different + usual) / 2, (different + 2 * usual) / 3)
@@ -108,18 +152,16 @@ def without_second_people(vectors: Vectors, label_index: Ids, classes: int, dens
     if len(members) < _LEAST_LABELS:
         return dense
     groups = stack(vectors[own] for own in members)
-    halved = [halves_of(vectors[own]) for own in members]
-    different = most_alike_classes(groups, *_pairs_of(len(members)))
-    scale = HalvesScale.between(different, [one.similarity for one in halved if one is not None])
+    similarity = similarity_of_halves(vectors, members)
+    scale = HalvesScale.between(most_alike_classes(groups, *_pairs_of(len(members))), similarity)
     kept = dense.copy()
-    for number, (own, halves) in enumerate(zip(members, halved, strict=True)):
-        if halves is not None and halves.similarity < scale.two_people:
-            second = halves.is_second(vectors[own])
-            smaller = own[second if 2 * second.sum() <= len(own) else ~second]
-            alike = stack([vectors[smaller]]).similarity(
-                np.zeros(len(members), np.int64), groups, np.arange(len(members))
-            )
-            kept[smaller] = not (np.delete(alike, number) >= scale.same).any()
+    for number in np.flatnonzero(similarity < scale.two_people).tolist():
+        own, halves = members[number], halves_of(vectors[members[number]])
+        assert halves is not None
+        second = halves.is_second(vectors[own])
+        smaller = own[second if 2 * second.sum() <= len(own) else ~second]
+        alike = stack([vectors[smaller]]).similarity(np.zeros(len(members), np.int64), groups, np.arange(len(members)))
+        kept[smaller] = not (np.delete(alike, number) >= scale.same).any()
     return kept
 
 

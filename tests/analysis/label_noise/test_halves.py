@@ -10,6 +10,7 @@ from purify.analysis.label_noise.halves import (
     HalvesScale,
     halves_of,
     most_alike_classes,
+    similarity_of_halves,
     without_second_people,
 )
 from purify.analysis.label_noise.mode_seeking import stack, unit
@@ -61,11 +62,27 @@ def test_large_sets_are_divided_by_evenly_spaced_rows() -> None:
     assert (halves.is_second(rows) == (np.arange(1200) >= 700)).all()
 
 
+def test_sets_of_any_size_are_halved_as_alone() -> None:
+    rng = np.random.default_rng(4)
+    sizes = [3, 6, 7, 7, 12, 250, 6, 40]
+    vectors = np.concatenate([two_people(rng, size - size // 3, size // 3, 0.4) for size in sizes])
+    members = np.split(rng.permutation(len(vectors)), np.cumsum(sizes)[:-1])
+    alone = [halves_of(vectors[own]) for own in members]
+    expected = [np.nan if one is None else one.similarity for one in alone]
+    assert np.isnan(expected[0])
+    np.testing.assert_allclose(similarity_of_halves(vectors, members), expected, atol=1e-6)
+
+
+def test_different_people_as_alike_as_halves_tell_nothing() -> None:
+    scale = HalvesScale.between(0.9, np.array([0.8, 0.85]))
+    assert np.isnan([scale.two_people, scale.one_person, scale.same]).all()
+
+
 def test_one_person_and_two_are_told_apart_midway() -> None:
     similarities = np.r_[np.full(8, 0.5), 0.9, 0.9, 0.9, np.nan]
     scale = HalvesScale.between(0.5, similarities)
     assert (scale.two_people, scale.one_person) == pytest.approx((0.7, 2.3 / 3))
-    nothing = HalvesScale.between(0.5, [])
+    nothing = HalvesScale.between(0.5, np.array([]))
     assert np.isnan([nothing.two_people, nothing.one_person]).all()
 
 
