@@ -24,6 +24,8 @@ _FLIPS, _STRANGERS = 0.12, 0.08
 _SWAPS, _NEAREST = 0.2, 5
 #: Share of a label's images that show its companion, where each has so many images or more.
 _COMPANION, _LEAST_IMAGES = 0.4, 6
+#: Least number of such people, of whom a quarter are pairs of relatives.
+_LEAST_PEOPLE = 4
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ def lfw_paths(embeddings: Path) -> Names:
 
 
 def make_scenarios(embeddings: Path, folder: Path, seeds: range) -> dict[str, Path]:
-    """Write the tables to `folder`: four for each seed and ``natural``; name -> table. Empty without LFW's images."""
+    """Write the tables to `folder`: up to four for each seed, and ``natural``; name -> table.
+
+    Empty without LFW's images; without companions where hardly anybody has six images.
+    """
     paths = lfw_paths(embeddings)
     if not len(paths):
         return {}
@@ -70,8 +75,9 @@ def make_scenarios(embeddings: Path, folder: Path, seeds: range) -> dict[str, Pa
     for seed in seeds:
         tables[f"long-tail-{seed}"] = long_tail(published, seed)
         tables[f"look-alike-{seed}"] = look_alike(published.repeated(), vectors, seed)
-        tables[f"companions-{seed}"] = companions(published.repeated(), seed)
-        tables[f"relatives-{seed}"] = companions(published.repeated(), seed, vectors)
+        if (np.bincount(published.person) >= _LEAST_IMAGES).sum() >= _LEAST_PEOPLE:
+            tables[f"companions-{seed}"] = companions(published.repeated(), seed)
+            tables[f"relatives-{seed}"] = companions(published.repeated(), seed, vectors)
     tables["natural"] = as_published(published)
     for name, table in tables.items():
         write_table(table, folder / f"{name}.parquet")
