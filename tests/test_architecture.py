@@ -35,7 +35,7 @@ TIERS = (
     ("__main__", "benchmarks"),
 )
 MOST_LEVELS = 9
-MOST_LINES = 49_020
+MOST_LINES = 49_060
 MOST_MEDIAN_FILE = 120
 MOST_FUNCTION_P90 = 22
 
