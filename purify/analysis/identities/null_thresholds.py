@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from purify.analysis.class_rows import ClassRows, DistinctPictures, ImageGroups, distinct_pictures, nearest_center
-from purify.analysis.label_noise.halves import HalvesScale, most_alike_classes, similarity_of_halves
+from purify.analysis.label_noise.halves import most_alike_classes
 from purify.analysis.label_noise.mode_seeking import CosineScale, Groups, cosine_scale, densest, scale_between, stack
 from purify.analysis.search import row_cosines
 from purify.arrays import Floats, Ids, Vectors
@@ -52,7 +52,6 @@ class NullThresholds:
     chance_cohesion: Floats
     different: float
     same: float
-    halves: HalvesScale
 
     def surely_different(self, images: int) -> float:
         """Similarity up to which a group of `images` images shows another person.
@@ -89,8 +88,7 @@ def null_thresholds(
     same = _similarity_of_parts(usual, rng)
     different = min(_similarity_of_classes(groups, rng), same)
     cohesion = _LEAST_PURITY**2 * float(np.quantile(groups.cohesion, _RARE))
-    scale = HalvesScale.between(different, similarity_of_halves(usual.vectors, usual.members))
-    return NullThresholds(pairs, centers, cohesion, strangers, chance, different, same, scale)
+    return NullThresholds(pairs, centers, cohesion, strangers, chance, different, same)
 
 
 def sampled_classes(

@@ -36,6 +36,7 @@ from purify.analysis.identities.shared_labels import SharedLabels, of_one_person
 from purify.analysis.identities.small_merges import find_small_merges
 from purify.analysis.identities.split import identities_of
 from purify.analysis.label_noise.companions import NoiseOrigin
+from purify.analysis.label_noise.halves import HalvesScale, similarity_of_halves
 from purify.analysis.label_noise.mode_seeking import stack
 from purify.arrays import Floats, Ids, Mask, Vectors
 
@@ -126,12 +127,15 @@ def _find(rows: ClassRows, near_duplicate: float, names: Sequence[str] | None, n
     )
     proposed = tuple(sorted((*large.merges, *small), key=lambda merge: merge.label))
     structure = replace(large, merges=proposed)
-    return structure if thresholds is None else _without_shared(structure, rows, thresholds)
+    if thresholds is None or not proposed:
+        return structure
+    scale = HalvesScale.between(thresholds.different, similarity_of_halves(rows.vectors, dominant.take(known).members))
+    return _without_shared(structure, rows, scale)
 
 
-def _without_shared(structure: Structure, rows: ClassRows, thresholds: NullThresholds) -> Structure:
+def _without_shared(structure: Structure, rows: ClassRows, scale: HalvesScale) -> Structure:
     """The structure without merges of labels that two people share; of tied ones, either person may be meant."""
-    merges, shared = of_one_person(rows, structure.group, structure.merges, thresholds.halves)
+    merges, shared = of_one_person(rows, structure.group, structure.merges, scale)
     group, mixed = structure.group.copy(), structure.mixed.copy()
     for one in shared:
         if one.tied:

@@ -9,10 +9,8 @@ from purify.analysis.class_rows import ClassRows, canonical_order
 from purify.analysis.identities.merge import CERTAIN, LabelMerge, find_merges, label_merge, size_rank
 from purify.analysis.identities.null_thresholds import NullThresholds
 from purify.analysis.identities.prototypes import Prototypes
-from purify.analysis.label_noise.halves import HalvesScale
 from purify.analysis.label_noise.mode_seeking import CosineScale, stack
 
-HALVES = HalvesScale(0.7, 0.8)
 SCALE = CosineScale(0.0, 0.5)
 
 
@@ -40,9 +38,7 @@ def merges(
     rows = rows_of(directions, sizes)
     groups = stack([rows.vectors[rows.label == k] for k in range(len(sizes))])
     prototypes = Prototypes.of(np.arange(len(sizes)), groups, np.array(sizes))
-    thresholds = NullThresholds(
-        SCALE, SCALE, 0.5, np.zeros(1), np.zeros(1), different=0.1, same=0.8, halves=HalvesScale(0.7, 0.8)
-    )
+    thresholds = NullThresholds(SCALE, SCALE, 0.5, np.zeros(1), np.zeros(1), different=0.1, same=0.8)
     is_mixed = np.zeros(len(sizes), bool)
     if mixed is not None:
         is_mixed[mixed] = True

@@ -15,12 +15,10 @@ from purify.analysis.identities.null_thresholds import (
     scale_of_centers,
     scale_of_pairs,
 )
-from purify.analysis.label_noise.halves import HalvesScale
 from purify.analysis.label_noise.mode_seeking import CosineScale, cosine_scale
 from purify.analysis.search import unit
 
 CLASSES, DIM = 90, 24
-HALVES = HalvesScale(0.7, 0.8)
 SCALE = CosineScale(0.3, 0.3)
 
 
@@ -88,7 +86,7 @@ def test_more_strangers_hold_a_denser_group_by_chance() -> None:
 
 def test_a_group_is_a_person_if_it_coheres_more_than_strangers_by_chance() -> None:
     logs, chance = np.log([1.0, 10.0, 100.0]), np.array([0.0, 0.4, 0.8])
-    thresholds = NullThresholds(SCALE, SCALE, 0.3, logs, chance, different=0.5, same=0.8, halves=HALVES)
+    thresholds = NullThresholds(SCALE, SCALE, 0.3, logs, chance, different=0.5, same=0.8)
     for strangers, limit in ((0, 0.3), (1, 0.3), (5, 0.3), (10, 0.4), (32, 0.4 + 0.4 * np.log10(3.2)), (10**6, 0.8)):
         assert thresholds.is_person(limit + 1e-9, strangers)
         assert not thresholds.is_person(limit - 1e-9, strangers)
@@ -96,9 +94,7 @@ def test_a_group_is_a_person_if_it_coheres_more_than_strangers_by_chance() -> No
 
 
 def test_groups_found_by_search_fall_short_by_twice_the_spread_of_their_size() -> None:
-    thresholds = NullThresholds(
-        SCALE, SCALE, 0.3, np.zeros(1), np.zeros(1), different=0.5, same=0.8, halves=HalvesScale(0.7, 0.8)
-    )
+    thresholds = NullThresholds(SCALE, SCALE, 0.3, np.zeros(1), np.zeros(1), different=0.5, same=0.8)
     assert [thresholds.surely_different(n) for n in (5, 20, 80)] == pytest.approx([0.1, 0.3, 0.4])
 
 

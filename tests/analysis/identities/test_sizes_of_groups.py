@@ -13,7 +13,6 @@ from purify.analysis.identities.looks import find_looks
 from purify.analysis.identities.null_thresholds import NullThresholds
 from purify.analysis.identities.prototypes import Prototypes
 from purify.analysis.identities.split import dense_places, identities_of
-from purify.analysis.label_noise.halves import HalvesScale
 from purify.analysis.label_noise.mode_seeking import CosineScale, stack
 
 SCALE = CosineScale(0.0, 0.5)
@@ -53,9 +52,7 @@ def people(scenes: list[int], *, frequent: int = 0, alike: int | None = None, **
         rows[1][:, [alike, len(scenes)]] = rows[1][:, [len(scenes), alike]]
     prototypes = Prototypes.of(np.arange(OTHERS + 1), stack(rows), sizes)
     given = {"cohesion": 0.5, "different": 0.1, "same": 1.0} | changed
-    thresholds = NullThresholds(
-        SCALE, SCALE, strangers=np.zeros(1), chance_cohesion=np.zeros(1), halves=HalvesScale(0.7, 0.8), **given
-    )
+    thresholds = NullThresholds(SCALE, SCALE, strangers=np.zeros(1), chance_cohesion=np.zeros(1), **given)
     found = identities_of(sample_of(scenes), thresholds, prototypes)
     return found.argmax(axis=1).tolist()
 

@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from purify.analysis.identities.null_thresholds import LEAST_IMAGES, NullThresholds
 from purify.analysis.identities.prototypes import poisson_tail
 from purify.analysis.identities.structure import Structure, find_structure
-from purify.analysis.label_noise.halves import HalvesScale
 from purify.analysis.label_noise.mode_seeking import CosineScale, bisect, densest, distinct, stack, unit
 
-HALVES = HalvesScale(0.7, 0.8)
 DIM = 32
 SPREAD = 0.12
 
@@ -72,9 +70,7 @@ def test_sisters_with_many_images_are_two_people_where_small_parts_vary(images: 
 
 def test_larger_groups_have_to_be_more_alike() -> None:
     scale = CosineScale(0.1, 0.1)
-    thresholds = NullThresholds(
-        scale, scale, 0.5, np.zeros(1), np.zeros(1), different=0.5, same=0.8, halves=HalvesScale(0.7, 0.8)
-    )
+    thresholds = NullThresholds(scale, scale, 0.5, np.zeros(1), np.zeros(1), different=0.5, same=0.8)
     sizes = np.array([3, 5, 20, 500])
     np.testing.assert_allclose(thresholds.possibly_same(sizes), [0.8, 0.8, 0.9, 0.9])
     np.testing.assert_allclose(thresholds.surely_same(sizes), [0.8898, 0.8898, 0.9449, 0.9449], atol=1e-4)
